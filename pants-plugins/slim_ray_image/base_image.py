@@ -1,0 +1,345 @@
+"""The base image: reference -> manifest and config, blobs, and the base's own interpreter.
+
+A reference is read anew when it can have changed: a tag once for each pantsd, an OCI image layout in each session, a
+digest never. Everything after that is keyed by digests alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+from pants.base.build_environment import get_buildroot
+from pants.engine.fs import (
+    CreateDigest,
+    Digest,
+    DigestSubset,
+    DownloadFile,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+    PathGlobs,
+    RemovePrefix,
+)
+from pants.engine.process import ProcessCacheScope
+from pants.engine.rules import collect_rules
+from pants.util.frozendict import FrozenDict
+
+from slim_ray_image.compat import (
+    concurrently,
+    create_digest,
+    digest_subset_to_digest,
+    download_file,
+    get_digest_contents,
+    get_digest_entries,
+    implicitly,
+    merge_digests,
+    remove_prefix,
+    rule,
+    uncacheable_rule,
+)
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.oci import (
+    ANNOTATION_REF_NAME,
+    INDEX_MEDIA_TYPES,
+    BaseImage,
+    Descriptor,
+    blob_path,
+    parse_base_image,
+    select_manifest,
+    sha256,
+)
+from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.core.references import (
+    LayoutReference,
+    RegistryReference,
+    parse_image_reference,
+)
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.tools import BaseInterpreter, NetworkSettings, run_on_host
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BaseImageRequest:
+    """A request for the manifest and config of a base image."""
+
+    reference: str  # as the target names it
+    platform: str
+
+
+@dataclass(frozen=True)
+class LayoutRequest:
+    """A request for the image in a local OCI image layout."""
+
+    reference: str
+    source: str
+    platform: str
+
+
+@dataclass(frozen=True)
+class BaseBlobsRequest:
+    """A request for the layers of a base image."""
+
+    base: BaseImage
+
+
+@dataclass(frozen=True)
+class BaseBlobs:
+    """The layers of a base image, as an OCI image layout has them: `blobs/sha256/...`."""
+
+    tree: Digest
+
+
+@dataclass(frozen=True)
+class BaseInterpreterRequest:
+    """A request for the interpreter of a base image."""
+
+    base: BaseImage
+    platform: str
+
+
+def _layout_path(reference: LayoutReference) -> Path:
+    return Path(get_buildroot(), os.path.expanduser(reference.path))
+
+
+def _read_layout_blob(reference: LayoutReference, descriptor: Descriptor) -> bytes:
+    path = _layout_path(reference) / blob_path(descriptor)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SlimRayImageError(
+            f"The OCI image layout {reference.text} lacks a blob.",
+            evidence=[f"{descriptor.digest}: {error.strerror}"],
+            fixes=["make the layout again, complete"],
+        ) from error
+    if sha256(content) != descriptor.digest:
+        raise SlimRayImageError(
+            f"The base image {reference.text} is not what its digest says.",
+            evidence=[f"a blob should be {descriptor.digest}, but is {sha256(content)}"],
+            fixes=["make the layout again"],
+        )
+    return content
+
+
+def _read_layout_index(reference: LayoutReference) -> Mapping[str, Any]:
+    path = _layout_path(reference) / "index.json"
+    try:
+        index = json.loads(path.read_bytes())
+        if not isinstance(index, dict) or not isinstance(index.get("manifests"), list):
+            raise ValueError("it has no manifests")
+    except (OSError, ValueError) as error:
+        raise SlimRayImageError(
+            f"The base image {reference.text} is not a readable OCI image layout.",
+            evidence=[f"index.json: {getattr(error, 'strerror', None) or error}"],
+            fixes=[
+                "make the layout, as with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`",
+                "correct the path; a relative one starts at the build root",
+            ],
+        ) from error
+    return index
+
+
+def _select_from_layout(reference: LayoutReference, platform: str) -> Descriptor:
+    """The descriptor of the manifest in index.json, by tag where one is given, and by platform."""
+    manifests = _read_layout_index(reference)["manifests"]
+    tags = sorted({(m.get("annotations") or {}).get(ANNOTATION_REF_NAME, "") for m in manifests})
+    if reference.tag:
+        manifests = [
+            m for m in manifests if (m.get("annotations") or {}).get(ANNOTATION_REF_NAME) == reference.tag
+        ]
+    if not manifests:
+        raise SlimRayImageError(
+            f"The base image {reference.text} was not found.",
+            evidence=[f"the layout has the tag {tag!r}" for tag in tags],
+            fixes=["name one of the layout's tags after its path"],
+        )
+    nested = [m for m in manifests if m.get("mediaType") in INDEX_MEDIA_TYPES]
+    for manifest in nested:
+        manifests += json.loads(_read_layout_blob(reference, Descriptor.from_json(manifest)))["manifests"]
+    candidates = [m for m in manifests if m not in nested]
+    selected = select_manifest({"manifests": candidates}, parse_platform(platform))
+    if selected is None and len(candidates) == 1 and "platform" not in candidates[0]:
+        selected = Descriptor.from_json(candidates[0])  # a layout of one image need not say; its config does
+    if selected is None:
+        raise SlimRayImageError(
+            f"The base image {reference.text} has no image for {platform}.",
+            evidence=sorted(
+                "it has {os}/{architecture}".format(**m["platform"]) for m in candidates if "platform" in m
+            ),
+            fixes=["name a base image of that platform in `base_image`"],
+        )
+    return selected
+
+
+@uncacheable_rule(desc="Read the base image's OCI image layout")
+async def read_layout(request: LayoutRequest) -> BaseImage:
+    """The image in a local layout; run in each session, since Pants does not watch what may be outside the repository."""
+    reference = parse_image_reference(request.source)
+    assert isinstance(reference, LayoutReference)
+    manifest = _read_layout_blob(reference, _select_from_layout(reference, request.platform))
+    try:
+        config_descriptor = Descriptor.from_json(json.loads(manifest)["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SlimRayImageError(
+            f"The base image {request.reference} is not an OCI or Docker image.",
+            evidence=[f"its manifest lacks or misuses {error}"],
+            fixes=["name an OCI or Docker image in `base_image`"],
+        ) from error
+    config = _read_layout_blob(reference, config_descriptor)
+    return parse_base_image(
+        request.reference, request.source, manifest, config, parse_platform(request.platform)
+    )
+
+
+def _warn_unpinned(reference: RegistryReference, manifest_digest: str) -> None:
+    name = reference.text.partition("@")[0]
+    logger.warning(
+        f"The base image {reference.text} is a tag, so an image can change while this repository does not.\n\n"
+        f'To fix, pin the digest that the tag has now:\n    base_image="{name}@{manifest_digest}"'
+    )
+
+
+@rule(desc="Find the base image")
+async def resolve_base_image(
+    request: BaseImageRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
+) -> BaseImage:
+    """The base's manifest and config, checked against their digests."""
+    source = subsystem.base_image_sources.get(request.reference, request.reference)
+    reference = parse_image_reference(source)
+    if isinstance(reference, LayoutReference):
+        return await read_layout(
+            LayoutRequest(request.reference, source, request.platform), **implicitly()
+        )
+    result = await run_on_host(
+        "fetch_image",
+        {
+            "operation": "resolve",
+            "identifier": reference.identifier,
+            "platform": request.platform,
+            **_registry_request(reference, subsystem, network),
+        },
+        inputs=network.tree,
+        output_files=("manifest.json", "config.json"),
+        description=f"Find the base image {source}",
+        cache_scope=ProcessCacheScope.SUCCESSFUL
+        if reference.digest
+        else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+    )
+    contents = {c.path: c.content for c in await get_digest_contents(result.output_digest)}
+    base = parse_base_image(
+        request.reference,
+        source,
+        contents["manifest.json"],
+        contents["config.json"],
+        parse_platform(request.platform),
+    )
+    if not reference.digest and subsystem.warn_unpinned_base:
+        _warn_unpinned(reference, base.manifest_digest)
+    return base
+
+
+def _registry_request(
+    reference: RegistryReference, subsystem: SlimRayImageSubsystem, network: NetworkSettings
+) -> Mapping[str, Any]:
+    return {
+        "reference": reference.text,
+        "host": reference.host,
+        "repository": reference.repository,
+        "plain_http": reference.is_loopback or reference.registry in subsystem.insecure_registries,
+        "certificates": network.certificates,
+    }
+
+
+async def _fetch_blob(
+    reference: RegistryReference,
+    layer: Descriptor,
+    subsystem: SlimRayImageSubsystem,
+    network: NetworkSettings,
+) -> Digest:
+    result = await run_on_host(
+        "fetch_image",
+        {
+            "operation": "blob",
+            "digest": layer.digest,
+            **_registry_request(reference, subsystem, network),
+        },
+        inputs=network.tree,
+        output_files=("blob",),
+        description=f"Fetch a layer of {reference.text} ({layer.size / 1e6:.1f} MB)",
+    )
+    (entry,) = await get_digest_entries(result.output_digest)
+    return await create_digest(CreateDigest([FileEntry(blob_path(layer), entry.file_digest)]))
+
+
+async def _read_blob(reference: LayoutReference, layer: Descriptor) -> Digest:
+    """Pants' own download of a file: checked against its digest, and the folder is in no cache key."""
+    url = (_layout_path(reference) / blob_path(layer)).as_uri()
+    downloaded = await download_file(
+        DownloadFile(url, FileDigest(layer.hex, layer.size)), **implicitly()
+    )
+    (entry,) = await get_digest_entries(downloaded)
+    return await create_digest(CreateDigest([FileEntry(blob_path(layer), entry.file_digest)]))
+
+
+@rule(desc="Read the base image's layers")
+async def read_base_blobs(
+    request: BaseBlobsRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
+) -> BaseBlobs:
+    """Each layer once, for every image on this base."""
+    reference = parse_image_reference(request.base.source)
+    if isinstance(reference, LayoutReference):
+        trees = await concurrently(_read_blob(reference, layer) for layer in request.base.layers)
+    else:
+        trees = await concurrently(
+            _fetch_blob(reference, layer, subsystem, network) for layer in request.base.layers
+        )
+    return BaseBlobs(await merge_digests(MergeDigests(trees)))
+
+
+@rule(desc="Take the base image's interpreter out of it")
+async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInterpreter:
+    """The interpreter and what the build must know of the base; keyed by the base's layers."""
+    blobs = await read_base_blobs(BaseBlobsRequest(request.base), **implicitly())
+    result = await run_on_host(
+        "extract_base",
+        {
+            "reference": request.base.reference,
+            "blobs": [blob_path(layer) for layer in request.base.layers],
+            "config": json.loads(request.base.config),
+            "platform": request.platform,
+        },
+        inputs=blobs.tree,
+        output_files=("base.json",),
+        output_directories=("base",),
+        description=f"Take the interpreter out of {request.base.reference}",
+    )
+    tree, facts_tree = await concurrently(
+        digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs(["base/**"]))),
+        digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs(["base.json"]))),
+    )
+    (content,) = await get_digest_contents(facts_tree)
+    facts = json.loads(content.content)
+    return BaseInterpreter(
+        tree=await remove_prefix(RemovePrefix(tree, "base")),
+        launcher=facts["launcher"],
+        python=facts["python"],
+        python_version=facts["python_version"],
+        glibc=facts["glibc"],
+        platform=request.platform,
+        marker_environment=FrozenDict(facts["marker_environment"]),
+        directories=frozenset(facts["directories"]),
+        commands=tuple(facts["commands"]),
+        passwd=facts["passwd"],
+        group=facts["group"],
+        layer_sizes=json.dumps(facts["layer_sizes"]),
+    )
+
+
+def rules():
+    return collect_rules()

@@ -1,0 +1,53 @@
+"""Pants >= 2.30: its own names, under the spelling that the plugin uses."""
+
+from __future__ import annotations
+
+from pants.backend.python.dependency_inference.module_mapper import (
+    map_module_to_address as map_module_to_address,
+)
+from pants.backend.python.dependency_inference.parse_python_dependencies import (
+    ParsePythonDependenciesRequest,
+    parse_python_dependencies,
+)
+from pants.backend.python.subsystems.setup import PythonSetup
+from pants.backend.python.target_types import PythonSourceField
+from pants.backend.python.util_rules.pex import create_venv_pex as create_venv_pex
+from pants.core.environments.target_types import EnvironmentField as EnvironmentField
+from pants.core.util_rules.source_files import SourceFilesRequest
+from pants.core.util_rules.source_files import determine_source_files as determine_source_files
+from pants.core.util_rules.stripped_source_files import strip_source_roots as strip_source_roots
+from pants.engine.download_file import download_file as download_file
+from pants.engine.internals.graph import (
+    determine_explicitly_provided_dependencies as determine_explicitly_provided_dependencies,
+)
+from pants.engine.internals.graph import find_owners as find_owners
+from pants.engine.internals.graph import resolve_dependencies as resolve_dependencies
+from pants.engine.internals.graph import resolve_targets as resolve_targets
+from pants.engine.internals.graph import transitive_targets as transitive_targets
+from pants.engine.intrinsics import add_prefix as add_prefix
+from pants.engine.intrinsics import create_digest as create_digest
+from pants.engine.intrinsics import digest_subset_to_digest as digest_subset_to_digest
+from pants.engine.intrinsics import execute_process as execute_process
+from pants.engine.intrinsics import get_digest_contents as get_digest_contents
+from pants.engine.intrinsics import get_digest_entries as get_digest_entries
+from pants.engine.intrinsics import merge_digests as merge_digests
+from pants.engine.intrinsics import path_globs_to_digest as path_globs_to_digest
+from pants.engine.intrinsics import remove_prefix as remove_prefix
+from pants.engine.rules import concurrently as concurrently
+from pants.engine.rules import implicitly as implicitly
+from pants.engine.rules import _uncacheable_rule as uncacheable_rule  # noqa: F401
+from pants.engine.rules import rule as rule
+from pants.engine.target import Target
+
+# What runs the tools of the host; any CPython that the locked tools have wheels for.
+TOOL_INTERPRETER_CONSTRAINTS = ("CPython>=3.9,<3.15",)
+
+
+async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:
+    """Return module -> line of the imports that Pants' own inference sees in a Python target's source."""
+    files = await determine_source_files(SourceFilesRequest([target[PythonSourceField]]))
+    parsed = await parse_python_dependencies(
+        ParsePythonDependenciesRequest(files), **implicitly()
+    )
+    (dependencies,) = parsed.path_to_deps.values()
+    return {module: found.lineno for module, found in dependencies.imports.items()}

@@ -1,0 +1,231 @@
+"""Pants 2.17: the call-by-name names on top of its `Get`.
+
+Pants 2.17 finds a rule's `Get`s in the syntax tree of the rule, and goes on into every coroutine function that the
+rule calls and that it can look up in module globals or closure cells. So each name here is a small coroutine function
+around one `Get`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Callable, Iterator
+
+from pants.backend.python.dependency_inference.module_mapper import (
+    PythonModuleOwners,
+    PythonModuleOwnersRequest,
+)
+from pants.backend.python.dependency_inference.parse_python_dependencies import (
+    ParsedPythonDependencies,
+    ParsePythonDependenciesRequest,
+)
+from pants.backend.python.subsystems.setup import PythonSetup
+from pants.backend.python.target_types import InterpreterConstraintsField, PythonSourceField
+from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
+from pants.backend.python.util_rules.pex import (
+    PexProcess,
+    PexRequest,
+    VenvPex,
+    VenvPexProcess,
+    VenvPexRequest,
+)
+from pants.core.util_rules.environments import EnvironmentField as EnvironmentField
+from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.core.util_rules.stripped_source_files import StrippedSourceFiles
+from pants.engine.addresses import Addresses
+from pants.engine.fs import (
+    AddPrefix,
+    CreateDigest,
+    Digest,
+    DigestContents,
+    DigestEntries,
+    DigestSubset,
+    DownloadFile,
+    MergeDigests,
+    PathGlobs,
+    RemovePrefix,
+)
+from pants.engine.internals.graph import Owners, OwnersRequest
+from pants.engine.internals.selectors import Get
+from pants.engine.process import FallibleProcessResult, Process, ProcessResult
+from pants.engine.rules import _uncacheable_rule as _pants_uncacheable_rule
+from pants.engine.rules import rule as _pants_rule
+from pants.engine.target import (
+    DependenciesRequest,
+    ExplicitlyProvidedDependencies,
+    Target,
+    Targets,
+    TransitiveTargets,
+    TransitiveTargetsRequest,
+)
+
+# Pex 2.1.137 and its pip, which this Pants builds the host's tools with, know Pythons up to 3.11.
+TOOL_INTERPRETER_CONSTRAINTS = ("CPython>=3.9,<3.12",)
+
+_IMPLICITLY = "__implicitly"
+
+
+def implicitly(*args: Any) -> dict:
+    """Hold the input of a by-name call that is not given positionally."""
+    return {_IMPLICITLY: args}
+
+
+def _input(args: tuple, kwargs: dict) -> Any:
+    """The value a by-name call was given: positionally, or as `**implicitly(value_or_dict)`."""
+    if args:
+        return args[0]
+    (value,) = kwargs[_IMPLICITLY]
+    if isinstance(value, dict):
+        (value,) = value
+    return value
+
+
+def _by_name(_output: type, _input_type: type, *others: type) -> Callable:
+    """Return a coroutine function for "the rule that makes an `_output` from an `_input_type`".
+
+    With `others`, from a value of any of those types: on modern Pants that is one rule, called as
+    `name(**implicitly(value))`. The rule visitor finds `_output`, `_input_type`, `first` and `rest` as closure cells.
+    """
+
+    async def first(*args: Any, **kwargs: Any) -> Any:
+        return await Get(_output, _input_type, _input(args, kwargs))
+
+    if not others:
+        return first
+
+    rest = _by_name(_output, *others)
+
+    async def either(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(_input(args, kwargs), _input_type):
+            return await first(*args, **kwargs)
+        return await rest(*args, **kwargs)
+
+    return either
+
+
+def _no_input(_output: type) -> Callable:
+    async def call(**_: Any) -> Any:
+        return await Get(_output)
+
+    return call
+
+
+class _Concurrently:
+    """Drives coroutines in lockstep and hands the engine all of their pending `Get`s at once."""
+
+    def __init__(self, awaitables: tuple) -> None:
+        self.awaitables = awaitables
+
+    def __await__(self) -> Iterator[Any]:
+        running = [awaitable.__await__() for awaitable in self.awaitables]
+        results: list = [None] * len(running)
+        inbox: dict = dict.fromkeys(range(len(running)))
+        try:
+            while inbox:
+                waiting = []
+                for index, value in inbox.items():
+                    try:
+                        waiting.append((index, running[index].send(value)))
+                    except StopIteration as finished:
+                        results[index] = finished.value
+                gets = [get for _, pending in waiting for get in _as_tuple(pending)]
+                answers = iter((yield tuple(gets)) if gets else ())
+                inbox = {
+                    index: tuple(itertools.islice(answers, len(pending)))
+                    if isinstance(pending, (tuple, list))
+                    else next(answers)
+                    for index, pending in waiting
+                }
+        finally:
+            for coroutine in running:
+                coroutine.close()
+        return tuple(results)  # type: ignore[return-value]
+
+
+def _as_tuple(pending: Any) -> tuple:
+    return tuple(pending) if isinstance(pending, (tuple, list)) else (pending,)
+
+
+def concurrently(*args: Any) -> _Concurrently:
+    """Await several by-name calls at once: as arguments, or as one iterable."""
+    if len(args) == 1 and not hasattr(args[0], "__await__"):
+        return _Concurrently(tuple(args[0]))
+    return _Concurrently(args)
+
+
+# pants.engine.intrinsics
+add_prefix = _by_name(Digest, AddPrefix)
+create_digest = _by_name(Digest, CreateDigest)
+remove_prefix = _by_name(Digest, RemovePrefix)
+merge_digests = _by_name(Digest, MergeDigests)
+digest_subset_to_digest = _by_name(Digest, DigestSubset)
+get_digest_contents = _by_name(DigestContents, Digest)
+get_digest_entries = _by_name(DigestEntries, Digest)
+path_globs_to_digest = _by_name(Digest, PathGlobs)
+execute_process = _by_name(FallibleProcessResult, Process, VenvPexProcess)
+
+# pants.engine.download_file
+download_file = _by_name(Digest, DownloadFile)
+
+# pants.engine.internals.graph
+transitive_targets = _by_name(TransitiveTargets, TransitiveTargetsRequest)
+resolve_dependencies = _by_name(Addresses, DependenciesRequest)
+determine_explicitly_provided_dependencies = _by_name(
+    ExplicitlyProvidedDependencies, DependenciesRequest
+)
+find_owners = _by_name(Owners, OwnersRequest)
+resolve_targets = _by_name(Targets, Addresses)
+
+# pants.core.util_rules
+determine_source_files = _by_name(SourceFiles, SourceFilesRequest)
+strip_source_roots = _by_name(StrippedSourceFiles, SourceFiles)
+
+# pants.backend.python
+create_venv_pex = _by_name(VenvPex, VenvPexRequest, PexRequest)
+map_module_to_address = _by_name(PythonModuleOwners, PythonModuleOwnersRequest)
+
+
+_parse_python_dependencies = _by_name(ParsedPythonDependencies, ParsePythonDependenciesRequest)
+
+
+async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:
+    """Return module -> line of the imports that Pants' own inference sees in a Python target's source."""
+    constraints = InterpreterConstraints.create_from_compatibility_fields(
+        [target[InterpreterConstraintsField]], python_setup
+    )
+    parsed = await _parse_python_dependencies(
+        ParsePythonDependenciesRequest(target[PythonSourceField], constraints)
+    )
+    return {module: found.lineno for module, found in parsed.imports.items()}
+
+
+def rule(*args: Any, **kwargs: Any) -> Callable:
+    """`@rule` whose result is called by name, `await my_rule(request, **implicitly())`.
+
+    The request is the rule's first parameter; a rule without parameters is called as `await my_rule(**implicitly())`.
+    """
+    return _callable_by_name(_pants_rule, args, kwargs)
+
+
+def uncacheable_rule(*args: Any, **kwargs: Any) -> Callable:
+    """`rule`, run anew in each session of pantsd: for what Pants does not watch."""
+    return _callable_by_name(_pants_uncacheable_rule, args, kwargs)
+
+
+def _callable_by_name(decorate: Callable, args: tuple, kwargs: dict) -> Callable:
+    if kwargs or not args:
+        return lambda function: _shim(decorate(**kwargs)(function))
+    return _shim(decorate(args[0]))
+
+
+def _shim(function: Any) -> Callable:
+    task = function.rule
+    shim: Any = (
+        _by_name(task.output_type, task.input_selectors[0])
+        if task.input_selectors
+        else _no_input(task.output_type)
+    )
+    for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(shim, attribute, getattr(function, attribute))
+    shim.rule = task  # by which collect_rules() finds it
+    shim.__wrapped_rule__ = function  # not __wrapped__, which inspect.getsource follows
+    return shim

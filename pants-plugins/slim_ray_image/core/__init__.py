@@ -1,0 +1,19 @@
+"""The pure core: JSON and text in, frozen dataclasses out.
+
+Nothing here imports Pants, opens a file or a socket; only the standard library, `packaging` and core itself. So every
+decision can be tested without an engine, and the programs in `sandbox/` can share it.
+
+In the order of the flow:
+
+| module       | decides                                                                   |
+|--------------|---------------------------------------------------------------------------|
+| errors       | how a user's mistake is worded                                             |
+| import_paths | what `serve_app` and `entry_point` may say (stage 1)                       |
+| references   | what `base_image` may say                                                  |
+| closure      | which import of which file brings a thing into the image (stage 2)         |
+| platforms    | what OCI, Python and uv each call a platform (stage 3)                      |
+| requirements | who requires a distribution, and which extras (stage 3)                    |
+| layers       | which distribution goes into which layer (stage 4)                         |
+| oci          | descriptors, image config, manifest, index (stage 5)                       |
+| result       | image.json (stage 6)                                                       |
+"""

@@ -1,0 +1,129 @@
+"""Stage 1 of 6: what the fields `serve_app` and `entry_point` may say.
+
+In: the field's text. Out: a module (or a file beside the BUILD file), an attribute, arguments.
+The grammar of `serve_app` is that of Ray Serve's `import_path`, `module.path:attribute`:
+https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import shlex
+from dataclasses import dataclass
+from typing import Iterable, Iterator, Optional
+
+from slim_ray_image.core.errors import SlimRayImageError
+
+
+@dataclass(frozen=True)
+class ImportPath:
+    """`module:attribute`, as Ray Serve imports an application."""
+
+    module: str
+    attribute: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.attribute}"
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """A module (dotted) or a file (relative to the BUILD file) to run, with its arguments."""
+
+    module: Optional[str]
+    file: Optional[str]
+    arguments: tuple[str, ...]
+
+
+def _is_dotted_name(text: str) -> bool:
+    return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
+
+
+def parse_import_path(text: str) -> ImportPath:
+    """Return the module and the attribute that `text` names.
+
+    Raises:
+        SlimRayImageError: If `text` is not `module.path:attribute`.
+    """
+    module, separator, attribute = text.partition(":")
+    if separator and _is_dotted_name(module) and _is_dotted_name(attribute) and "." not in attribute:
+        return ImportPath(module, attribute)
+    raise SlimRayImageError(
+        f"must be an import path `module.path:attribute`, but was {text!r}.",
+        fixes=["name the module and the variable that holds the bound application, as 'services.echo.app:app'"],
+    )
+
+
+def parse_entry_point(text: str) -> EntryPoint:
+    """Return what to run: `text` is a module or a `.py` file, then arguments split as a POSIX shell does.
+
+    Raises:
+        SlimRayImageError: If the first word is neither a module nor a relative `.py` path, or quotes are unbalanced.
+    """
+    fix = ["name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'"]
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SlimRayImageError(
+            f"must be a module or a file with arguments, but was {text!r} ({error}).", fixes=fix
+        ) from error
+    if words:
+        first, arguments = words[0], tuple(words[1:])
+        if first.endswith(".py") and not first.startswith("/") and ".." not in first.split("/"):
+            return EntryPoint(None, first, arguments)
+        if not first.endswith(".py") and _is_dotted_name(first):
+            return EntryPoint(first, None, arguments)
+    raise SlimRayImageError(f"must be a module or a file with arguments, but was {text!r}.", fixes=fix)
+
+
+def _bound_names(target: ast.AST) -> Iterator[str]:
+    for node in ast.walk(target):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _statement_names(statement: ast.stmt) -> Iterator[str]:
+    """The names that one statement binds at module level; "*" when it can bind any."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield statement.name
+    elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+        for alias in statement.names:
+            yield alias.asname or (
+                alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
+            )
+    else:
+        yield from _bound_names(statement)
+
+
+def _module_level(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Every statement that runs when the module is imported: into blocks, not into functions and classes."""
+    for statement in statements:
+        yield statement
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        for block in ("body", "orelse", "finalbody"):
+            yield from _module_level(getattr(statement, block, []))
+        for part in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
+            yield from _module_level(part.body)
+
+
+def defined_names(source: str) -> Optional[frozenset[str]]:
+    """Return the names that `source` binds at module level, found without running it.
+
+    None when they cannot be known so: `from x import *`, a module `__getattr__`, or `globals()` is used.
+
+    Raises:
+        SyntaxError: If `source` is not valid for the running Python.
+    """
+    tree = ast.parse(source)
+    names = {
+        name for statement in _module_level(tree.body) for name in _statement_names(statement)
+    }
+    calls_globals = any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "globals"
+        for node in ast.walk(tree)
+    )
+    if "*" in names or "__getattr__" in names or calls_globals:
+        return None
+    return frozenset(names)

@@ -1,0 +1,117 @@
+"""Stage 4 of 6: which distribution goes into which layer, and where it goes in the image.
+
+In: the distributions of the packed PEX, with their sizes. Out: `LayerSpec`s, lowest first.
+The plan looks at nothing outside the build, so that equal builds have equal layers.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import Iterable, Mapping, Sequence
+
+VENV = "/opt/venv"
+# Where a login shell, whose profile resets PATH, still finds programs; KubeRay may start Ray by one.
+COMMAND_DIRECTORY = "/usr/local/bin"
+# Console scripts that KubeRay and people call by name, linked from COMMAND_DIRECTORY.
+LINKED_SCRIPTS = ("ray", "serve")
+
+KIND_BASE = "base"
+KIND_DISTRIBUTION = "distribution"
+KIND_DISTRIBUTIONS = "distributions"
+KIND_SOURCES = "sources"
+
+# Below this, unpacked, a layer of its own costs a pull more (a request, a descriptor) than sharing it saves. A fixed
+# size, not a rank, so that a distribution has its own layer in every service or in none, and services share it.
+LARGE_DISTRIBUTION_BYTES = 5_000_000
+
+# One layer for the small distributions, one for the sources, one for Ray.
+SMALLEST_LAYER_BUDGET = 3
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """An installed distribution of the packed PEX."""
+
+    file: str  # its entry in the PEX's .deps
+    name: str  # canonical (PEP 503)
+    version: str
+    unpacked_bytes: int
+    file_count: int
+    requires_dist: tuple[str, ...]  # METADATA's Requires-Dist lines
+    provides_extra: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A planned layer of distributions; no bytes yet."""
+
+    name: str  # for people, never hashed
+    kind: str
+    distributions: tuple[Distribution, ...]  # sorted by name
+
+
+def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]:
+    """Return the distributions of the inventory that `sandbox/pack.py` writes, sorted by name."""
+    return tuple(
+        sorted(
+            (
+                Distribution(
+                    file=row["file"],
+                    name=row["name"],
+                    version=row["version"],
+                    unpacked_bytes=row["unpacked_bytes"],
+                    file_count=row["file_count"],
+                    requires_dist=tuple(row["requires_dist"]),
+                    provides_extra=tuple(row["provides_extra"]),
+                )
+                for row in rows
+            ),
+            key=lambda distribution: distribution.name,
+        )
+    )
+
+
+def plan_layers(distributions: Sequence[Distribution], layer_budget: int) -> tuple[LayerSpec, ...]:
+    """Return one layer for each large distribution, largest first, and one for the rest.
+
+    Ray has its own layer whatever its size. The layer of the rest is always there, since it also holds the virtual
+    environment itself.
+
+    Args:
+        distributions: In any order.
+        layer_budget: Most layers that an image may add to its base, that of the first-party files included.
+    """
+    by_size = sorted(distributions, key=lambda d: (d.name != "ray", -d.unpacked_bytes, d.name))
+    own = [
+        d for d in by_size if d.name == "ray" or d.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES
+    ][: max(layer_budget - 2, 0)]
+    own.sort(key=lambda d: (-d.unpacked_bytes, d.name))
+    rest = sorted(set(distributions) - set(own), key=lambda d: d.name)
+    return (
+        *(LayerSpec(d.name, KIND_DISTRIBUTION, (d,)) for d in own),
+        LayerSpec("distributions", KIND_DISTRIBUTIONS, tuple(rest)),
+    )
+
+
+def parents(path: str) -> tuple[str, ...]:
+    """Return the directories above an absolute `path`, outermost first, without the root."""
+    found = []
+    while (path := posixpath.dirname(path)) != "/":
+        found.append(path)
+    return tuple(reversed(found))
+
+
+def missing_parents(paths: Iterable[str], base_directories: frozenset[str]) -> tuple[str, ...]:
+    """Return the directories above `paths` that the base does not have, sorted.
+
+    The others get no entry in our layers: an entry for /bin, say, would replace the base's symlink of that name, and
+    one for /etc the base's mode.
+
+    Args:
+        paths: Absolute.
+        base_directories: Absolute paths of the base's directories and of its symlinks to directories.
+    """
+    return tuple(
+        sorted({parent for path in paths for parent in parents(path)} - base_directories)
+    )

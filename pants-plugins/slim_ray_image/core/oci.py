@@ -1,0 +1,307 @@
+"""Stage 5 of 6: descriptors, image config and manifest, appended to the base's; no blob is read.
+
+In: the base's manifest and config, the layers that stage 4 built. Out: an `Image`, all of its JSON as exact bytes.
+Specification: https://github.com/opencontainers/image-spec/tree/v1.1.0 (manifest.md, config.md, image-layout.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Sequence
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.platforms import Platform
+
+MEDIA_TYPE_INDEX = "application/vnd.oci.image.index.v1+json"
+MEDIA_TYPE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+MEDIA_TYPE_CONFIG = "application/vnd.oci.image.config.v1+json"
+MEDIA_TYPE_LAYER = "application/vnd.oci.image.layer.v1.tar"
+MEDIA_TYPE_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+_DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+
+INDEX_MEDIA_TYPES = (MEDIA_TYPE_INDEX, _DOCKER_INDEX)
+MANIFEST_MEDIA_TYPES = (MEDIA_TYPE_MANIFEST, _DOCKER_MANIFEST)
+# Docker's layers are the same bytes under another name (media-types.md, "Compatibility Matrix").
+_OCI_LAYER_MEDIA_TYPES = {
+    MEDIA_TYPE_LAYER: MEDIA_TYPE_LAYER,
+    MEDIA_TYPE_LAYER_GZIP: MEDIA_TYPE_LAYER_GZIP,
+    _DOCKER_LAYER: MEDIA_TYPE_LAYER,
+    _DOCKER_LAYER_GZIP: MEDIA_TYPE_LAYER_GZIP,
+}
+
+ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
+ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"
+ANNOTATION_BASE_DIGEST = "org.opencontainers.image.base.digest"
+
+LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+# One constant time: the start of the epoch (https://reproducible-builds.org/specs/source-date-epoch/).
+CREATED = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What points at a blob. `size` is in bytes (descriptor.md)."""
+
+    media_type: str
+    digest: str
+    size: int
+
+    @property
+    def hex(self) -> str:
+        return self.digest.partition(":")[2]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Descriptor:
+        return cls(value["mediaType"], value["digest"], value["size"])
+
+
+@dataclass(frozen=True)
+class BuiltLayer:
+    """A layer whose blob is there: what the sandbox writes as layer.json, and what people call it."""
+
+    name: str
+    kind: str
+    descriptor: Descriptor
+    diff_id: str  # digest of the uncompressed tar
+    unpacked_bytes: int  # sum of its regular files
+    file_count: int
+    distributions: tuple[str, ...] = ()
+    compressed_bytes_of: tuple[tuple[str, int], ...] = ()  # by distribution
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """The image that ours is built on."""
+
+    reference: str  # as the target names it
+    source: str  # where it was read from
+    manifest_digest: str
+    layers: tuple[Descriptor, ...]
+    config: str  # the image config, JSON text
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """What a target says of the image config's `config`. None keeps the base's."""
+
+    user: str
+    workdir: str
+    env: tuple[tuple[str, str], ...]  # replaces entries of the same name
+    ports: tuple[int, ...]  # TCP
+    labels: tuple[tuple[str, str], ...]
+    entrypoint: Optional[tuple[str, ...]]
+    cmd: Optional[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as bytes and descriptors."""
+
+    manifest: bytes
+    config: bytes
+    layers: tuple[Descriptor, ...]  # the base's first
+    platform: Platform
+
+    @property
+    def manifest_descriptor(self) -> Descriptor:
+        return _describe(MEDIA_TYPE_MANIFEST, self.manifest)
+
+    @property
+    def config_descriptor(self) -> Descriptor:
+        return _describe(MEDIA_TYPE_CONFIG, self.config)
+
+
+def sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def encode(value: Any) -> bytes:
+    """Return JSON of one spelling: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _describe(media_type: str, content: bytes) -> Descriptor:
+    return Descriptor(media_type, sha256(content), len(content))
+
+
+def select_manifest(index: Mapping[str, Any], platform: Platform) -> Optional[Descriptor]:
+    """Return the descriptor of `platform`'s manifest in an image index, or None (image-index.md, "platform")."""
+    for manifest in index.get("manifests", ()):
+        where = manifest.get("platform") or {}
+        if (where.get("os"), where.get("architecture")) == (platform.os, platform.architecture):
+            return Descriptor.from_json(manifest)
+    return None
+
+
+def parse_base_image(
+    reference: str, source: str, manifest: bytes, config: bytes, platform: Platform
+) -> BaseImage:
+    """Return the base image of a manifest and a config that were already checked against their digests.
+
+    Raises:
+        SlimRayImageError: If it is not an image for `platform` whose layers we can build on.
+    """
+    fix = ["name an OCI or Docker image of that platform in `base_image`"]
+    try:
+        fields, configured = json.loads(manifest), json.loads(config)
+        layers = [Descriptor.from_json(layer) for layer in fields["layers"]]
+        diff_ids = configured["rootfs"]["diff_ids"]
+        where = f"{configured['os']}/{configured['architecture']}"
+    except (ValueError, KeyError, TypeError) as error:
+        raise SlimRayImageError(
+            f"The base image {reference} is not an OCI or Docker image.",
+            evidence=[f"its manifest or config lacks or misuses {error}"],
+            fixes=["name an OCI or Docker image in `base_image`"],
+        ) from error
+    if where != str(platform):
+        raise SlimRayImageError(
+            f"The base image {reference} is for {where}, but the image is for {platform}.", fixes=fix
+        )
+    if len(layers) != len(diff_ids):
+        raise SlimRayImageError(
+            f"The base image {reference} is not valid: it has {len(layers)} layers and {len(diff_ids)} diff_ids.",
+            fixes=fix,
+        )
+    unknown = sorted({layer.media_type for layer in layers} - set(_OCI_LAYER_MEDIA_TYPES))
+    if unknown:
+        raise SlimRayImageError(
+            f"The base image {reference} has layers that cannot be read.",
+            evidence=[f"media type {media_type}" for media_type in unknown],
+            fixes=["name a base image whose layers are tar or tar+gzip"],
+        )
+    return BaseImage(
+        reference=reference,
+        source=source,
+        manifest_digest=sha256(manifest),
+        layers=tuple(
+            Descriptor(_OCI_LAYER_MEDIA_TYPES[layer.media_type], layer.digest, layer.size)
+            for layer in layers
+        ),
+        config=config.decode(),
+    )
+
+
+def _environment(base: Sequence[str], ours: Sequence[tuple[str, str]]) -> list[str]:
+    values = dict(entry.partition("=")[::2] for entry in base)
+    values.update(ours)
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[str, Any]:
+    """The image config's `config` (config.md, "Properties"): the base's, with what the target says on top."""
+    config = dict(base)
+    config["User"] = settings.user
+    config["WorkingDir"] = settings.workdir
+    config["Env"] = _environment(base.get("Env") or (), settings.env)
+    if settings.ports:
+        config["ExposedPorts"] = {
+            **(base.get("ExposedPorts") or {}),
+            **{f"{port}/tcp": {} for port in settings.ports},
+        }
+    if settings.labels:
+        config["Labels"] = {**(base.get("Labels") or {}), **dict(settings.labels)}
+    if settings.entrypoint is not None:
+        config["Entrypoint"] = list(settings.entrypoint)
+        # As Docker does: the base's Cmd was meant for the base's Entrypoint.
+        config.pop("Cmd", None)
+    if settings.cmd is not None:
+        config["Cmd"] = list(settings.cmd)
+    return config
+
+
+def append_layers(
+    base: BaseImage, layers: Sequence[BuiltLayer], settings: ImageSettings, platform: Platform
+) -> Image:
+    """Return `base` with `layers` on top; base descriptors, diff_ids and history are kept as they are.
+
+    Args:
+        base: An image for `platform`.
+        layers: Lowest first.
+        settings: What the target says of how the image runs.
+
+    Returns:
+        An image whose manifest has len(base.layers) + len(layers) layers, whose config has as many `diff_ids`, and
+        whose `history` has one more entry per layer.
+
+    Spec: manifest.md "layers"; config.md "rootfs", "history"; annotations.md "org.opencontainers.image.base.*".
+    """
+    config = json.loads(base.config)
+    config["created"] = CREATED
+    config["config"] = _container_config(config.get("config") or {}, settings)
+    config["rootfs"] = {
+        "type": "layers",
+        "diff_ids": [*config["rootfs"]["diff_ids"], *(layer.diff_id for layer in layers)],
+    }
+    config["history"] = [
+        *(config.get("history") or ()),
+        *(
+            {"created": CREATED, "created_by": "slim_ray_image", "comment": layer.name}
+            for layer in layers
+        ),
+    ]
+    for docker_only in ("container", "container_config", "docker_version", "id", "parent"):
+        config.pop(docker_only, None)
+    encoded_config = encode(config)
+    descriptors = (*base.layers, *(layer.descriptor for layer in layers))
+    annotations = {ANNOTATION_BASE_DIGEST: base.manifest_digest}
+    if not base.reference.startswith("oci:"):  # a folder's name says nothing on another machine
+        annotations[ANNOTATION_BASE_NAME] = base.reference
+    manifest = encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": MEDIA_TYPE_MANIFEST,
+            "config": _describe(MEDIA_TYPE_CONFIG, encoded_config).to_json(),
+            "layers": [descriptor.to_json() for descriptor in descriptors],
+            "annotations": annotations,
+        }
+    )
+    return Image(manifest, encoded_config, descriptors, platform)
+
+
+def layout_index(image: Image, tag: str) -> bytes:
+    """Return index.json of an OCI image layout that holds `image` as `tag` (image-layout.md, "index.json")."""
+    return encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": MEDIA_TYPE_INDEX,
+            "manifests": [
+                {
+                    **image.manifest_descriptor.to_json(),
+                    "annotations": {ANNOTATION_REF_NAME: tag},
+                    "platform": {
+                        "os": image.platform.os,
+                        "architecture": image.platform.architecture,
+                    },
+                }
+            ],
+        }
+    )
+
+
+def docker_archive_manifest(image: Image, reference: str) -> bytes:
+    """Return the manifest.json by which `docker load` of every age finds config and layers among an OCI layout's blobs.
+
+    Spec: https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md ("manifest.json").
+    """
+    return encode(
+        [
+            {
+                "Config": blob_path(image.config_descriptor),
+                "RepoTags": [reference],
+                "Layers": [blob_path(layer) for layer in image.layers],
+            }
+        ]
+    )
+
+
+def blob_path(descriptor: Descriptor) -> str:
+    """Return where a blob is in an OCI image layout (image-layout.md, "Blobs")."""
+    return f"blobs/sha256/{descriptor.hex}"

@@ -1,0 +1,94 @@
+"""What `base_image` may say: an image in a registry, or a local OCI image layout.
+
+The grammar of a reference is that of the distribution project, `[registry/]repository[:tag][@digest]`:
+https://github.com/distribution/reference/blob/v0.6.0/reference.go. A local layout is written as skopeo, umoci and
+buildah write it: `oci:PATH[:TAG]`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from slim_ray_image.core.errors import SlimRayImageError
+
+# The default registry of a reference that names none, and the host that serves its API.
+DEFAULT_REGISTRY = "docker.io"
+_DEFAULT_REGISTRY_HOST = "registry-1.docker.io"
+LAYOUT_PREFIX = "oci:"
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    r"(?:(?P<registry>localhost(?::\d+)?|[\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w-]+:\d+|\[[0-9a-fA-F:]+\](?::\d+)?)/)?"
+    rf"(?P<repository>{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class RegistryReference:
+    """An image in a registry. `text` is what the user wrote."""
+
+    text: str
+    registry: str
+    repository: str
+    tag: Optional[str]
+    digest: Optional[str]
+
+    @property
+    def host(self) -> str:
+        """The host (and port) that serves the registry's API."""
+        return _DEFAULT_REGISTRY_HOST if self.registry == DEFAULT_REGISTRY else self.registry
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the registry is on this machine, where plain HTTP is usual (as for Docker)."""
+        name = self.registry.rsplit(":", 1)[0] if not self.registry.endswith("]") else self.registry
+        return name == "localhost" or name.startswith("127.") or name == "[::1]"
+
+    @property
+    def identifier(self) -> str:
+        """What the manifest is asked for by: the digest where there is one, else the tag."""
+        return self.digest or self.tag or "latest"
+
+
+@dataclass(frozen=True)
+class LayoutReference:
+    """An image in a local OCI image layout; `path` is absolute or relative to the build root."""
+
+    text: str
+    path: str
+    tag: Optional[str]
+
+
+ImageReference = Union[RegistryReference, LayoutReference]
+
+
+def parse_image_reference(text: str) -> ImageReference:
+    """Return the image that `text` names.
+
+    Raises:
+        SlimRayImageError: If `text` is neither a registry reference nor `oci:PATH[:TAG]`.
+    """
+    if text.startswith(LAYOUT_PREFIX):
+        path, _, tag = text[len(LAYOUT_PREFIX) :].partition(":")
+        if path:
+            return LayoutReference(text, path, tag or None)
+    else:
+        match = _REFERENCE.fullmatch(text)
+        if match:
+            registry = match["registry"] or DEFAULT_REGISTRY
+            repository = match["repository"]
+            if registry == DEFAULT_REGISTRY and "/" not in repository:
+                repository = f"library/{repository}"
+            return RegistryReference(text, registry, repository, match["tag"], match["digest"])
+    raise SlimRayImageError(
+        f"must be an image reference or a local OCI image layout, but was {text!r}.",
+        fixes=[
+            "name an image in a registry, as 'python:3.10-slim' or 'registry.example.com/base/python@sha256:<64 hex digits>'",
+            "name a local OCI image layout by its folder and tag, as 'oci:3rdparty/oci/base:3.10-slim'",
+        ],
+    )

@@ -1,0 +1,89 @@
+"""Stage 3 of 6: who requires a distribution, and with which extras.
+
+In: the requirement strings of the closure and the METADATA of what was installed. Out: for each distribution, its
+reasons. It does not resolve: uv did. Names are canonical (PEP 503), requirements PEP 508.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Mapping, Sequence
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from slim_ray_image.core.layers import Distribution
+
+
+@dataclass(frozen=True)
+class RequiredDistribution:
+    """Why a distribution is in the image."""
+
+    name: str
+    extras: tuple[str, ...]
+    required_by: tuple[str, ...]  # reasons of the closure, else "distribution==version"; sorted
+
+
+def _applies(requirement: Requirement, environment: Mapping[str, str], extras: set[str]) -> bool:
+    if requirement.marker is None:
+        return True
+    return any(
+        requirement.marker.evaluate({**environment, "extra": extra}) for extra in (extras or {""})
+    )
+
+
+def explain(
+    requirements: Sequence[tuple[str, str]],
+    distributions: Sequence[Distribution],
+    environment: Mapping[str, str],
+) -> tuple[RequiredDistribution, ...]:
+    """Return, for each distribution, what requires it.
+
+    Args:
+        requirements: (requirement string, reason) of the closure.
+        distributions: What was installed.
+        environment: The image's marker variables (PEP 508), as `python_version`.
+
+    Returns:
+        In the order of `distributions`. A distribution that nothing reaches has no `required_by`.
+    """
+    installed = {distribution.name: distribution for distribution in distributions}
+    extras: dict[str, set[str]] = defaultdict(set)
+    required_by: dict[str, set[str]] = defaultdict(set)
+    queue: list[tuple[str, str]] = list(requirements)
+    seen: set[tuple[str, str, frozenset[str]]] = set()
+    while queue:
+        text, reason = queue.pop()
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        name = canonicalize_name(requirement.name)
+        if name not in installed:
+            continue
+        required_by[name].add(reason)
+        state = (name, reason, frozenset(requirement.extras))
+        if state in seen:
+            continue
+        seen.add(state)
+        extras[name] |= {canonicalize_name(extra) for extra in requirement.extras}
+        distribution = installed[name]
+        for line in distribution.requires_dist:
+            try:
+                needed = Requirement(line)
+            except InvalidRequirement:
+                continue
+            if _applies(needed, environment, extras[name]):
+                key = (canonicalize_name(needed.name), distribution.name, frozenset(needed.extras))
+                if key not in seen:
+                    seen.add(key)
+                    queue.append((line, f"{distribution.name}=={distribution.version}"))
+    return tuple(
+        RequiredDistribution(
+            distribution.name,
+            tuple(sorted(extras[distribution.name])),
+            tuple(sorted(required_by[distribution.name])),
+        )
+        for distribution in distributions
+    )

@@ -1,0 +1,131 @@
+"""Stage 6 of 6: image.json, what is in the image and why.
+
+Keys are only ever added; `schema_version` says when that promise is broken. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Mapping, Sequence
+
+from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.layers import KIND_BASE, Distribution
+from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
+from slim_ray_image.core.requirements import RequiredDistribution
+
+SCHEMA_VERSION = 1
+
+
+def _layer_row(layer: BuiltLayer) -> Mapping[str, Any]:
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "digest": layer.descriptor.digest,
+        "diff_id": layer.diff_id,
+        "media_type": layer.descriptor.media_type,
+        "compressed_bytes": layer.descriptor.size,
+        "unpacked_bytes": layer.unpacked_bytes,
+        "file_count": layer.file_count,
+        "distributions": list(layer.distributions),
+    }
+
+
+def _base_rows(base: BaseImage, sizes: Sequence[Mapping[str, int]]) -> list[Mapping[str, Any]]:
+    diff_ids = json.loads(base.config)["rootfs"]["diff_ids"]
+    return [
+        {
+            "name": f"base {number}",
+            "kind": KIND_BASE,
+            "digest": layer.digest,
+            "diff_id": diff_id,
+            "media_type": layer.media_type,
+            "compressed_bytes": layer.size,
+            "unpacked_bytes": size["unpacked_bytes"],
+            "file_count": size["file_count"],
+            "distributions": [],
+        }
+        for number, (layer, diff_id, size) in enumerate(zip(base.layers, diff_ids, sizes), start=1)
+    ]
+
+
+def _totals(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
+    ours = [row for row in rows if row["kind"] != KIND_BASE]
+    return {
+        f"{prefix}{field}": sum(row[field] for row in counted)
+        for prefix, counted in (("", rows), ("app_", ours))
+        for field in ("compressed_bytes", "unpacked_bytes")
+    }
+
+
+def describe_image(
+    *,
+    target: str,
+    references: Sequence[str],
+    image: Image,
+    base: BaseImage,
+    base_layer_sizes: Sequence[Mapping[str, int]],
+    python_version: str,
+    libc: str,
+    layers: Sequence[BuiltLayer],
+    distributions: Sequence[Distribution],
+    required: Sequence[RequiredDistribution],
+    files: Sequence[ClosureFile],
+) -> bytes:
+    """Return image.json.
+
+    Args:
+        base_layer_sizes: `unpacked_bytes` and `file_count` of each base layer, in order.
+        layers: Those added to the base, lowest first.
+        distributions: What was installed.
+        required: Why, in the same order.
+    """
+    compressed = {
+        name: size for layer in layers for name, size in layer.compressed_bytes_of
+    }
+    rows = [*_base_rows(base, base_layer_sizes), *map(_layer_row, layers)]
+    value = {
+        "schema_version": SCHEMA_VERSION,
+        "target": target,
+        "reference": list(references),
+        "platform": str(image.platform),
+        "manifest_digest": image.manifest_descriptor.digest,
+        "config_digest": image.config_descriptor.digest,
+        "base": {
+            "reference": base.reference,
+            "digest": base.manifest_digest,
+            "source": base.source,
+            "python_version": python_version,
+            "libc": libc,
+        },
+        "layers": rows,
+        "requirements": [
+            {
+                "name": distribution.name,
+                "version": distribution.version,
+                "extras": list(reason.extras),
+                "required_by": list(reason.required_by),
+                "unpacked_bytes": distribution.unpacked_bytes,
+                "compressed_bytes": compressed[distribution.name],
+            }
+            for distribution, reason in zip(distributions, required)
+        ],
+        "files": [
+            {"path": file.path, "source": file.source, "bytes": file.bytes, "reason": file.reason}
+            for file in files
+        ],
+        "pruned": [],
+        "totals": _totals(rows),
+    }
+    return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the lines that tell a user what was built, from the fields of image.json."""
+    totals = description["totals"]
+    ours = [layer for layer in description["layers"] if layer["kind"] != KIND_BASE]
+    return (
+        f"Image {description['manifest_digest']} for {description['platform']}",
+        f"{totals['compressed_bytes'] / 1e6:.1f} MB compressed, {totals['unpacked_bytes'] / 1e6:.1f} MB unpacked; "
+        f"{len(description['requirements'])} distributions and {len(description['files'])} files in {len(ours)} "
+        f"layers on {description['base']['reference']}",
+    )

@@ -1,0 +1,127 @@
+"""Stage 5 of 6: what a target says of how its image runs, with the defaults for a Ray service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Optional
+
+from slim_ray_image.core.import_paths import EntryPoint, ImportPath
+from slim_ray_image.core.layers import VENV
+from slim_ray_image.core.oci import ImageSettings
+
+HOME = "/home/ray"
+SERVE_HTTP_PORT = 8000
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """The fields of a target, as they are in the BUILD file; None is unset."""
+
+    serve_app: Optional[ImportPath]
+    entry_point: Optional[EntryPoint]
+    user: str
+    workdir: str
+    env: Mapping[str, str]
+    ports: Optional[tuple[int, ...]]
+    labels: Mapping[str, str]
+    entrypoint: Optional[tuple[str, ...]]
+    cmd: Optional[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user that the base does not know, with the lines that make it known (passwd(5), group(5))."""
+
+    uid: int
+    gid: int
+    home: str
+    passwd: str
+    group: str  # "" when the base knows the group
+
+
+def _ids(table: str, field: int) -> dict[int, str]:
+    """id -> name of the lines of /etc/passwd (uid: field 2) or /etc/group (gid: field 2)."""
+    found = {}
+    for line in table.splitlines():
+        parts = line.split(":")
+        if len(parts) > field and parts[field].isdigit():
+            found[int(parts[field])] = parts[0]
+    return found
+
+
+def account_of(user: str, passwd: str, group: str) -> Optional[Account]:
+    """Return the account to add to the base for `user`, or None when the base knows it or it is a name.
+
+    Args:
+        user: As the image config's `User`: `uid`, `uid:gid` or names.
+        passwd: The base's /etc/passwd.
+        group: The base's /etc/group.
+    """
+    uid_text, _, gid_text = user.partition(":")
+    if not uid_text.isdigit() or (gid_text and not gid_text.isdigit()):
+        return None
+    uid, gid = int(uid_text), int(gid_text or uid_text)
+    if uid in _ids(passwd, 2):
+        return None
+    names = {line.split(":")[0] for line in passwd.splitlines()}
+    name = "ray" if "ray" not in names else f"ray{uid}"
+    groups = _ids(group, 2)
+    return Account(
+        uid=uid,
+        gid=gid,
+        home=HOME,
+        passwd=f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash",
+        group="" if gid in groups else f"{name}:x:{gid}:",
+    )
+
+
+def _default_command(settings: TargetSettings, entry_module: Optional[str]) -> Optional[tuple[str, ...]]:
+    if settings.serve_app:
+        return ("serve", "run", str(settings.serve_app))
+    if settings.entry_point and entry_module:
+        return ("python", "-m", entry_module, *settings.entry_point.arguments)
+    return None
+
+
+def module_of(path: str) -> str:
+    """Return the module that the file at `path`, relative to a source root, is."""
+    stem = path[: -len(".py")]
+    return (stem[: -len("/__init__")] if stem.endswith("/__init__") else stem).replace("/", ".")
+
+
+def image_settings(
+    settings: TargetSettings,
+    *,
+    base_path: str,
+    account: Optional[Account],
+    entry_path: Optional[str],
+) -> ImageSettings:
+    """Return what to write into the image config.
+
+    Args:
+        base_path: The base's PATH.
+        account: What was added to the base for the user.
+        entry_path: The first-party file that the image starts with, relative to its source root.
+    """
+    env = {"PATH": f"{VENV}/bin:{base_path}", "PYTHONPATH": settings.workdir}
+    if account:
+        env["HOME"] = account.home
+    if settings.serve_app:
+        # Serve listens on 127.0.0.1 unless told otherwise, which nobody outside a container reaches.
+        env["RAY_SERVE_DEFAULT_HTTP_HOST"] = "0.0.0.0"
+    env.update(settings.env)
+    module = settings.entry_point.module if settings.entry_point else None
+    if settings.entry_point and entry_path and not module:
+        module = module_of(entry_path)
+    ports = settings.ports
+    if ports is None:
+        ports = (SERVE_HTTP_PORT,) if settings.serve_app else ()
+    return ImageSettings(
+        user=settings.user,
+        workdir=settings.workdir,
+        env=tuple(env.items()),
+        ports=ports,
+        labels=tuple(sorted(settings.labels.items())),
+        entrypoint=settings.entrypoint,
+        cmd=settings.cmd if settings.cmd is not None else _default_command(settings, module),
+    )

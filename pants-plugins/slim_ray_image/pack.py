@@ -1,0 +1,155 @@
+"""Stage 3 of 6: requirement strings + lockfile + platform -> installed distributions, packed as a PEX.
+
+Two cached processes: the subset of the lock, keyed by the lock and the requirement strings; and the pack, keyed by
+that exact subset. The packed PEX has one entry a distribution, whose bytes are the same in every service.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pants.backend.python.subsystems.setup import PythonSetup
+from pants.engine.addresses import Address
+from pants.engine.fs import (
+    CreateDigest,
+    DigestSubset,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+    PathGlobs,
+)
+from pants.engine.rules import collect_rules
+from pants.util.frozendict import FrozenDict
+
+from slim_ray_image.compat import (
+    create_digest,
+    digest_subset_to_digest,
+    get_digest_contents,
+    get_digest_entries,
+    implicitly,
+    merge_digests,
+    path_globs_to_digest,
+    rule,
+)
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.layers import Distribution, distributions_from_json
+from slim_ray_image.tools import (
+    BaseInterpreter,
+    BaseToolsRequest,
+    NetworkSettings,
+    prepare_base_tools,
+    run_on_base,
+)
+
+_LOCKFILE = "lockfile"
+_SUBSET = "subset.txt"
+_DEPS = "requirements.pex/.deps/"
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """A request for the distributions that some requirements need."""
+
+    address: Address
+    requirements: tuple[str, ...]  # PEP 508, sorted
+    resolve: str
+    base_reference: str
+    interpreter: BaseInterpreter
+
+
+@dataclass(frozen=True)
+class PackedDistributions:
+    """The distributions of a packed PEX."""
+
+    distributions: tuple[Distribution, ...]
+    files: FrozenDict[str, FileDigest]  # entry of `.deps` -> its content
+
+
+async def _read_lockfile(request: PackRequest, python_setup: PythonSetup) -> FileContent:
+    path = python_setup.resolves[request.resolve]
+    tree = await path_globs_to_digest(PathGlobs([path]))
+    contents = await get_digest_contents(tree)
+    if not contents:
+        raise SlimRayImageError(
+            f"The lockfile {path} of resolve {request.resolve!r}, which {request.address} needs, does not exist.",
+            fixes=["create it, as with `uv pip compile --universal --generate-hashes`", "correct `[python].resolves`"],
+        )
+    content = contents[0].content
+    if content.lstrip().startswith((b"{", b"//")):
+        raise SlimRayImageError(
+            f"The lockfile {path} of resolve {request.resolve!r} is of Pex's JSON format, which cannot be read yet.",
+            fixes=["lock the resolve as hashed requirements, with `uv pip compile --universal --generate-hashes`"],
+        )
+    return FileContent(_LOCKFILE, content)
+
+
+@rule(desc="Pack the distributions of a slim_ray_image")
+async def pack_distributions(
+    request: PackRequest, python_setup: PythonSetup, network: NetworkSettings
+) -> PackedDistributions:
+    """The packed distributions; re-runs when the requirements, the lock, the base or the tools change."""
+    interpreter = request.interpreter
+    tools = await prepare_base_tools(
+        BaseToolsRequest(interpreter.python_minor, interpreter.glibc, interpreter.platform),
+        **implicitly(),
+    )
+    platform_request = {
+        "uv": "tools/bin/uv",
+        "platform": interpreter.platform,
+        "python_version": interpreter.python_minor,
+        "glibc": interpreter.glibc,
+        **network.to_json(),
+    }
+    lockfile = await _read_lockfile(request, python_setup)
+    lock_tree = await create_digest(CreateDigest([lockfile]))
+    subset = await run_on_base(
+        "subset_lock",
+        {
+            "address": str(request.address),
+            "base": request.base_reference,
+            "lockfile": _LOCKFILE,
+            "lockfile_path": python_setup.resolves[request.resolve],
+            "marker_environment": dict(interpreter.marker_environment),
+            "requirements": request.requirements,
+            "resolve": request.resolve,
+            **platform_request,
+        },
+        interpreter,
+        tools,
+        inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
+        output_files=(_SUBSET,),
+        description=f"Find what {request.address} needs in {python_setup.resolves[request.resolve]}",
+        uses_uv=True,
+    )
+    packed = await run_on_base(
+        "pack",
+        {"subset": _SUBSET, **platform_request},
+        interpreter,
+        tools,
+        inputs=await merge_digests(MergeDigests([subset.output_digest, network.tree])),
+        output_files=("inventory.json",),
+        output_directories=("requirements.pex/.deps",),
+        description=f"Install and pack the distributions of {request.address}",
+        uses_uv=True,
+    )
+    inventory_tree = await digest_subset_to_digest(
+        DigestSubset(packed.output_digest, PathGlobs(["inventory.json"]))
+    )
+    (inventory,) = await get_digest_contents(inventory_tree)
+    entries = await get_digest_entries(packed.output_digest)
+    return PackedDistributions(
+        distributions_from_json(json.loads(inventory.content)),
+        FrozenDict(
+            {
+                entry.path[len(_DEPS) :]: entry.file_digest
+                for entry in entries
+                if isinstance(entry, FileEntry) and entry.path.startswith(_DEPS)
+            }
+        ),
+    )
+
+
+def rules():
+    return collect_rules()

@@ -1,0 +1,33 @@
+"""What Pants loads: the backend `slim_ray_image`."""
+
+from __future__ import annotations
+
+from pants.backend.python.util_rules import pex
+
+from slim_ray_image import (
+    base_image,
+    closure,
+    dependency_inference,
+    pack,
+    package_image,
+    run_image,
+    tools,
+)
+from slim_ray_image.target_types import SlimRayImageTarget
+
+
+def target_types():
+    return [SlimRayImageTarget]
+
+
+def rules():
+    return [
+        *dependency_inference.rules(),
+        *closure.rules(),
+        *tools.rules(),
+        *base_image.rules(),
+        *pack.rules(),
+        *package_image.rules(),
+        *run_image.rules(),
+        *pex.rules(),
+    ]

@@ -1,0 +1,92 @@
+"""Stage 6 of 6: `pants run` loads the image into the local Docker and runs it.
+
+The image goes in by `docker load`, from the same files that `pants package` writes; nothing is rebuilt. Docker then
+runs it in the foreground: its logs are streamed, and Ctrl-C reaches the service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+from pants.core.goals.run import RunFieldSet, RunInSandboxBehavior, RunRequest
+from pants.engine.fs import CreateDigest, FileContent, MergeDigests
+from pants.engine.rules import collect_rules
+
+from slim_ray_image.compat import create_digest, implicitly, merge_digests, rule
+from slim_ray_image.core.oci import Image, docker_archive_manifest
+from slim_ray_image.package_image import BuildImageRequest, SlimRayImageFieldSet, build_image
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+
+_SCRIPT = "run_image.sh"
+_SCRIPT_TEXT = """\
+#!/bin/sh
+# Loads the image beside this script into Docker, unless it is there, and runs it.
+# Usage: run_image.sh REFERENCE DOCKER_RUN_ARGUMENT...
+set -eu
+reference="$1"
+shift
+fail() {
+    printf '%s\\n\\nTo fix, %s.\\n' "$1" "$2" >&2
+    exit 1
+}
+command -v docker >/dev/null || fail \\
+    "Cannot run the image: there is no \\`docker\\` on PATH." "install Docker, or run the image of \\`pants package\\` elsewhere"
+docker version >/dev/null 2>&1 || fail \\
+    "Cannot run the image: Docker does not answer: $(docker version 2>&1 | tail -n 1)" "start Docker, or set DOCKER_HOST to one that runs"
+if ! docker image inspect "$reference" >/dev/null 2>&1; then
+    echo "Loading $reference into Docker" >&2
+    tar -C "${0%/*}" -cf - manifest.json oci-layout index.json blobs | docker load >&2
+fi
+exec docker run "$@"
+"""
+
+
+@dataclass(frozen=True)
+class RunSlimRayImageFieldSet(SlimRayImageFieldSet, RunFieldSet):
+    """The same fields: what is run is what is packaged."""
+
+    run_in_sandbox_behavior = RunInSandboxBehavior.NOT_SUPPORTED
+
+
+def local_reference(address_path: str, image: Image) -> str:
+    """Return the name that the image has in the local Docker: its target's, and its own digest as the tag."""
+    repository = "".join(c if c.isalnum() or c in "._-/" else "-" for c in address_path.lower())
+    return f"slim-ray-image.local/{repository}:{image.manifest_descriptor.hex[:12]}"
+
+
+def _port_arguments(ports: Sequence[int]) -> list[str]:
+    """Map each port to the same one of this machine alone."""
+    return [argument for port in ports for argument in ("--publish", f"127.0.0.1:{port}:{port}")]
+
+
+@rule(desc="Prepare to run a slim_ray_image")
+async def run_slim_ray_image(
+    field_set: RunSlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> RunRequest:
+    """What `pants run` starts: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
+    built = await build_image(BuildImageRequest(field_set), **implicitly())
+    reference = local_reference(
+        f"{field_set.address.spec_path}/{field_set.address.target_name}", built.image
+    )
+    own_tree = await create_digest(
+        CreateDigest(
+            [
+                FileContent(_SCRIPT, _SCRIPT_TEXT.encode(), is_executable=True),
+                FileContent("manifest.json", docker_archive_manifest(built.image, reference)),
+            ]
+        )
+    )
+    return RunRequest(
+        digest=await merge_digests(MergeDigests([built.layout_tree, own_tree])),
+        args=(
+            *("/bin/sh", f"{{chroot}}/{_SCRIPT}", reference),
+            *subsystem.run_args,
+            *_port_arguments(built.ports),
+            reference,
+        ),
+    )
+
+
+def rules():
+    return [*collect_rules(), *RunSlimRayImageFieldSet.rules()]

@@ -1,0 +1,15 @@
+"""The programs that run in Pants' sandboxes: the only code that touches registries, tar, gzip, wheels and bytecode.
+
+Each is called as `python -m slim_ray_image.sandbox.NAME REQUEST.json`, reads its inputs from the sandbox and writes
+its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` and the whole message on stderr.
+
+| program          | runs on                | does                                                              |
+|------------------|------------------------|-------------------------------------------------------------------|
+| fetch_image      | a Python of this host  | reads manifest, config and blobs of the base from its registry    |
+| extract_base     | a Python of this host  | takes the base's own interpreter and facts out of its layers      |
+| pack             | the base's interpreter | subset of the lock -> virtual environment (uv) -> packed PEX (pex) |
+| write_layer      | the base's interpreter | files -> one layer                                                |
+| compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for write_layer                   |
+
+`deterministic_tar` is where equal input becomes equal bytes.
+"""

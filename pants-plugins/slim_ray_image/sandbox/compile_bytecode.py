@@ -1,0 +1,42 @@
+"""Compiles sources to unchecked-hash pycs (PEP 552) whose bytes depend on the sources and the interpreter alone.
+
+Called by write_layer as `python -B -s -S compile_bytecode.py LIST` with PYTHONHASHSEED=0. LIST has three lines for a
+file: where its source is, its path in the image, and where to put its pyc.
+
+Bytecode is marshalled with a flag on each object that is referred to more than once, and the interpreter shares
+strings with whatever else it has loaded. So this process imports nothing but what the interpreter has already
+loaded itself, compiles in the order of the list, and keeps each code object alive to the end.
+"""
+
+import sys
+
+import _imp
+import marshal
+
+_MAGIC_NUMBER = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+_KEY = int.from_bytes(_MAGIC_NUMBER, "little")
+_UNCHECKED_HASH = (1).to_bytes(4, "little")
+
+
+def _main() -> None:
+    with open(sys.argv[1], encoding="utf-8") as file:
+        lines = file.read().split("\n")
+    alive = []
+    for index in range(0, len(lines) - 2, 3):
+        source_path, image_path, pyc_path = lines[index : index + 3]
+        with open(source_path, "rb") as source_file:
+            source = source_file.read()
+        try:
+            code = compile(source, image_path, "exec", dont_inherit=True, optimize=0)
+        except (SyntaxError, ValueError):
+            # As compileall does: distributions ship templates and code for other Pythons.
+            continue
+        alive.append(code)
+        with open(pyc_path, "wb") as pyc_file:
+            pyc_file.write(_MAGIC_NUMBER)
+            pyc_file.write(_UNCHECKED_HASH)
+            pyc_file.write(_imp.source_hash(_KEY, source))
+            pyc_file.write(marshal.dumps(code))
+
+
+_main()

@@ -1,0 +1,126 @@
+"""Writes a layer so that equal files give equal bytes, on every machine.
+
+Entries in the order given, each path once; numeric owners without names; modes of 0644 and 0755; one time, the epoch;
+PAX headers without access or change times; gzip without a name and a time. Specification:
+https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from typing import BinaryIO, Iterator, Optional
+
+from isal import igzip
+
+# Of isal's 0 to 3: the smallest it makes, at some eight times zlib's speed.
+COMPRESSION_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a layer. Exactly one of `content`, `link` and `is_directory` says what it is."""
+
+    path: str  # absolute in the image
+    content: Optional[bytes] = None
+    link: Optional[str] = None  # a symlink's target
+    is_directory: bool = False
+    is_executable: bool = False
+    uid: int = 0
+    gid: int = 0
+
+
+class _HashingWriter(io.RawIOBase):
+    """Passes bytes on, and knows their SHA-256 and number."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self._hash = hashlib.sha256()
+        self.byte_count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:  # type: ignore[no-untyped-def,override]
+        self._sink.write(data)
+        self._hash.update(data)
+        self.byte_count += len(data)
+        return len(data)
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+class LayerWriter:
+    """A tar+gzip layer being written.
+
+    Attributes:
+        unpacked_bytes: Sum of the regular files so far.
+        file_count: Their number.
+    """
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._blob = _HashingWriter(sink)
+        self._gzip = igzip.IGzipFile(
+            filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=self._blob, mtime=0
+        )
+        self._tar_stream = _HashingWriter(self._gzip)
+        self._tar = tarfile.open(
+            fileobj=self._tar_stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
+        )
+        self._written: dict[str, tuple] = {}
+        self.unpacked_bytes = 0
+        self.file_count = 0
+
+    def add(self, entry: Entry) -> None:
+        """Write one entry.
+
+        Raises:
+            ValueError: If the path was written before with other content (layer.md forbids duplicates).
+        """
+        fingerprint = (entry.link, entry.is_directory, hashlib.sha256(entry.content or b"").digest())
+        before = self._written.setdefault(entry.path, fingerprint)
+        if before is not fingerprint:
+            if before == fingerprint:
+                return
+            raise ValueError(entry.path)
+        info = tarfile.TarInfo(entry.path.lstrip("/"))
+        info.uid, info.gid, info.uname, info.gname, info.mtime = entry.uid, entry.gid, "", "", 0
+        info.mode = 0o755 if entry.is_directory or entry.is_executable or entry.link else 0o644
+        if entry.is_directory:
+            info.type = tarfile.DIRTYPE
+            self._tar.addfile(info)
+        elif entry.link is not None:
+            info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
+            self._tar.addfile(info)
+        else:
+            content = entry.content or b""
+            info.size = len(content)
+            self._tar.addfile(info, io.BytesIO(content))
+            self.unpacked_bytes += len(content)
+            self.file_count += 1
+
+    @property
+    def compressed_bytes(self) -> int:
+        """Bytes of the blob so far, but for what the compressor still holds."""
+        return self._blob.byte_count
+
+    def close(self) -> tuple[str, str, int]:
+        """Finish and return the blob's digest, its diff_id and its size in bytes."""
+        self._tar.close()
+        self._gzip.close()
+        return self._blob.digest, self._tar_stream.digest, self._blob.byte_count
+
+
+def directories_of(paths: Iterator[str], root: str) -> list[str]:
+    """Return every directory between `root` (included) and `paths`, each once, parents first."""
+    found = {root}
+    for path in paths:
+        parent = path.rpartition("/")[0]
+        while len(parent) > len(root):
+            found.add(parent)
+            parent = parent.rpartition("/")[0]
+    return sorted(found)

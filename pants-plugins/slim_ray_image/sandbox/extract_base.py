@@ -1,0 +1,316 @@
+"""Takes out of the base's layers what the build needs: its own interpreter, and facts about it.
+
+In: the base's layer blobs and its config. Out: `base/`, a folder with the interpreter, its standard library and the
+shared libraries beside it, and base.json. The interpreter runs in place through the base's own loader, by
+`base/PYTHON_LAUNCHER`; nothing of the host is mapped into it.
+Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md ("Applying Changesets").
+"""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import posixpath
+import re
+import stat
+import subprocess
+import tarfile
+from typing import Any, Iterator, Mapping, Optional
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.platforms import Platform, parse_platform
+from slim_ray_image.sandbox.report import run_program, write_json
+
+_ROOT = "base"
+_LAUNCHER = """\
+#!/bin/sh
+# Runs the interpreter of the base image where it lies, with the base's own loader and shared libraries.
+root="${{SLIM_RAY_IMAGE_BASE_ROOT:-$(cd "${{0%/*}}/{up}" && pwd)}}"
+export SLIM_RAY_IMAGE_BASE_ROOT="$root"
+exec "$root{loader}" --inhibit-cache --library-path "{library_path}" --argv0 "$0" "$root{python}" "$@"
+"""
+_UNUSED_BY_THE_BUILD = re.compile(r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|site-packages|__pycache__)/")
+
+
+def _absolute(member: str) -> str:
+    """The path in the image of a tar member's name."""
+    return posixpath.normpath(f"/{member}")
+
+
+class _RootFilesystem:
+    """The base's layers, applied one over the other; paths are absolute in the image."""
+
+    def __init__(self, blobs: list[str]) -> None:
+        self._blobs = blobs
+        self.entries: dict[str, tuple[int, tarfile.TarInfo]] = {}
+        self.layer_sizes: list[dict[str, int]] = []
+        for number, blob in enumerate(blobs):
+            self._apply(number, blob)
+
+    def _apply(self, number: int, blob: str) -> None:
+        below = dict(self.entries)
+        sizes = {"unpacked_bytes": 0, "file_count": 0}
+        self.layer_sizes.append(sizes)
+        with tarfile.open(blob) as layer:
+            for info in layer:
+                path = _absolute(info.name)
+                if info.isreg():
+                    sizes["unpacked_bytes"] += info.size
+                    sizes["file_count"] += 1
+                directory, name = posixpath.split(path)
+                if name == ".wh..wh..opq":
+                    self._remove(directory, below, keep_itself=True)
+                elif name.startswith(".wh."):
+                    self._remove(posixpath.join(directory, name[4:]), below)
+                else:
+                    if not info.isdir():
+                        self._remove(path, below)
+                    self.entries[path] = (number, info)
+
+    def _remove(self, path: str, below: Mapping[str, Any], keep_itself: bool = False) -> None:
+        if path in self.entries and not keep_itself:
+            del self.entries[path]
+        if path in below and below[path][1].isdir():
+            for inner in [p for p in below if p.startswith(path + "/")]:
+                self.entries.pop(inner, None)
+
+    def resolve(self, path: str, depth: int = 0) -> str:
+        """Return `path` with every symlink followed inside the image."""
+        real = ""
+        for part in path.strip("/").split("/"):
+            real = posixpath.normpath(f"{real}/{part}")
+            entry = self.entries.get(real)
+            if entry and entry[1].issym() and depth < 40:
+                target = posixpath.join(posixpath.dirname(real), entry[1].linkname)
+                real = self.resolve(posixpath.normpath(target), depth + 1)
+        return real or "/"
+
+    def is_file(self, path: str) -> bool:
+        entry = self.entries.get(self.resolve(path))
+        return entry is not None and (entry[1].isfile() or entry[1].islnk())
+
+    def directories(self) -> list[str]:
+        """Every directory, and every symlink to one, sorted."""
+        found = []
+        for path, (_, info) in self.entries.items():
+            if info.isdir():
+                found.append(path)
+            elif info.issym():
+                target = self.entries.get(self.resolve(path))
+                if target is not None and target[1].isdir():
+                    found.append(path)
+        return sorted(found)
+
+    def children(self, directory: str) -> list[str]:
+        return sorted(p for p in self.entries if posixpath.dirname(p) == directory)
+
+    def read(self, path: str) -> Optional[bytes]:
+        """Return a file's content, None when there is none."""
+        return next((content for _, content, _ in self.read_all({self.resolve(path): path})), None)
+
+    def read_all(self, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes, bool]]:
+        """Yield (name, content, is_executable) of the regular files `wanted`, real path -> name; one pass a layer."""
+        by_layer: dict[int, dict[str, list[tuple[str, bool]]]] = {}
+        for real, name in wanted.items():
+            entry = self.entries.get(real)
+            if entry is None or not (entry[1].isfile() or entry[1].islnk()):
+                continue
+            number, info = entry
+            member = info.linkname if info.islnk() else info.name
+            by_layer.setdefault(number, {}).setdefault(_absolute(member), []).append(
+                (name, bool(info.mode & stat.S_IXUSR))
+            )
+        for number, members in sorted(by_layer.items()):
+            with tarfile.open(self._blobs[number]) as layer:
+                for info in layer:
+                    for name, is_executable in members.get(_absolute(info.name), ()):
+                        file = layer.extractfile(info) if info.isreg() else None
+                        if file is not None:
+                            yield name, file.read(), is_executable
+
+
+def _search_path(config: Mapping[str, Any]) -> list[str]:
+    environment = dict(entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ())
+    return environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
+
+
+def _find_python(root: _RootFilesystem, config: Mapping[str, Any], reference: str) -> str:
+    """Return the real path of the base's interpreter, as /usr/local/bin/python3.10."""
+    for directory in _search_path(config):
+        for name in ("python3", "python"):
+            candidate = root.resolve(posixpath.join(directory, name))
+            if root.is_file(candidate) and re.fullmatch(r"python3\.\d+", posixpath.basename(candidate)):
+                return candidate
+    raise SlimRayImageError(
+        f"The base image {reference} has no Python.",
+        evidence=[f"looked for python3 in {directory}" for directory in _search_path(config)],
+        fixes=["use a base image with a CPython of your resolve's version, as 'python:3.10-slim'"],
+    )
+
+
+def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) -> str:
+    """Return the version of the base's glibc, as "2.36", from its dpkg status, else from libc.so.6 itself."""
+    if any(posixpath.basename(path).startswith("ld-musl-") for path in root.entries):
+        raise SlimRayImageError(
+            f"The base image {reference} has musl as its C library, and Ray has no wheels for musl.",
+            fixes=["use a base image with glibc, as 'python:3.10-slim'"],
+        )
+    status = (root.read("/var/lib/dpkg/status") or b"").decode(errors="replace")
+    for paragraph in status.split("\n\n"):
+        package = email.message_from_string(paragraph)
+        if package.get("Package") == "libc6" and "installed" in (package.get("Status") or "installed"):
+            match = re.match(r"(?:\d+:)?(\d+\.\d+)", package.get("Version") or "")
+            if match:
+                return match[1]
+    for path in sorted(root.entries):
+        if posixpath.basename(path) == "libc.so.6":
+            match = re.search(rb"GNU C Library [^\n]*version (\d+\.\d+)", root.read(path) or b"")
+            if match:
+                return match[1].decode()
+    raise SlimRayImageError(
+        f"The base image {reference} does not say which C library it has.",
+        evidence=["looked for libc6 in /var/lib/dpkg/status, and for libc.so.6"],
+        fixes=["use a base image with glibc, as 'python:3.10-slim'"],
+    )
+
+
+def _library_directories(root: _RootFilesystem, platform: Platform, prefix: str) -> list[str]:
+    triplet = f"{platform.machine}-linux-gnu"
+    named = [f"{prefix}/lib", f"/lib/{triplet}", f"/usr/lib/{triplet}", "/lib64", "/lib", "/usr/lib64", "/usr/lib"]
+    real = [root.resolve(directory) for directory in named]
+    return [d for d in dict.fromkeys(real) if d in root.entries]
+
+
+def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[str, str]:
+    """Real path -> path under _ROOT of the interpreter, its loader and its standard library."""
+    prefix = posixpath.dirname(posixpath.dirname(python))
+    standard_library = f"{prefix}/lib/{posixpath.basename(python)}/"
+    wanted = {python: python, loader: loader}
+    for path in root.entries:
+        if path.startswith(standard_library) and not _UNUSED_BY_THE_BUILD.search(path):
+            wanted[path] = path
+    return wanted
+
+
+def _shared_objects(root: _RootFilesystem, libraries: list[str]) -> Iterator[tuple[str, str]]:
+    """(real path, path under _ROOT) of the shared libraries, symlinked names included."""
+    for directory in libraries:
+        for path in root.children(directory):
+            if ".so" in posixpath.basename(path) and root.is_file(path):
+                yield root.resolve(path), path
+
+
+def _write(path: str, content: bytes, is_executable: bool) -> None:
+    target = _ROOT + path
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, "wb") as file:
+        file.write(content)
+    os.chmod(target, 0o755 if is_executable else 0o644)
+
+
+def _extract_interpreter(root: _RootFilesystem, platform: Platform, python: str) -> str:
+    """Write the interpreter under _ROOT and return the launcher's path there."""
+    prefix = posixpath.dirname(posixpath.dirname(python))
+    loader = root.resolve(platform.loader)
+    libraries = _library_directories(root, platform, prefix)
+    for name, content, is_executable in root.read_all(_interpreter_files(root, python, loader)):
+        _write(name, content, is_executable)
+    names: dict[str, list[str]] = {}
+    for real, name in _shared_objects(root, libraries):
+        names.setdefault(real, []).append(name)
+    for real, content, is_executable in root.read_all({real: real for real in names}):
+        for name in names[real]:
+            _write(name, content, is_executable)
+    launcher = posixpath.join(posixpath.dirname(python), "python-of-the-base")
+    text = _LAUNCHER.format(
+        up="/".join([".."] * len(posixpath.dirname(launcher).strip("/").split("/"))),
+        loader=loader,
+        library_path=":".join(f"$root{directory}" for directory in libraries),
+        python=python,
+    )
+    _write(launcher, text.encode(), True)
+    return launcher
+
+
+def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
+    """Return what the interpreter says of itself, which also shows that it runs on this machine."""
+    script = (
+        "import json, os, platform, sys; print(json.dumps({"
+        "'version': platform.python_version(), 'implementation': platform.python_implementation(),"
+        "'sys_platform': sys.platform, 'os_name': os.name,"
+        "'platform_system': platform.system(), 'platform_machine': platform.machine()}))"
+    )
+    result = subprocess.run(
+        [_ROOT + launcher, "-B", "-s", "-S", "-c", script],
+        capture_output=True,
+        text=True,
+        env={"PYTHONHASHSEED": "0"},
+        check=False,
+    )
+    if result.returncode != 0:
+        raise SlimRayImageError(
+            f"The interpreter of the base image {reference} does not run on this machine.",
+            evidence=result.stderr.strip().splitlines()[-3:],
+            fixes=["build on Linux of the image's architecture, with a base image of glibc 2.33 or newer"],
+        )
+    facts: Mapping[str, Any] = json.loads(result.stdout)
+    return facts
+
+
+def main(request: Mapping[str, Any]) -> None:
+    """Write `base/` and base.json."""
+    reference = request["reference"]
+    platform = parse_platform(request["platform"])
+    config = request["config"]
+    root = _RootFilesystem(request["blobs"])
+    python = _find_python(root, config, reference)
+    glibc = _glibc_version(root, platform, reference)
+    launcher = _extract_interpreter(root, platform, python)
+    facts = _run_interpreter(launcher, reference)
+    declared = dict(
+        entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ()
+    ).get("PYTHON_VERSION")
+    if declared and declared != facts["version"]:
+        raise SlimRayImageError(
+            f"The base image {reference} says it has Python {declared}, but its {python} is {facts['version']}.",
+            fixes=["use a base image whose PYTHON_VERSION is that of its interpreter"],
+        )
+    write_json(
+        "base.json",
+        {
+            "python": python,
+            "launcher": launcher,
+            "python_version": facts["version"],
+            "glibc": glibc,
+            "marker_environment": _marker_environment(facts),
+            "layer_sizes": root.layer_sizes,
+            "directories": root.directories(),
+            "commands": [
+                posixpath.basename(path) for path in root.children(root.resolve("/usr/local/bin"))
+            ],
+            "passwd": (root.read("/etc/passwd") or b"").decode(errors="surrogateescape"),
+            "group": (root.read("/etc/group") or b"").decode(errors="surrogateescape"),
+        },
+    )
+
+
+def _marker_environment(facts: Mapping[str, Any]) -> Mapping[str, str]:
+    """The variables of PEP 508's markers, for the image."""
+    return {
+        "implementation_name": facts["implementation"].lower(),
+        "implementation_version": facts["version"],
+        "os_name": facts["os_name"],
+        "platform_machine": facts["platform_machine"],
+        "platform_python_implementation": facts["implementation"],
+        "platform_release": "",
+        "platform_system": facts["platform_system"],
+        "platform_version": "",
+        "python_full_version": facts["version"],
+        "python_version": ".".join(facts["version"].split(".")[:2]),
+        "sys_platform": facts["sys_platform"],
+    }
+
+
+if __name__ == "__main__":
+    run_program(main)

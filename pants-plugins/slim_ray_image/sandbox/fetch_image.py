@@ -1,0 +1,168 @@
+"""Reads an image from a registry: its manifest and config, or one blob. Every byte is checked against its digest.
+
+Specification: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md ("Pull").
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from typing import Any, Mapping, Union
+
+import requests
+from dxf import DXF, DXFBase, exceptions
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.oci import INDEX_MEDIA_TYPES, MANIFEST_MEDIA_TYPES, select_manifest, sha256
+from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.sandbox.report import run_program, write_json
+
+_TIMEOUT_SECONDS = 60
+
+
+def _certificates(named: str) -> Union[bool, str]:
+    """The CA bundle to trust: the one Pants was told of, else the machine's, else the one that requests brings."""
+    paths = ssl.get_default_verify_paths()
+    return named or paths.cafile or paths.capath or True
+
+
+def _authenticate(client: DXFBase, response: requests.Response) -> None:
+    client.authenticate(response=response)  # an anonymous token
+
+
+def _connect(request: Mapping[str, Any]) -> DXF:
+    return DXF(
+        request["host"],
+        request["repository"],
+        auth=None if request["plain_http"] else _authenticate,
+        insecure=request["plain_http"],
+        tlsverify=_certificates(request["certificates"]),
+        timeout=_TIMEOUT_SECONDS,
+    )
+
+
+def _read(request: Mapping[str, Any], read: Any) -> Any:
+    """Call `read` and turn what a registry answers into one clear error."""
+    what, host = request["reference"], request["host"]
+    scheme = "http" if request["plain_http"] else "https"
+    try:
+        return read()
+    except requests.HTTPError as error:
+        status = error.response.status_code
+        if status == 404:
+            raise SlimRayImageError(
+                f"The base image {what} was not found.",
+                evidence=[f"{scheme}://{host} answered 404 for {error.response.url}"],
+                fixes=["correct the repository, tag or digest in `base_image`"],
+            ) from error
+        raise _denied(what, host, f"{status} {error.response.reason}") from error
+    except (exceptions.DXFUnauthorizedError, exceptions.DXFAuthInsecureError) as error:
+        raise _denied(what, host, "401 Unauthorized") from error
+    except exceptions.DXFDigestMismatchError as error:
+        raise SlimRayImageError(
+            f"The base image {what} is not what its digest says.",
+            evidence=[f"a blob should be {error.expected}, but {host} sent {error.got}"],
+            fixes=["have the registry repaired, or use another; nothing of the blob was kept"],
+        ) from error
+    except requests.RequestException as error:
+        raise SlimRayImageError(
+            f"The base image {what} cannot be read: {host} does not answer over {scheme}.",
+            evidence=[str(error)],
+            fixes=[
+                "check the network and the registry's name in `base_image`",
+                f"if {host} speaks plain HTTP, add it to `[slim-ray].insecure_registries`",
+                "name a mirror or a local OCI image layout for it in `[slim-ray].base_image_sources`",
+            ],
+        ) from error
+
+
+def _denied(what: str, host: str, answer: str) -> SlimRayImageError:
+    return SlimRayImageError(
+        f"The base image {what} cannot be read: {host} answered {answer}.",
+        fixes=[
+            "use an image that can be pulled without logging in",
+            "copy it to a registry or an OCI image layout that you can read, and name that in "
+            "`[slim-ray].base_image_sources`",
+        ],
+    )
+
+
+def _fetch_manifest(client: DXF, request: Mapping[str, Any], identifier: str) -> bytes:
+    _, response = _read(request, lambda: client.get_manifest_and_response(identifier))
+    content: bytes = response.content
+    _check_digest(request, identifier, content)
+    return content
+
+
+def _check_digest(request: Mapping[str, Any], expected: str, content: bytes) -> None:
+    if expected.startswith("sha256:") and sha256(content) != expected:
+        raise SlimRayImageError(
+            f"The base image {request['reference']} is not what its digest says.",
+            evidence=[f"it should be {expected}, but {request['host']} sent {sha256(content)}"],
+            fixes=["have the registry repaired, or use another; nothing was kept"],
+        )
+
+
+def _parse(request: Mapping[str, Any], content: bytes) -> Mapping[str, Any]:
+    try:
+        fields = json.loads(content)
+        if not isinstance(fields, dict) or fields.get("schemaVersion") != 2:
+            raise ValueError("schemaVersion is not 2")
+    except ValueError as error:
+        raise SlimRayImageError(
+            f"The base image {request['reference']} is not an OCI or Docker image.",
+            evidence=[f"its manifest: {error}"],
+            fixes=["name an OCI or Docker image in `base_image`"],
+        ) from error
+    return fields
+
+
+def resolve(request: Mapping[str, Any]) -> None:
+    """Write manifest.json and config.json of the image for the platform, byte for byte as the registry has them."""
+    platform = parse_platform(request["platform"])
+    with _connect(request) as client:
+        content = _fetch_manifest(client, request, request["identifier"])
+        fields = _parse(request, content)
+        if fields.get("mediaType") in INDEX_MEDIA_TYPES or "manifests" in fields:
+            selected = select_manifest(fields, platform)
+            if selected is None:
+                raise SlimRayImageError(
+                    f"The base image {request['reference']} has no image for {platform}.",
+                    evidence=sorted(
+                        "it has {os}/{architecture}".format(**manifest["platform"])
+                        for manifest in fields.get("manifests", ())
+                        if "platform" in manifest
+                    ),
+                    fixes=["name a base image of that platform in `base_image`"],
+                )
+            content = _fetch_manifest(client, request, selected.digest)
+            fields = _parse(request, content)
+        if fields.get("mediaType", MANIFEST_MEDIA_TYPES[0]) not in MANIFEST_MEDIA_TYPES or "config" not in fields:
+            raise SlimRayImageError(
+                f"The base image {request['reference']} is not an OCI or Docker image.",
+                evidence=[f"its manifest has the media type {fields.get('mediaType')}"],
+                fixes=["name an OCI or Docker image in `base_image`"],
+            )
+        config = _read(
+            request, lambda: b"".join(client.pull_blob(fields["config"]["digest"]))
+        )
+    with open("manifest.json", "wb") as file:
+        file.write(content)
+    with open("config.json", "wb") as file:
+        file.write(config)
+    write_json("resolved.json", {"manifest_digest": sha256(content)})
+
+
+def fetch_blob(request: Mapping[str, Any]) -> None:
+    """Write the blob as the file `blob`."""
+    with _connect(request) as client, open("blob", "wb") as file:
+
+        def read() -> None:
+            for chunk in client.pull_blob(request["digest"], chunk_size=1 << 20):
+                file.write(chunk)
+
+        _read(request, read)
+
+
+if __name__ == "__main__":
+    run_program(lambda request: {"resolve": resolve, "blob": fetch_blob}[request["operation"]](request))

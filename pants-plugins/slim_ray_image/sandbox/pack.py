@@ -1,0 +1,121 @@
+"""Stage 3 of 6, second half: the subset of the lock, installed and packed.
+
+In: subset.txt (pip-style hashed requirements). Out: requirements.pex, a PEX of layout `packed`, whose `.deps` has one
+uncompressed zip for each distribution, and inventory.json, what is in each.
+uv installs into a virtual environment of the base's own interpreter and checks every hash; Pex then packs that
+environment: https://docs.pex-tool.org/ (`--venv-repository`).
+"""
+
+from __future__ import annotations
+
+import email
+import os
+import subprocess
+import sys
+import zipfile
+from typing import Any, Mapping
+
+from packaging.utils import canonicalize_name
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.platforms import parse_platform, uv_python_platform
+from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.run_uv import index_arguments, uv_environment
+
+_VENV = "venv"
+_PEX = "requirements.pex"
+
+
+def _install(request: Mapping[str, Any]) -> None:
+    platform = parse_platform(request["platform"])
+    uv, environment = os.path.abspath(request["uv"]), uv_environment(request["certificates"])
+    subprocess.run(
+        [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, _VENV],
+        env=environment,
+        check=True,
+    )
+    result = subprocess.run(
+        [
+            *(uv, "pip", "install", "--quiet", "--python", f"{_VENV}/bin/python"),
+            *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", request["subset"]),
+            *("--python-platform", uv_python_platform(platform, request["glibc"])),
+            *index_arguments(request["indexes"], request["find_links"]),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode == 0:
+        return
+    lines = [line.strip(" ╰─▶×│") for line in result.stderr.splitlines() if line.strip(" ╰─▶×│")]
+    if "hash mismatch" in result.stderr.lower():
+        raise SlimRayImageError(
+            "A distribution is not what the lockfile says it is: its hash is not one the lock has.",
+            evidence=lines,
+            fixes=["find out who changed the file on the index; if the change is meant, refresh the lockfile"],
+        )
+    raise SlimRayImageError(
+        f"Cannot install the locked distributions for {request['platform']}, CPython {request['python_version']}, "
+        f"glibc {request['glibc']}.",
+        evidence=lines,
+        fixes=[
+            "require versions that have wheels for this platform, then refresh the lockfile",
+            "use a base image whose Python and glibc the wheels in the lock are for",
+        ],
+    )
+
+
+def _pack(request: Mapping[str, Any]) -> None:
+    with open(request["subset"], encoding="utf-8") as file:
+        requirements = [line.split()[0] for line in file]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pex", *requirements, "--venv-repository", _VENV, "--pre"),
+            *("--layout", "packed", "--no-compress", "--output-file", _PEX),
+        ],
+        env={
+            **os.environ,
+            "PEX_ROOT": os.path.abspath(".pex"),
+            "HOME": os.getcwd(),
+            "PATH": "/usr/bin:/bin",
+        },
+        stdout=sys.stderr,
+        check=True,
+    )
+
+
+def _describe(file: str) -> Mapping[str, Any]:
+    """Return a row of inventory.json for one zip of `.deps` (core metadata: packaging.python.org)."""
+    with zipfile.ZipFile(os.path.join(_PEX, ".deps", file)) as wheel:
+        files = [
+            info for info in wheel.infolist() if not info.is_dir() and info.filename != ".layout.json"
+        ]
+        (metadata_name,) = (
+            info.filename
+            for info in files
+            if info.filename.endswith(".dist-info/METADATA") and info.filename.count("/") == 1
+        )
+        metadata = email.message_from_bytes(wheel.read(metadata_name))
+    return {
+        "file": file,
+        "name": canonicalize_name(metadata["Name"]),
+        "version": metadata["Version"],
+        "unpacked_bytes": sum(info.file_size for info in files),
+        "file_count": len(files),
+        "requires_dist": metadata.get_all("Requires-Dist") or [],
+        "provides_extra": metadata.get_all("Provides-Extra") or [],
+    }
+
+
+def main(request: Mapping[str, Any]) -> None:
+    """Write requirements.pex and inventory.json."""
+    _install(request)
+    _pack(request)
+    write_json(
+        "inventory.json", [_describe(file) for file in sorted(os.listdir(os.path.join(_PEX, ".deps")))]
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)

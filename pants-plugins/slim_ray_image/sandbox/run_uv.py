@@ -1,0 +1,45 @@
+"""How uv is called in a sandbox: nothing of the user's own configuration, Pants' indexes and certificates."""
+
+from __future__ import annotations
+
+import os
+from typing import Sequence
+
+# A named cache of Pants, shared by every build on this machine.
+UV_CACHE = ".uv-cache"
+
+
+def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
+    """Return the arguments for `[python-repos]`, all indexes alike as pip treats them: hashes say what is right."""
+    arguments = ["--index-strategy", "unsafe-best-match"]
+    if indexes:
+        arguments += ["--default-index", indexes[0]]
+        for index in indexes[1:]:
+            arguments += ["--index", index]
+    else:
+        arguments.append("--no-index")
+    for place in find_links:
+        arguments += ["--find-links", place]
+    return arguments
+
+
+def uv_environment(certificates: str) -> dict[str, str]:
+    """Return uv's whole environment.
+
+    Args:
+        certificates: A CA bundle in the sandbox, or "" for the system's.
+    """
+    environment = {
+        "HOME": os.getcwd(),
+        "PATH": "/usr/bin:/bin",
+        "UV_CACHE_DIR": os.path.abspath(UV_CACHE),
+        "UV_NO_CONFIG": "1",
+        "UV_NO_PROGRESS": "1",
+        "UV_NATIVE_TLS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_LINK_MODE": "copy",
+        "SLIM_RAY_IMAGE_BASE_ROOT": os.environ.get("SLIM_RAY_IMAGE_BASE_ROOT", ""),
+    }
+    if certificates:
+        environment["SSL_CERT_FILE"] = os.path.abspath(certificates)
+    return environment

@@ -1,0 +1,113 @@
+"""Stage 3 of 6, first half: the exact part of the lock that the image needs.
+
+In: the resolve's lockfile, the closure's requirement strings, the platform. Out: subset.txt, pip-style hashed
+requirements `name==version --hash=...`, sorted; names, versions and hashes are all the lock's own.
+uv resolves with the lock as constraints; what it finds is then held against the lock, so an index cannot add or change
+a thing. Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any, Mapping, Sequence
+
+from packaging.utils import canonicalize_name
+from pip_requirements_parser import RequirementsFile
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.platforms import parse_platform, uv_python_platform
+from slim_ray_image.sandbox.report import run_program
+from slim_ray_image.sandbox.run_uv import index_arguments, uv_environment
+
+_WANTED = "wanted.in"
+_RESOLVED = "resolved.txt"
+
+
+def _read_pip_lock(path: str, environment: Mapping[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return name -> (version, hashes) of the lock's lines whose markers hold for the image."""
+    locked = {}
+    for line in RequirementsFile.from_file(path).requirements:
+        marker = line.marker
+        if marker is not None and not marker.evaluate(dict(environment)):
+            continue
+        pinned = line.get_pinned_version
+        if line.name and pinned:
+            locked[canonicalize_name(line.name)] = (str(pinned), tuple(sorted(line.hash_options)))
+    return locked
+
+
+def _uv_compile(request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (name, version) of everything the requirements need, as uv resolves them within the lock."""
+    platform = parse_platform(request["platform"])
+    with open(_WANTED, "w", encoding="utf-8") as file:
+        file.write("\n".join(request["requirements"]) + "\n")
+    result = subprocess.run(
+        [
+            os.path.abspath(request["uv"]),
+            *("pip", "compile", _WANTED, "--constraint", request["lockfile"], "--output-file", _RESOLVED),
+            *("--quiet", "--no-header", "--no-annotate", "--strip-extras", "--only-binary", ":all:"),
+            *("--python-version", request["python_version"]),
+            *("--python-platform", uv_python_platform(platform, request["glibc"])),
+            *index_arguments(request["indexes"], request["find_links"]),
+        ],
+        env=uv_environment(request["certificates"]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise _unresolvable(request, result.stderr)
+    pins = []
+    for line in RequirementsFile.from_file(_RESOLVED).requirements:
+        pins.append((canonicalize_name(line.name), str(line.get_pinned_version)))
+    return pins
+
+
+def _unresolvable(request: Mapping[str, Any], stderr: str) -> SlimRayImageError:
+    return SlimRayImageError(
+        f"Cannot resolve the requirements of {request['address']} for {request['platform']}, "
+        f"CPython {request['python_version']}, glibc {request['glibc']} ({request['base']}).",
+        evidence=[line.strip(" ╰─▶×│") for line in stderr.splitlines() if line.strip(" ╰─▶×│")],
+        fixes=[
+            f"require versions that have wheels for this platform, then refresh {request['lockfile_path']}",
+            "use a base image whose Python and glibc the wheels in the lock are for",
+        ],
+    )
+
+
+def _check_locked(
+    request: Mapping[str, Any],
+    pins: Sequence[tuple[str, str]],
+    locked: Mapping[str, tuple[str, tuple[str, ...]]],
+) -> None:
+    problems = []
+    for name, version in pins:
+        if name not in locked:
+            problems.append(f"{name}=={version} is needed, but has no entry")
+        elif locked[name][0] != version:
+            problems.append(f"{name}=={version} is needed, but {name}=={locked[name][0]} is locked")
+        elif not locked[name][1]:
+            problems.append(f"{name}=={version} is locked without a hash")
+    if problems:
+        raise SlimRayImageError(
+            f"The lockfile {request['lockfile_path']} of resolve {request['resolve']!r} does not hold "
+            f"what {request['address']} needs.",
+            evidence=sorted(problems),
+            fixes=[f"refresh {request['lockfile_path']} from its requirements"],
+        )
+
+
+def main(request: Mapping[str, Any]) -> None:
+    """Write subset.txt."""
+    locked = _read_pip_lock(request["lockfile"], request["marker_environment"])
+    pins = _uv_compile(request)
+    _check_locked(request, pins, locked)
+    with open("subset.txt", "w", encoding="utf-8") as file:
+        for name, version in sorted(pins):
+            hashes = " ".join(f"--hash={value}" for value in locked[name][1])
+            file.write(f"{name}=={version} {hashes}\n")
+
+
+if __name__ == "__main__":
+    run_program(main)

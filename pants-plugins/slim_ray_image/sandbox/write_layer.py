@@ -1,0 +1,367 @@
+"""Stage 4 of 6: one layer, from files to blob, and nothing of any other layer.
+
+In: a request that names the layer's files, and the files. Out: layer.tar.gz and layer.json. Two kinds:
+
+- distributions: zips of a packed PEX's `.deps`, installed into the virtual environment at its fixed path, console
+  scripts included. Layout of a zip: Pex's, an installed wheel with its scripts and data under `.prefix`; layout in the
+  image: https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
+- sources: first-party files under the working directory, the user's account and home.
+
+`.layout.json` and `.prefix` are Pex's installed-wheel format: https://github.com/pex-tool/pex/blob/v2.105.2/pex/pep_427.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import csv
+import hashlib
+import io
+import os
+import posixpath
+import re
+import stat
+import subprocess
+import sys
+import zipfile
+from collections import defaultdict
+from typing import Any, Iterable, Iterator, Mapping, Sequence
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.import_paths import defined_names
+from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
+from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP
+from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, directories_of
+from slim_ray_image.sandbox.report import run_program, write_json
+
+_BLOB = "layer.tar.gz"
+_COMPILE = "compile"
+_STASH = ".prefix/"
+_SCRIPT = """\
+#!{python}
+import sys
+from {module} import {attribute}
+if __name__ == "__main__":
+    sys.argv[0] = sys.argv[0].removesuffix(".exe")
+    sys.exit({call}())
+"""
+
+
+def compile_sources(sources: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Return image path of the pyc -> its bytes, for each source that compiles.
+
+    Args:
+        sources: (path in the image, content), in the order to compile.
+    """
+    os.makedirs(_COMPILE, exist_ok=True)
+    lines, compiled = [], {}
+    for number, (path, content) in enumerate(sources):
+        source, target = f"{_COMPILE}/{number}.py", f"{_COMPILE}/{number}.pyc"
+        with open(source, "wb") as file:
+            file.write(content)
+        lines += [source, path, target]
+        compiled[target] = _pyc_path(path)
+    with open(f"{_COMPILE}/list", "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
+    subprocess.run(
+        [sys.executable, "-B", "-s", "-S", program, f"{_COMPILE}/list"],
+        env={
+            "PYTHONHASHSEED": "0",
+            "SLIM_RAY_IMAGE_BASE_ROOT": os.environ["SLIM_RAY_IMAGE_BASE_ROOT"],
+        },
+        # Warnings of other people's sources are not the user's to mend.
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    found = {}
+    for target, path in compiled.items():
+        if os.path.exists(target):
+            with open(target, "rb") as pyc:
+                found[path] = pyc.read()
+    return found
+
+
+def _pyc_path(source: str) -> str:
+    """PEP 3147's place for the bytecode of `source`."""
+    directory, name = posixpath.split(source)
+    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
+    return f"{directory}/__pycache__/{name[:-3]}.{tag}.pyc"
+
+
+def _console_scripts(wheel: zipfile.ZipFile, dist_info: str) -> dict[str, str]:
+    """Return script name -> "module:attribute" of the distribution's entry points."""
+    name = f"{dist_info}/entry_points.txt"
+    if name not in wheel.namelist():
+        return {}
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[method-assign,assignment]
+    parser.read_string(wheel.read(name).decode())
+    return {
+        script: target.split("[")[0].strip()
+        for section in ("console_scripts", "gui_scripts")
+        if parser.has_section(section)
+        for script, target in parser.items(section)
+    }
+
+
+class _InstalledDistribution:
+    """One zip of `.deps`, as the files it becomes in the image."""
+
+    def __init__(self, path: str, site_packages: str) -> None:
+        self._site_packages = site_packages
+        with zipfile.ZipFile(path) as wheel:
+            infos = [info for info in wheel.infolist() if not info.is_dir()]
+            (metadata,) = (
+                info.filename
+                for info in infos
+                if info.filename.endswith(".dist-info/METADATA") and info.filename.count("/") == 1
+            )
+            self._dist_info = posixpath.dirname(metadata)
+            self.scripts = _console_scripts(wheel, self._dist_info)
+            self.files: dict[str, tuple[bytes, bool]] = {}
+            record = f"{self._dist_info}/RECORD"
+            for info in infos:
+                if info.filename in (".layout.json", record):
+                    continue
+                target, content = self._place(info.filename, wheel.read(info))
+                is_script = target.startswith(f"{VENV}/bin/")
+                is_executable = is_script or bool((info.external_attr >> 16) & stat.S_IXUSR)
+                self.files[target] = (content, is_executable)
+            if record in wheel.namelist():
+                self.files[f"{site_packages}/{record}"] = (self._record(), False)
+
+    def _place(self, name: str, content: bytes) -> tuple[str, bytes]:
+        """Return where a file of the zip goes, and its bytes there."""
+        if not name.startswith(_STASH):
+            return f"{self._site_packages}/{name}", content
+        inner = name[len(_STASH) :]
+        script = inner[len("bin/") :] if inner.startswith("bin/") else None
+        if script in self.scripts:
+            content = _entry_point_script(self.scripts[script])
+        elif script is not None and content.startswith(b"#!python"):
+            content = content.replace(b"#!python", f"#!{VENV}/bin/python".encode(), 1)
+        return f"{VENV}/{inner}", content
+
+    def _record(self) -> bytes:
+        """RECORD of what is really there, paths relative to site-packages (PEP 376's format)."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for path, (content, _) in sorted(self.files.items()):
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            relative = posixpath.relpath(path, self._site_packages)
+            writer.writerow([relative, f"sha256={digest}", len(content)])
+        writer.writerow([f"{self._dist_info}/RECORD", "", ""])
+        return text.getvalue().encode()
+
+
+def _entry_point_script(target: str) -> bytes:
+    module, _, attributes = target.partition(":")
+    module, attributes = module.strip(), attributes.strip()
+    return _SCRIPT.format(
+        python=f"{VENV}/bin/python",
+        module=module,
+        attribute=attributes.split(".")[0],
+        call=attributes,
+    ).encode()
+
+
+def _with_bytecode(
+    files: Mapping[str, tuple[bytes, bool]], bytecode: bool
+) -> dict[str, tuple[bytes, bool]]:
+    """Return `files` and, when asked for, the pyc of each module among them."""
+    result = dict(files)
+    if bytecode:
+        sources = [(path, files[path][0]) for path in sorted(files) if path.endswith(".py")]
+        result.update((path, (pyc, False)) for path, pyc in compile_sources(sources).items())
+    return result
+
+
+def _virtual_environment(base: Mapping[str, Any], site_packages: str) -> Iterator[Entry]:
+    """The environment itself: PEP 405's pyvenv.cfg, its interpreter, and a way in for the base's own `python`."""
+    python = base["python"]
+    name = posixpath.basename(python)
+    config = (
+        f"home = {posixpath.dirname(python)}\n"
+        "include-system-site-packages = false\n"
+        f"version = {base['python_version']}\n"
+    )
+    yield Entry(f"{VENV}/pyvenv.cfg", content=config.encode())
+    yield Entry(f"{VENV}/bin/python", link=python)
+    yield Entry(f"{VENV}/bin/python3", link="python")
+    yield Entry(f"{VENV}/bin/{name}", link="python")
+    prefix = posixpath.dirname(posixpath.dirname(python))
+    yield Entry(
+        f"{prefix}/lib/{name}/site-packages/slim_ray_image.pth", content=f"{site_packages}\n".encode()
+    )
+
+
+def _file_entries(files: Mapping[str, tuple[bytes, bool]]) -> list[Entry]:
+    return [
+        Entry(path, content=content, is_executable=is_executable)
+        for path, (content, is_executable) in sorted(files.items())
+    ]
+
+
+def _write_entries(writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]) -> None:
+    """Write the directories that `entries` need and the base lacks, then `entries`."""
+    entries = list(entries)
+    given = {entry.path for entry in entries if entry.is_directory}
+    for directory in missing_parents((entry.path for entry in entries), base_directories):
+        if directory not in given:
+            writer.add(Entry(directory, is_directory=True))
+    for entry in entries:
+        writer.add(entry)
+
+
+def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, int]:
+    """Write the layer of the zips in `distributions` and return the compressed bytes of each.
+
+    Raises:
+        SlimRayImageError: If two distributions have one path with different content.
+    """
+    base = request["base"]
+    site_packages = f"{VENV}/lib/{posixpath.basename(base['python'])}/site-packages"
+    base_directories = frozenset(base["directories"])
+    installed = {
+        file: _InstalledDistribution(f"deps/{file}", site_packages) for file in request["distributions"]
+    }
+    _check_collisions({file: distribution.files for file, distribution in installed.items()})
+    merged: dict[str, tuple[bytes, bool]] = {}
+    for distribution in installed.values():
+        merged.update(distribution.files)
+    compiled = _with_bytecode(merged, request["bytecode"])
+    owner = _owners(installed, compiled)
+    directories = missing_parents(compiled, base_directories)
+    for directory in directories:
+        writer.add(Entry(directory, is_directory=True))
+    if request["virtual_environment"]:
+        _write_entries(
+            writer,
+            _virtual_environment(base, site_packages),
+            base_directories | frozenset(directories),
+        )
+    compressed = {}
+    for file, distribution in installed.items():
+        before = writer.compressed_bytes
+        for entry in _file_entries({p: c for p, c in compiled.items() if owner[p] == file}):
+            writer.add(entry)
+        for script in sorted(set(distribution.scripts) & set(LINKED_SCRIPTS) - set(base["commands"])):
+            writer.add(Entry(f"{COMMAND_DIRECTORY}/{script}", link=f"{VENV}/bin/{script}"))
+        compressed[file] = writer.compressed_bytes - before
+    return compressed
+
+
+def _owners(
+    installed: Mapping[str, _InstalledDistribution], compiled: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return path -> the zip that it comes from; a pyc belongs to its source's."""
+    owner = {path: file for file, dist in installed.items() for path in dist.files}
+    for path in compiled:
+        if path not in owner:
+            directory, name = posixpath.split(path)
+            source = f"{posixpath.dirname(directory)}/{name.rsplit('.', 2)[0]}.py"
+            owner[path] = owner[source]
+    return owner
+
+
+def _check_collisions(files: Mapping[str, Mapping[str, tuple[bytes, bool]]]) -> None:
+    sources: dict[str, dict[bytes, str]] = defaultdict(dict)
+    for file, contents in files.items():
+        for path, (content, _) in contents.items():
+            sources[path].setdefault(content, file)
+    collisions = sorted((path, sorted(by.values())) for path, by in sources.items() if len(by) > 1)
+    if collisions:
+        raise SlimRayImageError(
+            f"{len(collisions)} files would be written twice with different content.",
+            evidence=[f"{path}: from {', '.join(owners)}" for path, owners in collisions],
+            fixes=["remove one of the distributions from what the service imports"],
+        )
+
+
+def _accounts(request: Mapping[str, Any]) -> Iterator[Entry]:
+    """The user's line in /etc/passwd and /etc/group, where the base has none, and the home directory."""
+    account = request["account"]
+    if not account:
+        return
+    base = request["base"]
+    for path, line, content in (
+        ("/etc/passwd", account["passwd"], base["passwd"]),
+        ("/etc/group", account["group"], base["group"]),
+    ):
+        if line:
+            text = content if content.endswith("\n") or not content else content + "\n"
+            yield Entry(path, content=(text + line + "\n").encode(errors="surrogateescape"))
+    yield Entry(account["home"], is_directory=True, uid=account["uid"], gid=account["gid"])
+
+
+def _check_attribute(check: Mapping[str, str]) -> None:
+    """Raise if the module of `serve_app` does not define its attribute; the module is parsed, not run."""
+    with open(f"files/{check['file']}", encoding="utf-8") as file:
+        source = file.read()
+    try:
+        names = defined_names(source)
+    except SyntaxError as error:
+        raise SlimRayImageError(
+            f"{check['path']} is not valid Python {sys.version_info[0]}.{sys.version_info[1]}.",
+            evidence=[f"line {error.lineno}: {error.msg}"],
+            fixes=[f"correct {check['path']}"],
+        ) from error
+    if names is not None and check["attribute"] not in names:
+        likely = sorted(name for name in names if not name.startswith("_"))
+        raise SlimRayImageError(
+            f"The module {check['module']} does not define {check['attribute']!r}, which {check['named_by']} names.",
+            evidence=[f"{check['path']} defines {', '.join(likely) or 'no name'}"],
+            fixes=[f"name one of these in {check['named_by']}, or define {check['attribute']!r}"],
+        )
+
+
+def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, int]:
+    """Write the layer of the first-party files under `files/`, the account and the home directory."""
+    if request["check"]:
+        _check_attribute(request["check"])
+    workdir, owner = request["workdir"], request["account"] or {"uid": 0, "gid": 0}
+    files = {}
+    for name in request["files"]:
+        with open(f"files/{name}", "rb") as file:
+            is_executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+            files[f"{workdir}/{name}"] = (file.read(), is_executable)
+    files = _with_bytecode(files, request["bytecode"])
+    entries = [
+        *_accounts(request),
+        *(
+            # The working directory is the user's own to write in; what we put there is not.
+            Entry(
+                path,
+                is_directory=True,
+                **({"uid": owner["uid"], "gid": owner["gid"]} if path == workdir else {}),
+            )
+            for path in directories_of(iter(files), workdir)
+        ),
+        *_file_entries(files),
+    ]
+    _write_entries(writer, entries, frozenset(request["base"]["directories"]))
+    return {}
+
+
+def main(request: Mapping[str, Any]) -> None:
+    """Write the layer's blob, and layer.json: its descriptor, diff_id and sizes."""
+    write = {"distributions": write_distributions, "sources": write_sources}[request["kind"]]
+    with open(_BLOB, "wb") as blob:
+        writer = LayerWriter(blob)
+        compressed = write(request, writer)
+        digest, diff_id, size = writer.close()
+    write_json(
+        "layer.json",
+        {
+            "descriptor": {"mediaType": MEDIA_TYPE_LAYER_GZIP, "digest": digest, "size": size},
+            "diff_id": diff_id,
+            "unpacked_bytes": writer.unpacked_bytes,
+            "file_count": writer.file_count,
+            "compressed_bytes_of": compressed,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)

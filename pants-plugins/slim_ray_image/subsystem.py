@@ -1,0 +1,63 @@
+"""The options of `[slim-ray]`."""
+
+from __future__ import annotations
+
+from pants.option.option_types import BoolOption, DictOption, StrListOption, StrOption
+from pants.option.subsystem import Subsystem
+from pants.util.strutil import help_text
+
+
+class SlimRayImageSubsystem(Subsystem):
+    options_scope = "slim-ray"
+    help = help_text(
+        """
+        Options of the `slim_ray_image` target, which turns one Ray service into a minimal OCI image.
+        """
+    )
+
+    default_base_image = StrOption(
+        default="python:3.10-slim",
+        help=help_text(
+            """
+            The base image of a `slim_ray_image` target that does not set `base_image`: a reference to an image in a
+            registry, by tag or digest, or a local OCI image layout as `oci:PATH[:TAG]`.
+            """
+        ),
+    )
+    base_image_sources = DictOption[str](
+        help=help_text(
+            """
+            Where to read base images from instead: a mapping from a reference, as targets name it, to another
+            reference or to a local OCI image layout (`oci:PATH[:TAG]`). For mirrors, and for machines that reach no
+            registry. The image is still named by the reference that the target has.
+
+            For example, `{"python:3.10-slim": "mirror.example.com/library/python:3.10-slim"}`.
+            """
+        ),
+    )
+    insecure_registries = StrListOption(
+        help=help_text(
+            """
+            Registries, as `host:port`, that are read over plain HTTP. Those on this machine (`localhost`, `127.*`)
+            always are.
+            """
+        ),
+    )
+    warn_unpinned_base = BoolOption(
+        default=True,
+        help=help_text(
+            """
+            Whether to warn when a base image is named by a tag alone, so that an image can change while the repository
+            does not.
+            """
+        ),
+    )
+    run_args = StrListOption(
+        default=["--rm", "--shm-size=1g"],
+        help=help_text(
+            """
+            Arguments to give to `docker run` when `pants run` runs an image, before those that map its ports.
+            Ray wants shared memory: Docker's default of 64 MB makes it fall back to the disk.
+            """
+        ),
+    )
