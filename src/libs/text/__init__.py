@@ -1,0 +1,1 @@
+"""Text, prepared for people and for search. Standard library only."""

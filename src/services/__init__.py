@@ -1,0 +1,1 @@
+"""Ray Serve applications: one directory, one image."""

@@ -1,0 +1,1 @@
+"""The smallest service: Ray Serve and one shared library."""

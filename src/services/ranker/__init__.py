@@ -1,0 +1,1 @@
+"""A service with a model: numpy, pandas and scikit-learn, all through a shared library."""
