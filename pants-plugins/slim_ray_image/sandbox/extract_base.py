@@ -30,6 +30,17 @@ root="${{SLIM_RAY_IMAGE_BASE_ROOT:-$(cd "${{0%/*}}/{up}" && pwd)}}"
 export SLIM_RAY_IMAGE_BASE_ROOT="$root"
 exec "$root{loader}" --inhibit-cache --library-path "{library_path}" --argv0 "$0" "$root{python}" "$@"
 """
+# What the programs of this folder and Pex import of the standard library. The base ships no bytecode and the
+# sandboxes are read-only, so each of a dozen processes would compile these again.
+_COMPILE_STANDARD_LIBRARY = """\
+import argparse, ast, base64, configparser, csv, email.parser, fileinput, hashlib, json, py_compile, subprocess
+import sys, tarfile, tempfile, urllib.request, uuid, xml.etree.ElementTree, zipfile
+root, prefix = sys.argv[1:]
+sources = {getattr(m, "__file__", None) or "" for m in list(sys.modules.values())}
+for source in sorted(s for s in sources if s.startswith(prefix) and s.endswith(".py")):
+    py_compile.compile(source, dfile=source[len(root):], doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+"""
 _UNUSED_BY_THE_BUILD = re.compile(r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|site-packages|__pycache__)/")
 
 
@@ -258,6 +269,16 @@ def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
     return facts
 
 
+def _compile_standard_library(launcher: str, python: str) -> None:
+    root = os.path.abspath(_ROOT)
+    standard_library = f"{root}{posixpath.dirname(posixpath.dirname(python))}/lib/"
+    subprocess.run(
+        [root + launcher, "-B", "-s", "-S", "-c", _COMPILE_STANDARD_LIBRARY, root, standard_library],
+        env={"PYTHONHASHSEED": "0"},
+        check=True,
+    )
+
+
 def main(request: Mapping[str, Any]) -> None:
     """Write `base/` and base.json."""
     reference = request["reference"]
@@ -268,6 +289,7 @@ def main(request: Mapping[str, Any]) -> None:
     glibc = _glibc_version(root, platform, reference)
     launcher = _extract_interpreter(root, platform, python)
     facts = _run_interpreter(launcher, reference)
+    _compile_standard_library(launcher, python)
     declared = dict(
         entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ()
     ).get("PYTHON_VERSION")
