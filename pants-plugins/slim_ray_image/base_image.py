@@ -11,7 +11,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from pants.base.build_environment import get_buildroot
 from pants.engine.fs import (
@@ -151,7 +151,9 @@ def _select_from_layout(reference: LayoutReference, platform: str) -> Descriptor
     tags = sorted({(m.get("annotations") or {}).get(ANNOTATION_REF_NAME, "") for m in manifests})
     if reference.tag:
         manifests = [
-            m for m in manifests if (m.get("annotations") or {}).get(ANNOTATION_REF_NAME) == reference.tag
+            m
+            for m in manifests
+            if (m.get("annotations") or {}).get(ANNOTATION_REF_NAME) == reference.tag
         ]
     if not manifests:
         raise SlimRayImageError(
@@ -161,16 +163,22 @@ def _select_from_layout(reference: LayoutReference, platform: str) -> Descriptor
         )
     nested = [m for m in manifests if m.get("mediaType") in INDEX_MEDIA_TYPES]
     for manifest in nested:
-        manifests += json.loads(_read_layout_blob(reference, Descriptor.from_json(manifest)))["manifests"]
+        manifests += json.loads(_read_layout_blob(reference, Descriptor.from_json(manifest)))[
+            "manifests"
+        ]
     candidates = [m for m in manifests if m not in nested]
     selected = select_manifest({"manifests": candidates}, parse_platform(platform))
     if selected is None and len(candidates) == 1 and "platform" not in candidates[0]:
-        selected = Descriptor.from_json(candidates[0])  # a layout of one image need not say; its config does
+        selected = Descriptor.from_json(
+            candidates[0]
+        )  # a layout of one image need not say; its config does
     if selected is None:
         raise SlimRayImageError(
             f"The base image {reference.text} has no image for {platform}.",
             evidence=sorted(
-                "it has {os}/{architecture}".format(**m["platform"]) for m in candidates if "platform" in m
+                "it has {os}/{architecture}".format(**m["platform"])
+                for m in candidates
+                if "platform" in m
             ),
             fixes=["name a base image of that platform in `base_image`"],
         )
@@ -227,9 +235,11 @@ async def resolve_base_image(
         inputs=network.tree,
         output_files=("manifest.json", "config.json"),
         description=f"Find the base image {source}",
-        cache_scope=ProcessCacheScope.SUCCESSFUL
-        if reference.digest
-        else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+        cache_scope=(
+            ProcessCacheScope.SUCCESSFUL
+            if reference.digest
+            else ProcessCacheScope.PER_RESTART_SUCCESSFUL
+        ),
     )
     contents = {c.path: c.content for c in await get_digest_contents(result.output_digest)}
     base = parse_base_image(
@@ -341,5 +351,5 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
     )
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return collect_rules()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Iterable, Optional
 
 from pants.backend.python.dependency_inference.module_mapper import PythonModuleOwnersRequest
 from pants.backend.python.subsystems.setup import PythonSetup
@@ -143,7 +143,9 @@ async def _direct_dependencies(target: Target) -> tuple[str, ...]:
     return tuple(str(address) for address in addresses)
 
 
-def _check_resolves(address: Address, resolve: str, targets: list[Target], setup: PythonSetup) -> None:
+def _check_resolves(
+    address: Address, resolve: str, targets: list[Target], setup: PythonSetup
+) -> None:
     wrong = sorted(
         f"{target.address} is in {target[PythonResolveField].normalized_value(setup)!r}"
         for target in targets
@@ -157,6 +159,16 @@ def _check_resolves(address: Address, resolve: str, targets: list[Target], setup
             fixes=[
                 f"set `resolve` on {address} to that of its dependencies",
                 "remove the dependencies of the other resolve",
+            ],
+        )
+
+
+def _check_has_lockfile(address: Address, python_setup: PythonSetup) -> None:
+    if not python_setup.enable_resolves:
+        raise SlimRayImageError(
+            f"The image {address} needs a lockfile, but `[python].enable_resolves` is off.",
+            fixes=[
+                "set `enable_resolves = true` in `[python]`, and name the lockfile in `[python.resolves]`"
             ],
         )
 
@@ -177,6 +189,7 @@ async def resolve_image_closure(
     """The closure; re-runs when a file of it, or a target of the repository, changes."""
     field_set = request.field_set
     address = field_set.address
+    _check_has_lockfile(address, python_setup)
     resolve = field_set.resolve.normalized_value(python_setup)
     owner = await find_entry_owner(EntryOwnerRequest(field_set), **implicitly())
     if owner.problem:
@@ -195,9 +208,7 @@ async def resolve_image_closure(
     files = await concurrently(
         read_target_file(TargetFileRequest(target), **implicitly()) for target in with_file
     )
-    imports = await concurrently(
-        _import_edges(target, resolve, python_setup) for target in sources
-    )
+    imports = await concurrently(_import_edges(target, resolve, python_setup) for target in sources)
     dependencies = await concurrently(_direct_dependencies(target) for target in everything)
     reasons = explain_targets(
         str(address),
@@ -231,5 +242,5 @@ async def resolve_image_closure(
     )
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return collect_rules()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Iterable, Optional
+from typing import Any, Collection, Iterable, Optional
 
 from pants.backend.python.dependency_inference.module_mapper import PythonModuleOwnersRequest
 from pants.backend.python.subsystems.setup import PythonSetup
@@ -75,12 +75,14 @@ class EntryOwner:
 
 
 def _owns_module(target: Target, module: str) -> bool:
-    """Whether `target` is `module` itself: Pants also names the owner of the parent, for `from parent import name`."""
+    """Whether `target` is `module` itself.
+
+    Pants also names the owner of the parent, for `from parent import name`, and that of a type stub.
+    """
     if not target.has_field(PythonSourceField):
         return True
-    path = target[PythonSourceField].file_path
-    stem = path[: -len("/__init__.py")] if path.endswith("/__init__.py") else os.path.splitext(path)[0]
-    return f"/{stem}".endswith("/" + module.replace(".", "/"))
+    path, stem = target[PythonSourceField].file_path, "/" + module.replace(".", "/")
+    return f"/{path}".endswith((f"{stem}.py", f"{stem}/__init__.py"))
 
 
 def _describe(targets: Iterable[Target], python_setup: PythonSetup) -> list[str]:
@@ -125,29 +127,38 @@ def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) ->
     )
 
 
-async def _module_owners(
-    field_set: EntryFieldSet, module: str, resolve: Optional[str]
-) -> tuple[Target, ...]:
-    """The owner of `module`, or several of which explicit dependencies choose none."""
+async def _module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ...]:
     owners = await map_module_to_address(
         PythonModuleOwnersRequest(module, resolve=resolve), **implicitly()
     )
-    addresses = owners.unambiguous
-    if owners.ambiguous:
-        explicit = await determine_explicitly_provided_dependencies(
-            **implicitly(DependenciesRequest(field_set.dependencies))
-        )
-        chosen = explicit.disambiguated(owners.ambiguous)
-        addresses = (chosen,) if chosen else owners.ambiguous
-    targets = await resolve_targets(**implicitly(Addresses(addresses)))
+    targets = await resolve_targets(
+        **implicitly(Addresses([*owners.unambiguous, *owners.ambiguous]))
+    )
     return tuple(target for target in targets if _owns_module(target, module))
 
 
-async def _file_owners(field_set: EntryFieldSet, file: str) -> tuple[Target, ...]:
-    path = os.path.join(field_set.address.spec_path, file)
+def _file_path(address: Address, file: str) -> str:
+    return os.path.normpath(os.path.join(address.spec_path, file))
+
+
+async def _file_owners(path: str) -> tuple[Target, ...]:
     owners = await find_owners(OwnersRequest((path,)), **implicitly())
     targets = await resolve_targets(**implicitly(Addresses(owners)))
     return tuple(target for target in targets if target.has_field(PythonSourceField))
+
+
+def _is_among(address: Address, addresses: Collection[Address]) -> bool:
+    return address in addresses or address.maybe_convert_to_target_generator() in addresses
+
+
+async def _chosen(field_set: EntryFieldSet, owners: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Those of several owners that the image's `dependencies` name, or else do not exclude."""
+    explicit = await determine_explicitly_provided_dependencies(
+        **implicitly(DependenciesRequest(field_set.dependencies))
+    )
+    left = tuple(owner for owner in owners if not _is_among(owner.address, explicit.ignores))
+    named = tuple(owner for owner in left if _is_among(owner.address, explicit.includes))
+    return named or left or owners
 
 
 @rule(desc="Find the owner of what an image starts with")
@@ -157,18 +168,17 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
     resolve = field_set.resolve.normalized_value(python_setup)
     import_path, entry_point = field_set.serve_app.import_path, field_set.entry_point.entry_point
     if import_path:
-        named_by, module, file = f"`serve_app` {str(import_path)!r}", import_path.module, None
+        named_by = f"`serve_app` {str(import_path)!r}"
+        module, file = str(import_path.module), ""
     elif entry_point:
-        named_by, module, file = (
-            f"`entry_point` {field_set.entry_point.value!r}",
-            entry_point.module,
-            entry_point.file,
-        )
+        module, file = entry_point.module or "", entry_point.file or ""
+        named_by = f"`entry_point` {field_set.entry_point.value!r}"
     else:
         return EntryOwner(None, "`dependencies`")
     if file:
-        what = f"the file {os.path.join(field_set.address.spec_path, file)}"
-        everywhere = await _file_owners(field_set, file)
+        path = _file_path(field_set.address, file)
+        what = f"the file {path}"
+        everywhere = await _file_owners(path)
         owners = tuple(
             target
             for target in everywhere
@@ -176,23 +186,20 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
         )
     else:
         what = f"the module {module}"
-        owners = await _module_owners(field_set, str(module), resolve)
-        everywhere = owners or await _module_owners(field_set, str(module), None)
-    implementations = tuple(
-        target
-        for target in owners
-        if not target.has_field(PythonSourceField)
-        or target[PythonSourceField].file_path.endswith(".py")
-    )
-    if len(implementations) == 1:
-        (owner,) = implementations
+        owners = await _module_owners(module, resolve)
+        everywhere = owners or await _module_owners(module, None)
+    if len(owners) > 1:
+        owners = await _chosen(field_set, owners)
+    if len(owners) == 1:
+        (owner,) = owners
         source = owner[PythonSourceField].file_path if owner.has_field(PythonSourceField) else None
         return EntryOwner(owner.address, named_by, source)
-    described = _describe(everywhere, python_setup)
     error = (
-        _ambiguous(field_set.address, named_by, what, described)
-        if implementations
-        else _no_owner(field_set.address, named_by, what, resolve, described)
+        _ambiguous(field_set.address, named_by, what, _describe(owners, python_setup))
+        if owners
+        else _no_owner(
+            field_set.address, named_by, what, resolve, _describe(everywhere, python_setup)
+        )
     )
     return EntryOwner(None, named_by, problem=str(error))
 
@@ -209,7 +216,7 @@ async def infer_slim_ray_image_dependencies(
     return InferredDependencies([owner.address] if owner.address else [])
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return [
         *collect_rules(),
         UnionRule(InferDependenciesRequest, InferSlimRayImageDependencies),

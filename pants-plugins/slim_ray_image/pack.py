@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any, Iterable
 
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.engine.addresses import Address
@@ -74,13 +75,18 @@ async def _read_lockfile(request: PackRequest, python_setup: PythonSetup) -> Fil
     if not contents:
         raise SlimRayImageError(
             f"The lockfile {path} of resolve {request.resolve!r}, which {request.address} needs, does not exist.",
-            fixes=["create it, as with `uv pip compile --universal --generate-hashes`", "correct `[python].resolves`"],
+            fixes=[
+                "create it, as with `uv pip compile --universal --generate-hashes`",
+                "correct `[python].resolves`",
+            ],
         )
     content = contents[0].content
     if content.lstrip().startswith((b"{", b"//")):
         raise SlimRayImageError(
             f"The lockfile {path} of resolve {request.resolve!r} is of Pex's JSON format, which cannot be read yet.",
-            fixes=["lock the resolve as hashed requirements, with `uv pip compile --universal --generate-hashes`"],
+            fixes=[
+                "lock the resolve as hashed requirements, with `uv pip compile --universal --generate-hashes`"
+            ],
         )
     return FileContent(_LOCKFILE, content)
 
@@ -151,5 +157,5 @@ async def pack_distributions(
     )
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return collect_rules()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Mapping, Optional
+from typing import Any, Iterable, Mapping, Optional
 
 from pants.backend.python.target_types import PythonResolveField
 from pants.core.goals.package import (
@@ -261,7 +261,9 @@ def _target_settings(field_set: SlimRayImageFieldSet) -> TargetSettings:
     )
 
 
-def _attribute_check(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> Optional[Mapping[str, str]]:
+def _attribute_check(
+    field_set: SlimRayImageFieldSet, closure: ImageClosure
+) -> Optional[Mapping[str, str]]:
     import_path = field_set.serve_app.import_path
     if not import_path or not closure.entry:
         return None
@@ -356,10 +358,7 @@ def _layout_entries(
             FileContent("index.json", layout_index(image, tag)),
             FileContent(blob_path(image.manifest_descriptor), image.manifest),
             FileContent(blob_path(image.config_descriptor), image.config),
-            *(
-                FileEntry(blob_path(layer.descriptor), blob)
-                for layer, blob in zip(layers, blobs)
-            ),
+            *(FileEntry(blob_path(layer.descriptor), blob) for layer, blob in zip(layers, blobs)),
         ]
     )
 
@@ -374,7 +373,7 @@ def _base_path(base: BaseImage) -> str:
 async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsystem) -> BuiltImage:
     """The whole image; every costly step in it is a cached process of its own."""
     field_set = request.field_set
-    (platform_name,) = field_set.platforms.value
+    (platform_name,) = field_set.platforms.value or ()
     platform = parse_platform(platform_name)
     reference = field_set.base_image.value or subsystem.default_base_image
     closure = await resolve_image_closure(
@@ -470,5 +469,5 @@ async def package_slim_ray_image(field_set: SlimRayImageFieldSet) -> BuiltPackag
     )
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return [*collect_rules(), UnionRule(PackageFieldSet, SlimRayImageFieldSet)]

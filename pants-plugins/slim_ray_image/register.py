@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Iterable
+
 from pants.backend.python.util_rules import pex
 
 from slim_ray_image import (
@@ -16,11 +18,11 @@ from slim_ray_image import (
 from slim_ray_image.target_types import SlimRayImageTarget
 
 
-def target_types():
+def target_types() -> Iterable[Any]:
     return [SlimRayImageTarget]
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return [
         *dependency_inference.rules(),
         *closure.rules(),

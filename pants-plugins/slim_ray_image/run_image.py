@@ -7,7 +7,7 @@ runs it in the foreground: its logs are streamed, and Ctrl-C reaches the service
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Any, Iterable, Sequence
 
 from pants.core.goals.run import RunFieldSet, RunInSandboxBehavior, RunRequest
 from pants.engine.fs import CreateDigest, FileContent, MergeDigests
@@ -88,5 +88,5 @@ async def run_slim_ray_image(
     )
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return [*collect_rules(), *RunSlimRayImageFieldSet.rules()]

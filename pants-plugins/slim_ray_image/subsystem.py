@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pants.option.option_types import BoolOption, DictOption, StrListOption, StrOption
 from pants.option.subsystem import Subsystem
-from pants.util.strutil import help_text
+from pants.util.strutil import softwrap
 
 
 class SlimRayImageSubsystem(Subsystem):
     options_scope = "slim-ray"
-    help = help_text(
+    help = softwrap(
         """
         Options of the `slim_ray_image` target, which turns one Ray service into a minimal OCI image.
         """
@@ -17,7 +17,7 @@ class SlimRayImageSubsystem(Subsystem):
 
     default_base_image = StrOption(
         default="python:3.10-slim",
-        help=help_text(
+        help=softwrap(
             """
             The base image of a `slim_ray_image` target that does not set `base_image`: a reference to an image in a
             registry, by tag or digest, or a local OCI image layout as `oci:PATH[:TAG]`.
@@ -25,7 +25,7 @@ class SlimRayImageSubsystem(Subsystem):
         ),
     )
     base_image_sources = DictOption[str](
-        help=help_text(
+        help=softwrap(
             """
             Where to read base images from instead: a mapping from a reference, as targets name it, to another
             reference or to a local OCI image layout (`oci:PATH[:TAG]`). For mirrors, and for machines that reach no
@@ -36,7 +36,7 @@ class SlimRayImageSubsystem(Subsystem):
         ),
     )
     insecure_registries = StrListOption(
-        help=help_text(
+        help=softwrap(
             """
             Registries, as `host:port`, that are read over plain HTTP. Those on this machine (`localhost`, `127.*`)
             always are.
@@ -45,7 +45,7 @@ class SlimRayImageSubsystem(Subsystem):
     )
     warn_unpinned_base = BoolOption(
         default=True,
-        help=help_text(
+        help=softwrap(
             """
             Whether to warn when a base image is named by a tag alone, so that an image can change while the repository
             does not.
@@ -54,7 +54,7 @@ class SlimRayImageSubsystem(Subsystem):
     )
     run_args = StrListOption(
         default=["--rm", "--shm-size=1g"],
-        help=help_text(
+        help=softwrap(
             """
             Arguments to give to `docker run` when `pants run` runs an image, before those that map its ports.
             Ray wants shared memory: Docker's default of 64 MB makes it fall back to the disk.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Optional, Tuple
+from typing import Dict, Iterable, Optional, Tuple
 
 from pants.backend.python.target_types import PythonResolveField
 from pants.core.goals.package import OutputPathField
@@ -20,6 +20,7 @@ from pants.engine.target import (
     StringSequenceField,
     Target,
 )
+from pants.util.frozendict import FrozenDict
 from pants.util.strutil import help_text
 
 from slim_ray_image.compat import EnvironmentField
@@ -160,6 +161,19 @@ class EnvField(DictStringToStringField):
         """
     )
 
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Dict[str, str]], address: Address
+    ) -> Optional[FrozenDict[str, str]]:
+        value = super().compute_value(raw_value, address)
+        wrong = sorted(name for name in value or () if not name or "=" in name)
+        if wrong:
+            raise InvalidFieldException(
+                f"The `{cls.alias}` field in target {address} must have names without '=' that are not empty, but has "
+                f"{', '.join(map(repr, wrong))}.\n\nTo fix, correct the names of the variables."
+            )
+        return value
+
 
 class PortsField(SequenceField[int]):
     alias = "ports"
@@ -178,7 +192,7 @@ class PortsField(SequenceField[int]):
         cls, raw_value: Optional[Iterable[int]], address: Address
     ) -> Optional[Tuple[int, ...]]:
         value = super().compute_value(raw_value, address)
-        wrong = sorted(port for port in value or () if not 0 < port < 65536)
+        wrong = sorted(p for p in value or () if isinstance(p, bool) or not 0 < p < 65536)
         if wrong:
             raise InvalidFieldException(
                 f"The `{cls.alias}` field in target {address} must hold numbers from 1 to 65535, but has "
@@ -215,7 +229,9 @@ class UserField(StringField):
     def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
         value = super().compute_value(raw_value, address)
         parts = (value or "").split(":")
-        if len(parts) > 2 or not all(part and part.replace("-", "").replace("_", "").isalnum() for part in parts):
+        if len(parts) > 2 or not all(
+            part and part.replace("-", "").replace("_", "").isalnum() for part in parts
+        ):
             raise InvalidFieldException(
                 f"The `{cls.alias}` field in target {address} must be `user` or `user:group`, but was "
                 f"{raw_value!r}.\n\nTo fix, use numbers, as '1000:100', or names that the base image knows."
@@ -237,10 +253,11 @@ class WorkdirField(StringField):
     def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
         value = super().compute_value(raw_value, address) or ""
         parts = value.split("/")[1:]
-        if not value.startswith("/") or not all(part not in ("", ".", "..") for part in parts):
+        has_bad_part = any(part in ("", ".", "..") for part in parts)
+        if not value.startswith("/") or has_bad_part or ":" in value:  # as it is on PYTHONPATH
             raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must be an absolute path below /, without '.' or "
-                f"'..', but was {raw_value!r}.\n\nTo fix, use a path like '/app'."
+                f"The `{cls.alias}` field in target {address} must be an absolute path below /, without '.', '..' or "
+                f"':', but was {raw_value!r}.\n\nTo fix, use a path like '/app'."
             )
         return value
 
@@ -353,5 +370,3 @@ class SlimRayImageTarget(Target):
                 f"The target {self.address} has nothing to put into an image.\n\nTo fix, set `serve_app` (as "
                 "'services.echo.app:app'), `entry_point` (as 'driver.py') or `dependencies`."
             )
-
-

@@ -16,13 +16,20 @@ import json
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from pants.backend.python.subsystems.repos import PythonRepos
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import PexRequest, VenvPex, VenvPexProcess
 from pants.backend.python.util_rules.pex_requirements import EntireLockfile, Lockfile
-from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent, MergeDigests, RemovePrefix
+from pants.engine.fs import (
+    EMPTY_DIGEST,
+    CreateDigest,
+    Digest,
+    FileContent,
+    MergeDigests,
+    RemovePrefix,
+)
 from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
 from pants.engine.rules import collect_rules
 from pants.option.global_options import GlobalOptions
@@ -108,7 +115,9 @@ class BaseInterpreter:
     @property
     def site_packages(self) -> str:
         """Where the base's own Python looks for distributions."""
-        prefix, name = posixpath.dirname(posixpath.dirname(self.python)), posixpath.basename(self.python)
+        prefix, name = posixpath.dirname(posixpath.dirname(self.python)), posixpath.basename(
+            self.python
+        )
         return f"{prefix}/lib/{name}/site-packages"
 
     @property
@@ -134,9 +143,9 @@ class BaseTools:
 
 def _imported_modules(source: str) -> set[str]:
     return {
-        node.module
+        str(node.module)
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{_PACKAGE}.")
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{_PACKAGE}.")
     }
 
 
@@ -304,9 +313,7 @@ async def run_on_base(
 
 
 @rule(desc="Prepare the base's tools of slim_ray_image")
-async def prepare_base_tools(
-    request: BaseToolsRequest, network: NetworkSettings
-) -> BaseTools:
+async def prepare_base_tools(request: BaseToolsRequest, network: NetworkSettings) -> BaseTools:
     """The tools for a Python and a glibc; made once for a lock."""
     lock = read_resource(f"{_PACKAGE}.locks", _BASE_TOOLS_LOCK)
     assert lock is not None
@@ -329,5 +336,5 @@ async def prepare_base_tools(
     return BaseTools(await remove_prefix(RemovePrefix(result.output_digest, "tools")))
 
 
-def rules():
+def rules() -> Iterable[Any]:
     return collect_rules()

@@ -10,6 +10,6 @@ from pants.version import MAJOR_MINOR
 
 # Call-by-name came in steps; from here on every name that `modern` imports is there.
 if tuple(int(part) for part in MAJOR_MINOR.split(".")) >= (2, 30):
-    from slim_ray_image.compat.modern import *  # noqa: F401,F403
+    from slim_ray_image.compat.modern import *  # noqa: F403
 else:
-    from slim_ray_image.compat.pants_2_17 import *  # noqa: F401,F403
+    from slim_ray_image.compat.pants_2_17 import *  # noqa: F403

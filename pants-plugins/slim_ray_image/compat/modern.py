@@ -33,9 +33,9 @@ from pants.engine.intrinsics import get_digest_entries as get_digest_entries
 from pants.engine.intrinsics import merge_digests as merge_digests
 from pants.engine.intrinsics import path_globs_to_digest as path_globs_to_digest
 from pants.engine.intrinsics import remove_prefix as remove_prefix
+from pants.engine.rules import _uncacheable_rule as uncacheable_rule  # noqa: F401
 from pants.engine.rules import concurrently as concurrently
 from pants.engine.rules import implicitly as implicitly
-from pants.engine.rules import _uncacheable_rule as uncacheable_rule  # noqa: F401
 from pants.engine.rules import rule as rule
 from pants.engine.target import Target
 
@@ -46,8 +46,6 @@ TOOL_INTERPRETER_CONSTRAINTS = ("CPython>=3.9,<3.15",)
 async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:
     """Return module -> line of the imports that Pants' own inference sees in a Python target's source."""
     files = await determine_source_files(SourceFilesRequest([target[PythonSourceField]]))
-    parsed = await parse_python_dependencies(
-        ParsePythonDependenciesRequest(files), **implicitly()
-    )
+    parsed = await parse_python_dependencies(ParsePythonDependenciesRequest(files), **implicitly())
     (dependencies,) = parsed.path_to_deps.values()
     return {module: found.lineno for module, found in dependencies.imports.items()}

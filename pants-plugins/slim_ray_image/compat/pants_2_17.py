@@ -22,7 +22,6 @@ from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import InterpreterConstraintsField, PythonSourceField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import (
-    PexProcess,
     PexRequest,
     VenvPex,
     VenvPexProcess,
@@ -46,7 +45,7 @@ from pants.engine.fs import (
 )
 from pants.engine.internals.graph import Owners, OwnersRequest
 from pants.engine.internals.selectors import Get
-from pants.engine.process import FallibleProcessResult, Process, ProcessResult
+from pants.engine.process import FallibleProcessResult, Process
 from pants.engine.rules import _uncacheable_rule as _pants_uncacheable_rule
 from pants.engine.rules import rule as _pants_rule
 from pants.engine.target import (
@@ -128,11 +127,13 @@ class _Concurrently:
                     except StopIteration as finished:
                         results[index] = finished.value
                 gets = [get for _, pending in waiting for get in _as_tuple(pending)]
-                answers = iter((yield tuple(gets)) if gets else ())
+                answers: Iterator = iter((yield tuple(gets)) or () if gets else ())
                 inbox = {
-                    index: tuple(itertools.islice(answers, len(pending)))
-                    if isinstance(pending, (tuple, list))
-                    else next(answers)
+                    index: (
+                        tuple(itertools.islice(answers, len(pending)))
+                        if isinstance(pending, (tuple, list))
+                        else next(answers)
+                    )
                     for index, pending in waiting
                 }
         finally:

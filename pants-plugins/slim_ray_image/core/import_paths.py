@@ -11,7 +11,7 @@ import ast
 import keyword
 import shlex
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Optional
+from typing import Iterator, Optional, Union
 
 from slim_ray_image.core.errors import SlimRayImageError
 
@@ -47,11 +47,18 @@ def parse_import_path(text: str) -> ImportPath:
         SlimRayImageError: If `text` is not `module.path:attribute`.
     """
     module, separator, attribute = text.partition(":")
-    if separator and _is_dotted_name(module) and _is_dotted_name(attribute) and "." not in attribute:
+    if (
+        separator
+        and _is_dotted_name(module)
+        and _is_dotted_name(attribute)
+        and "." not in attribute
+    ):
         return ImportPath(module, attribute)
     raise SlimRayImageError(
         f"must be an import path `module.path:attribute`, but was {text!r}.",
-        fixes=["name the module and the variable that holds the bound application, as 'services.echo.app:app'"],
+        fixes=[
+            "name the module and the variable that holds the bound application, as 'services.echo.app:app'"
+        ],
     )
 
 
@@ -61,7 +68,9 @@ def parse_entry_point(text: str) -> EntryPoint:
     Raises:
         SlimRayImageError: If the first word is neither a module nor a relative `.py` path, or quotes are unbalanced.
     """
-    fix = ["name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'"]
+    fix = [
+        "name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'"
+    ]
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -74,56 +83,66 @@ def parse_entry_point(text: str) -> EntryPoint:
             return EntryPoint(None, first, arguments)
         if not first.endswith(".py") and _is_dotted_name(first):
             return EntryPoint(first, None, arguments)
-    raise SlimRayImageError(f"must be a module or a file with arguments, but was {text!r}.", fixes=fix)
+    raise SlimRayImageError(
+        f"must be a module or a file with arguments, but was {text!r}.", fixes=fix
+    )
 
 
-def _bound_names(target: ast.AST) -> Iterator[str]:
-    for node in ast.walk(target):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+def _captured_name(node: ast.AST) -> Optional[str]:
+    """The name that a pattern of `match` binds; such names are no `ast.Name`."""
+    if type(node).__name__ in ("MatchAs", "MatchStar", "MatchMapping"):  # not in Python 3.9
+        return getattr(node, "name", None) or getattr(node, "rest", None)
+    return None
 
 
-def _statement_names(statement: ast.stmt) -> Iterator[str]:
-    """The names that one statement binds at module level; "*" when it can bind any."""
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield statement.name
-    elif isinstance(statement, (ast.Import, ast.ImportFrom)):
-        for alias in statement.names:
-            yield alias.asname or (
-                alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
-            )
-    else:
-        yield from _bound_names(statement)
+def _imported_names(statement: Union[ast.Import, ast.ImportFrom]) -> Iterator[str]:
+    """The names that an import binds; "*" when it can bind any."""
+    for alias in statement.names:
+        name = alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
+        yield alias.asname or name
 
 
-def _module_level(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Every statement that runs when the module is imported: into blocks, not into functions and classes."""
-    for statement in statements:
-        yield statement
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+def _bound_names(tree: ast.Module) -> Iterator[str]:
+    """The names that the module binds when it is imported; "*" when it can bind any.
+
+    Looks into blocks, but not into functions, classes and lambdas; in a comprehension, only at `:=`.
+    """
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
             continue
-        for block in ("body", "orelse", "finalbody"):
-            yield from _module_level(getattr(statement, block, []))
-        for part in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
-            yield from _module_level(part.body)
+        if isinstance(node, ast.Lambda) or (isinstance(node, ast.AnnAssign) and not node.value):
+            continue
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from _imported_names(node)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        captured = _captured_name(node)
+        if captured:
+            yield captured
+        own = [node.target] if isinstance(node, ast.comprehension) else []
+        pending += [child for child in ast.iter_child_nodes(node) if child not in own]
 
 
-def defined_names(source: str) -> Optional[frozenset[str]]:
+def defined_names(source: Union[str, bytes]) -> Optional[frozenset[str]]:
     """Return the names that `source` binds at module level, found without running it.
 
-    None when they cannot be known so: `from x import *`, a module `__getattr__`, or `globals()` is used.
+    Names that a function declares `global` count. None when they cannot be known so: `from x import *`, a module
+    `__getattr__`, or `globals()` is used.
 
     Raises:
         SyntaxError: If `source` is not valid for the running Python.
     """
     tree = ast.parse(source)
-    names = {
-        name for statement in _module_level(tree.body) for name in _statement_names(statement)
-    }
-    calls_globals = any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "globals"
-        for node in ast.walk(tree)
-    )
+    names = set(_bound_names(tree))
+    calls_globals = False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            names.update(node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            calls_globals |= node.func.id == "globals"
     if "*" in names or "__getattr__" in names or calls_globals:
         return None
     return frozenset(names)

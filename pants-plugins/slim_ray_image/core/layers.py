@@ -83,9 +83,9 @@ def plan_layers(distributions: Sequence[Distribution], layer_budget: int) -> tup
         layer_budget: Most layers that an image may add to its base, that of the first-party files included.
     """
     by_size = sorted(distributions, key=lambda d: (d.name != "ray", -d.unpacked_bytes, d.name))
-    own = [
-        d for d in by_size if d.name == "ray" or d.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES
-    ][: max(layer_budget - 2, 0)]
+    own = [d for d in by_size if d.name == "ray" or d.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES][
+        : max(layer_budget - 2, 0)
+    ]
     own.sort(key=lambda d: (-d.unpacked_bytes, d.name))
     rest = sorted(set(distributions) - set(own), key=lambda d: d.name)
     return (
@@ -112,6 +112,4 @@ def missing_parents(paths: Iterable[str], base_directories: frozenset[str]) -> t
         paths: Absolute.
         base_directories: Absolute paths of the base's directories and of its symlinks to directories.
     """
-    return tuple(
-        sorted({parent for path in paths for parent in parents(path)} - base_directories)
-    )
+    return tuple(sorted({parent for path in paths for parent in parents(path)} - base_directories))

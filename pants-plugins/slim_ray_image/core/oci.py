@@ -153,7 +153,7 @@ def parse_base_image(
     try:
         fields, configured = json.loads(manifest), json.loads(config)
         layers = [Descriptor.from_json(layer) for layer in fields["layers"]]
-        diff_ids = configured["rootfs"]["diff_ids"]
+        diff_ids = list(configured["rootfs"]["diff_ids"])
         where = f"{configured['os']}/{configured['architecture']}"
     except (ValueError, KeyError, TypeError) as error:
         raise SlimRayImageError(
@@ -163,7 +163,8 @@ def parse_base_image(
         ) from error
     if where != str(platform):
         raise SlimRayImageError(
-            f"The base image {reference} is for {where}, but the image is for {platform}.", fixes=fix
+            f"The base image {reference} is for {where}, but the image is for {platform}.",
+            fixes=fix,
         )
     if len(layers) != len(diff_ids):
         raise SlimRayImageError(

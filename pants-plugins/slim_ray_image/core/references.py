@@ -47,7 +47,7 @@ class RegistryReference:
     def is_loopback(self) -> bool:
         """Whether the registry is on this machine, where plain HTTP is usual (as for Docker)."""
         name = self.registry.rsplit(":", 1)[0] if not self.registry.endswith("]") else self.registry
-        return name == "localhost" or name.startswith("127.") or name == "[::1]"
+        return name in ("localhost", "[::1]") or bool(re.fullmatch(r"127(\.\d+){3}", name))
 
     @property
     def identifier(self) -> str:

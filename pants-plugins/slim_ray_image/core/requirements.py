@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Mapping, Optional, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -23,6 +23,18 @@ class RequiredDistribution:
     name: str
     extras: tuple[str, ...]
     required_by: tuple[str, ...]  # reasons of the closure, else "distribution==version"; sorted
+
+
+def _spellings(extras: set[str], distribution: Distribution) -> set[str]:
+    """`extras`, also as the distribution's METADATA spells them: its markers need not be canonical."""
+    return extras | {e for e in distribution.provides_extra if canonicalize_name(e) in extras}
+
+
+def _parse(text: str) -> Optional[Requirement]:
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None
 
 
 def _applies(requirement: Requirement, environment: Mapping[str, str], extras: set[str]) -> bool:

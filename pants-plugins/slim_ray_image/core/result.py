@@ -79,9 +79,7 @@ def describe_image(
         distributions: What was installed.
         required: Why, in the same order.
     """
-    compressed = {
-        name: size for layer in layers for name, size in layer.compressed_bytes_of
-    }
+    compressed = {name: size for layer in layers for name, size in layer.compressed_bytes_of}
     rows = [*_base_rows(base, base_layer_sizes), *map(_layer_row, layers)]
     value = {
         "schema_version": SCHEMA_VERSION,

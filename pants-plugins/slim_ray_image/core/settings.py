@@ -40,7 +40,7 @@ class Account:
 
 
 def _ids(table: str, field: int) -> dict[int, str]:
-    """id -> name of the lines of /etc/passwd (uid: field 2) or /etc/group (gid: field 2)."""
+    """Id -> name of the lines of /etc/passwd (uid: field 2) or /etc/group (gid: field 2)."""
     found = {}
     for line in table.splitlines():
         parts = line.split(":")
@@ -75,7 +75,9 @@ def account_of(user: str, passwd: str, group: str) -> Optional[Account]:
     )
 
 
-def _default_command(settings: TargetSettings, entry_module: Optional[str]) -> Optional[tuple[str, ...]]:
+def _default_command(
+    settings: TargetSettings, entry_module: Optional[str]
+) -> Optional[tuple[str, ...]]:
     if settings.serve_app:
         return ("serve", "run", str(settings.serve_app))
     if settings.entry_point and entry_module:

@@ -8,10 +8,10 @@ strings with whatever else it has loaded. So this process imports nothing but wh
 loaded itself, compiles in the order of the list, and keeps each code object alive to the end.
 """
 
+import marshal
 import sys
 
 import _imp
-import marshal
 
 _MAGIC_NUMBER = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
 _KEY = int.from_bytes(_MAGIC_NUMBER, "little")

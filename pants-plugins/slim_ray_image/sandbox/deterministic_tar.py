@@ -11,7 +11,7 @@ import hashlib
 import io
 import tarfile
 from dataclasses import dataclass
-from typing import BinaryIO, Iterator, Optional
+from typing import Any, BinaryIO, Iterator, Optional
 
 from isal import igzip
 
@@ -35,7 +35,7 @@ class Entry:
 class _HashingWriter(io.RawIOBase):
     """Passes bytes on, and knows their SHA-256 and number."""
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: Any) -> None:
         self._sink = sink
         self._hash = hashlib.sha256()
         self.byte_count = 0
@@ -68,8 +68,9 @@ class LayerWriter:
             filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=self._blob, mtime=0
         )
         self._tar_stream = _HashingWriter(self._gzip)
+        stream: Any = self._tar_stream
         self._tar = tarfile.open(
-            fileobj=self._tar_stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
+            fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
         )
         self._written: dict[str, tuple] = {}
         self.unpacked_bytes = 0
@@ -81,7 +82,11 @@ class LayerWriter:
         Raises:
             ValueError: If the path was written before with other content (layer.md forbids duplicates).
         """
-        fingerprint = (entry.link, entry.is_directory, hashlib.sha256(entry.content or b"").digest())
+        fingerprint = (
+            entry.link,
+            entry.is_directory,
+            hashlib.sha256(entry.content or b"").digest(),
+        )
         before = self._written.setdefault(entry.path, fingerprint)
         if before is not fingerprint:
             if before == fingerprint:

@@ -41,7 +41,9 @@ for source in sorted(s for s in sources if s.startswith(prefix) and s.endswith("
     py_compile.compile(source, dfile=source[len(root):], doraise=True,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 """
-_UNUSED_BY_THE_BUILD = re.compile(r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|site-packages|__pycache__)/")
+_UNUSED_BY_THE_BUILD = re.compile(
+    r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|site-packages|__pycache__)/"
+)
 
 
 def _absolute(member: str) -> str:
@@ -142,7 +144,9 @@ class _RootFilesystem:
 
 
 def _search_path(config: Mapping[str, Any]) -> list[str]:
-    environment = dict(entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ())
+    environment = dict(
+        entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ()
+    )
     return environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
 
 
@@ -151,7 +155,9 @@ def _find_python(root: _RootFilesystem, config: Mapping[str, Any], reference: st
     for directory in _search_path(config):
         for name in ("python3", "python"):
             candidate = root.resolve(posixpath.join(directory, name))
-            if root.is_file(candidate) and re.fullmatch(r"python3\.\d+", posixpath.basename(candidate)):
+            if root.is_file(candidate) and re.fullmatch(
+                r"python3\.\d+", posixpath.basename(candidate)
+            ):
                 return candidate
     raise SlimRayImageError(
         f"The base image {reference} has no Python.",
@@ -170,15 +176,17 @@ def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) ->
     status = (root.read("/var/lib/dpkg/status") or b"").decode(errors="replace")
     for paragraph in status.split("\n\n"):
         package = email.message_from_string(paragraph)
-        if package.get("Package") == "libc6" and "installed" in (package.get("Status") or "installed"):
-            match = re.match(r"(?:\d+:)?(\d+\.\d+)", package.get("Version") or "")
-            if match:
-                return match[1]
+        if package.get("Package") == "libc6" and "installed" in (
+            package.get("Status") or "installed"
+        ):
+            version = re.match(r"(?:\d+:)?(\d+\.\d+)", package.get("Version") or "")
+            if version:
+                return version[1]
     for path in sorted(root.entries):
         if posixpath.basename(path) == "libc.so.6":
-            match = re.search(rb"GNU C Library [^\n]*version (\d+\.\d+)", root.read(path) or b"")
-            if match:
-                return match[1].decode()
+            banner = re.search(rb"GNU C Library [^\n]*version (\d+\.\d+)", root.read(path) or b"")
+            if banner:
+                return banner[1].decode()
     raise SlimRayImageError(
         f"The base image {reference} does not say which C library it has.",
         evidence=["looked for libc6 in /var/lib/dpkg/status, and for libc.so.6"],
@@ -188,7 +196,15 @@ def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) ->
 
 def _library_directories(root: _RootFilesystem, platform: Platform, prefix: str) -> list[str]:
     triplet = f"{platform.machine}-linux-gnu"
-    named = [f"{prefix}/lib", f"/lib/{triplet}", f"/usr/lib/{triplet}", "/lib64", "/lib", "/usr/lib64", "/usr/lib"]
+    named = [
+        f"{prefix}/lib",
+        f"/lib/{triplet}",
+        f"/usr/lib/{triplet}",
+        "/lib64",
+        "/lib",
+        "/usr/lib64",
+        "/usr/lib",
+    ]
     real = [root.resolve(directory) for directory in named]
     return [d for d in dict.fromkeys(real) if d in root.entries]
 
@@ -263,7 +279,9 @@ def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
         raise SlimRayImageError(
             f"The interpreter of the base image {reference} does not run on this machine.",
             evidence=result.stderr.strip().splitlines()[-3:],
-            fixes=["build on Linux of the image's architecture, with a base image of glibc 2.33 or newer"],
+            fixes=[
+                "build on Linux of the image's architecture, with a base image of glibc 2.33 or newer"
+            ],
         )
     facts: Mapping[str, Any] = json.loads(result.stdout)
     return facts
@@ -273,7 +291,16 @@ def _compile_standard_library(launcher: str, python: str) -> None:
     root = os.path.abspath(_ROOT)
     standard_library = f"{root}{posixpath.dirname(posixpath.dirname(python))}/lib/"
     subprocess.run(
-        [root + launcher, "-B", "-s", "-S", "-c", _COMPILE_STANDARD_LIBRARY, root, standard_library],
+        [
+            root + launcher,
+            "-B",
+            "-s",
+            "-S",
+            "-c",
+            _COMPILE_STANDARD_LIBRARY,
+            root,
+            standard_library,
+        ],
         env={"PYTHONHASHSEED": "0"},
         check=True,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from typing import Any, Mapping, Union
+from typing import Any, Iterator, Mapping, Union
 
 import requests
 from dxf import DXF, DXFBase, exceptions
@@ -39,6 +39,12 @@ def _connect(request: Mapping[str, Any]) -> DXF:
         tlsverify=_certificates(request["certificates"]),
         timeout=_TIMEOUT_SECONDS,
     )
+
+
+def _pull(client: DXF, digest: str) -> Iterator[bytes]:
+    """The blob in chunks; dxf checks its digest at the end."""
+    chunks: Any = client.pull_blob(digest, chunk_size=1 << 20)
+    yield from chunks
 
 
 def _read(request: Mapping[str, Any], read: Any) -> Any:
@@ -137,15 +143,16 @@ def resolve(request: Mapping[str, Any]) -> None:
                 )
             content = _fetch_manifest(client, request, selected.digest)
             fields = _parse(request, content)
-        if fields.get("mediaType", MANIFEST_MEDIA_TYPES[0]) not in MANIFEST_MEDIA_TYPES or "config" not in fields:
+        if (
+            fields.get("mediaType", MANIFEST_MEDIA_TYPES[0]) not in MANIFEST_MEDIA_TYPES
+            or "config" not in fields
+        ):
             raise SlimRayImageError(
                 f"The base image {request['reference']} is not an OCI or Docker image.",
                 evidence=[f"its manifest has the media type {fields.get('mediaType')}"],
                 fixes=["name an OCI or Docker image in `base_image`"],
             )
-        config = _read(
-            request, lambda: b"".join(client.pull_blob(fields["config"]["digest"]))
-        )
+        config = _read(request, lambda: b"".join(_pull(client, fields["config"]["digest"])))
     with open("manifest.json", "wb") as file:
         file.write(content)
     with open("config.json", "wb") as file:
@@ -158,11 +165,13 @@ def fetch_blob(request: Mapping[str, Any]) -> None:
     with _connect(request) as client, open("blob", "wb") as file:
 
         def read() -> None:
-            for chunk in client.pull_blob(request["digest"], chunk_size=1 << 20):
+            for chunk in _pull(client, request["digest"]):
                 file.write(chunk)
 
         _read(request, read)
 
 
 if __name__ == "__main__":
-    run_program(lambda request: {"resolve": resolve, "blob": fetch_blob}[request["operation"]](request))
+    run_program(
+        lambda request: {"resolve": resolve, "blob": fetch_blob}[request["operation"]](request)
+    )

@@ -14,7 +14,7 @@ import uv
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.report import run_program
-from slim_ray_image.sandbox.run_uv import index_arguments, uv_environment
+from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
 
 
 def main(request: Mapping[str, Any]) -> None:
@@ -22,8 +22,24 @@ def main(request: Mapping[str, Any]) -> None:
     platform = parse_platform(request["platform"])
     result = subprocess.run(
         [
-            *(uv.find_uv_bin(), "pip", "install", "--quiet", "--target", "tools", "--python", sys.executable),
-            *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", request["lockfile"]),
+            *(
+                uv.find_uv_bin(),
+                "pip",
+                "install",
+                "--quiet",
+                "--target",
+                "tools",
+                "--python",
+                sys.executable,
+            ),
+            *(
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary",
+                ":all:",
+                "--requirement",
+                request["lockfile"],
+            ),
             *("--python-version", request["python_version"]),
             *("--python-platform", uv_python_platform(platform, request["glibc"])),
             *index_arguments(request["indexes"], request["find_links"]),
@@ -37,8 +53,10 @@ def main(request: Mapping[str, Any]) -> None:
         raise SlimRayImageError(
             f"Cannot install the tools that slim_ray_image itself runs on CPython {request['python_version']}, "
             f"glibc {request['glibc']}.",
-            evidence=[line for line in result.stderr.splitlines() if line.strip()],
-            fixes=["see that `[python-repos].indexes` names an index that answers and that has them"],
+            evidence=message_lines(result.stderr),
+            fixes=[
+                "see that `[python-repos].indexes` names an index that answers and that has them"
+            ],
         )
 
 

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.report import run_program, write_json
-from slim_ray_image.sandbox.run_uv import index_arguments, uv_environment
+from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
 
 _VENV = "venv"
 _PEX = "requirements.pex"
@@ -37,7 +37,14 @@ def _install(request: Mapping[str, Any]) -> None:
     result = subprocess.run(
         [
             *(uv, "pip", "install", "--quiet", "--python", f"{_VENV}/bin/python"),
-            *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", request["subset"]),
+            *(
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary",
+                ":all:",
+                "--requirement",
+                request["subset"],
+            ),
             *("--python-platform", uv_python_platform(platform, request["glibc"])),
             *index_arguments(request["indexes"], request["find_links"]),
         ],
@@ -48,12 +55,14 @@ def _install(request: Mapping[str, Any]) -> None:
     )
     if result.returncode == 0:
         return
-    lines = [line.strip(" ╰─▶×│") for line in result.stderr.splitlines() if line.strip(" ╰─▶×│")]
+    lines = message_lines(result.stderr)
     if "hash mismatch" in result.stderr.lower():
         raise SlimRayImageError(
             "A distribution is not what the lockfile says it is: its hash is not one the lock has.",
             evidence=lines,
-            fixes=["find out who changed the file on the index; if the change is meant, refresh the lockfile"],
+            fixes=[
+                "find out who changed the file on the index; if the change is meant, refresh the lockfile"
+            ],
         )
     raise SlimRayImageError(
         f"Cannot install the locked distributions for {request['platform']}, CPython {request['python_version']}, "
@@ -89,7 +98,9 @@ def _describe(file: str) -> Mapping[str, Any]:
     """Return a row of inventory.json for one zip of `.deps` (core metadata: packaging.python.org)."""
     with zipfile.ZipFile(os.path.join(_PEX, ".deps", file)) as wheel:
         files = [
-            info for info in wheel.infolist() if not info.is_dir() and info.filename != ".layout.json"
+            info
+            for info in wheel.infolist()
+            if not info.is_dir() and info.filename != ".layout.json"
         ]
         (metadata_name,) = (
             info.filename
@@ -113,7 +124,8 @@ def main(request: Mapping[str, Any]) -> None:
     _install(request)
     _pack(request)
     write_json(
-        "inventory.json", [_describe(file) for file in sorted(os.listdir(os.path.join(_PEX, ".deps")))]
+        "inventory.json",
+        [_describe(file) for file in sorted(os.listdir(os.path.join(_PEX, ".deps")))],
     )
 
 

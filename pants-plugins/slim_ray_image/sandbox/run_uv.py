@@ -23,6 +23,12 @@ def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[s
     return arguments
 
 
+def message_lines(stderr: str) -> list[str]:
+    """Return the lines of uv's error message without the drawing around them."""
+    lines = (line.strip(" \u2570\u2500\u25b6\u00d7\u2502") for line in stderr.splitlines())
+    return [line for line in lines if line]
+
+
 def uv_environment(certificates: str) -> dict[str, str]:
     """Return uv's whole environment.
 

@@ -18,15 +18,17 @@ from pip_requirements_parser import RequirementsFile
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.report import run_program
-from slim_ray_image.sandbox.run_uv import index_arguments, uv_environment
+from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
 
 _WANTED = "wanted.in"
 _RESOLVED = "resolved.txt"
 
 
-def _read_pip_lock(path: str, environment: Mapping[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _read_pip_lock(
+    path: str, environment: Mapping[str, str]
+) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return name -> (version, hashes) of the lock's lines whose markers hold for the image."""
-    locked = {}
+    locked: dict[str, tuple[str, tuple[str, ...]]] = {}
     for line in RequirementsFile.from_file(path).requirements:
         marker = line.marker
         if marker is not None and not marker.evaluate(dict(environment)):
@@ -45,8 +47,23 @@ def _uv_compile(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     result = subprocess.run(
         [
             os.path.abspath(request["uv"]),
-            *("pip", "compile", _WANTED, "--constraint", request["lockfile"], "--output-file", _RESOLVED),
-            *("--quiet", "--no-header", "--no-annotate", "--strip-extras", "--only-binary", ":all:"),
+            *(
+                "pip",
+                "compile",
+                _WANTED,
+                "--constraint",
+                request["lockfile"],
+                "--output-file",
+                _RESOLVED,
+            ),
+            *(
+                "--quiet",
+                "--no-header",
+                "--no-annotate",
+                "--strip-extras",
+                "--only-binary",
+                ":all:",
+            ),
             *("--python-version", request["python_version"]),
             *("--python-platform", uv_python_platform(platform, request["glibc"])),
             *index_arguments(request["indexes"], request["find_links"]),
@@ -58,7 +75,7 @@ def _uv_compile(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     )
     if result.returncode != 0:
         raise _unresolvable(request, result.stderr)
-    pins = []
+    pins: list[tuple[str, str]] = []
     for line in RequirementsFile.from_file(_RESOLVED).requirements:
         pins.append((canonicalize_name(line.name), str(line.get_pinned_version)))
     return pins
@@ -68,7 +85,7 @@ def _unresolvable(request: Mapping[str, Any], stderr: str) -> SlimRayImageError:
     return SlimRayImageError(
         f"Cannot resolve the requirements of {request['address']} for {request['platform']}, "
         f"CPython {request['python_version']}, glibc {request['glibc']} ({request['base']}).",
-        evidence=[line.strip(" ╰─▶×│") for line in stderr.splitlines() if line.strip(" ╰─▶×│")],
+        evidence=message_lines(stderr),
         fixes=[
             f"require versions that have wheels for this platform, then refresh {request['lockfile_path']}",
             "use a base image whose Python and glibc the wheels in the lock are for",

@@ -19,7 +19,6 @@ import hashlib
 import io
 import os
 import posixpath
-import re
 import stat
 import subprocess
 import sys
@@ -148,7 +147,9 @@ class _InstalledDistribution:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for path, (content, _) in sorted(self.files.items()):
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            digest = (
+                base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            )
             relative = posixpath.relpath(path, self._site_packages)
             writer.writerow([relative, f"sha256={digest}", len(content)])
         writer.writerow([f"{self._dist_info}/RECORD", "", ""])
@@ -192,7 +193,8 @@ def _virtual_environment(base: Mapping[str, Any], site_packages: str) -> Iterato
     yield Entry(f"{VENV}/bin/{name}", link="python")
     prefix = posixpath.dirname(posixpath.dirname(python))
     yield Entry(
-        f"{prefix}/lib/{name}/site-packages/slim_ray_image.pth", content=f"{site_packages}\n".encode()
+        f"{prefix}/lib/{name}/site-packages/slim_ray_image.pth",
+        content=f"{site_packages}\n".encode(),
     )
 
 
@@ -203,7 +205,9 @@ def _file_entries(files: Mapping[str, tuple[bytes, bool]]) -> list[Entry]:
     ]
 
 
-def _write_entries(writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]) -> None:
+def _write_entries(
+    writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]
+) -> None:
     """Write the directories that `entries` need and the base lacks, then `entries`."""
     entries = list(entries)
     given = {entry.path for entry in entries if entry.is_directory}
@@ -224,7 +228,8 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict
     site_packages = f"{VENV}/lib/{posixpath.basename(base['python'])}/site-packages"
     base_directories = frozenset(base["directories"])
     installed = {
-        file: _InstalledDistribution(f"deps/{file}", site_packages) for file in request["distributions"]
+        file: _InstalledDistribution(f"deps/{file}", site_packages)
+        for file in request["distributions"]
     }
     _check_collisions({file: distribution.files for file, distribution in installed.items()})
     merged: dict[str, tuple[bytes, bool]] = {}
@@ -246,7 +251,9 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict
         before = writer.compressed_bytes
         for entry in _file_entries({p: c for p, c in compiled.items() if owner[p] == file}):
             writer.add(entry)
-        for script in sorted(set(distribution.scripts) & set(LINKED_SCRIPTS) - set(base["commands"])):
+        for script in sorted(
+            set(distribution.scripts) & set(LINKED_SCRIPTS) - set(base["commands"])
+        ):
             writer.add(Entry(f"{COMMAND_DIRECTORY}/{script}", link=f"{VENV}/bin/{script}"))
         compressed[file] = writer.compressed_bytes - before
     return compressed
