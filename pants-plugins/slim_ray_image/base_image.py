@@ -60,7 +60,14 @@ from slim_ray_image.core.references import (
     parse_image_reference,
 )
 from slim_ray_image.subsystem import SlimRayImageSubsystem
-from slim_ray_image.tools import BaseInterpreter, NetworkSettings, run_on_host
+from slim_ray_image.tools import (
+    BaseInterpreter,
+    BaseTools,
+    BaseToolsRequest,
+    NetworkSettings,
+    prepare_base_tools,
+    run_on_host,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +101,22 @@ class BaseBlobs:
     """The layers of a base image, as an OCI image layout has them: `blobs/sha256/...`."""
 
     tree: Digest
+
+
+@dataclass(frozen=True)
+class PreparedBase:
+    """A base image that images can be built on.
+
+    Attributes:
+        blobs_tree: Its layers, as an OCI image layout has them: `blobs/sha256/...`.
+        interpreter: Its own Python, to run in a sandbox.
+        tools: What runs on that Python.
+    """
+
+    image: BaseImage
+    blobs_tree: Digest
+    interpreter: BaseInterpreter
+    tools: BaseTools
 
 
 @dataclass(frozen=True)
@@ -187,7 +210,7 @@ def _select_from_layout(reference: LayoutReference, platform: str) -> Descriptor
 
 @uncacheable_rule(desc="Read the base image's OCI image layout")
 async def read_layout(request: LayoutRequest) -> BaseImage:
-    """The image in a local layout; run in each session, since Pants does not watch what may be outside the repository."""
+    """The image in a local layout; run in each session: Pants does not watch what is outside the repository."""
     reference = parse_image_reference(request.source)
     assert isinstance(reference, LayoutReference)
     manifest = _read_layout_blob(reference, _select_from_layout(reference, request.platform))
@@ -349,6 +372,21 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
         group=facts["group"],
         layer_sizes=json.dumps(facts["layer_sizes"]),
     )
+
+
+@rule(desc="Prepare the base image")
+async def prepare_base(request: BaseImageRequest) -> PreparedBase:
+    """The base with its blobs, its interpreter and the tools for that; made once for all images on it."""
+    image = await resolve_base_image(request, **implicitly())
+    blobs = await read_base_blobs(BaseBlobsRequest(image), **implicitly())
+    interpreter = await extract_base_interpreter(
+        BaseInterpreterRequest(image, request.platform), **implicitly()
+    )
+    tools = await prepare_base_tools(
+        BaseToolsRequest(interpreter.python_minor, interpreter.glibc, request.platform),
+        **implicitly(),
+    )
+    return PreparedBase(image, blobs.tree, interpreter, tools)
 
 
 def rules() -> Iterable[Any]:

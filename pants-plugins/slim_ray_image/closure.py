@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Iterable, Optional
+from typing import Any, Collection, Iterable, Optional, Sequence
 
 from pants.backend.python.dependency_inference.module_mapper import PythonModuleOwnersRequest
 from pants.backend.python.subsystems.setup import PythonSetup
@@ -15,11 +16,12 @@ from pants.backend.python.target_types import (
 from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.source_files import SourceFilesRequest
 from pants.engine.addresses import Address
-from pants.engine.fs import Digest, FileEntry, MergeDigests
+from pants.engine.fs import Digest, FileDigest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
     Dependencies,
     DependenciesRequest,
+    SourcesField,
     Target,
     TransitiveTargetsRequest,
 )
@@ -33,6 +35,7 @@ from slim_ray_image.compat import (
     merge_digests,
     python_imports,
     resolve_dependencies,
+    resolve_targets,
     rule,
     strip_source_roots,
     transitive_targets,
@@ -44,7 +47,12 @@ from slim_ray_image.core.closure import (
     explain_targets,
 )
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.dependency_inference import EntryFieldSet, EntryOwnerRequest, find_entry_owner
+from slim_ray_image.dependency_inference import (
+    EntryFieldSet,
+    EntryOwner,
+    EntryOwnerRequest,
+    find_entry_owner,
+)
 
 
 @dataclass(frozen=True)
@@ -76,45 +84,74 @@ class ImageClosure:
 
 
 @dataclass(frozen=True)
-class TargetFileRequest:
-    """A request for the one file of a target of the closure."""
+class TargetFilesRequest:
+    """A request for the files of a target of the closure."""
 
     target: Target
 
 
 @dataclass(frozen=True)
 class TargetFile:
-    """The one file of a target: where it is in the repository and in the image."""
+    """A file of a target: where it is in the repository and in the image."""
 
     source: str
     path: str
-    bytes: int
+    content: FileDigest
+
+
+@dataclass(frozen=True)
+class TargetFiles:
+    """The files of a target, its own or generated ones; none for what is no code, file or resource of the image."""
+
+    files: tuple[TargetFile, ...]
     tree: Digest
 
 
 @rule
-async def read_target_file(request: TargetFileRequest) -> TargetFile:
-    """The file with its source root stripped; a `file` keeps its whole path, as Pants' `file` target promises."""
-    target = request.target
-    field = next(
-        target[field_type]
-        for field_type in (PythonSourceField, ResourceSourceField, FileSourceField)
-        if target.has_field(field_type)
+async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
+    """The files with their source roots stripped; a `file` keeps its whole path, as Pants' `file` target promises."""
+    sources = await determine_source_files(
+        SourceFilesRequest(
+            [request.target[SourcesField]],
+            for_sources_types=(PythonSourceField, ResourceSourceField, FileSourceField),
+            enable_codegen=True,
+        )
     )
-    sources = await determine_source_files(SourceFilesRequest([field]))
-    (source,) = sources.files
     stripped = await strip_source_roots(sources)
     entries = await get_digest_entries(stripped.snapshot.digest)
-    (entry,) = (entry for entry in entries if isinstance(entry, FileEntry))
-    return TargetFile(
-        source, entry.path, entry.file_digest.serialized_bytes_length, stripped.snapshot.digest
-    )
+    contents = {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
+    files = []
+    for source in sources.files:
+        path = max((path for path in contents if f"/{source}".endswith(f"/{path}")), key=len)
+        files.append(TargetFile(source, path, contents[path]))
+    return TargetFiles(tuple(files), stripped.snapshot.digest)
 
 
-def _has_file(target: Target) -> bool:
-    return any(
-        target.has_field(field_type)
-        for field_type in (PythonSourceField, ResourceSourceField, FileSourceField)
+def _unite_files(
+    address: Address, found: Iterable[tuple[TargetFile, str]]
+) -> tuple[ClosureFile, ...]:
+    """Return one file for each path, sorted by it, of files with reasons: several targets may have the same one.
+
+    Raises:
+        SlimRayImageError: If different files would be at one path.
+    """
+    at_path: dict[str, list[tuple[TargetFile, str]]] = defaultdict(list)
+    for file, reason in sorted(found, key=lambda pair: (pair[0].path, pair[0].source, pair[1])):
+        at_path[file.path].append((file, reason))
+    clashes = [
+        f"{path}: from {', '.join(sorted({file.source for file, _ in files}))}"
+        for path, files in at_path.items()
+        if len({file.content for file, _ in files}) > 1
+    ]
+    if clashes:
+        raise SlimRayImageError(
+            f"Different files would be at the same path below the `workdir` of the image {address}:",
+            evidence=clashes,
+            fixes=["make the image depend on one of them alone", "move or rename the others"],
+        )
+    return tuple(
+        ClosureFile(path, file.source, file.content.serialized_bytes_length, reason)
+        for path, ((file, reason), *_) in at_path.items()
     )
 
 
@@ -137,14 +174,16 @@ async def _import_edges(
 
 
 async def _direct_dependencies(target: Target) -> tuple[str, ...]:
+    """Its dependencies, with what a generator generates in the generator's place, as in transitive targets."""
     addresses = await resolve_dependencies(
         DependenciesRequest(target.get(Dependencies)), **implicitly()
     )
-    return tuple(str(address) for address in addresses)
+    targets = await resolve_targets(**implicitly(addresses))
+    return tuple(str(dependency.address) for dependency in targets)
 
 
 def _check_resolves(
-    address: Address, resolve: str, targets: list[Target], setup: PythonSetup
+    address: Address, resolve: str, targets: Iterable[Target], setup: PythonSetup
 ) -> None:
     wrong = sorted(
         f"{target.address} is in {target[PythonResolveField].normalized_value(setup)!r}"
@@ -173,8 +212,19 @@ def _check_has_lockfile(address: Address, python_setup: PythonSetup) -> None:
         )
 
 
-def _check_not_empty(address: Address, targets: list[Target]) -> None:
-    if not targets:
+def _check_has_entry(address: Address, owner: EntryOwner, targets: Iterable[Target]) -> None:
+    if owner.address and owner.address not in {target.address for target in targets}:
+        raise SlimRayImageError(
+            f"The image {address} would start with {owner.address}, by {owner.named_by}, but its `dependencies` "
+            "exclude that.",
+            fixes=["remove the exclusion, which starts with `!`, from `dependencies`"],
+        )
+
+
+def _check_not_empty(
+    address: Address, files: Sequence[ClosureFile], requirements: Collection[ClosureRequirement]
+) -> None:
+    if not files and not requirements:
         raise SlimRayImageError(
             f"The image {address} would hold nothing but its base: none of its `dependencies` is Python code, "
             "a file, a resource or a requirement.",
@@ -195,18 +245,14 @@ async def resolve_image_closure(
     if owner.problem:
         raise SlimRayImageError(owner.problem)
     transitive = await transitive_targets(TransitiveTargetsRequest([address]), **implicitly())
-    targets = [
-        target
-        for target in transitive.dependencies
-        if _has_file(target) or target.has_field(PythonRequirementsField)
-    ]
-    _check_not_empty(address, targets)
+    targets = transitive.dependencies
+    _check_has_entry(address, owner, targets)
     _check_resolves(address, resolve, targets, python_setup)
-    with_file = [target for target in targets if _has_file(target)]
-    sources = [target for target in with_file if target.has_field(PythonSourceField)]
-    everything = [*transitive.roots, *transitive.dependencies]
-    files = await concurrently(
-        read_target_file(TargetFileRequest(target), **implicitly()) for target in with_file
+    with_files = [target for target in targets if target.has_field(SourcesField)]
+    sources = [target for target in targets if target.has_field(PythonSourceField)]
+    everything = [*transitive.roots, *targets]
+    found = await concurrently(
+        read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
     )
     imports = await concurrently(_import_edges(target, resolve, python_setup) for target in sources)
     dependencies = await concurrently(_direct_dependencies(target) for target in everything)
@@ -216,14 +262,13 @@ async def resolve_image_closure(
         {str(target.address): direct for target, direct in zip(everything, dependencies)},
         [edge for edges in imports for edge in edges],
     )
-    closure_files = tuple(
-        sorted(
-            (
-                ClosureFile(file.path, file.source, file.bytes, reasons[str(target.address)])
-                for target, file in zip(with_file, files)
-            ),
-            key=lambda file: file.path,
-        )
+    files = _unite_files(
+        address,
+        (
+            (file, reasons[str(target.address)])
+            for target, of_target in zip(with_files, found)
+            for file in of_target.files
+        ),
     )
     requirements = {
         ClosureRequirement(str(requirement), reasons[str(target.address)])
@@ -231,13 +276,14 @@ async def resolve_image_closure(
         if target.has_field(PythonRequirementsField)
         for requirement in target[PythonRequirementsField].value
     }
-    tree = await merge_digests(MergeDigests(file.tree for file in files))
+    _check_not_empty(address, files, requirements)
+    tree = await merge_digests(MergeDigests(of_target.tree for of_target in found))
     return ImageClosure(
         resolve=resolve,
         requirements=tuple(sorted(requirements, key=lambda r: (r.text, r.reason))),
-        files=closure_files,
+        files=files,
         files_tree=tree,
-        entry=next((file for file in closure_files if file.source == owner.source), None),
+        entry=next((file for file in files if file.source == owner.source), None),
         named_by=owner.named_by,
     )
 

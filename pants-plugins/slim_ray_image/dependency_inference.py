@@ -94,7 +94,7 @@ def _describe(targets: Iterable[Target], python_setup: PythonSetup) -> list[str]
 
 
 def _no_owner(
-    address: Address, named_by: str, what: str, resolve: str, elsewhere: list[str]
+    address: Address, named_by: str, what: str, root: str, resolve: str, elsewhere: list[str]
 ) -> SlimRayImageError:
     if elsewhere:
         return SlimRayImageError(
@@ -110,7 +110,7 @@ def _no_owner(
         f"No target owns {what}, so it cannot go into the image {address}.",
         evidence=[f"it is named by {named_by}", f"looked in the resolve {resolve!r}"],
         fixes=[
-            f"correct {named_by}, a path from a source root",
+            f"correct {named_by}, a path from {root}",
             "run `pants tailor` to create a target for the file",
         ],
     )
@@ -169,7 +169,7 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
     import_path, entry_point = field_set.serve_app.import_path, field_set.entry_point.entry_point
     if import_path:
         named_by = f"`serve_app` {str(import_path)!r}"
-        module, file = str(import_path.module), ""
+        module, file = import_path.module, ""
     elif entry_point:
         module, file = entry_point.module or "", entry_point.file or ""
         named_by = f"`entry_point` {field_set.entry_point.value!r}"
@@ -177,7 +177,7 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
         return EntryOwner(None, "`dependencies`")
     if file:
         path = _file_path(field_set.address, file)
-        what = f"the file {path}"
+        what, root = f"the file {path}", "the folder of the BUILD file"
         everywhere = await _file_owners(path)
         owners = tuple(
             target
@@ -185,7 +185,7 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
             if target[PythonResolveField].normalized_value(python_setup) == resolve
         )
     else:
-        what = f"the module {module}"
+        what, root = f"the module {module}", "a source root"
         owners = await _module_owners(module, resolve)
         everywhere = owners or await _module_owners(module, None)
     if len(owners) > 1:
@@ -198,7 +198,7 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
         _ambiguous(field_set.address, named_by, what, _describe(owners, python_setup))
         if owners
         else _no_owner(
-            field_set.address, named_by, what, resolve, _describe(everywhere, python_setup)
+            field_set.address, named_by, what, root, resolve, _describe(everywhere, python_setup)
         )
     )
     return EntryOwner(None, named_by, problem=str(error))

@@ -29,7 +29,6 @@ from slim_ray_image.compat import (
     digest_subset_to_digest,
     get_digest_contents,
     get_digest_entries,
-    implicitly,
     merge_digests,
     path_globs_to_digest,
     rule,
@@ -38,9 +37,8 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import Distribution, distributions_from_json
 from slim_ray_image.tools import (
     BaseInterpreter,
-    BaseToolsRequest,
+    BaseTools,
     NetworkSettings,
-    prepare_base_tools,
     run_on_base,
 )
 
@@ -58,6 +56,7 @@ class PackRequest:
     resolve: str
     base_reference: str
     interpreter: BaseInterpreter
+    tools: BaseTools
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,7 @@ async def pack_distributions(
     request: PackRequest, python_setup: PythonSetup, network: NetworkSettings
 ) -> PackedDistributions:
     """The packed distributions; re-runs when the requirements, the lock, the base or the tools change."""
-    interpreter = request.interpreter
-    tools = await prepare_base_tools(
-        BaseToolsRequest(interpreter.python_minor, interpreter.glibc, interpreter.platform),
-        **implicitly(),
-    )
+    interpreter, tools = request.interpreter, request.tools
     platform_request = {
         "uv": "tools/bin/uv",
         "platform": interpreter.platform,

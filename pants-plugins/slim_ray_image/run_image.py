@@ -31,9 +31,11 @@ fail() {
     exit 1
 }
 command -v docker >/dev/null || fail \\
-    "Cannot run the image: there is no \\`docker\\` on PATH." "install Docker, or run the image of \\`pants package\\` elsewhere"
+    "Cannot run the image: there is no \\`docker\\` on PATH." \\
+    "install Docker, or run the image of \\`pants package\\` elsewhere"
 docker version >/dev/null 2>&1 || fail \\
-    "Cannot run the image: Docker does not answer: $(docker version 2>&1 | tail -n 1)" "start Docker, or set DOCKER_HOST to one that runs"
+    "Cannot run the image: Docker does not answer: $(docker version 2>&1 | tail -n 1)" \\
+    "start Docker, or set DOCKER_HOST to one that runs"
 if ! docker image inspect "$reference" >/dev/null 2>&1; then
     echo "Loading $reference into Docker" >&2
     tar -C "${0%/*}" -cf - manifest.json oci-layout index.json blobs | docker load >&2

@@ -101,7 +101,7 @@ class EntryPointField(StringField):
 
 
 class SlimRayImageDependencies(Dependencies):
-    pass
+    supports_transitive_excludes = True
 
 
 class BaseImageField(StringField):
@@ -266,8 +266,8 @@ class EntrypointField(StringSequenceField):
     alias = "entrypoint"
     help = help_text(
         """
-        The image config's `Entrypoint`. Default: the base's, which for `python:3.10-slim` is none. KubeRay starts Ray by
-        a command of its own, which an entrypoint would swallow.
+        The image config's `Entrypoint`. Default: the base's, which for `python:3.10-slim` is none. KubeRay starts Ray
+        by a command of its own, which an entrypoint would swallow.
         """
     )
 

@@ -39,6 +39,8 @@ ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"
 ANNOTATION_BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+# What container engines take for PATH where the image config has none.
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # One constant time: the start of the epoch (https://reproducible-builds.org/specs/source-date-epoch/).
 CREATED = "1970-01-01T00:00:00Z"
 
@@ -99,6 +101,7 @@ class ImageSettings:
     labels: tuple[tuple[str, str], ...]
     entrypoint: Optional[tuple[str, ...]]
     cmd: Optional[tuple[str, ...]]
+    stop_signal: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -190,10 +193,13 @@ def parse_base_image(
     )
 
 
-def _environment(base: Sequence[str], ours: Sequence[tuple[str, str]]) -> list[str]:
-    values = dict(entry.partition("=")[::2] for entry in base)
-    values.update(ours)
-    return [f"{name}={value}" for name, value in values.items()]
+def _environment(entries: Optional[Sequence[str]]) -> dict[str, str]:
+    return dict(entry.partition("=")[::2] for entry in entries or ())
+
+
+def environment_of(base: BaseImage) -> dict[str, str]:
+    """Return the environment variables of a base image (config.md, "Env")."""
+    return _environment((json.loads(base.config).get("config") or {}).get("Env"))
 
 
 def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[str, Any]:
@@ -201,7 +207,8 @@ def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[
     config = dict(base)
     config["User"] = settings.user
     config["WorkingDir"] = settings.workdir
-    config["Env"] = _environment(base.get("Env") or (), settings.env)
+    environment = {**_environment(base.get("Env")), **dict(settings.env)}
+    config["Env"] = [f"{name}={value}" for name, value in environment.items()]
     if settings.ports:
         config["ExposedPorts"] = {
             **(base.get("ExposedPorts") or {}),
@@ -215,6 +222,8 @@ def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[
         config.pop("Cmd", None)
     if settings.cmd is not None:
         config["Cmd"] = list(settings.cmd)
+    if settings.stop_signal is not None:
+        config["StopSignal"] = settings.stop_signal
     return config
 
 

@@ -88,7 +88,8 @@ def parse_image_reference(text: str) -> ImageReference:
     raise SlimRayImageError(
         f"must be an image reference or a local OCI image layout, but was {text!r}.",
         fixes=[
-            "name an image in a registry, as 'python:3.10-slim' or 'registry.example.com/base/python@sha256:<64 hex digits>'",
+            "name an image in a registry, as 'python:3.10-slim' or "
+            "'registry.example.com/base/python@sha256:<64 hex digits>'",
             "name a local OCI image layout by its folder and tag, as 'oci:3rdparty/oci/base:3.10-slim'",
         ],
     )

@@ -61,36 +61,33 @@ def explain(
         In the order of `distributions`. A distribution that nothing reaches has no `required_by`.
     """
     installed = {distribution.name: distribution for distribution in distributions}
+    wanted = [(_parse(text), reason) for text, reason in requirements]
+    queue = [(r, reason) for r, reason in wanted if r and _applies(r, environment, set())]
     extras: dict[str, set[str]] = defaultdict(set)
     required_by: dict[str, set[str]] = defaultdict(set)
-    queue: list[tuple[str, str]] = list(requirements)
-    seen: set[tuple[str, str, frozenset[str]]] = set()
+    followed: dict[str, set[str]] = (
+        {}
+    )  # name -> the extras that its own requirements were followed with
     while queue:
-        text, reason = queue.pop()
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
+        requirement, reason = queue.pop()
         name = canonicalize_name(requirement.name)
         if name not in installed:
             continue
-        required_by[name].add(reason)
-        state = (name, reason, frozenset(requirement.extras))
-        if state in seen:
-            continue
-        seen.add(state)
-        extras[name] |= {canonicalize_name(extra) for extra in requirement.extras}
         distribution = installed[name]
-        for line in distribution.requires_dist:
-            try:
-                needed = Requirement(line)
-            except InvalidRequirement:
-                continue
-            if _applies(needed, environment, extras[name]):
-                key = (canonicalize_name(needed.name), distribution.name, frozenset(needed.extras))
-                if key not in seen:
-                    seen.add(key)
-                    queue.append((line, f"{distribution.name}=={distribution.version}"))
+        own_reason = f"{distribution.name}=={distribution.version}"
+        if (
+            reason != own_reason
+        ):  # a distribution may name its own extras, as "all" of "ray[default,serve]"
+            required_by[name].add(reason)
+        extras[name] |= {canonicalize_name(extra) for extra in requirement.extras}
+        if followed.get(name) == extras[name]:
+            continue
+        followed[name] = set(extras[name])
+        active = _spellings(extras[name], distribution)
+        needs = (_parse(line) for line in distribution.requires_dist)
+        queue += [
+            (need, own_reason) for need in needs if need and _applies(need, environment, active)
+        ]
     return tuple(
         RequiredDistribution(
             distribution.name,

@@ -126,4 +126,6 @@ def image_settings(
         labels=tuple(sorted(settings.labels.items())),
         entrypoint=settings.entrypoint,
         cmd=settings.cmd if settings.cmd is not None else _default_command(settings, module),
+        # On SIGINT `serve run` shuts its replicas down and exits with 0; on SIGTERM it dies with a C++ stack trace.
+        stop_signal="SIGINT" if settings.serve_app else None,
     )

@@ -49,6 +49,9 @@ class _HashingWriter(io.RawIOBase):
         self.byte_count += len(data)
         return len(data)
 
+    def tell(self) -> int:
+        return self.byte_count
+
     @property
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
@@ -70,7 +73,7 @@ class LayerWriter:
         self._tar_stream = _HashingWriter(self._gzip)
         stream: Any = self._tar_stream
         self._tar = tarfile.open(
-            fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
+            fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20
         )
         self._written: dict[str, tuple] = {}
         self.unpacked_bytes = 0
@@ -108,9 +111,9 @@ class LayerWriter:
             self.unpacked_bytes += len(content)
             self.file_count += 1
 
-    @property
-    def compressed_bytes(self) -> int:
-        """Bytes of the blob so far, but for what the compressor still holds."""
+    def flush(self) -> int:
+        """Put all that was added into the blob and return the blob's bytes so far; what the entries compress to shows."""
+        self._gzip.flush()
         return self._blob.byte_count
 
     def close(self) -> tuple[str, str, int]:

@@ -48,7 +48,7 @@ _UNUSED_BY_THE_BUILD = re.compile(
 
 def _absolute(member: str) -> str:
     """The path in the image of a tar member's name."""
-    return posixpath.normpath(f"/{member}")
+    return posixpath.normpath("/" + member.lstrip("/"))
 
 
 class _RootFilesystem:
@@ -67,11 +67,14 @@ class _RootFilesystem:
         self.layer_sizes.append(sizes)
         with tarfile.open(blob) as layer:
             for info in layer:
-                path = _absolute(info.name)
+                directory, name = posixpath.split(_absolute(info.name))
+                directory = self.resolve(
+                    directory
+                )  # an upper layer may write through a symlink of a lower one
+                path = posixpath.join(directory, name)
                 if info.isreg():
                     sizes["unpacked_bytes"] += info.size
                     sizes["file_count"] += 1
-                directory, name = posixpath.split(path)
                 if name == ".wh..wh..opq":
                     self._remove(directory, below, keep_itself=True)
                 elif name.startswith(".wh."):
@@ -82,11 +85,13 @@ class _RootFilesystem:
                     self.entries[path] = (number, info)
 
     def _remove(self, path: str, below: Mapping[str, Any], keep_itself: bool = False) -> None:
-        if path in self.entries and not keep_itself:
-            del self.entries[path]
+        """Take away what `below` has at `path`; what the layer itself has there stays, wherever the whiteout is."""
+        gone = [] if keep_itself else [path]
         if path in below and below[path][1].isdir():
-            for inner in [p for p in below if p.startswith(path + "/")]:
-                self.entries.pop(inner, None)
+            gone += [p for p in below if p.startswith(path + "/")]
+        for removed in gone:
+            if self.entries.get(removed) is below.get(removed):
+                self.entries.pop(removed, None)
 
     def resolve(self, path: str, depth: int = 0) -> str:
         """Return `path` with every symlink followed inside the image."""

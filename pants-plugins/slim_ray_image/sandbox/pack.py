@@ -123,10 +123,9 @@ def main(request: Mapping[str, Any]) -> None:
     """Write requirements.pex and inventory.json."""
     _install(request)
     _pack(request)
-    write_json(
-        "inventory.json",
-        [_describe(file) for file in sorted(os.listdir(os.path.join(_PEX, ".deps")))],
-    )
+    distributions = os.path.join(_PEX, ".deps")
+    os.makedirs(distributions, exist_ok=True)  # code that needs none has a PEX without the folder
+    write_json("inventory.json", [_describe(file) for file in sorted(os.listdir(distributions))])
 
 
 if __name__ == "__main__":

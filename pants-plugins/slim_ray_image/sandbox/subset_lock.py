@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from typing import Any, Mapping, Sequence
 
 from packaging.utils import canonicalize_name
@@ -61,6 +62,9 @@ def _uv_compile(request: Mapping[str, Any]) -> list[tuple[str, str]]:
                 "--no-header",
                 "--no-annotate",
                 "--strip-extras",
+                # Else uv looks for one on the host, and fails where there is none.
+                "--python",
+                sys.executable,
                 "--only-binary",
                 ":all:",
             ),

@@ -36,6 +36,7 @@ from slim_ray_image.sandbox.report import run_program, write_json
 _BLOB = "layer.tar.gz"
 _COMPILE = "compile"
 _STASH = ".prefix/"
+_STASHED_PYTHON = "pythonX.Y"  # in a stashed header's path, for the image's
 _SCRIPT = """\
 #!{python}
 import sys
@@ -134,7 +135,12 @@ class _InstalledDistribution:
         """Return where a file of the zip goes, and its bytes there."""
         if not name.startswith(_STASH):
             return f"{self._site_packages}/{name}", content
-        inner = name[len(_STASH) :]
+        scheme, _, inner = name[len(_STASH) :].partition("/")
+        if scheme in ("purelib", "platlib"):
+            return f"{self._site_packages}/{inner}", content
+        if scheme != "data":
+            python = posixpath.basename(posixpath.dirname(self._site_packages))
+            inner = f"{scheme}/{inner}".replace(_STASHED_PYTHON, python)
         script = inner[len("bin/") :] if inner.startswith("bin/") else None
         if script in self.scripts:
             content = _entry_point_script(self.scripts[script])
@@ -208,8 +214,8 @@ def _file_entries(files: Mapping[str, tuple[bytes, bool]]) -> list[Entry]:
 def _write_entries(
     writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]
 ) -> None:
-    """Write the directories that `entries` need and the base lacks, then `entries`."""
-    entries = list(entries)
+    """Write `entries`, but for directories that the base has; before them, those that they need and it lacks."""
+    entries = [e for e in entries if not (e.is_directory and e.path in base_directories)]
     given = {entry.path for entry in entries if entry.is_directory}
     for directory in missing_parents((entry.path for entry in entries), base_directories):
         if directory not in given:
@@ -237,7 +243,16 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict
         merged.update(distribution.files)
     compiled = _with_bytecode(merged, request["bytecode"])
     owner = _owners(installed, compiled)
-    directories = missing_parents(compiled, base_directories)
+    links = {
+        file: [
+            Entry(f"{COMMAND_DIRECTORY}/{script}", link=f"{VENV}/bin/{script}")
+            for script in sorted(set(LINKED_SCRIPTS) & set(distribution.scripts))
+            if script not in base["commands"]
+        ]
+        for file, distribution in installed.items()
+    }
+    linked = [link.path for entries in links.values() for link in entries]
+    directories = missing_parents([*compiled, *linked], base_directories)
     for directory in directories:
         writer.add(Entry(directory, is_directory=True))
     if request["virtual_environment"]:
@@ -247,15 +262,12 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict
             base_directories | frozenset(directories),
         )
     compressed = {}
-    for file, distribution in installed.items():
-        before = writer.compressed_bytes
-        for entry in _file_entries({p: c for p, c in compiled.items() if owner[p] == file}):
+    for file in installed:
+        before = writer.flush()
+        files = {path: compiled[path] for path in compiled if owner[path] == file}
+        for entry in [*_file_entries(files), *links[file]]:
             writer.add(entry)
-        for script in sorted(
-            set(distribution.scripts) & set(LINKED_SCRIPTS) - set(base["commands"])
-        ):
-            writer.add(Entry(f"{COMMAND_DIRECTORY}/{script}", link=f"{VENV}/bin/{script}"))
-        compressed[file] = writer.compressed_bytes - before
+        compressed[file] = writer.flush() - before
     return compressed
 
 
@@ -304,7 +316,7 @@ def _accounts(request: Mapping[str, Any]) -> Iterator[Entry]:
 
 def _check_attribute(check: Mapping[str, str]) -> None:
     """Raise if the module of `serve_app` does not define its attribute; the module is parsed, not run."""
-    with open(f"files/{check['file']}", encoding="utf-8") as file:
+    with open(f"files/{check['file']}", "rb") as file:
         source = file.read()
     try:
         names = defined_names(source)

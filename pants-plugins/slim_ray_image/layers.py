@@ -1,0 +1,222 @@
+"""Stage 4 of 6: packed distributions and first-party files -> one cached process per layer -> `BuiltLayer`s.
+
+A layer's process is keyed by its own content and the base's interpreter, never by the service, so the same
+distribution is the same layer in every image, in the cache, the registry and on the node.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Iterable, Mapping, Optional
+
+from pants.engine.fs import AddPrefix, CreateDigest, Digest, DigestSubset, FileEntry, PathGlobs
+from pants.engine.rules import collect_rules
+
+from slim_ray_image.base_image import PreparedBase
+from slim_ray_image.closure import ImageClosure
+from slim_ray_image.compat import (
+    add_prefix,
+    create_digest,
+    digest_subset_to_digest,
+    get_digest_contents,
+    get_digest_entries,
+    implicitly,
+    rule,
+)
+from slim_ray_image.core.import_paths import ImportPath
+from slim_ray_image.core.layers import (
+    COMMAND_DIRECTORY,
+    KIND_DISTRIBUTIONS,
+    KIND_SOURCES,
+    LINKED_SCRIPTS,
+    VENV,
+    LayerSpec,
+    parents,
+)
+from slim_ray_image.core.oci import BuiltLayer, Descriptor
+from slim_ray_image.core.settings import HOME, Account
+from slim_ray_image.pack import PackedDistributions
+from slim_ray_image.tools import BaseInterpreter, BaseTools, run_on_base
+
+_BLOB = "layer.tar.gz"
+
+
+@dataclass(frozen=True)
+class LayerRequest:
+    """A request for one layer. `request` is all that its bytes depend on besides `inputs` and the tools."""
+
+    kind: str  # what `sandbox/write_layer.py` is to write
+    request: str  # JSON
+    inputs: Digest
+    interpreter: BaseInterpreter
+    tools: BaseTools
+    description: str
+
+
+@dataclass(frozen=True)
+class WrittenLayer:
+    """A layer as `sandbox/write_layer.py` describes it. Its blob is in Pants' store, under its own SHA-256."""
+
+    facts: str  # JSON
+
+
+@rule(desc="Write a layer of a slim_ray_image")
+async def write_layer(request: LayerRequest) -> WrittenLayer:
+    """One process, keyed by the layer's own content."""
+    result = await run_on_base(
+        "write_layer",
+        {"kind": request.kind, **json.loads(request.request)},
+        request.interpreter,
+        request.tools,
+        inputs=request.inputs,
+        output_files=(_BLOB, "layer.json"),
+        description=request.description,
+    )
+    facts_tree = await digest_subset_to_digest(
+        DigestSubset(result.output_digest, PathGlobs(["layer.json"]))
+    )
+    (facts,) = await get_digest_contents(facts_tree)
+    entries = await get_digest_entries(result.output_digest)
+    blob = next(e.file_digest for e in entries if isinstance(e, FileEntry) and e.path == _BLOB)
+    described = Descriptor.from_json(json.loads(facts.content)["descriptor"])
+    if (blob.fingerprint, blob.serialized_bytes_length) != (described.hex, described.size):
+        raise RuntimeError(
+            f"The layer that {request.description!r} wrote is {blob}, but layer.json says {described}. This is a fault "
+            "in slim_ray_image; report it."
+        )
+    return WrittenLayer(facts.content.decode())
+
+
+def _built_layer(
+    name: str, kind: str, written: WrittenLayer, spec: Optional[LayerSpec] = None
+) -> BuiltLayer:
+    facts = json.loads(written.facts)
+    descriptor = Descriptor.from_json(facts["descriptor"])
+    distributions = spec.distributions if spec else ()
+    compressed = facts["compressed_bytes_of"]
+    return BuiltLayer(
+        name=name,
+        kind=kind,
+        descriptor=descriptor,
+        diff_id=facts["diff_id"],
+        unpacked_bytes=facts["unpacked_bytes"],
+        file_count=facts["file_count"],
+        distributions=tuple(d.name for d in distributions),
+        compressed_bytes_of=tuple(
+            (d.name, descriptor.size if len(distributions) == 1 else compressed[d.file])
+            for d in distributions
+        ),
+    )
+
+
+def _base_facts(interpreter: BaseInterpreter, *below: str) -> Mapping[str, Any]:
+    """What a layer must know of the base, and no more: it is part of the layer's cache key."""
+    wanted = {parent for path in below for parent in parents(f"{path}/x")}
+    return {
+        "python": interpreter.python,
+        "python_version": interpreter.python_version,
+        "directories": sorted(wanted & interpreter.directories),
+    }
+
+
+def _distributions_request(
+    spec: LayerSpec, interpreter: BaseInterpreter, bytecode: bool
+) -> Mapping[str, Any]:
+    return {
+        "distributions": [distribution.file for distribution in spec.distributions],
+        "virtual_environment": spec.kind == KIND_DISTRIBUTIONS,
+        "bytecode": bytecode,
+        "base": {
+            **_base_facts(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages),
+            "commands": sorted(set(LINKED_SCRIPTS) & set(interpreter.commands)),
+        },
+    }
+
+
+async def write_distributions_layer(
+    spec: LayerSpec, packed: PackedDistributions, base: PreparedBase, bytecode: bool
+) -> BuiltLayer:
+    """Return the layer of `spec`'s distributions."""
+    inputs = await create_digest(
+        CreateDigest(
+            FileEntry(f"deps/{distribution.file}", packed.files[distribution.file])
+            for distribution in spec.distributions
+        )
+    )
+    request = json.dumps(_distributions_request(spec, base.interpreter, bytecode), sort_keys=True)
+    what = spec.name if len(spec.distributions) == 1 else f"{len(spec.distributions)} distributions"
+    written = await write_layer(
+        LayerRequest(
+            "distributions",
+            request,
+            inputs,
+            base.interpreter,
+            base.tools,
+            f"Write the layer of {what}",
+        ),
+        **implicitly(),
+    )
+    return _built_layer(spec.name, spec.kind, written, spec)
+
+
+def attribute_check(
+    image: str, import_path: Optional[ImportPath], closure: ImageClosure
+) -> Optional[Mapping[str, str]]:
+    """Return what to look up in the first-party module of `serve_app`, where it is one."""
+    if not import_path or not closure.entry:
+        return None
+    return {
+        "file": closure.entry.path,
+        "path": closure.entry.source,
+        "module": import_path.module,
+        "attribute": import_path.attribute,
+        "named_by": f"{closure.named_by} of {image}",
+    }
+
+
+async def write_sources_layer(
+    closure: ImageClosure,
+    base: PreparedBase,
+    *,
+    image: str,
+    workdir: str,
+    bytecode: bool,
+    account: Optional[Account],
+    import_path: Optional[ImportPath],
+) -> BuiltLayer:
+    """Return the layer of the first-party files, of the user's account and home.
+
+    Raises:
+        SlimRayImageError: If the module of `import_path` is not valid or does not define the attribute. The process
+            that compiles it is the one that can tell: it has the image's own Python.
+    """
+    interpreter = base.interpreter
+    request = {
+        "files": [file.path for file in closure.files],
+        "workdir": workdir,
+        "bytecode": bytecode,
+        "check": attribute_check(image, import_path, closure),
+        "account": asdict(account) if account else None,
+        "base": {
+            **_base_facts(interpreter, workdir, HOME, "/etc"),
+            "passwd": interpreter.passwd if account else "",
+            "group": interpreter.group if account else "",
+        },
+    }
+    written = await write_layer(
+        LayerRequest(
+            "sources",
+            json.dumps(request, sort_keys=True),
+            await add_prefix(AddPrefix(closure.files_tree, "files")),
+            interpreter,
+            base.tools,
+            f"Write the layer of {len(closure.files)} first-party files of {image}",
+        ),
+        **implicitly(),
+    )
+    return _built_layer("sources", KIND_SOURCES, written)
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()
