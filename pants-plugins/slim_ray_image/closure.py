@@ -14,13 +14,14 @@ from pants.backend.python.target_types import (
     PythonSourceField,
 )
 from pants.core.target_types import FileSourceField, ResourceSourceField
-from pants.core.util_rules.source_files import SourceFilesRequest
+from pants.core.util_rules.source_files import SourceFiles
 from pants.engine.addresses import Address
 from pants.engine.fs import Digest, FileDigest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
     Dependencies,
     DependenciesRequest,
+    HydrateSourcesRequest,
     SourcesField,
     Target,
     TransitiveTargetsRequest,
@@ -28,8 +29,8 @@ from pants.engine.target import (
 
 from slim_ray_image.compat import (
     concurrently,
-    determine_source_files,
     get_digest_entries,
+    hydrate_sources,
     implicitly,
     map_module_to_address,
     merge_digests,
@@ -110,18 +111,21 @@ class TargetFiles:
 @rule
 async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
     """The files with their source roots stripped; a `file` keeps its whole path, as Pants' `file` target promises."""
-    sources = await determine_source_files(
-        SourceFilesRequest(
-            [request.target[SourcesField]],
+    hydrated = await hydrate_sources(
+        HydrateSourcesRequest(
+            request.target[SourcesField],
             for_sources_types=(PythonSourceField, ResourceSourceField, FileSourceField),
             enable_codegen=True,
-        )
+        ),
+        **implicitly(),
     )
-    stripped = await strip_source_roots(sources)
+    is_rooted = hydrated.sources_type is not None and hydrated.sources_type.uses_source_roots
+    unrooted = () if is_rooted else hydrated.snapshot.files
+    stripped = await strip_source_roots(SourceFiles(hydrated.snapshot, unrooted))
     entries = await get_digest_entries(stripped.snapshot.digest)
     contents = {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
     files = []
-    for source in sources.files:
+    for source in hydrated.snapshot.files:
         path = max((path for path in contents if f"/{source}".endswith(f"/{path}")), key=len)
         files.append(TargetFile(source, path, contents[path]))
     return TargetFiles(tuple(files), stripped.snapshot.digest)

@@ -13,14 +13,14 @@ from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PythonSourceField
 from pants.backend.python.util_rules.pex import create_venv_pex as create_venv_pex
 from pants.core.environments.target_types import EnvironmentField as EnvironmentField
-from pants.core.util_rules.source_files import SourceFilesRequest
-from pants.core.util_rules.source_files import determine_source_files as determine_source_files
+from pants.core.util_rules.source_files import SourceFilesRequest, determine_source_files
 from pants.core.util_rules.stripped_source_files import strip_source_roots as strip_source_roots
 from pants.engine.download_file import download_file as download_file
 from pants.engine.internals.graph import (
     determine_explicitly_provided_dependencies as determine_explicitly_provided_dependencies,
 )
 from pants.engine.internals.graph import find_owners as find_owners
+from pants.engine.internals.graph import hydrate_sources as hydrate_sources
 from pants.engine.internals.graph import resolve_dependencies as resolve_dependencies
 from pants.engine.internals.graph import resolve_targets as resolve_targets
 from pants.engine.internals.graph import transitive_targets as transitive_targets

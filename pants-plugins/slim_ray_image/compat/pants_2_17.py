@@ -28,7 +28,7 @@ from pants.backend.python.util_rules.pex import (
     VenvPexRequest,
 )
 from pants.core.util_rules.environments import EnvironmentField as EnvironmentField
-from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
+from pants.core.util_rules.source_files import SourceFiles
 from pants.core.util_rules.stripped_source_files import StrippedSourceFiles
 from pants.engine.addresses import Addresses
 from pants.engine.fs import (
@@ -51,6 +51,8 @@ from pants.engine.rules import rule as _pants_rule
 from pants.engine.target import (
     DependenciesRequest,
     ExplicitlyProvidedDependencies,
+    HydratedSources,
+    HydrateSourcesRequest,
     Target,
     Targets,
     TransitiveTargets,
@@ -168,6 +170,7 @@ execute_process = _by_name(FallibleProcessResult, Process, VenvPexProcess)
 download_file = _by_name(Digest, DownloadFile)
 
 # pants.engine.internals.graph
+hydrate_sources = _by_name(HydratedSources, HydrateSourcesRequest)
 transitive_targets = _by_name(TransitiveTargets, TransitiveTargetsRequest)
 resolve_dependencies = _by_name(Addresses, DependenciesRequest)
 determine_explicitly_provided_dependencies = _by_name(
@@ -177,7 +180,6 @@ find_owners = _by_name(Owners, OwnersRequest)
 resolve_targets = _by_name(Targets, Addresses)
 
 # pants.core.util_rules
-determine_source_files = _by_name(SourceFiles, SourceFilesRequest)
 strip_source_roots = _by_name(StrippedSourceFiles, SourceFiles)
 
 # pants.backend.python

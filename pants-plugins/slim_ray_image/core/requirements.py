@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Mapping, Optional, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -30,6 +31,8 @@ def _spellings(extras: set[str], distribution: Distribution) -> set[str]:
     return extras | {e for e in distribution.provides_extra if canonicalize_name(e) in extras}
 
 
+# pantsd sees the same thousand lines in each build, and parsing them takes longer than the rest of an edit's build.
+@lru_cache(maxsize=20_000)
 def _parse(text: str) -> Optional[Requirement]:
     try:
         return Requirement(text)
@@ -65,9 +68,7 @@ def explain(
     queue = [(r, reason) for r, reason in wanted if r and _applies(r, environment, set())]
     extras: dict[str, set[str]] = defaultdict(set)
     required_by: dict[str, set[str]] = defaultdict(set)
-    followed: dict[str, set[str]] = (
-        {}
-    )  # name -> the extras that its own requirements were followed with
+    followed: dict[str, set[str]] = {}  # name -> the extras that its requirements were followed with
     while queue:
         requirement, reason = queue.pop()
         name = canonicalize_name(requirement.name)
@@ -75,9 +76,8 @@ def explain(
             continue
         distribution = installed[name]
         own_reason = f"{distribution.name}=={distribution.version}"
-        if (
-            reason != own_reason
-        ):  # a distribution may name its own extras, as "all" of "ray[default,serve]"
+        # A distribution may name its own extras, as "all" of "ray[default,serve]".
+        if reason != own_reason:
             required_by[name].add(reason)
         extras[name] |= {canonicalize_name(extra) for extra in requirement.extras}
         if followed.get(name) == extras[name]:
