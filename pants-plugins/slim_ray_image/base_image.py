@@ -11,7 +11,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Optional
 
 from pants.base.build_environment import get_buildroot
 from pants.engine.fs import (
@@ -19,6 +19,7 @@ from pants.engine.fs import (
     Digest,
     DigestSubset,
     DownloadFile,
+    FileContent,
     FileDigest,
     FileEntry,
     MergeDigests,
@@ -156,10 +157,13 @@ def _read_layout_index(reference: LayoutReference) -> Mapping[str, Any]:
         index = json.loads(path.read_bytes())
         if not isinstance(index, dict) or not isinstance(index.get("manifests"), list):
             raise ValueError("it has no manifests")
-    except (OSError, ValueError) as error:
+        for manifest in index["manifests"]:
+            Descriptor.from_json(manifest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = getattr(error, "strerror", None) or error
         raise SlimRayImageError(
             f"The base image {reference.text} is not a readable OCI image layout.",
-            evidence=[f"index.json: {getattr(error, 'strerror', None) or error}"],
+            evidence=[f"index.json: {f'it lacks {error}' if type(error) is KeyError else problem}"],
             fixes=[
                 "make the layout, as with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`",
                 "correct the path; a relative one starts at the build root",
@@ -168,44 +172,55 @@ def _read_layout_index(reference: LayoutReference) -> Mapping[str, Any]:
     return index
 
 
+def _tag_of(manifest: Mapping[str, Any]) -> Optional[str]:
+    return (manifest.get("annotations") or {}).get(ANNOTATION_REF_NAME)
+
+
+def _describe_tags(manifests: Iterable[Mapping[str, Any]]) -> list[str]:
+    tags = {_tag_of(manifest) for manifest in manifests}
+    return [f"the layout has the tag {tag!r}" for tag in sorted(tag for tag in tags if tag)]
+
+
 def _select_from_layout(reference: LayoutReference, platform: str) -> Descriptor:
     """The descriptor of the manifest in index.json, by tag where one is given, and by platform."""
-    manifests = _read_layout_index(reference)["manifests"]
-    tags = sorted({(m.get("annotations") or {}).get(ANNOTATION_REF_NAME, "") for m in manifests})
-    if reference.tag:
-        manifests = [
-            m
-            for m in manifests
-            if (m.get("annotations") or {}).get(ANNOTATION_REF_NAME) == reference.tag
-        ]
+    everything = _read_layout_index(reference)["manifests"]
+    manifests = [m for m in everything if not reference.tag or _tag_of(m) == reference.tag]
     if not manifests:
         raise SlimRayImageError(
             f"The base image {reference.text} was not found.",
-            evidence=[f"the layout has the tag {tag!r}" for tag in tags],
+            evidence=_describe_tags(everything) or ["the layout has no tags"],
+            fixes=["name one of the layout's tags after its path, or none where it has none"],
+        )
+    indexes = [
+        (
+            json.loads(_read_layout_blob(reference, Descriptor.from_json(manifest)))
+            if manifest["mediaType"] in INDEX_MEDIA_TYPES
+            else {"manifests": [manifest]}
+        )
+        for manifest in manifests
+    ]
+    selected = {
+        descriptor
+        for descriptor in (select_manifest(index, parse_platform(platform)) for index in indexes)
+        if descriptor
+    }
+    # An image need not say its platform here; its config does.
+    unknown = {Descriptor.from_json(m) for m in manifests if not m.get("platform")}
+    candidates = selected or {d for d in unknown if d.media_type not in INDEX_MEDIA_TYPES}
+    if len(candidates) > 1:
+        raise SlimRayImageError(
+            f"The base image {reference.text} is one of several for {platform} in the layout.",
+            evidence=_describe_tags(manifests),
             fixes=["name one of the layout's tags after its path"],
         )
-    nested = [m for m in manifests if m.get("mediaType") in INDEX_MEDIA_TYPES]
-    for manifest in nested:
-        manifests += json.loads(_read_layout_blob(reference, Descriptor.from_json(manifest)))[
-            "manifests"
-        ]
-    candidates = [m for m in manifests if m not in nested]
-    selected = select_manifest({"manifests": candidates}, parse_platform(platform))
-    if selected is None and len(candidates) == 1 and "platform" not in candidates[0]:
-        selected = Descriptor.from_json(
-            candidates[0]
-        )  # a layout of one image need not say; its config does
-    if selected is None:
+    if not candidates:
+        platforms = [m.get("platform") or {} for index in indexes for m in index["manifests"]]
         raise SlimRayImageError(
             f"The base image {reference.text} has no image for {platform}.",
-            evidence=sorted(
-                "it has {os}/{architecture}".format(**m["platform"])
-                for m in candidates
-                if "platform" in m
-            ),
+            evidence=sorted(f"it has {p['os']}/{p['architecture']}" for p in platforms if p),
             fixes=["name a base image of that platform in `base_image`"],
         )
-    return selected
+    return candidates.pop()
 
 
 @uncacheable_rule(desc="Read the base image's OCI image layout")
@@ -313,6 +328,9 @@ async def _fetch_blob(
 async def _read_blob(reference: LayoutReference, layer: Descriptor) -> Digest:
     """Pants' own download of a file: checked against its digest, and the folder is in no cache key."""
     url = (_layout_path(reference) / blob_path(layer)).as_uri()
+    if "%" in url:  # which Pants 2.17 does not decode
+        content = _read_layout_blob(reference, layer)
+        return await create_digest(CreateDigest([FileContent(blob_path(layer), content)]))
     downloaded = await download_file(
         DownloadFile(url, FileDigest(layer.hex, layer.size)), **implicitly()
     )
@@ -327,7 +345,14 @@ async def read_base_blobs(
     """Each layer once, for every image on this base."""
     reference = parse_image_reference(request.base.source)
     if isinstance(reference, LayoutReference):
-        trees = await concurrently(_read_blob(reference, layer) for layer in request.base.layers)
+        try:
+            trees = await concurrently(
+                _read_blob(reference, layer) for layer in request.base.layers
+            )
+        except Exception:
+            for layer in request.base.layers:  # which says what the user can mend
+                _read_layout_blob(reference, layer)
+            raise
     else:
         trees = await concurrently(
             _fetch_blob(reference, layer, subsystem, network) for layer in request.base.layers

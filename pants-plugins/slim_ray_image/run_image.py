@@ -6,6 +6,7 @@ runs it in the foreground: its logs are streamed, and Ctrl-C reaches the service
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Sequence
 
@@ -53,7 +54,12 @@ class RunSlimRayImageFieldSet(SlimRayImageFieldSet, RunFieldSet):
 
 def local_reference(address_path: str, image: Image) -> str:
     """Return the name that the image has in the local Docker: its target's, and its own digest as the tag."""
-    repository = "".join(c if c.isalnum() or c in "._-/" else "-" for c in address_path.lower())
+    parts = (
+        re.sub("[^a-z0-9]+", lambda match: match[0] if match[0] in [*"._-"] else "-", part)
+        for part in address_path.lower().split("/")
+    )
+    parts = (part.strip("._-") for part in parts)
+    repository = "/".join(part for part in parts if part) or "image"
     return f"slim-ray-image.local/{repository}:{image.manifest_descriptor.hex[:12]}"
 
 

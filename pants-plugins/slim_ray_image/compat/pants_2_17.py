@@ -202,9 +202,10 @@ async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str,
 
 
 def rule(*args: Any, **kwargs: Any) -> Callable:
-    """`@rule` whose result is called by name, `await my_rule(request, **implicitly())`.
+    """`@rule`, but what it returns is called by name.
 
-    The request is the rule's first parameter; a rule without parameters is called as `await my_rule(**implicitly())`.
+    The request is the rule's first parameter: `await my_rule(request, **implicitly())`. A rule without parameters is
+    called as `await my_rule(**implicitly())`.
     """
     return _callable_by_name(_pants_rule, args, kwargs)
 

@@ -68,9 +68,7 @@ class _RootFilesystem:
         with tarfile.open(blob) as layer:
             for info in layer:
                 directory, name = posixpath.split(_absolute(info.name))
-                directory = self.resolve(
-                    directory
-                )  # an upper layer may write through a symlink of a lower one
+                directory = self.resolve(directory)  # as it may lie beyond a symlink of below
                 path = posixpath.join(directory, name)
                 if info.isreg():
                     sizes["unpacked_bytes"] += info.size

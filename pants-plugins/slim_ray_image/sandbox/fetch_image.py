@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from typing import Any, Iterator, Mapping, Union
+from typing import Any, Iterator, Mapping, Optional, Union
 
 import requests
 from dxf import DXF, DXFBase, exceptions
@@ -47,6 +47,16 @@ def _pull(client: DXF, digest: str) -> Iterator[bytes]:
     yield from chunks
 
 
+def _reason(error: BaseException) -> str:
+    """The system's words for why a connection failed, where one of the causes of `error` has them."""
+    cause: Optional[BaseException] = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
+
+
 def _read(request: Mapping[str, Any], read: Any) -> Any:
     """Call `read` and turn what a registry answers into one clear error."""
     what, host = request["reference"], request["host"]
@@ -73,7 +83,7 @@ def _read(request: Mapping[str, Any], read: Any) -> Any:
     except requests.RequestException as error:
         raise SlimRayImageError(
             f"The base image {what} cannot be read: {host} does not answer over {scheme}.",
-            evidence=[str(error)],
+            evidence=[_reason(error)],
             fixes=[
                 "check the network and the registry's name in `base_image`",
                 f"if {host} speaks plain HTTP, add it to `[slim-ray].insecure_registries`",

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import zipfile
 from collections import defaultdict
+from contextlib import closing
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
@@ -94,7 +95,7 @@ def _console_scripts(wheel: zipfile.ZipFile, dist_info: str) -> dict[str, str]:
     name = f"{dist_info}/entry_points.txt"
     if name not in wheel.namelist():
         return {}
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[method-assign,assignment]
     parser.read_string(wheel.read(name).decode())
     return {
@@ -122,7 +123,8 @@ class _InstalledDistribution:
             self.files: dict[str, tuple[bytes, bool]] = {}
             record = f"{self._dist_info}/RECORD"
             for info in infos:
-                if info.filename in (".layout.json", record):
+                # Python reads no bytecode of __pycache__ without its source, and with it we make our own.
+                if info.filename in (".layout.json", record) or "__pycache__/" in info.filename:
                     continue
                 target, content = self._place(info.filename, wheel.read(info))
                 is_script = target.startswith(f"{VENV}/bin/")
@@ -214,14 +216,16 @@ def _file_entries(files: Mapping[str, tuple[bytes, bool]]) -> list[Entry]:
 def _write_entries(
     writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]
 ) -> None:
-    """Write `entries`, but for directories that the base has; before them, those that they need and it lacks."""
-    entries = [e for e in entries if not (e.is_directory and e.path in base_directories)]
-    given = {entry.path for entry in entries if entry.is_directory}
-    for directory in missing_parents((entry.path for entry in entries), base_directories):
-        if directory not in given:
-            writer.add(Entry(directory, is_directory=True))
+    """Write the directories of `entries` and above them, parents first, but for those of the base; then the rest."""
+    entries = list(entries)
+    needed = missing_parents((entry.path for entry in entries), base_directories)
+    directories = {path: Entry(path, is_directory=True) for path in needed}
+    directories.update((e.path, e) for e in entries if e.is_directory)
+    for path in sorted(directories.keys() - base_directories):
+        writer.add(directories[path])
     for entry in entries:
-        writer.add(entry)
+        if not entry.is_directory:
+            writer.add(entry)
 
 
 def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, int]:
@@ -235,7 +239,7 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict
     base_directories = frozenset(base["directories"])
     installed = {
         file: _InstalledDistribution(f"deps/{file}", site_packages)
-        for file in request["distributions"]
+        for file in sorted(request["distributions"])
     }
     _check_collisions({file: distribution.files for file, distribution in installed.items()})
     merged: dict[str, tuple[bytes, bool]] = {}
@@ -366,8 +370,7 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, 
 def main(request: Mapping[str, Any]) -> None:
     """Write the layer's blob, and layer.json: its descriptor, diff_id and sizes."""
     write = {"distributions": write_distributions, "sources": write_sources}[request["kind"]]
-    with open(_BLOB, "wb") as blob:
-        writer = LayerWriter(blob)
+    with open(_BLOB, "wb") as blob, closing(LayerWriter(blob)) as writer:
         compressed = write(request, writer)
         digest, diff_id, size = writer.close()
     write_json(

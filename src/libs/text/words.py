@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 
@@ -13,7 +13,7 @@ def normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-@lru_cache(maxsize=None)
+@cache
 def stopwords() -> frozenset[str]:
     """Return the words that say too little to keep, from the file stopwords.txt."""
     return frozenset(files("libs.text").joinpath("stopwords.txt").read_text("utf-8").split())
