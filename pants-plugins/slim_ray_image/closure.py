@@ -46,6 +46,8 @@ from slim_ray_image.core.closure import (
     ClosureRequirement,
     ImportEdge,
     explain_targets,
+    is_type_stub_project,
+    unneeded_type_stubs,
 )
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.dependency_inference import (
@@ -186,6 +188,23 @@ async def _direct_dependencies(target: Target) -> tuple[str, ...]:
     return tuple(str(dependency.address) for dependency in targets)
 
 
+async def _all_import_edges(
+    targets: Iterable[Target], resolve: str, python_setup: PythonSetup
+) -> tuple[ImportEdge, ...]:
+    by_source = await concurrently(
+        _import_edges(target, resolve, python_setup)
+        for target in targets
+        if target.has_field(PythonSourceField)
+    )
+    return tuple(edge for edges in by_source for edge in edges)
+
+
+async def _all_dependencies(targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
+    """Address -> the addresses of its direct dependencies."""
+    found = await concurrently(_direct_dependencies(target) for target in targets)
+    return {str(target.address): direct for target, direct in zip(targets, found)}
+
+
 def _check_resolves(
     address: Address, resolve: str, targets: Iterable[Target], setup: PythonSetup
 ) -> None:
@@ -236,6 +255,15 @@ def _check_not_empty(
         )
 
 
+def _looks_like_type_stubs(target: Target) -> bool:
+    if target.has_field(PythonSourceField):
+        return target[PythonSourceField].file_path.endswith(".pyi")
+    return target.has_field(PythonRequirementsField) and all(
+        is_type_stub_project(requirement.project_name.lower())
+        for requirement in target[PythonRequirementsField].value
+    )
+
+
 @rule(desc="Find what a slim_ray_image needs")
 async def resolve_image_closure(
     request: ImageClosureRequest, python_setup: PythonSetup
@@ -252,19 +280,23 @@ async def resolve_image_closure(
     targets = transitive.dependencies
     _check_has_entry(address, owner, targets)
     _check_resolves(address, resolve, targets, python_setup)
-    with_files = [target for target in targets if target.has_field(SourcesField)]
-    sources = [target for target in targets if target.has_field(PythonSourceField)]
-    everything = [*transitive.roots, *targets]
-    found = await concurrently(
-        read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
-    )
-    imports = await concurrently(_import_edges(target, resolve, python_setup) for target in sources)
-    dependencies = await concurrently(_direct_dependencies(target) for target in everything)
+    edges = await _all_import_edges(targets, resolve, python_setup)
+    dependencies = await _all_dependencies([*transitive.roots, *targets])
     reasons = explain_targets(
         str(address),
         {str(owner.address): owner.named_by} if owner.address else {},
-        {str(target.address): direct for target, direct in zip(everything, dependencies)},
-        [edge for edges in imports for edge in edges],
+        dependencies,
+        edges,
+    )
+    stubs = unneeded_type_stubs(
+        [str(target.address) for target in targets if _looks_like_type_stubs(target)],
+        dependencies[str(address)],
+        edges,
+    )
+    needed = [target for target in targets if str(target.address) not in stubs]
+    with_files = [target for target in needed if target.has_field(SourcesField)]
+    found = await concurrently(
+        read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
     )
     files = _unite_files(
         address,
@@ -276,7 +308,7 @@ async def resolve_image_closure(
     )
     requirements = {
         ClosureRequirement(str(requirement), reasons[str(target.address)])
-        for target in targets
+        for target in needed
         if target.has_field(PythonRequirementsField)
         for requirement in target[PythonRequirementsField].value
     }

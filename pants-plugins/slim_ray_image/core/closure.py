@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Iterable, Mapping
+from typing import Collection, Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,29 @@ class ImportEdge:
     module: str
     source: str  # relative to the build root
     line: int
+
+
+def is_type_stub_project(name: str) -> bool:
+    """Whether a distribution of this name holds type stubs, by the convention that Pants' own mapping follows."""
+    return name.startswith(("types-", "stubs-")) or name.endswith(("-types", "-stubs"))
+
+
+def unneeded_type_stubs(
+    stubs: Collection[str], explicit: Collection[str], imports: Iterable[ImportEdge]
+) -> frozenset[str]:
+    """Return those of `stubs` that only type checkers read: each import of them has another owner, which runs.
+
+    Args:
+        stubs: Addresses of what looks like type stubs, by name.
+        explicit: Addresses that the image itself depends on; who names a thing means it.
+        imports: Every import whose owners are known, an edge for each owner.
+    """
+    owners: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for edge in imports:
+        owners[(edge.source, edge.module)].add(edge.owner)
+    imported = {owner for together in owners.values() for owner in together}
+    needed = {stub for together in owners.values() if together <= set(stubs) for stub in together}
+    return frozenset((set(stubs) & imported) - needed - set(explicit))
 
 
 def explain_targets(

@@ -68,7 +68,9 @@ def explain(
     queue = [(r, reason) for r, reason in wanted if r and _applies(r, environment, set())]
     extras: dict[str, set[str]] = defaultdict(set)
     required_by: dict[str, set[str]] = defaultdict(set)
-    followed: dict[str, set[str]] = {}  # name -> the extras that its requirements were followed with
+    followed: dict[str, set[str]] = (
+        {}
+    )  # name -> the extras that its requirements were followed with
     while queue:
         requirement, reason = queue.pop()
         name = canonicalize_name(requirement.name)

@@ -72,7 +72,7 @@ class LayerWriter:
         )
         self._tar_stream = _HashingWriter(self._gzip)
         stream: Any = self._tar_stream
-        self._tar = tarfile.open(
+        self._tar = tarfile.TarFile(
             fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20
         )
         self._written: dict[str, tuple] = {}
@@ -112,7 +112,7 @@ class LayerWriter:
             self.file_count += 1
 
     def flush(self) -> int:
-        """Put all that was added into the blob and return the blob's bytes so far; what the entries compress to shows."""
+        """Put all that was added into the blob, and return the blob's bytes so far."""
         self._gzip.flush()
         return self._blob.byte_count
 

@@ -1,0 +1,247 @@
+"""The inputs of the tests, made in code: wheels, distributions as Pex packs them, layers and configs of a base image."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
+
+import pytest
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.layers import Distribution
+
+Content = Union[str, bytes]
+TarMember = tuple[tarfile.TarInfo, bytes]
+
+GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+# For programs that tests start elsewhere: what this process can import. Pants gives it relative paths.
+PYTHONPATH = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+
+
+def error_text(call: Callable[[], object]) -> str:
+    """Return the whole text of the error that `call` must raise."""
+    with pytest.raises(SlimRayImageError) as caught:
+        call()
+    return str(caught.value)
+
+
+def encoded(content: Content) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, as a program of the sandbox has, and what the base's launcher sets."""
+    folder = tmp_path / "sandbox"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SLIM_RAY_IMAGE_BASE_ROOT", "/nonexistent")
+    return folder
+
+
+# --- Distributions
+
+
+def make_distribution(
+    name: str,
+    *,
+    version: str = "1.0",
+    unpacked_bytes: int = 1,
+    requires: Sequence[str] = (),
+    extras: Sequence[str] = (),
+) -> Distribution:
+    """Return a distribution as the inventory of the pack describes it."""
+    return Distribution(
+        file=f"{name}-{version}-py3-none-any.whl",
+        name=name,
+        version=version,
+        unpacked_bytes=unpacked_bytes,
+        file_count=3,
+        requires_dist=tuple(requires),
+        provides_extra=tuple(extras),
+    )
+
+
+def _metadata(name: str, version: str, requires: Sequence[str], extras: Sequence[str]) -> str:
+    return "".join(
+        [
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            *(f"Requires-Dist: {line}\n" for line in requires),
+            *(f"Provides-Extra: {extra}\n" for extra in extras),
+        ]
+    )
+
+
+def record_line(path: str, content: bytes) -> str:
+    """Return a line of RECORD."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return f"{path},sha256={digest},{len(content)}\n"
+
+
+def _write_zip(path: Path, files: Mapping[str, bytes], executables: Iterable[str]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (0o100755 if name in executables else 0o100644) << 16
+            archive.writestr(info, content)
+
+
+def make_wheel(
+    folder: Path, name: str, version: str, *, files: Mapping[str, Content], requires: Sequence[str]
+) -> Path:
+    """Write a wheel that installers accept and return its path."""
+    dist_info = f"{name}-{version}.dist-info"
+    contents = {path: encoded(content) for path, content in files.items()}
+    contents[f"{dist_info}/METADATA"] = _metadata(name, version, requires, ()).encode()
+    contents[f"{dist_info}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    record = "".join(record_line(path, content) for path, content in contents.items())
+    contents[f"{dist_info}/RECORD"] = f"{record}{dist_info}/RECORD,,\n".encode()
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    _write_zip(path, contents, ())
+    return path
+
+
+def make_deps_zip(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    files: Mapping[str, Content] = {},
+    executables: Iterable[str] = (),
+    requires: Sequence[str] = (),
+    extras: Sequence[str] = (),
+    entry_points: Optional[str] = None,
+    has_record: bool = True,
+) -> str:
+    """Write a distribution as a packed PEX has it in `.deps`, and return its file name.
+
+    That is an installed wheel, zipped without compression, with a file `.layout.json` of Pex and, under `.prefix`, what
+    goes beside site-packages: `bin`, `data`, `include`.
+    """
+    dist_info = f"{name}-{version}.dist-info"
+    contents = {".layout.json": b'{"stash_dir":".prefix"}'}
+    contents.update((path, encoded(content)) for path, content in files.items())
+    contents[f"{dist_info}/METADATA"] = _metadata(name, version, requires, extras).encode()
+    if entry_points is not None:
+        contents[f"{dist_info}/entry_points.txt"] = entry_points.encode()
+    if has_record:
+        contents[f"{dist_info}/RECORD"] = b"stale,,\n"
+    file = f"{name}-{version}-py3-none-any.whl"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_zip(folder / file, contents, frozenset(executables))
+    return file
+
+
+# --- Layers
+
+
+def tar_directory(name: str, mode: int = 0o755) -> TarMember:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, mode
+    return info, b""
+
+
+def tar_file(name: str, content: Content = "", mode: int = 0o644) -> TarMember:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(encoded(content)), mode
+    return info, encoded(content)
+
+
+def tar_symlink(name: str, target: str) -> TarMember:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, target
+    return info, b""
+
+
+def tar_hard_link(name: str, target: str) -> TarMember:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.LNKTYPE, target
+    return info, b""
+
+
+def make_layer_tar(path: Path, *members: TarMember) -> str:
+    """Write a layer of these members, in this order, and return its path."""
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as layer:
+        for info, content in members:
+            layer.addfile(info, io.BytesIO(content))
+    return str(path)
+
+
+class Layer:
+    """A layer read back with Python's own tarfile.
+
+    Attributes:
+        members: Path, as in the tar -> entry, in the tar's order.
+        names: Every entry's path in the tar's order, repeated ones included.
+        contents: Path -> content of the regular files.
+    """
+
+    def __init__(self, blob: bytes) -> None:
+        with tarfile.open(fileobj=io.BytesIO(blob), mode="r:gz") as layer:
+            entries = layer.getmembers()
+            self.names = [entry.name for entry in entries]
+            self.members = {entry.name: entry for entry in entries}
+            self.contents = {
+                entry.name: layer.extractfile(entry).read()  # type: ignore[union-attr]
+                for entry in entries
+                if entry.isreg()
+            }
+
+
+# --- Base images
+
+
+def make_base_config(**changes: Any) -> dict[str, Any]:
+    """Return the image config of a base with two layers, as python:3.10-slim's looks."""
+    return {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2026-10-01T00:00:00Z",
+        "config": {
+            "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"],
+            "Cmd": ["python3"],
+        },
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(b"tar 1"), digest_of(b"tar 2")]},
+        "history": [
+            {"created": "2026-10-01T00:00:00Z", "created_by": "ADD rootfs"},
+            {"created": "2026-10-01T00:00:00Z", "created_by": "ENV LANG", "empty_layer": True},
+            {"created": "2026-10-01T00:00:00Z", "created_by": "RUN install"},
+        ],
+        **changes,
+    }
+
+
+def make_base_manifest(config: bytes, **changes: Any) -> dict[str, Any]:
+    """Return the manifest of a base whose layers are the blobs `blob 1` and `blob 2`."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": CONFIG, "digest": digest_of(config), "size": len(config)},
+        "layers": [
+            {"mediaType": GZIP_LAYER, "digest": digest_of(blob), "size": len(blob)}
+            for blob in (b"blob 1", b"blob 2")
+        ],
+        **changes,
+    }
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,115 @@
+"""Tests of core.closure."""
+
+from __future__ import annotations
+
+from slim_ray_image.core.closure import (
+    ImportEdge,
+    explain_targets,
+    is_type_stub_project,
+    unneeded_type_stubs,
+)
+
+ROOT = "src/app:image"
+
+
+def test_import_named_by_the_image_has_the_image_s_reason() -> None:
+    """What the image names itself is there for that, though others import it."""
+    reasons = explain_targets(
+        ROOT,
+        {"src/app/app.py": "`serve_app`"},
+        {ROOT: ["src/app/app.py"], "src/lib/lib.py": ["src/app/app.py"]},
+        [ImportEdge("src/app/app.py", "app", "src/lib/lib.py", 1)],
+    )
+    assert reasons == {"src/app/app.py": "`serve_app`"}
+
+
+def test_imported_target_has_the_first_import_by_file_and_line() -> None:
+    """Of several imports, the reason is the first by file, then by line as a number, in whatever order they come."""
+    edges = [
+        ImportEdge("src/lib/lib.py", "lib", "src/b.py", 1),
+        ImportEdge("src/lib/lib.py", "lib.text", "src/a.py", 10),
+        ImportEdge("src/lib/lib.py", "lib", "src/a.py", 9),
+    ]
+    expected = {"src/lib/lib.py": "import of lib at src/a.py:9"}
+    dependencies = {"src/a.py": ["src/lib/lib.py"]}
+    assert explain_targets(ROOT, {}, dependencies, edges) == expected
+    assert explain_targets(ROOT, {}, dependencies, edges[::-1]) == expected
+
+
+def test_import_is_a_better_reason_than_a_dependency_of_the_image() -> None:
+    """A target that is imported and listed in `dependencies` is there for the import."""
+    assert explain_targets(
+        ROOT,
+        {},
+        {ROOT: ["src/lib/lib.py"]},
+        [ImportEdge("src/lib/lib.py", "lib", "src/a.py", 2)],
+    ) == {"src/lib/lib.py": "import of lib at src/a.py:2"}
+
+
+def test_target_that_nothing_imports_has_who_depends_on_it() -> None:
+    """Without an import, the reason is the image's `dependencies`, else the first dependent by address."""
+    assert explain_targets(
+        ROOT,
+        {},
+        {
+            "src/z.py": ["src/data:files", "src/words:words"],
+            ROOT: ["src/data:files"],
+            "src/b.py": ["src/words:words"],
+        },
+        [],
+    ) == {
+        "src/data:files": "`dependencies` of src/app:image",
+        "src/words:words": "dependency of src/b.py",
+    }
+
+
+def test_every_target_of_a_cycle_has_a_reason() -> None:
+    """Targets that import one another each have one."""
+    assert explain_targets(
+        ROOT,
+        {"src/a.py": "`serve_app`"},
+        {ROOT: ["src/a.py"], "src/a.py": ["src/b.py"], "src/b.py": ["src/a.py"]},
+        [ImportEdge("src/b.py", "b", "src/a.py", 1), ImportEdge("src/a.py", "a", "src/b.py", 1)],
+    ) == {"src/a.py": "`serve_app`", "src/b.py": "import of b at src/a.py:1"}
+
+
+def test_target_outside_the_closure_has_no_reason() -> None:
+    """An import of what nothing in the closure depends on brings nothing in."""
+    assert (
+        explain_targets(
+            ROOT, {"src/c.py": "`serve_app`"}, {ROOT: []}, [ImportEdge("src/c.py", "c", "x.py", 1)]
+        )
+        == {}
+    )
+
+
+def edges(*owners: str, module: str = "yaml") -> list[ImportEdge]:
+    return [ImportEdge(owner, module, "app.py", 1) for owner in owners]
+
+
+def test_stubs_beside_what_runs_are_not_needed() -> None:
+    """An import that a distribution and its type stubs own needs the distribution alone."""
+    found = unneeded_type_stubs(["types"], [], edges("real", "types"))
+    assert found == {"types"}
+
+
+def test_stubs_that_alone_own_an_import_are_needed() -> None:
+    """What looks like stubs by name, but is the one owner of an import, is what runs."""
+    imports = [*edges("real", "types"), *edges("types", module="only")]
+    assert unneeded_type_stubs(["types"], [], imports) == frozenset()
+
+
+def test_stubs_that_the_image_names_are_needed() -> None:
+    """What the image itself depends on is meant, whatever its name."""
+    assert unneeded_type_stubs(["types"], ["types"], edges("real", "types")) == frozenset()
+
+
+def test_stubs_that_nothing_imports_are_left_to_who_depends_on_them() -> None:
+    """A dependency that is not there by an import was named by somebody."""
+    assert unneeded_type_stubs(["types"], [], edges("real")) == frozenset()
+
+
+def test_type_stub_projects_are_known_by_name() -> None:
+    """The prefixes and suffixes are those of Pants' own mapping."""
+    names = ["types-pyyaml", "pandas-stubs", "stubs-x", "celery-types", "typesense", "numpy"]
+    assert [is_type_stub_project(name) for name in names] == [True, True, True, True, False, False]

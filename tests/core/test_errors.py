@@ -1,0 +1,57 @@
+"""Tests of core.errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from slim_ray_image.core.errors import SlimRayImageError, format_error
+
+
+@pytest.mark.parametrize(
+    ("evidence", "fixes", "expected"),
+    [
+        pytest.param((), (), "It broke.", id="subject alone"),
+        pytest.param(("b", "a"), (), "It broke.\n\n  * b\n  * a", id="evidence in its order"),
+        pytest.param((), ("mend it",), "It broke.\n\nTo fix, mend it.", id="one fix"),
+        pytest.param(
+            (),
+            ("mend it", "buy another"),
+            "It broke.\n\nTo fix, do one of the following:\n  * mend it\n  * buy another",
+            id="several fixes",
+        ),
+        pytest.param(
+            ("a wheel is off",),
+            ("mend it",),
+            "It broke.\n\n  * a wheel is off\n\nTo fix, mend it.",
+            id="all parts",
+        ),
+    ],
+)
+def test_error_is_subject_evidence_and_fix(
+    evidence: tuple[str, ...], fixes: tuple[str, ...], expected: str
+) -> None:
+    """An error's text is its subject, then its evidence, then what to do; absent parts leave no trace."""
+    error = SlimRayImageError("It broke.", evidence=evidence, fixes=fixes)
+    assert str(error) == expected == format_error("It broke.", evidence, fixes)
+
+
+def test_evidence_is_cut_after_ten_and_says_so() -> None:
+    """Ten bullets are shown whole; of more, the first ten and the number of the others."""
+    ten = [str(number) for number in range(10)]
+    shown = "\n".join(f"  * {number}" for number in range(10))
+    assert str(SlimRayImageError("It broke.", evidence=ten)) == f"It broke.\n\n{shown}"
+    assert (
+        str(SlimRayImageError("It broke.", evidence=[*ten, "x", "y"]))
+        == f"It broke.\n\n{shown}\n  * ... and 2 more"
+    )
+
+
+def test_error_keeps_its_parts() -> None:
+    """The parts stay readable, uncut, for whoever words the error anew with an address."""
+    evidence = [str(number) for number in range(12)]
+    error = SlimRayImageError("It broke.", evidence=evidence, fixes=["mend it"])
+    assert (error.subject, error.evidence, error.fixes) == (
+        "It broke.",
+        tuple(evidence),
+        ("mend it",),
+    )

@@ -1,0 +1,221 @@
+"""Tests of core.import_paths."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from conftest import error_text
+
+from slim_ray_image.core.import_paths import (
+    EntryPoint,
+    ImportPath,
+    defined_names,
+    parse_entry_point,
+    parse_import_path,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "module", "attribute"),
+    [
+        pytest.param("services.echo.app:app", "services.echo.app", "app", id="dotted module"),
+        pytest.param("app:app", "app", "app", id="top-level module"),
+        pytest.param("_a1.b_2:_c", "_a1.b_2", "_c", id="underscores and digits"),
+        pytest.param("größe:app", "größe", "app", id="not ASCII"),
+    ],
+)
+def test_import_path_is_module_and_attribute(text: str, module: str, attribute: str) -> None:
+    """`module:attribute` is read as Ray Serve reads it, and written back as it was."""
+    path = parse_import_path(text)
+    assert path == ImportPath(module, attribute)
+    assert str(path) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("services.echo.app", id="no attribute"),
+        pytest.param("services.echo.app:", id="empty attribute"),
+        pytest.param(":app", id="empty module"),
+        pytest.param("services..app:app", id="empty part"),
+        pytest.param(".app:app", id="relative module"),
+        pytest.param("services/echo/app.py:app", id="file"),
+        pytest.param("app:app.bind", id="dotted attribute"),
+        pytest.param("app:app:app", id="two colons"),
+        pytest.param("app:build()", id="call"),
+        pytest.param("app: app", id="space"),
+        pytest.param("import.app:app", id="keyword in the module"),
+        pytest.param("app:class", id="keyword as the attribute"),
+        pytest.param("1app:app", id="digit first"),
+    ],
+)
+def test_import_path_of_another_form_is_an_error(text: str) -> None:
+    """Whatever Ray Serve could not import is refused, with an example of what it can."""
+    assert error_text(lambda: parse_import_path(text)) == (
+        f"must be an import path `module.path:attribute`, but was {text!r}.\n"
+        "\n"
+        "To fix, name the module and the variable that holds the bound application, as 'services.echo.app:app'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("jobs.train", EntryPoint("jobs.train", None, ()), id="module"),
+        pytest.param("driver", EntryPoint("driver", None, ()), id="top-level module"),
+        pytest.param("driver.py", EntryPoint(None, "driver.py", ()), id="file"),
+        pytest.param("sub/driver.py", EntryPoint(None, "sub/driver.py", ()), id="file below"),
+        pytest.param(
+            "driver.py --name 'two words' \"$HOME\" *",
+            EntryPoint(None, "driver.py", ("--name", "two words", "$HOME", "*")),
+            id="arguments as a shell splits them, without expanding them",
+        ),
+        pytest.param(
+            "  jobs.train\n --x=1  ", EntryPoint("jobs.train", None, ("--x=1",)), id="white space"
+        ),
+    ],
+)
+def test_entry_point_is_module_or_file_with_arguments(text: str, expected: EntryPoint) -> None:
+    """The first word is a module, or a file when it ends in .py; the rest are arguments."""
+    assert parse_entry_point(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("  ", id="white space"),
+        pytest.param("/opt/driver.py", id="absolute file"),
+        pytest.param("../driver.py", id="file outside"),
+        pytest.param("sub/../../driver.py", id="file outside, after a folder"),
+        pytest.param("jobs/train", id="folder"),
+        pytest.param("jobs.train:main", id="import path"),
+        pytest.param("./run.sh", id="script"),
+        pytest.param("--rounds 3", id="arguments alone"),
+        pytest.param("jobs.class", id="keyword"),
+    ],
+)
+def test_entry_point_of_another_form_is_an_error(text: str) -> None:
+    """What is neither a module nor a file beside the BUILD file is refused, with an example."""
+    assert error_text(lambda: parse_entry_point(text)) == (
+        f"must be a module or a file with arguments, but was {text!r}.\n"
+        "\n"
+        "To fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+    )
+
+
+def test_entry_point_with_an_open_quote_is_an_error() -> None:
+    """An entry point that a shell could not split is refused with the shell's reason."""
+    assert error_text(lambda: parse_entry_point("driver.py 'a")) == (
+        """must be a module or a file with arguments, but was "driver.py 'a" (No closing quotation).\n"""
+        "\n"
+        "To fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param("", set(), id="nothing"),
+        pytest.param("app = 1", {"app"}, id="assignment"),
+        pytest.param("a = b = 1", {"a", "b"}, id="chain"),
+        pytest.param("a, (b, *c), [d] = x", {"a", "b", "c", "d"}, id="tuple targets"),
+        pytest.param("x.app = y[app] = 1", set(), id="attribute and item are no names"),
+        pytest.param("app: int = 1", {"app"}, id="annotated"),
+        pytest.param("app: int", set(), id="annotated without a value"),
+        pytest.param("app += 1", {"app"}, id="augmented"),
+        pytest.param("(app := 1)", {"app"}, id="walrus"),
+        pytest.param("print([(last := x) for x in y])", {"last"}, id="walrus in a comprehension"),
+        pytest.param("a = [x for x in y]", {"a"}, id="comprehension has a scope of its own"),
+        pytest.param("a = {k: v for k, v in y}", {"a"}, id="dict comprehension"),
+        pytest.param("a = lambda x: (y := x)", {"a"}, id="lambda has a scope of its own"),
+        pytest.param("def app(x, y=1):\n    z = 1", {"app"}, id="function"),
+        pytest.param("async def app():\n    z = 1", {"app"}, id="async function"),
+        pytest.param("class App:\n    z = 1\n    def f(self): pass", {"App"}, id="class"),
+        pytest.param("@serve.deployment(name='x')\nclass App: pass", {"App"}, id="decorated class"),
+        pytest.param("@decorate\ndef app(): pass", {"app"}, id="decorated function"),
+        pytest.param("import a, b.c, d.e as f", {"a", "b", "f"}, id="import"),
+        pytest.param("from a.b import c, d as e", {"c", "e"}, id="from import"),
+        pytest.param("from . import c", {"c"}, id="relative import"),
+        pytest.param("if x:\n    a = 1\nelif y:\n    b = 1\nelse:\n    c = 1", set("abc"), id="if"),
+        pytest.param("if x:\n    def f():\n        a = 1", {"f"}, id="function in a block"),
+        pytest.param("for i, j in x:\n    a = 1\nelse:\n    b = 1", set("ijab"), id="for"),
+        pytest.param("while x:\n    a = 1\nelse:\n    b = 1", set("ab"), id="while"),
+        pytest.param("with x as a, y as (b, c):\n    d = 1", set("abcd"), id="with"),
+        pytest.param(
+            "try:\n    import a\nexcept ImportError as e:\n    a = b = None\nelse:\n    c = 1\nfinally:\n    d = 1",
+            set("abcd"),
+            id="try, but for the exception, which is unbound after its block",
+        ),
+        pytest.param("def f():\n    global app\n    app = 1\nf()", {"f", "app"}, id="global"),
+        pytest.param("if x:\n    if y:\n        a = 1", {"a"}, id="nested blocks"),
+    ],
+)
+def test_defined_names_are_those_bound_at_module_level(source: str, expected: set[str]) -> None:
+    """Every way to bind a name in a module is known, and none that binds it elsewhere."""
+    assert defined_names(source) == expected
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="`match` is Python 3.10's")
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        pytest.param("1", {"body"}, id="value"),
+        pytest.param("app", {"app", "body"}, id="capture"),
+        pytest.param("int() as app", {"app", "body"}, id="as"),
+        pytest.param("[a, *rest]", {"a", "rest", "body"}, id="sequence"),
+        pytest.param("{'k': v, **rest}", {"v", "rest", "body"}, id="mapping"),
+        pytest.param("Point(x=a) | Line(a)", {"a", "body"}, id="class"),
+        pytest.param("_", {"body"}, id="wildcard"),
+    ],
+)
+def test_defined_names_of_match(pattern: str, expected: set[str]) -> None:
+    """A `match` binds what its patterns capture and what its blocks bind."""
+    assert defined_names(f"match x:\n    case {pattern}:\n        body = 1") == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("from services.echo import *", id="star import"),
+        pytest.param("try:\n    from a import *\nexcept ImportError:\n    pass", id="in a block"),
+        pytest.param("def __getattr__(name):\n    return 1", id="module __getattr__"),
+        pytest.param("from lazy import __getattr__", id="imported __getattr__"),
+        pytest.param("globals()['app'] = 1", id="globals"),
+        pytest.param("def f():\n    globals().update(app=1)", id="globals in a function"),
+    ],
+)
+def test_defined_names_are_unknown_where_any_name_can_be_bound(source: str) -> None:
+    """Where the source does not say which names it binds, nothing is claimed."""
+    assert defined_names(source) is None
+
+
+def test_defined_names_ignore_a_getattr_of_a_class() -> None:
+    """The `__getattr__` of a class says nothing of the module's names."""
+    source = "class App:\n    def __getattr__(self, name):\n        return 1"
+    assert defined_names(source) == {"App"}
+
+
+def test_defined_names_of_a_long_expression() -> None:
+    """The depth of an expression does not matter."""
+    assert defined_names("app = " + " + ".join(["1"] * 3000)) == {"app"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(b"\xef\xbb\xbfapp = 1", id="byte order mark"),
+        pytest.param(b"# coding: latin-1\napp = '\xe9'", id="declared encoding"),
+    ],
+)
+def test_defined_names_of_bytes(source: bytes) -> None:
+    """Bytes are decoded as Python decodes a source file."""
+    assert defined_names(source) == {"app"}
+
+
+def test_defined_names_of_an_invalid_source() -> None:
+    """A source that does not parse is for the caller to report."""
+    with pytest.raises(SyntaxError):
+        defined_names("def")

@@ -1,0 +1,136 @@
+"""The boundary of core and of the sandbox programs: what each of their modules may import."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+import slim_ray_image
+
+PACKAGE = Path(slim_ray_image.__file__).parent
+CORE = sorted((PACKAGE / "core").glob("**/*.py"))
+SANDBOX = sorted((PACKAGE / "sandbox").glob("**/*.py"))
+TOOLS = {"dxf", "isal", "packaging", "pip_requirements_parser", "requests", "uv"}
+# Of the standard library, what reaches the machine: core decides from what it is given.
+MACHINE = {
+    "asyncio",
+    "glob",
+    "http",
+    "importlib",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "platform",
+    "random",
+    "shutil",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib",
+}
+
+
+def imported_modules(source: str) -> Iterator[str]:
+    """The absolute name of every module, or of every module's name, that an import anywhere in `source` names."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level + (f"{node.module}." if node.module else "")
+            yield from (prefix + alias.name for alias in node.names)
+
+
+def is_standard_library(module: str) -> bool:
+    """Whether a module, given by its first name, came with Python; `sys.stdlib_module_names` is Python 3.10's."""
+    if module in sys.builtin_module_names:
+        return True
+    spec = importlib.util.find_spec(module) if module else None
+    if spec is None or spec.origin is None:
+        return False
+    if spec.origin in ("built-in", "frozen"):
+        return True
+    origin = Path(spec.origin).resolve()
+    library = Path(sysconfig.get_paths()["stdlib"]).resolve()
+    return library in origin.parents and "site-packages" not in origin.parts
+
+
+def foreign_imports(source: str, tools: set[str], *own: str) -> set[str]:
+    """The imports of `source` that are neither of the standard library, nor of `tools`, nor below one of `own`."""
+    return {
+        name
+        for name in imported_modules(source)
+        if not any(name.startswith(f"{package}.") for package in own)
+        and name.split(".")[0] not in tools
+        and not is_standard_library(name.split(".")[0])
+    }
+
+
+def relative_name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", CORE, ids=relative_name)
+def test_core_imports_the_standard_library_packaging_and_core(path: Path) -> None:
+    """Core runs without Pants and without any tool, so that its decisions can be tested alone."""
+    assert foreign_imports(path.read_text("utf-8"), {"packaging"}, "slim_ray_image.core") == set()
+
+
+@pytest.mark.parametrize("path", CORE, ids=relative_name)
+def test_core_does_not_reach_the_machine(path: Path) -> None:
+    """Core has no file, socket, clock or environment: JSON and text in, values out."""
+    source = path.read_text("utf-8")
+    assert {name.split(".")[0] for name in imported_modules(source)} & MACHINE == set()
+    called = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    assert "open" not in {function.id for function in called if isinstance(function, ast.Name)}
+
+
+@pytest.mark.parametrize("path", SANDBOX, ids=relative_name)
+def test_sandbox_imports_the_standard_library_its_tools_core_and_sandbox(path: Path) -> None:
+    """A program of the sandbox runs where there is no Pants, with the locked tools alone."""
+    own = ("slim_ray_image.core", "slim_ray_image.sandbox")
+    assert foreign_imports(path.read_text("utf-8"), TOOLS, *own) == set()
+
+
+def test_bytecode_compiler_imports_only_what_python_has_loaded() -> None:
+    """Whatever else the compiler's process imported would change the bytes of the bytecode."""
+    source = (PACKAGE / "sandbox" / "compile_bytecode.py").read_text("utf-8")
+    assert set(imported_modules(source)) == {"sys", "_imp", "marshal"}
+
+
+def test_every_module_is_looked_at() -> None:
+    """The tests above have modules to look at, those that everyone imports among them."""
+    assert {"core/__init__.py", "core/errors.py", "core/oci.py"} <= set(map(relative_name, CORE))
+    assert {"sandbox/write_layer.py", "sandbox/report.py"} <= set(map(relative_name, SANDBOX))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param("import os, json.decoder, _imp, marshal, zlib", set(), id="standard library"),
+        pytest.param("from slim_ray_image.core.oci import Image", set(), id="own"),
+        pytest.param("from slim_ray_image.core import oci", set(), id="own module"),
+        pytest.param("import packaging.version", set(), id="tool"),
+        pytest.param("import pants", {"pants"}, id="Pants"),
+        pytest.param(
+            "def f():\n    from pants.util import x", {"pants.util.x"}, id="in a function"
+        ),
+        pytest.param("import pytest", {"pytest"}, id="third party"),
+        pytest.param("import no_such_module", {"no_such_module"}, id="unknown"),
+        pytest.param("from slim_ray_image import pack", {"slim_ray_image.pack"}, id="rules"),
+        pytest.param("import slim_ray_image", {"slim_ray_image"}, id="whole package"),
+        pytest.param("from . import oci", {".oci"}, id="relative"),
+        pytest.param("from ..pack import x", {"..pack.x"}, id="relative above"),
+    ],
+)
+def test_foreign_imports_are_noticed(source: str, expected: set[str]) -> None:
+    """The look itself tells an allowed import from any other, wherever it stands."""
+    assert foreign_imports(source, {"packaging"}, "slim_ray_image.core") == expected

@@ -1,0 +1,149 @@
+"""Tests of core.layers."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from conftest import make_distribution
+
+from slim_ray_image.core.layers import (
+    KIND_DISTRIBUTION,
+    KIND_DISTRIBUTIONS,
+    LARGE_DISTRIBUTION_BYTES,
+    SMALLEST_LAYER_BUDGET,
+    Distribution,
+    distributions_from_json,
+    missing_parents,
+    parents,
+    plan_layers,
+)
+
+LARGE = LARGE_DISTRIBUTION_BYTES
+
+
+def plan(budget: int, **sizes: int) -> list[tuple[str, list[str]]]:
+    """The layers for distributions of these sizes: (layer's name, its distributions)."""
+    distributions = [make_distribution(name, unpacked_bytes=size) for name, size in sizes.items()]
+    return [
+        (layer.name, [d.name for d in layer.distributions])
+        for layer in plan_layers(distributions, budget)
+    ]
+
+
+def test_large_distributions_have_their_own_layer_largest_first() -> None:
+    """From the threshold on, a distribution is a layer; the rest share the last one, sorted by name."""
+    assert plan(9, small=1, big=LARGE, under=LARGE - 1, biggest=LARGE + 1) == [
+        ("biggest", ["biggest"]),
+        ("big", ["big"]),
+        ("distributions", ["small", "under"]),
+    ]
+
+
+def test_kinds_say_which_layer_is_shared() -> None:
+    """A layer of one large distribution and the layer of the rest are of different kinds."""
+    layers = plan_layers([make_distribution("a", unpacked_bytes=LARGE), make_distribution("b")], 9)
+    assert [layer.kind for layer in layers] == [KIND_DISTRIBUTION, KIND_DISTRIBUTIONS]
+
+
+def test_ray_has_its_own_layer_whatever_its_size() -> None:
+    """Ray is a layer though it is small, in its place by size."""
+    assert plan(9, a=LARGE, ray=1, b=1) == [
+        ("a", ["a"]),
+        ("ray", ["ray"]),
+        ("distributions", ["b"]),
+    ]
+
+
+def test_equal_sizes_are_ordered_by_name() -> None:
+    """Ties break by name, so that a plan does not depend on the order of the input."""
+    assert [name for name, _ in plan(9, b=LARGE, c=LARGE, a=LARGE)] == [
+        "a",
+        "b",
+        "c",
+        "distributions",
+    ]
+    assert plan(4, b=LARGE, c=LARGE, a=LARGE)[:2] == [("a", ["a"]), ("b", ["b"])]
+
+
+def test_budget_cuts_the_smallest_first_and_never_ray() -> None:
+    """Over budget, the smallest of the large ones join the rest; Ray keeps its layer."""
+    sizes = {"a": LARGE + 3, "b": LARGE + 2, "c": LARGE + 1, "ray": 1}
+    assert plan(5, **sizes) == [
+        ("a", ["a"]),
+        ("b", ["b"]),
+        ("ray", ["ray"]),
+        ("distributions", ["c"]),
+    ]
+    assert plan(SMALLEST_LAYER_BUDGET, **sizes) == [
+        ("ray", ["ray"]),
+        ("distributions", ["a", "b", "c"]),
+    ]
+
+
+@pytest.mark.parametrize("budget", range(SMALLEST_LAYER_BUDGET, 12))
+def test_layers_with_that_of_the_sources_keep_to_the_budget(budget: int) -> None:
+    """An image adds at most `layer_budget` layers, and every distribution is in exactly one."""
+    sizes = {f"d{number}": LARGE + number for number in range(9)}
+    layers = plan(budget, ray=1, **sizes)
+    assert len(layers) + 1 == min(budget, 12)
+    assert sorted(name for _, names in layers for name in names) == sorted(["ray", *sizes])
+
+
+def test_no_distributions_still_make_the_layer_of_the_environment() -> None:
+    """The layer of the rest is always there, since it holds the virtual environment."""
+    assert plan(9) == [("distributions", [])]
+    assert plan(9, ray=1) == [("ray", ["ray"]), ("distributions", [])]
+
+
+def test_plan_does_not_depend_on_the_order_of_the_input() -> None:
+    """Shuffled distributions make the same layers."""
+    distributions = [
+        make_distribution(f"d{number}", unpacked_bytes=LARGE * (number % 3)) for number in range(20)
+    ]
+    expected = plan_layers(distributions, 7)
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(distributions, len(distributions))
+        assert plan_layers(shuffled, 7) == expected
+
+
+def test_distributions_of_the_inventory_are_sorted_by_name() -> None:
+    """The inventory that the pack writes becomes distributions, in the order of their names."""
+    rows = [
+        {
+            "file": f"{name}-2-py3-none-any.whl",
+            "name": name,
+            "version": "2",
+            "unpacked_bytes": 5,
+            "file_count": 4,
+            "requires_dist": ["x"],
+            "provides_extra": ["y"],
+        }
+        for name in ("b", "a")
+    ]
+    assert distributions_from_json(rows) == tuple(
+        Distribution(f"{name}-2-py3-none-any.whl", name, "2", 5, 4, ("x",), ("y",)) for name in "ab"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a", ()),
+        ("/a/b", ("/a",)),
+        ("/opt/venv/bin/ray", ("/opt", "/opt/venv", "/opt/venv/bin")),
+    ],
+)
+def test_parents_are_the_directories_above_outermost_first(
+    path: str, expected: tuple[str, ...]
+) -> None:
+    """Every directory above a path is named but the root."""
+    assert parents(path) == expected
+
+
+def test_missing_parents_are_those_that_the_base_lacks() -> None:
+    """Each directory that no layer below has is named once, parents first."""
+    assert missing_parents(
+        ["/opt/venv/bin/ray", "/opt/venv/lib/a.py", "/etc/passwd", "/usr/local/bin/ray"],
+        frozenset(["/opt", "/etc", "/usr", "/usr/local", "/usr/local/bin"]),
+    ) == ("/opt/venv", "/opt/venv/bin", "/opt/venv/lib")

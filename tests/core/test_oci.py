@@ -1,0 +1,518 @@
+"""Tests of core.oci."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Optional
+
+import pytest
+from conftest import (
+    CONFIG,
+    GZIP_LAYER,
+    MANIFEST,
+    as_json,
+    digest_of,
+    error_text,
+    make_base_config,
+    make_base_manifest,
+)
+
+from slim_ray_image.core.oci import (
+    CREATED,
+    LAYOUT_FILE,
+    BaseImage,
+    BuiltLayer,
+    Descriptor,
+    Image,
+    ImageSettings,
+    append_layers,
+    blob_path,
+    docker_archive_manifest,
+    encode,
+    layout_index,
+    parse_base_image,
+    select_manifest,
+    sha256,
+)
+from slim_ray_image.core.platforms import LINUX_AMD64
+
+REFERENCE = "python:3.10-slim"
+SETTINGS = ImageSettings(
+    user="1000:100",
+    workdir="/app",
+    env=(),
+    ports=(),
+    labels=(),
+    entrypoint=None,
+    cmd=None,
+    stop_signal=None,
+)
+
+
+def parse(manifest: Any, config: Any, reference: str = REFERENCE) -> BaseImage:
+    manifest, config = (v if isinstance(v, bytes) else as_json(v) for v in (manifest, config))
+    return parse_base_image(reference, "a mirror", manifest, config, LINUX_AMD64)
+
+
+def make_base(reference: str = REFERENCE, **config_changes: Any) -> BaseImage:
+    config = as_json(make_base_config(**config_changes))
+    return parse(make_base_manifest(config), config, reference)
+
+
+def make_layer(name: str) -> BuiltLayer:
+    blob = f"blob of {name}".encode()
+    return BuiltLayer(
+        name=name,
+        kind="distribution",
+        descriptor=Descriptor(GZIP_LAYER, digest_of(blob), len(blob)),
+        diff_id=digest_of(f"tar of {name}".encode()),
+        unpacked_bytes=10,
+        file_count=1,
+    )
+
+
+def append(
+    base: Optional[BaseImage] = None, *names: str, settings: ImageSettings = SETTINGS
+) -> Image:
+    layers = [make_layer(name) for name in names]
+    return append_layers(base or make_base(), layers, settings, LINUX_AMD64)
+
+
+def container_config(image: Image) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(image.config)["config"]
+    return config
+
+
+def with_settings(base_config: Any = None, **changes: Any) -> dict[str, Any]:
+    """The image config's `config` of an image whose target says `changes`, on a base with `base_config`."""
+    values = {**SETTINGS.__dict__, **changes}
+    base = make_base(config=base_config) if base_config is not None else make_base()
+    return container_config(append(base, settings=ImageSettings(**values)))
+
+
+# --- Bytes and descriptors
+
+
+def test_encoding_has_one_spelling() -> None:
+    """Equal values are equal bytes: sorted keys, no spaces, UTF-8 as it is."""
+    value = {"b": [1, None], "a": "é"}
+    assert encode(value) == '{"a":"é","b":[1,null]}'.encode()
+    assert encode(dict(reversed(list(value.items())))) == encode(value)
+
+
+def test_sha256_is_written_as_a_digest() -> None:
+    """A digest is `sha256:` and 64 hex digits."""
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sha256(b"") == f"sha256:{empty}"
+
+
+def test_descriptor_is_read_and_written_as_json() -> None:
+    """A descriptor keeps its three fields; a blob's place in a layout is its hex digest."""
+    value = {"mediaType": GZIP_LAYER, "digest": digest_of(b"x"), "size": 1}
+    descriptor = Descriptor.from_json({**value, "annotations": {}})
+    assert descriptor.to_json() == value
+    assert blob_path(descriptor) == f"blobs/sha256/{digest_of(b'x')[7:]}"
+
+
+# --- Reading a base
+
+
+def test_base_is_read_from_manifest_and_config() -> None:
+    """A base keeps its layers, the digest of its manifest's bytes, and its config as it is."""
+    config = as_json(make_base_config())
+    manifest = as_json(make_base_manifest(config))
+    assert parse(manifest, config) == BaseImage(
+        reference=REFERENCE,
+        source="a mirror",
+        manifest_digest=digest_of(manifest),
+        layers=(
+            Descriptor(GZIP_LAYER, digest_of(b"blob 1"), 6),
+            Descriptor(GZIP_LAYER, digest_of(b"blob 2"), 6),
+        ),
+        config=config.decode(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("media_type", "expected"),
+    [
+        ("application/vnd.docker.image.rootfs.diff.tar.gzip", GZIP_LAYER),
+        (
+            "application/vnd.docker.image.rootfs.diff.tar",
+            "application/vnd.oci.image.layer.v1.tar",
+        ),
+        ("application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar"),
+    ],
+)
+def test_layers_of_docker_become_oci_layers(media_type: str, expected: str) -> None:
+    """Docker's media types are replaced by OCI's for the same bytes; digest and size stay."""
+    config = as_json(make_base_config())
+    manifest = make_base_manifest(config)
+    manifest["layers"][1]["mediaType"] = media_type
+    assert parse(manifest, config).layers[1] == Descriptor(expected, digest_of(b"blob 2"), 6)
+
+
+@pytest.mark.parametrize(
+    ("manifest_changes", "config_changes", "evidence"),
+    [
+        pytest.param({"layers": None}, {}, "'NoneType' object is not iterable", id="no layers"),
+        pytest.param({"layers": [{}]}, {}, "'mediaType'", id="layer without a media type"),
+        pytest.param({}, {"rootfs": {}}, "'diff_ids'", id="no diff_ids"),
+        pytest.param(
+            {},
+            {"rootfs": {"diff_ids": None}},
+            "'NoneType' object is not iterable",
+            id="diff_ids are null",
+        ),
+        pytest.param(
+            {}, {"rootfs": []}, "list indices must be integers or slices, not str", id="rootfs"
+        ),
+    ],
+)
+def test_base_that_is_no_image_is_an_error(
+    manifest_changes: dict[str, Any], config_changes: dict[str, Any], evidence: str
+) -> None:
+    """A manifest or a config that lacks what an image must have is refused, with what it lacks."""
+    config = as_json(make_base_config(**config_changes))
+    manifest = make_base_manifest(config, **manifest_changes)
+    assert error_text(lambda: parse(manifest, config)) == (
+        "The base image python:3.10-slim is not an OCI or Docker image.\n"
+        "\n"
+        f"  * its manifest or config lacks or misuses {evidence}\n"
+        "\n"
+        "To fix, name an OCI or Docker image in `base_image`."
+    )
+
+
+@pytest.mark.parametrize("broken", ["manifest", "config"])
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\xff", b"[]", b'"text"'])
+def test_base_that_is_no_json_object_is_an_error(broken: str, content: bytes) -> None:
+    """Whatever else a registry serves as manifest or config is refused in the same words."""
+    config = as_json(make_base_config())
+    parts = {"manifest": as_json(make_base_manifest(config)), "config": config, broken: content}
+    text = error_text(lambda: parse(parts["manifest"], parts["config"]))
+    assert text.startswith(
+        "The base image python:3.10-slim is not an OCI or Docker image.\n"
+        "\n"
+        "  * its manifest or config lacks or misuses "
+    )
+
+
+def test_base_of_another_platform_is_an_error() -> None:
+    """A base for another platform is refused, with both platforms."""
+    config = as_json(make_base_config(architecture="arm64"))
+    assert error_text(lambda: parse(make_base_manifest(config), config)) == (
+        "The base image python:3.10-slim is for linux/arm64, but the image is for linux/amd64.\n"
+        "\n"
+        "To fix, name an OCI or Docker image of that platform in `base_image`."
+    )
+
+
+def test_base_with_other_numbers_of_layers_and_diff_ids_is_an_error() -> None:
+    """Every layer must have its diff_id."""
+    config = as_json(make_base_config(rootfs={"type": "layers", "diff_ids": ["sha256:1"]}))
+    assert error_text(lambda: parse(make_base_manifest(config), config)) == (
+        "The base image python:3.10-slim is not valid: it has 2 layers and 1 diff_ids.\n"
+        "\n"
+        "To fix, name an OCI or Docker image of that platform in `base_image`."
+    )
+
+
+def test_base_with_unreadable_layers_is_an_error() -> None:
+    """Layers of media types that the build cannot read are refused, each type once."""
+    config = as_json(make_base_config())
+    manifest = make_base_manifest(config)
+    for layer in manifest["layers"]:
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+zstd"
+    assert error_text(lambda: parse(manifest, config)) == (
+        "The base image python:3.10-slim has layers that cannot be read.\n"
+        "\n"
+        "  * media type application/vnd.oci.image.layer.v1.tar+zstd\n"
+        "\n"
+        "To fix, name a base image whose layers are tar or tar+gzip."
+    )
+
+
+@pytest.mark.parametrize(
+    ("platforms", "expected"),
+    [
+        pytest.param([("linux", "arm64"), ("linux", "amd64")], 1, id="its platform"),
+        pytest.param([("linux", "amd64"), ("linux", "amd64")], 0, id="the first of two"),
+        pytest.param([("windows", "amd64"), ("linux", "arm64")], None, id="other platforms"),
+        pytest.param([], None, id="empty index"),
+    ],
+)
+def test_manifest_of_an_index_is_selected_by_platform(
+    platforms: list[tuple[str, str]], expected: Optional[int]
+) -> None:
+    """Of an index, the first manifest for the platform is taken, and none when there is none."""
+    manifests = [
+        {
+            "mediaType": MANIFEST,
+            "digest": digest_of(str(number).encode()),
+            "size": number,
+            "platform": {"os": os, "architecture": architecture},
+        }
+        for number, (os, architecture) in enumerate(platforms)
+    ]
+    selected = select_manifest({"manifests": manifests}, LINUX_AMD64)
+    assert selected == (None if expected is None else Descriptor.from_json(manifests[expected]))
+
+
+@pytest.mark.parametrize("index", [{}, {"manifests": [{"digest": "sha256:1"}]}])
+def test_manifest_without_a_platform_is_not_selected(index: dict[str, Any]) -> None:
+    """An index that does not say what is for which platform has nothing for any."""
+    assert select_manifest(index, LINUX_AMD64) is None
+
+
+# --- Appending
+
+
+def test_base_layers_are_untouched_and_first() -> None:
+    """The base's descriptors, diff_ids and history come first, as they are."""
+    base = make_base()
+    base_config = json.loads(base.config)
+    image = append(base, "ray", "sources")
+    manifest, config = json.loads(image.manifest), json.loads(image.config)
+    assert image.layers[:2] == base.layers
+    assert manifest["layers"][:2] == [layer.to_json() for layer in base.layers]
+    assert config["rootfs"]["diff_ids"][:2] == base_config["rootfs"]["diff_ids"]
+    assert config["history"][:3] == base_config["history"]
+
+
+def test_layers_follow_in_their_order() -> None:
+    """Ours come after the base's, lowest first, each with its descriptor, diff_id and history entry."""
+    layers = [make_layer("ray"), make_layer("sources")]
+    image = append(None, "ray", "sources")
+    manifest, config = json.loads(image.manifest), json.loads(image.config)
+    assert image.layers[2:] == tuple(layer.descriptor for layer in layers)
+    assert manifest["layers"][2:] == [layer.descriptor.to_json() for layer in layers]
+    assert config["rootfs"]["diff_ids"][2:] == [layer.diff_id for layer in layers]
+    assert config["history"][3:] == [
+        {"created": "1970-01-01T00:00:00Z", "created_by": "slim_ray_image", "comment": "ray"},
+        {"created": "1970-01-01T00:00:00Z", "created_by": "slim_ray_image", "comment": "sources"},
+    ]
+
+
+@pytest.mark.parametrize("names", [(), ("sources",), ("ray", "distributions", "sources")])
+def test_layers_diff_ids_and_non_empty_history_are_as_many(names: tuple[str, ...]) -> None:
+    """There is one diff_id and one non-empty history entry for each layer."""
+    image = append(None, *names)
+    manifest, config = json.loads(image.manifest), json.loads(image.config)
+    non_empty = [entry for entry in config["history"] if not entry.get("empty_layer")]
+    assert (
+        len(image.layers)
+        == len(manifest["layers"])
+        == len(config["rootfs"]["diff_ids"])
+        == len(non_empty)
+        == 2 + len(names)
+    )
+
+
+def test_every_descriptor_has_its_blob_s_size_and_digest() -> None:
+    """Manifest and config are described by the very bytes that are written."""
+    image = append(None, "ray", "sources")
+    manifest = json.loads(image.manifest)
+    assert image.manifest_descriptor == Descriptor(
+        MANIFEST, digest_of(image.manifest), len(image.manifest)
+    )
+    assert image.config_descriptor == Descriptor(CONFIG, digest_of(image.config), len(image.config))
+    assert manifest["config"] == image.config_descriptor.to_json()
+    (indexed,) = json.loads(layout_index(image, "latest"))["manifests"]
+    assert Descriptor.from_json(indexed) == image.manifest_descriptor
+
+
+def test_same_input_twice_is_the_same_image() -> None:
+    """Equal bases, layers and settings make equal bytes; another layer makes other bytes."""
+    assert append(make_base(), "ray", "sources") == append(make_base(), "ray", "sources")
+    assert append(None, "ray").manifest != append(None, "sources").manifest
+
+
+def test_base_is_named_in_annotations() -> None:
+    """The manifest says which image, by name and digest, it was built on."""
+    base = make_base()
+    assert json.loads(append(base).manifest)["annotations"] == {
+        "org.opencontainers.image.base.name": REFERENCE,
+        "org.opencontainers.image.base.digest": base.manifest_digest,
+    }
+
+
+def test_local_base_is_named_by_digest_alone() -> None:
+    """A folder's name is no part of the image, which another machine builds alike."""
+    base = make_base(reference="oci:/home/me/base:3.10")
+    assert json.loads(append(base).manifest)["annotations"] == {
+        "org.opencontainers.image.base.digest": base.manifest_digest
+    }
+    assert append(base) == append(make_base(reference="oci:elsewhere"))
+
+
+def test_source_of_the_base_is_no_part_of_the_image() -> None:
+    """The same base from a mirror makes the same image."""
+    config = as_json(make_base_config())
+    manifest = as_json(make_base_manifest(config))
+    images = [
+        append(parse_base_image(REFERENCE, source, manifest, config, LINUX_AMD64), "ray")
+        for source in ("python:3.10-slim", "localhost:5000/mirror")
+    ]
+    assert images[0] == images[1]
+
+
+def test_image_was_created_at_the_epoch() -> None:
+    """No clock goes into the image."""
+    assert json.loads(append(None, "ray").config)["created"] == CREATED == "1970-01-01T00:00:00Z"
+
+
+def test_fields_of_a_docker_daemon_are_dropped() -> None:
+    """What a Docker daemon notes of its own build is not in an OCI image config; the rest of the base's is kept."""
+    base = make_base(
+        container="c0ffee",
+        container_config={"Hostname": "c0ffee"},
+        docker_version="20.10",
+        id="1",
+        parent="2",
+        author="me",
+        variant="v2",
+    )
+    config = json.loads(append(base, "ray").config)
+    assert sorted(config) == [
+        "architecture",
+        "author",
+        "config",
+        "created",
+        "history",
+        "os",
+        "rootfs",
+        "variant",
+    ]
+
+
+@pytest.mark.parametrize("missing", ["history", "config"])
+@pytest.mark.parametrize("is_null", [True, False])
+def test_base_may_lack_what_is_optional(missing: str, is_null: bool) -> None:
+    """A base without history or container config, or with null for it, is as good as one with an empty one."""
+    fields = make_base_config(**{missing: None})
+    if not is_null:
+        del fields[missing]
+    config = as_json(fields)
+    image = append(parse(make_base_manifest(config), config), "ray")
+    assert [e["comment"] for e in json.loads(image.config)["history"] if "comment" in e] == ["ray"]
+    assert container_config(image)["WorkingDir"] == "/app"
+
+
+# --- What the target says
+
+
+def test_user_and_working_directory_are_the_target_s() -> None:
+    """The base's user and working directory are replaced; what the target does not know of is kept."""
+    assert with_settings(
+        {"User": "root", "WorkingDir": "/", "StopSignal": "SIGINT", "Volumes": {"/data": {}}},
+        user="1000:100",
+        workdir="/srv",
+    ) == {
+        "User": "1000:100",
+        "WorkingDir": "/srv",
+        "StopSignal": "SIGINT",
+        "Volumes": {"/data": {}},
+        "Env": [],
+    }
+
+
+def test_environment_replaces_entries_of_the_same_name_in_place() -> None:
+    """The base's variables stay in order, ours replace those of the same name, new ones follow."""
+    config = with_settings(
+        {"Env": ["PATH=/bin", "LANG=C", "EMPTY=", "EQUALS=a=b"]},
+        env=(("NEW", "x=y"), ("LANG", "C.UTF-8")),
+    )
+    assert config["Env"] == ["PATH=/bin", "LANG=C.UTF-8", "EMPTY=", "EQUALS=a=b", "NEW=x=y"]
+
+
+def test_ports_are_tcp_and_join_the_base_s() -> None:
+    """Ports of the target are exposed besides the base's."""
+    assert with_settings({"ExposedPorts": {"53/udp": {}}}, ports=(8000, 8265))["ExposedPorts"] == {
+        "53/udp": {},
+        "8000/tcp": {},
+        "8265/tcp": {},
+    }
+    assert with_settings({"ExposedPorts": None}, ports=(80,))["ExposedPorts"] == {"80/tcp": {}}
+
+
+def test_labels_join_the_base_s_and_win() -> None:
+    """Labels of the target are added to the base's, and replace those of the same name."""
+    assert with_settings({"Labels": {"a": "1", "b": "2"}}, labels=(("b", "3"), ("c", "4")))[
+        "Labels"
+    ] == {"a": "1", "b": "3", "c": "4"}
+    assert with_settings({"Labels": None}, labels=(("a", "1"),))["Labels"] == {"a": "1"}
+
+
+def test_no_ports_and_no_labels_leave_the_base_s_fields_as_they_are() -> None:
+    """A target that says nothing adds no empty fields."""
+    config = with_settings({"Labels": {"a": "1"}})
+    assert config["Labels"] == {"a": "1"}
+    assert "ExposedPorts" not in config
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "cmd", "expected"),
+    [
+        pytest.param(None, None, (["base-entry"], ["base-cmd"]), id="neither keeps both"),
+        pytest.param(None, ("serve",), (["base-entry"], ["serve"]), id="cmd alone"),
+        pytest.param(None, (), (["base-entry"], []), id="empty cmd"),
+        pytest.param(("tini",), None, (["tini"], None), id="entrypoint drops the base's cmd"),
+        pytest.param(("tini",), ("serve",), (["tini"], ["serve"]), id="both"),
+        pytest.param((), None, ([], None), id="empty entrypoint"),
+    ],
+)
+def test_entrypoint_and_cmd_are_docker_s(
+    entrypoint: Optional[tuple[str, ...]],
+    cmd: Optional[tuple[str, ...]],
+    expected: tuple[Optional[list[str]], Optional[list[str]]],
+) -> None:
+    """Entrypoint and Cmd replace the base's as `docker build` does: a new Entrypoint drops the base's Cmd."""
+    config = with_settings(
+        {"Entrypoint": ["base-entry"], "Cmd": ["base-cmd"]}, entrypoint=entrypoint, cmd=cmd
+    )
+    assert (config.get("Entrypoint"), config.get("Cmd")) == expected
+
+
+def test_stop_signal_of_the_target_wins() -> None:
+    """The base's stop signal is kept unless the image says another."""
+    assert with_settings({"StopSignal": "SIGQUIT"}, stop_signal="SIGINT")["StopSignal"] == "SIGINT"
+    assert with_settings({"StopSignal": "SIGQUIT"})["StopSignal"] == "SIGQUIT"
+    assert "StopSignal" not in with_settings({})
+
+
+# --- Layouts
+
+
+def test_layout_names_the_image_by_tag_and_platform() -> None:
+    """index.json of a layout points at the manifest, with its tag and platform."""
+    image = append(None, "ray")
+    assert json.loads(layout_index(image, "1.0")) == {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {
+                "mediaType": MANIFEST,
+                "digest": digest_of(image.manifest),
+                "size": len(image.manifest),
+                "annotations": {"org.opencontainers.image.ref.name": "1.0"},
+                "platform": {"os": "linux", "architecture": "amd64"},
+            }
+        ],
+    }
+    assert json.loads(LAYOUT_FILE) == {"imageLayoutVersion": "1.0.0"}
+
+
+def test_docker_archive_names_config_and_layers_by_their_place_in_the_layout() -> None:
+    """manifest.json of a Docker archive points at the layout's own blobs, layers lowest first."""
+    image = append(None, "ray")
+    assert json.loads(docker_archive_manifest(image, "example/app:1")) == [
+        {
+            "Config": f"blobs/sha256/{digest_of(image.config)[7:]}",
+            "RepoTags": ["example/app:1"],
+            "Layers": [
+                f"blobs/sha256/{digest_of(blob)[7:]}"
+                for blob in (b"blob 1", b"blob 2", b"blob of ray")
+            ],
+        }
+    ]

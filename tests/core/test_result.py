@@ -1,0 +1,232 @@
+"""Tests of core.result."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from conftest import (
+    GZIP_LAYER,
+    as_json,
+    digest_of,
+    make_base_config,
+    make_base_manifest,
+    make_distribution,
+)
+
+from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.oci import (
+    BuiltLayer,
+    Descriptor,
+    ImageSettings,
+    append_layers,
+    parse_base_image,
+)
+from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.core.requirements import RequiredDistribution
+from slim_ray_image.core.result import describe_image, summarize
+
+
+def describe() -> bytes:
+    """image.json of an image with two base layers, Ray, two small distributions and one file."""
+    config = as_json(make_base_config())
+    base = parse_base_image(
+        "python:3.10-slim",
+        "localhost:5000/python",
+        as_json(make_base_manifest(config)),
+        config,
+        LINUX_AMD64,
+    )
+    layers = [
+        BuiltLayer(
+            "ray",
+            "distribution",
+            Descriptor(GZIP_LAYER, digest_of(b"ray"), 1000),
+            digest_of(b"ray tar"),
+            unpacked_bytes=3000,
+            file_count=30,
+            distributions=("ray",),
+            compressed_bytes_of=(("ray", 1000),),
+        ),
+        BuiltLayer(
+            "distributions",
+            "distributions",
+            Descriptor(GZIP_LAYER, digest_of(b"rest"), 300),
+            digest_of(b"rest tar"),
+            unpacked_bytes=700,
+            file_count=7,
+            distributions=("click", "idna"),
+            compressed_bytes_of=(("click", 200), ("idna", 90)),
+        ),
+        BuiltLayer(
+            "sources",
+            "sources",
+            Descriptor(GZIP_LAYER, digest_of(b"sources"), 20),
+            digest_of(b"sources tar"),
+            unpacked_bytes=50,
+            file_count=1,
+        ),
+    ]
+    settings = ImageSettings("1000:100", "/app", (), (), (), None, None, None)
+    return describe_image(
+        target="src/app:image",
+        references=["registry.example.com/app:1"],
+        image=append_layers(base, layers, settings, LINUX_AMD64),
+        base=base,
+        base_layer_sizes=[
+            {"unpacked_bytes": 20, "file_count": 2},
+            {"unpacked_bytes": 10, "file_count": 1},
+        ],
+        python_version="3.10.13",
+        libc="glibc 2.36",
+        layers=layers,
+        distributions=[
+            make_distribution("click", unpacked_bytes=400),
+            make_distribution("idna", unpacked_bytes=300),
+            make_distribution("ray", version="2.48.0", unpacked_bytes=3000),
+        ],
+        required=[
+            RequiredDistribution("click", (), ("ray==2.48.0",)),
+            RequiredDistribution("idna", (), ()),
+            RequiredDistribution("ray", ("serve",), ("import at src/app/app.py:1",)),
+        ],
+        files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`")],
+    )
+
+
+def description() -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(describe())
+    return value
+
+
+def test_description_is_one_spelling_of_json() -> None:
+    """image.json has sorted keys, an indent for people and a line break at its end, and is equal for equal images."""
+    text = describe().decode()
+    assert text == json.dumps(json.loads(text), sort_keys=True, indent=2) + "\n"
+    assert describe() == describe()
+
+
+def test_description_has_the_keys_of_schema_version_1() -> None:
+    """The keys that others read are all there."""
+    value = description()
+    assert value["schema_version"] == 1
+    assert sorted(value) == [
+        "base",
+        "config_digest",
+        "files",
+        "layers",
+        "manifest_digest",
+        "platform",
+        "pruned",
+        "reference",
+        "requirements",
+        "schema_version",
+        "target",
+        "totals",
+    ]
+
+
+def test_description_names_target_references_and_base() -> None:
+    """It says what was built, for which platform, and on what base, read from where."""
+    value = description()
+    assert (value["target"], value["reference"], value["platform"], value["pruned"]) == (
+        "src/app:image",
+        ["registry.example.com/app:1"],
+        "linux/amd64",
+        [],
+    )
+    config = as_json(make_base_config())
+    assert value["base"] == {
+        "reference": "python:3.10-slim",
+        "digest": digest_of(as_json(make_base_manifest(config))),
+        "source": "localhost:5000/python",
+        "python_version": "3.10.13",
+        "libc": "glibc 2.36",
+    }
+
+
+def test_description_has_a_row_for_each_layer_of_the_manifest() -> None:
+    """Layers are in the manifest's order, the base's first and called `base`."""
+    rows = description()["layers"]
+    assert rows[1] == {
+        "name": "base 2",
+        "kind": "base",
+        "digest": digest_of(b"blob 2"),
+        "diff_id": digest_of(b"tar 2"),
+        "media_type": GZIP_LAYER,
+        "compressed_bytes": 6,
+        "unpacked_bytes": 10,
+        "file_count": 1,
+        "distributions": [],
+    }
+    assert rows[3] == {
+        "name": "distributions",
+        "kind": "distributions",
+        "digest": digest_of(b"rest"),
+        "diff_id": digest_of(b"rest tar"),
+        "media_type": GZIP_LAYER,
+        "compressed_bytes": 300,
+        "unpacked_bytes": 700,
+        "file_count": 7,
+        "distributions": ["click", "idna"],
+    }
+    assert [(row["name"], row["kind"]) for row in rows] == [
+        ("base 1", "base"),
+        ("base 2", "base"),
+        ("ray", "distribution"),
+        ("distributions", "distributions"),
+        ("sources", "sources"),
+    ]
+
+
+def test_description_has_each_distribution_with_its_reason() -> None:
+    """A requirement has its version, its extras, what requires it, and its sizes."""
+    requirements = description()["requirements"]
+    assert requirements[2] == {
+        "name": "ray",
+        "version": "2.48.0",
+        "extras": ["serve"],
+        "required_by": ["import at src/app/app.py:1"],
+        "unpacked_bytes": 3000,
+        "compressed_bytes": 1000,
+    }
+    assert [(r["name"], r["compressed_bytes"]) for r in requirements] == [
+        ("click", 200),
+        ("idna", 90),
+        ("ray", 1000),
+    ]
+
+
+def test_description_has_each_file_with_its_reason() -> None:
+    """A file has its place in the image, its source, its size, and why it is there."""
+    assert description()["files"] == [
+        {
+            "path": "app/app.py",
+            "source": "src/app/app.py",
+            "bytes": 50,
+            "reason": "`serve_app`",
+        }
+    ]
+
+
+def test_totals_are_the_sums_of_the_rows() -> None:
+    """Totals count every layer, and once more those that are not the base's."""
+    value = description()
+    assert value["totals"] == {
+        "compressed_bytes": 1332,
+        "unpacked_bytes": 3780,
+        "app_compressed_bytes": 1320,
+        "app_unpacked_bytes": 3750,
+    }
+    for field in ("compressed_bytes", "unpacked_bytes"):
+        assert value["totals"][field] == sum(row[field] for row in value["layers"])
+
+
+def test_summary_says_what_was_built() -> None:
+    """A user is told digest, platform, sizes, and what is in the image."""
+    value = description()
+    value["totals"].update(compressed_bytes=83_449_999, unpacked_bytes=264_050_001)
+    assert summarize(value) == (
+        f"Image {value['manifest_digest']} for linux/amd64",
+        "83.4 MB compressed, 264.1 MB unpacked; 3 distributions and 1 files in 3 layers on python:3.10-slim",
+    )

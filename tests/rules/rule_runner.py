@@ -1,0 +1,136 @@
+"""The repository of these tests: a temporary folder, with the backends that every user of the plugin has.
+
+In: BUILD files and sources, as text. Out: what a rule of the plugin returns, or the whole text of its error.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Sequence, Type
+
+import pytest
+from pants.backend.project_info import register as project_info
+from pants.backend.python import register as python
+from pants.core import register as core
+from pants.engine.addresses import Address, Addresses
+from pants.engine.fs import DigestContents
+from pants.engine.internals.native_engine import Digest
+from pants.engine.internals.scheduler import ExecutionError
+from pants.engine.target import (
+    DependenciesRequest,
+    InvalidTargetException,
+    WrappedTarget,
+    WrappedTargetRequest,
+)
+from pants.testutil.rule_runner import QueryRule, RuleRunner
+
+from slim_ray_image import register
+from slim_ray_image.base_image import BaseBlobs, BaseBlobsRequest, BaseImageRequest
+from slim_ray_image.closure import ImageClosure, ImageClosureRequest
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.oci import BaseImage
+from slim_ray_image.dependency_inference import EntryFieldSet, EntryOwner, EntryOwnerRequest
+from slim_ray_image.target_types import SlimRayImageDependencies
+from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest
+
+OPTIONS = (
+    "--source-root-patterns=['src']",
+    "--python-enable-resolves",
+    "--python-resolves={'main': 'main.lock', 'other': 'other.lock'}",
+    "--python-default-resolve=main",
+    "--python-interpreter-constraints=['CPython==3.10.*']",
+    "--python-infer-use-rust-parser",
+)
+IMAGE = Address("src/app", target_name="image")
+
+
+def make_rule_runner() -> RuleRunner:
+    """Return a runner whose rule graph is that of a repository with the Python backend and the plugin; it takes 4 s."""
+    return RuleRunner(
+        rules=[
+            *core.rules(),
+            *project_info.rules(),
+            *python.rules(),
+            *register.rules(),
+            QueryRule(Addresses, [DependenciesRequest]),
+            QueryRule(BaseBlobs, [BaseBlobsRequest]),
+            QueryRule(BaseImage, [BaseImageRequest]),
+            QueryRule(DigestContents, [Digest]),
+            QueryRule(EntryOwner, [EntryOwnerRequest]),
+            QueryRule(ImageClosure, [ImageClosureRequest]),
+            QueryRule(NetworkSettings, []),
+            QueryRule(Program, [ProgramRequest]),
+        ],
+        target_types=[
+            *core.target_types(),
+            *python.target_types(),
+            *register.target_types(),
+        ],
+        aliases=[core.build_file_aliases(), python.build_file_aliases()],
+    )
+
+
+def empty_repository(rule_runner: RuleRunner) -> None:
+    """Remove what an earlier test wrote, and set the options of `OPTIONS` again; empty lockfiles remain."""
+    for path in Path(rule_runner.build_root).iterdir():
+        if path.name == ".pants.d":
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    rule_runner.write_files({"main.lock": "", "other.lock": ""})
+    rule_runner.scheduler.invalidate_all_files()
+    rule_runner.set_options(OPTIONS)
+
+
+def write(rule_runner: RuleRunner, files: dict[str, str]) -> None:
+    """Write sources and BUILD files below src/."""
+    rule_runner.write_files({f"src/{path}": content for path, content in files.items()})
+
+
+def entry_field_set(rule_runner: RuleRunner, address: Address = IMAGE) -> EntryFieldSet:
+    return EntryFieldSet.create(rule_runner.get_target(address))
+
+
+def find_owner(rule_runner: RuleRunner, address: Address = IMAGE) -> EntryOwner:
+    request = EntryOwnerRequest(entry_field_set(rule_runner, address))
+    return rule_runner.request(EntryOwner, [request])
+
+
+def find_closure(rule_runner: RuleRunner, address: Address = IMAGE) -> ImageClosure:
+    request = ImageClosureRequest(entry_field_set(rule_runner, address))
+    return rule_runner.request(ImageClosure, [request])
+
+
+def direct_dependencies(rule_runner: RuleRunner, address: Address = IMAGE) -> list[str]:
+    field = rule_runner.get_target(address)[SlimRayImageDependencies]
+    addresses = rule_runner.request(Addresses, [DependenciesRequest(field)])
+    return [str(found) for found in addresses]
+
+
+def file_contents(rule_runner: RuleRunner, tree: Digest) -> dict[str, bytes]:
+    contents = rule_runner.request(DigestContents, [tree])
+    return {file.path: file.content for file in contents}
+
+
+def error_text(
+    rule_runner: RuleRunner,
+    output_type: Type[Any],
+    inputs: Sequence[Any],
+    error_type: Type[Exception] = SlimRayImageError,
+) -> str:
+    """Return the whole text of the error that a request ends with."""
+    with pytest.raises(ExecutionError) as caught:
+        rule_runner.request(output_type, inputs)
+    (error,) = caught.value.wrapped_exceptions
+    assert isinstance(error, error_type), repr(error)
+    return str(error)
+
+
+def closure_error(rule_runner: RuleRunner, address: Address = IMAGE) -> str:
+    request = ImageClosureRequest(entry_field_set(rule_runner, address))
+    return error_text(rule_runner, ImageClosure, [request])
+
+
+def target_error(rule_runner: RuleRunner, address: Address) -> str:
+    request = WrappedTargetRequest(address, description_of_origin="the test")
+    return error_text(rule_runner, WrappedTarget, [request], InvalidTargetException)

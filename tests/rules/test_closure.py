@@ -1,0 +1,530 @@
+"""Stage 2: what goes into an image, each thing with the reason that it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pants.engine.addresses import Address
+from pants.testutil.rule_runner import RuleRunner
+
+from rules.rule_runner import (
+    IMAGE,
+    OPTIONS,
+    closure_error,
+    file_contents,
+    find_closure,
+    write,
+)
+from slim_ray_image.core.closure import ClosureFile, ClosureRequirement
+
+ENTRY = "`serve_app` 'app.main:app'"
+APP = """\
+python_sources()
+slim_ray_image(name='image', serve_app='app.main:app')
+"""
+
+
+def requirement(name: str, text: str = "", **fields: object) -> str:
+    arguments = "".join(f", {field}={value!r}" for field, value in fields.items())
+    return (
+        f"python_requirement(name={name!r}, requirements=[{text or name + '==1.0'!r}]{arguments})\n"
+    )
+
+
+def files_of(rule_runner: RuleRunner, address: Address = IMAGE) -> dict[str, str]:
+    """Path in the image -> reason."""
+    return {file.path: file.reason for file in find_closure(rule_runner, address).files}
+
+
+def requirements_of(rule_runner: RuleRunner) -> dict[str, str]:
+    """Requirement -> reason."""
+    return {found.text: found.reason for found in find_closure(rule_runner).requirements}
+
+
+def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleRunner) -> None:
+    """Imports are followed through first-party code; what is beside it is left out, code and requirements alike."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": requirement("used") + requirement("deep") + requirement("unused"),
+            "app/BUILD": APP,
+            "app/main.py": "import os\nimport used\n\nfrom lib.words import count\n\napp = 1\n",
+            "app/unused.py": "import unused\n",
+            "lib/BUILD": "python_sources()\n",
+            "lib/words.py": "from deep.part import thing\n\n\ndef count(): ...\n",
+            "lib/unused.py": "",
+        },
+    )
+    closure = find_closure(rule_runner)
+    assert closure.resolve == "main"
+    assert closure.named_by == ENTRY
+    assert closure.requirements == (
+        ClosureRequirement("deep==1.0", "import of deep.part.thing at src/lib/words.py:1"),
+        ClosureRequirement("used==1.0", "import of used at src/app/main.py:2"),
+    )
+    assert closure.files == (
+        ClosureFile("app/main.py", "src/app/main.py", 60, ENTRY),
+        ClosureFile(
+            "lib/words.py",
+            "src/lib/words.py",
+            47,
+            "import of lib.words.count at src/app/main.py:4",
+        ),
+    )
+    assert closure.entry == closure.files[0]
+    assert file_contents(rule_runner, closure.files_tree) == {
+        "app/main.py": b"import os\nimport used\n\nfrom lib.words import count\n\napp = 1\n",
+        "lib/words.py": b"from deep.part import thing\n\n\ndef count(): ...\n",
+    }
+
+
+def test_reason_is_the_first_of_several_imports(rule_runner: RuleRunner) -> None:
+    """Of all imports the one with the first file, then the first line, is the reason, so that it never changes."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": requirement("third"),
+            "app/BUILD": APP,
+            "app/main.py": "import lib.b\nimport app.helper\nimport third\n",
+            "app/helper.py": "import sys\nfrom third import one\nfrom third import two\n",
+            "lib/BUILD": "python_sources()\n",
+            "lib/b.py": "import third\n",
+        },
+    )
+    assert requirements_of(rule_runner) == {
+        "third==1.0": "import of third.one at src/app/helper.py:2"
+    }
+
+
+def test_import_in_a_block_is_an_import(rule_runner: RuleRunner) -> None:
+    """Imports inside functions, conditions and `try` count, with their own lines."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": requirement("lazy") + requirement("maybe"),
+            "app/BUILD": APP,
+            "app/main.py": "def run():\n    import lazy\n\ntry:\n    import maybe\n"
+            "except ImportError:\n    maybe = None\n",
+        },
+    )
+    assert requirements_of(rule_runner) == {
+        "lazy==1.0": "import of lazy at src/app/main.py:2",
+        "maybe==1.0": "import of maybe at src/app/main.py:5",
+    }
+
+
+def test_explicit_dependencies_have_their_dependent_as_the_reason(
+    rule_runner: RuleRunner,
+) -> None:
+    """What no import brings is explained by the target whose `dependencies` name it."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": requirement("of_image") + requirement("of_code"),
+            "app/BUILD": "python_source(name='main', source='main.py', dependencies=['src/3rd:of_code'])\n"
+            "slim_ray_image(name='image', serve_app='app.main:app', dependencies=['src/3rd:of_image'])\n",
+            "app/main.py": "",
+        },
+    )
+    assert requirements_of(rule_runner) == {
+        "of_code==1.0": "dependency of src/app:main",
+        "of_image==1.0": "`dependencies` of src/app:image",
+    }
+
+
+def test_requirement_text_is_kept(rule_runner: RuleRunner) -> None:
+    """Extras, markers and every string of a target with several stay as they are."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": "python_requirement(name='third', modules=['third'], requirements=["
+            "'third[fast,safe]>=1.0,<2', 'third-plugin==3.0; python_version < \"3.11\"'])\n",
+            "app/BUILD": APP,
+            "app/main.py": "import third\n",
+        },
+    )
+    assert list(requirements_of(rule_runner)) == [
+        'third-plugin==3.0; python_version < "3.11"',
+        "third[fast,safe]<2,>=1.0",
+    ]
+
+
+def test_requirements_generator_gives_single_requirements(rule_runner: RuleRunner) -> None:
+    """Only the lines of requirements.txt that the code imports are in the closure, and not the file itself."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": "python_requirements(name='all')\n",
+            "3rd/requirements.txt": "used==1.0\nunused==2.0\n",
+            "app/BUILD": APP,
+            "app/main.py": "import used\n",
+        },
+    )
+    assert requirements_of(rule_runner) == {"used==1.0": "import of used at src/app/main.py:1"}
+    assert list(files_of(rule_runner)) == ["app/main.py"]
+
+
+def test_resources_and_files_have_their_paths_and_reasons(rule_runner: RuleRunner) -> None:
+    """A resource loses its source root, a `file` keeps its whole path, as both do for Pants' own goals."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "python_sources(dependencies=[':table', ':config'])\n"
+            "resource(name='table', source='table.csv')\n"
+            "file(name='config', source='config.yaml')\n"
+            "resources(name='more', sources=['more/*.txt'])\n"
+            "files(name='all', sources=['all/*.txt'])\n"
+            "slim_ray_image(name='image', serve_app='app.main:app', dependencies=[':more', ':all'])\n",
+            "app/main.py": "",
+            "app/table.csv": "1,2\n",
+            "app/config.yaml": "a: 1\n",
+            "app/more/a.txt": "",
+            "app/all/b.txt": "",
+        },
+    )
+    closure = find_closure(rule_runner)
+    assert closure.files == (
+        ClosureFile("app/main.py", "src/app/main.py", 0, ENTRY),
+        ClosureFile("app/more/a.txt", "src/app/more/a.txt", 0, "`dependencies` of src/app:image"),
+        ClosureFile("app/table.csv", "src/app/table.csv", 4, "dependency of src/app/main.py"),
+        ClosureFile("src/app/all/b.txt", "src/app/all/b.txt", 0, "`dependencies` of src/app:image"),
+        ClosureFile(
+            "src/app/config.yaml", "src/app/config.yaml", 5, "dependency of src/app/main.py"
+        ),
+    )
+    assert sorted(file_contents(rule_runner, closure.files_tree)) == [
+        file.path for file in closure.files
+    ]
+
+
+def test_source_root_is_stripped_wherever_it_is(rule_runner: RuleRunner) -> None:
+    """Each file loses its own source root, so code of several roots meets in one tree."""
+    rule_runner.set_options([*OPTIONS, "--source-root-patterns=['src', 'src/nested/lib']"])
+    write(
+        rule_runner,
+        {
+            "app/BUILD": APP,
+            "app/main.py": "import inner.words\n",
+            "nested/lib/inner/BUILD": "python_sources()\n",
+            "nested/lib/inner/words.py": "",
+        },
+    )
+    assert list(files_of(rule_runner)) == ["app/main.py", "inner/words.py"]
+
+
+def test_generator_targets_stand_for_what_they_generate(rule_runner: RuleRunner) -> None:
+    """A generator in `dependencies` brings all of its targets, as if each were named there."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": "python_requirements(name='all')\n",
+            "3rd/requirements.txt": "one==1.0\ntwo==2.0\n",
+            "app/BUILD": "slim_ray_image(name='image', dependencies=['src/lib', 'src/3rd:all'])\n",
+            "lib/BUILD": "python_sources()\n",
+            "lib/a.py": "",
+            "lib/b.py": "",
+        },
+    )
+    closure = find_closure(rule_runner)
+    assert files_of(rule_runner) == {
+        "lib/a.py": "`dependencies` of src/app:image",
+        "lib/b.py": "`dependencies` of src/app:image",
+    }
+    assert requirements_of(rule_runner) == {
+        "one==1.0": "`dependencies` of src/app:image",
+        "two==2.0": "`dependencies` of src/app:image",
+    }
+    assert (closure.entry, closure.named_by) == (None, "`dependencies`")
+
+
+def test_group_of_dependencies_is_followed(rule_runner: RuleRunner) -> None:
+    """A `target`, which holds nothing itself, passes its dependencies on."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "target(name='group', dependencies=['src/lib/a.py'])\n"
+            "slim_ray_image(name='image', dependencies=[':group'])\n",
+            "lib/BUILD": "python_sources()\n",
+            "lib/a.py": "import lib.b\n",
+            "lib/b.py": "",
+        },
+    )
+    assert files_of(rule_runner) == {
+        "lib/a.py": "dependency of src/app:group",
+        "lib/b.py": "import of lib.b at src/lib/a.py:1",
+    }
+
+
+def test_init_files_with_content_come_along(rule_runner: RuleRunner) -> None:
+    """Pants brings the `__init__.py` of every parent that has content, and so does the image."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": APP,
+            "app/__init__.py": "VERSION = 1\n",
+            "app/main.py": "",
+        },
+    )
+    assert files_of(rule_runner) == {
+        "app/__init__.py": "dependency of src/app/main.py",
+        "app/main.py": ENTRY,
+    }
+
+
+def test_circle_of_imports_is_followed_once(rule_runner: RuleRunner) -> None:
+    """Modules that import each other are each in the closure, the entry with the field as its reason."""
+    write(
+        rule_runner,
+        {"app/BUILD": APP, "app/main.py": "import app.b\n", "app/b.py": "import app.main\n"},
+    )
+    assert files_of(rule_runner) == {
+        "app/b.py": "import of app.b at src/app/main.py:1",
+        "app/main.py": ENTRY,
+    }
+
+
+def test_entry_of_a_distribution_has_no_file(rule_runner: RuleRunner) -> None:
+    """With a distribution's module as the entry the closure may hold no first-party file at all."""
+    build = requirement("third") + "slim_ray_image(name='image', entry_point='third.cli')\n"
+    write(rule_runner, {"app/BUILD": build})
+    closure = find_closure(rule_runner)
+    assert (closure.files, closure.entry) == ((), None)
+    assert requirements_of(rule_runner) == {"third==1.0": "`entry_point` 'third.cli'"}
+
+
+def test_type_stubs_stay_out(rule_runner: RuleRunner) -> None:
+    """Type stubs beside the distribution or the source that they describe are not in the closure."""
+    third = requirement("third") + requirement("types-third")
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": third,
+            "app/BUILD": APP,
+            "app/main.py": "import third\nimport app.b\n",
+            "app/b.py": "",
+            "app/b.pyi": "",
+        },
+    )
+    assert requirements_of(rule_runner) == {"third==1.0": "import of third at src/app/main.py:1"}
+    assert set(files_of(rule_runner)) == {"app/b.py", "app/main.py"}
+
+
+def test_closure_follows_a_change_of_a_source(rule_runner: RuleRunner) -> None:
+    """An import that is added brings its requirement without a new start of Pants."""
+    write(
+        rule_runner,
+        {"3rd/BUILD": requirement("third"), "app/BUILD": APP, "app/main.py": ""},
+    )
+    assert requirements_of(rule_runner) == {}
+    write(rule_runner, {"app/main.py": "import third\n"})
+    rule_runner.set_options(OPTIONS)
+    assert list(requirements_of(rule_runner)) == ["third==1.0"]
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        "target(name='nothing')\n",
+        "python_sources(name='nothing', sources=['*.nowhere'])\n",
+        "files(name='nothing', sources=['*.nowhere'])\n",
+    ],
+    ids=["target", "sources", "files"],
+)
+def test_dependencies_that_hold_nothing_are_refused(rule_runner: RuleRunner, nothing: str) -> None:
+    """An image that would equal its base is a mistake."""
+    rule_runner.set_options([*OPTIONS, "--unmatched-build-file-globs=ignore"])
+    build = nothing + "slim_ray_image(name='image', dependencies=[':nothing'])\n"
+    write(rule_runner, {"app/BUILD": build})
+    assert closure_error(rule_runner) == (
+        "The image src/app:image would hold nothing but its base: none of its `dependencies` is Python code, a file, "
+        "a resource or a requirement.\n\n"
+        "To fix, add the targets that the image should hold to `dependencies`."
+    )
+
+
+def test_dependencies_of_another_resolve_are_refused(rule_runner: RuleRunner) -> None:
+    """Every target of another resolve is named with it, code and requirements alike."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": requirement("third", resolve="other"),
+            "app/BUILD": "slim_ray_image(name='image', dependencies=['src/lib/a.py', 'src/3rd:third', 'src/ok/b.py'])\n",
+            "lib/BUILD": "python_sources(resolve='other')\n",
+            "lib/a.py": "",
+            "ok/BUILD": "python_sources()\n",
+            "ok/b.py": "",
+        },
+    )
+    assert closure_error(rule_runner) == (
+        "The image src/app:image is of the resolve 'main', but some of its dependencies are not:\n\n"
+        "  * src/3rd:third is in 'other'\n"
+        "  * src/lib/a.py is in 'other'\n\n"
+        "To fix, do one of the following:\n"
+        "  * set `resolve` on src/app:image to that of its dependencies\n"
+        "  * remove the dependencies of the other resolve"
+    )
+
+
+def test_resolve_of_the_image_decides(rule_runner: RuleRunner) -> None:
+    """An image of another resolve has that resolve's requirement for the same import."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": requirement("a", "third==1.0")
+            + requirement("b", "third==2.0", resolve="other"),
+            "app/BUILD": "python_sources(resolve=parametrize('main', 'other'))\n"
+            "slim_ray_image(name='image', serve_app='app.main:app', resolve='other')\n",
+            "app/main.py": "import third\n",
+        },
+    )
+    assert find_closure(rule_runner).resolve == "other"
+    assert requirements_of(rule_runner) == {"third==2.0": "import of third at src/app/main.py:1"}
+
+
+def test_repository_without_resolves_is_refused(rule_runner: RuleRunner) -> None:
+    """Without a lockfile an image could not be the same tomorrow, so the message says how to have one."""
+    rule_runner.set_options([*OPTIONS, "--no-python-enable-resolves"])
+    write(rule_runner, {"app/BUILD": APP, "app/main.py": ""})
+    assert closure_error(rule_runner) == (
+        "The image src/app:image needs a lockfile, but `[python].enable_resolves` is off.\n\n"
+        "To fix, set `enable_resolves = true` in `[python]`, and name the lockfile in `[python.resolves]`."
+    )
+
+
+def test_file_of_several_targets_is_there_once(rule_runner: RuleRunner) -> None:
+    """Two targets that own one file give it one entry, so that no layer holds a path twice."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "resource(name='one', source='a.txt')\nresource(name='two', source='a.txt')\n"
+            "file(name='three', source='a.txt')\n"
+            "slim_ray_image(name='image', dependencies=[':one', ':two', ':three'])\n",
+            "app/a.txt": "",
+        },
+    )
+    assert list(files_of(rule_runner)) == ["app/a.txt", "src/app/a.txt"]
+    assert len(find_closure(rule_runner).files) == 2
+
+
+def test_equal_files_of_several_source_roots_meet_at_one_path(rule_runner: RuleRunner) -> None:
+    """The `__init__.py` of a package that is in two source roots is one file when both are alike."""
+    rule_runner.set_options([*OPTIONS, "--source-root-patterns=['src', 'src/more']"])
+    build = (
+        "python_sources()\nslim_ray_image(name='image', dependencies=[':app', 'src/more/app'])\n"
+    )
+    write(
+        rule_runner,
+        {
+            "app/BUILD": build,
+            "app/__init__.py": "",
+            "more/app/BUILD": "python_sources()\n",
+            "more/app/__init__.py": "",
+        },
+    )
+    assert list(files_of(rule_runner)) == ["app/__init__.py"]
+
+
+def test_different_files_at_one_path_are_refused(rule_runner: RuleRunner) -> None:
+    """The message has every such path with the files that would be there, and none of their content."""
+    rule_runner.set_options([*OPTIONS, "--source-root-patterns=['src', 'src/more']"])
+    build = (
+        "resources(sources=['*.txt'])\n"
+        "slim_ray_image(name='image', dependencies=[':app', 'src/more/app'])\n"
+    )
+    write(
+        rule_runner,
+        {
+            "app/BUILD": build,
+            "app/a.txt": "one",
+            "app/b.txt": "one",
+            "more/app/BUILD": "resources(sources=['*.txt'])\n",
+            "more/app/a.txt": "two",
+            "more/app/b.txt": "two",
+        },
+    )
+    assert closure_error(rule_runner) == (
+        "Different files would be at the same path below the `workdir` of the image src/app:image:\n\n"
+        "  * app/a.txt: from src/app/a.txt, src/more/app/a.txt\n"
+        "  * app/b.txt: from src/app/b.txt, src/more/app/b.txt\n\n"
+        "To fix, do one of the following:\n"
+        "  * make the image depend on one of them alone\n"
+        "  * move or rename the others"
+    )
+
+
+def test_generated_files_come_along(rule_runner: RuleRunner) -> None:
+    """What Pants generates for a target, as `relocated_files` and `http_source`, is in the image like a file."""
+    downloaded = Path(rule_runner.build_root, "table.csv")
+    downloaded.write_text("1,2\n")
+    source = (
+        f"http_source(url={downloaded.as_uri()!r}, len=4, filename='table.csv', "
+        "sha256='52186c933993da4082b3cdc7c40bb4bf735b391ff54a2ef78c037dda6c38a680')"
+    )
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "file(name='config', source='config.yaml')\n"
+            "relocated_files(name='moved', files_targets=[':config'], src='src/app', dest='etc')\n"
+            f"resource(name='table', source={source})\n"
+            "slim_ray_image(name='image', dependencies=[':moved', ':table'])\n",
+            "app/config.yaml": "a: 1\n",
+        },
+    )
+    closure = find_closure(rule_runner)
+    assert [(file.path, file.bytes) for file in closure.files] == [
+        ("app/table.csv", 4),
+        ("etc/config.yaml", 5),
+    ]
+    assert file_contents(rule_runner, closure.files_tree) == {
+        "app/table.csv": b"1,2\n",
+        "etc/config.yaml": b"a: 1\n",
+    }
+
+
+def test_target_without_a_file_for_the_image_is_passed_over(rule_runner: RuleRunner) -> None:
+    """A packaging target passes its dependencies on, and nothing of its own is in the image."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "python_sources()\npex_binary(name='pex', entry_point='main.py')\n"
+            "slim_ray_image(name='image', dependencies=[':pex'])\n",
+            "app/main.py": "",
+        },
+    )
+    assert files_of(rule_runner) == {"app/main.py": "dependency of src/app:pex"}
+
+
+def test_exclusion_leaves_out_what_others_depend_on(rule_runner: RuleRunner) -> None:
+    """`!!` leaves a target out of the image, wherever it would come from, as for Pants' own package targets."""
+    write(
+        rule_runner,
+        {
+            "3rd/BUILD": requirement("third"),
+            "app/BUILD": "python_sources()\n"
+            "slim_ray_image(name='image', serve_app='app.main:app', dependencies=['!!src/3rd:third'])\n",
+            "app/main.py": "import app.b\n",
+            "app/b.py": "import third\n",
+        },
+    )
+    assert requirements_of(rule_runner) == {}
+    assert list(files_of(rule_runner)) == ["app/b.py", "app/main.py"]
+
+
+@pytest.mark.parametrize("exclusion", ["!src/app/main.py", "!!src/app/main.py"])
+def test_exclusion_of_the_entry_is_refused(rule_runner: RuleRunner, exclusion: str) -> None:
+    """An image cannot start with what it does not hold."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "python_sources()\nslim_ray_image(name='image', serve_app='app.main:app', "
+            f"dependencies=[{exclusion!r}, 'src/app/b.py'])\n",
+            "app/main.py": "",
+            "app/b.py": "",
+        },
+    )
+    assert closure_error(rule_runner) == (
+        "The image src/app:image would start with src/app/main.py, by `serve_app` 'app.main:app', but its "
+        "`dependencies` exclude that.\n\n"
+        "To fix, remove the exclusion, which starts with `!`, from `dependencies`."
+    )

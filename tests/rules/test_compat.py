@@ -1,0 +1,277 @@
+"""The two sides of `compat`: the same names on both, and on Pants 2.17 the meaning that they have on modern Pants."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generator, Iterator
+
+import pytest
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, MergeDigests
+from pants.engine.internals.scheduler import ExecutionError
+from pants.testutil.rule_runner import QueryRule, RuleRunner
+
+import slim_ray_image
+from slim_ray_image.compat import (
+    concurrently,
+    create_digest,
+    get_digest_contents,
+    implicitly,
+    merge_digests,
+    rule,
+    uncacheable_rule,
+)
+
+PACKAGE = Path(slim_ray_image.__file__).parent
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def exported_names(path: Path) -> set[str]:
+    """Return what a side exports: its own public definitions, and imports that it renames, if only to the same name."""
+    names = set()
+    for node in parse(path).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname for alias in node.names if alias.asname}
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {name for name in names if not name.startswith("_")}
+
+
+def names_imported_from_compat() -> Iterator[str]:
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ImportFrom) and node.module == "slim_ray_image.compat":
+                yield from (alias.name for alias in node.names)
+
+
+def test_both_sides_export_the_same_names() -> None:
+    """A name that one Pants has and the other lacks would fail on the Pants that nobody tried."""
+    assert exported_names(PACKAGE / "compat/pants_2_17.py") == exported_names(
+        PACKAGE / "compat/modern.py"
+    )
+
+
+def test_what_is_exported_is_what_is_used() -> None:
+    """No name is kept for later, and none is taken that is only there by accident of an import."""
+    assert set(names_imported_from_compat()) == exported_names(PACKAGE / "compat/modern.py")
+
+
+def test_only_compat_asks_for_the_version_of_pants() -> None:
+    """No other module imports `pants.version`, and none imports `Get`."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name == "compat":
+            continue
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pants."):
+                assert node.module != "pants.version", path
+                taken = {alias.name for alias in node.names}
+                assert not taken & {"Get", "MultiGet", "Effect", "rule_helper"}, path
+
+
+@dataclass(frozen=True)
+class Name:
+    value: str
+
+
+@dataclass(frozen=True)
+class Names:
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Greeting:
+    value: str
+
+
+@dataclass(frozen=True)
+class Greetings:
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suffix:
+    value: str
+
+
+@dataclass(frozen=True)
+class Session:
+    number: int
+
+
+CALLS: list[str] = []
+
+
+@rule
+async def make_suffix() -> Suffix:
+    """A rule without a request."""
+    CALLS.append("suffix")
+    return Suffix("!")
+
+
+@rule(desc="Greet")
+async def greet(request: Name) -> Greeting:
+    """A rule that another calls by name."""
+    CALLS.append(request.value)
+    if request.value == "nobody":
+        raise ValueError("nobody is there")
+    suffix = await make_suffix(**implicitly())
+    return Greeting(f"hello {request.value}{suffix.value}")
+
+
+@uncacheable_rule(desc="Count")
+async def count_sessions() -> Session:
+    """A rule that runs in each session."""
+    CALLS.append("session")
+    return Session(CALLS.count("session"))
+
+
+async def write_and_read(value: str) -> str:
+    """Several steps, one after the other, with a batch in the middle."""
+    trees = await concurrently(
+        create_digest(CreateDigest([FileContent("a", value.encode())])),
+        create_digest(CreateDigest([FileContent("b", b"-" + value.encode())])),
+    )
+    merged = await merge_digests(MergeDigests(trees))
+    contents = await get_digest_contents(merged)
+    return "".join(content.content.decode() for content in contents)
+
+
+async def say(value: str) -> str:
+    """No step at all."""
+    return value
+
+
+@rule(desc="Greet all")
+async def greet_all(request: Names) -> Greetings:
+    """Branches of three lengths at once: none, one and three steps."""
+    session = await count_sessions(**implicitly())
+    greetings = await concurrently(greet(Name(name), **implicitly()) for name in request.values)
+    read, said, again = await concurrently(
+        write_and_read("x"), say("y"), greet(Name(request.values[0]), **implicitly())
+    )
+    assert session.number > 0
+    return Greetings((*(greeting.value for greeting in greetings), read, said, again.value))
+
+
+@pytest.fixture(scope="module")
+def compat_rule_runner() -> RuleRunner:
+    return RuleRunner(
+        rules=[
+            make_suffix,
+            greet,
+            count_sessions,
+            greet_all,
+            QueryRule(Greetings, [Names]),
+            QueryRule(DigestContents, [Digest]),
+        ]
+    )
+
+
+def test_rules_are_called_by_name_and_remembered(compat_rule_runner: RuleRunner) -> None:
+    """Results come in the order of the calls; a rule runs once for a request, as one that the engine calls does."""
+    CALLS.clear()
+    greetings = compat_rule_runner.request(Greetings, [Names(("ann", "bob", "ann"))])
+    assert greetings.values == ("hello ann!", "hello bob!", "hello ann!", "x-x", "y", "hello ann!")
+    assert sorted(CALLS) == ["ann", "bob", "session", "suffix"]
+
+
+def test_uncacheable_rule_runs_in_each_session(compat_rule_runner: RuleRunner) -> None:
+    """A new session runs it again, and what depends on it, but no more."""
+    compat_rule_runner.request(Greetings, [Names(("carol",))])
+    CALLS.clear()
+    compat_rule_runner.new_session("another")
+    compat_rule_runner.request(Greetings, [Names(("carol",))])
+    assert "session" in CALLS
+    assert "carol" not in CALLS
+
+
+def test_failure_of_one_branch_is_the_failure_of_all(compat_rule_runner: RuleRunner) -> None:
+    """The error of a rule that was called in a batch reaches the caller as it was raised."""
+    with pytest.raises(ExecutionError) as caught:
+        compat_rule_runner.request(Greetings, [Names(("ann", "nobody"))])
+    (error,) = caught.value.wrapped_exceptions
+    assert (type(error), str(error)) == (ValueError, "nobody is there")
+
+
+class Step:
+    """A pending engine request, as a by-name call gives it to the engine."""
+
+    def __init__(self, *pending: Any) -> None:
+        self.pending = pending
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if len(self.pending) == 1:
+            return (yield self.pending[0])
+        return (yield self.pending)
+
+
+async def walk(*steps: Step) -> list[Any]:
+    return [await step for step in steps]
+
+
+def drive(awaitable: Any) -> tuple[list[Any], Any]:
+    """Answer each batch with its requests in capitals; return the batches and the result."""
+    generator = awaitable.__await__()
+    batches: list[Any] = []
+    answer = None
+    while True:
+        try:
+            batch = generator.send(answer)
+        except StopIteration as finished:
+            return batches, finished.value
+        batches.append(batch)
+        answer = [request.upper() for request in batch]
+
+
+def test_concurrent_branches_go_to_the_engine_as_one_batch() -> None:
+    """Each round holds the next request of every branch that still runs, nested batches included."""
+    batches, results = drive(
+        concurrently(
+            walk(Step("a1"), Step("a2"), Step("a3")),
+            walk(),
+            walk(Step("c1", "c2")),
+            concurrently(walk(Step("d1")), walk(Step("e1"), Step("e2"))),
+        )
+    )
+    assert batches == [("a1", "c1", "c2", "d1", "e1"), ("a2", "e2"), ("a3",)]
+    assert results == (["A1", "A2", "A3"], [], [("C1", "C2")], (["D1"], ["E1", "E2"]))
+
+
+def test_nothing_concurrent_is_nothing() -> None:
+    """An empty iterable asks the engine for nothing."""
+    assert drive(concurrently([])) == ([], ())
+    assert drive(concurrently()) == ([], ())
+    assert drive(concurrently(walk() for _ in range(2))) == ([], ([], []))
+
+
+def test_branches_are_closed_when_one_fails() -> None:
+    """What the other branches hold is let go of."""
+    closed = []
+
+    async def hold() -> None:
+        try:
+            await Step("x")
+        finally:
+            closed.append("x")
+
+    generator = concurrently(hold(), walk(Step("y"))).__await__()
+    next(generator)
+    with pytest.raises(ValueError, match="from the engine"):
+        generator.throw(ValueError("from the engine"))
+    assert closed == ["x"]
+
+
+def test_rule_keeps_its_name_and_text() -> None:
+    """What `help` and an engine trace show of a rule is what its author wrote."""
+    assert greet.__name__ == "greet"
+    assert greet.__module__ == __name__
+    assert greet.__doc__ == "A rule that another calls by name."
+    assert greet.rule.canonical_name == f"{__name__}.greet"

@@ -1,0 +1,211 @@
+"""What `pants run` starts: the arguments, the files beside them, and the script that Docker is called by."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pants.core.goals.run import RunRequest
+from pants.engine.addresses import Address
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent
+from pants.testutil.rule_runner import QueryRule, RuleRunner
+
+from rules.rule_runner import file_contents
+from slim_ray_image.compat import create_digest, rule
+from slim_ray_image.core.oci import Descriptor, Image
+from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.core.references import RegistryReference, parse_image_reference
+from slim_ray_image.package_image import BuildImageRequest, BuiltImage
+from slim_ray_image.run_image import (
+    RunSlimRayImageFieldSet,
+    local_reference,
+    run_slim_ray_image,
+)
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.target_types import SlimRayImageTarget
+
+IMAGE = Image(
+    manifest=b"the manifest",
+    config=b"the config",
+    layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
+    platform=LINUX_AMD64,
+)
+TAG = IMAGE.manifest_descriptor.hex[:12]
+REFERENCE = f"slim-ray-image.local/src/app/image:{TAG}"
+
+
+@rule
+async def build_without_building(request: BuildImageRequest) -> BuiltImage:
+    """Stand in for the build: a layout of one file, and the ports that the target says."""
+    tree = await create_digest(CreateDigest([FileContent("index.json", b"{}")]))
+    return BuiltImage(IMAGE, tree, "{}", request.field_set.ports.value or ())
+
+
+@pytest.fixture(scope="module")
+def run_rule_runner() -> RuleRunner:
+    return RuleRunner(
+        rules=[
+            build_without_building,
+            run_slim_ray_image,
+            *SlimRayImageSubsystem.rules(),
+            QueryRule(RunRequest, [RunSlimRayImageFieldSet]),
+            QueryRule(DigestContents, [Digest]),
+        ],
+        target_types=[SlimRayImageTarget],
+    )
+
+
+def run_request(rule_runner: RuleRunner, *options: str, **fields: Any) -> RunRequest:
+    rule_runner.set_options(options)
+    target = SlimRayImageTarget(
+        {"serve_app": "app.main:app", **fields}, Address("src/app", target_name="image")
+    )
+    return rule_runner.request(RunRequest, [RunSlimRayImageFieldSet.create(target)])
+
+
+def test_image_is_run_by_the_script_with_its_ports(run_rule_runner: RuleRunner) -> None:
+    """The reference comes last, so that what a user adds after `--` is the container's command."""
+    request = run_request(run_rule_runner, ports=[8000, 8265])
+    assert request.args == (
+        "/bin/sh",
+        "{chroot}/run_image.sh",
+        REFERENCE,
+        "--rm",
+        "--shm-size=1g",
+        "--publish",
+        "127.0.0.1:8000:8000",
+        "--publish",
+        "127.0.0.1:8265:8265",
+        REFERENCE,
+    )
+    assert dict(request.extra_env) == {}
+
+
+def test_arguments_of_docker_run_can_be_set(run_rule_runner: RuleRunner) -> None:
+    """`[slim-ray].run_args` replaces the defaults; an image without ports publishes none."""
+    request = run_request(run_rule_runner, "--slim-ray-run-args=['--network=host']")
+    assert request.args[2:] == (REFERENCE, "--network=host", REFERENCE)
+
+
+def test_script_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
+    """The files are those of the layout, the manifest of a Docker archive, and the script."""
+    files = file_contents(run_rule_runner, run_request(run_rule_runner).digest)
+    assert sorted(files) == ["index.json", "manifest.json", "run_image.sh"]
+    assert json.loads(files["manifest.json"]) == [
+        {
+            "Config": f"blobs/sha256/{IMAGE.config_descriptor.hex}",
+            "Layers": [f"blobs/sha256/{'1' * 64}"],
+            "RepoTags": [REFERENCE],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "repository"),
+    [
+        ("src/app/image", "src/app/image"),
+        ("/image", "image"),
+        ("Src/My_App/image.v2", "src/my_app/image.v2"),
+        ("_src/-app/image_", "src/app/image"),
+        ("src/a+b c/image", "src/a-b-c/image"),
+        ("src/a.-b/a._b/image", "src/a-b/a-b/image"),
+        ("übung/größe", "bung/gr-e"),
+        ("日本", "image"),
+    ],
+    ids=["plain", "root", "capitals", "edges", "signs", "double", "umlauts", "no-ascii"],
+)
+def test_every_address_gives_a_name_that_docker_takes(path: str, repository: str) -> None:
+    """Whatever a folder or a target is called, the reference is valid and has the image's digest as its tag."""
+    reference = parse_image_reference(local_reference(path, IMAGE))
+    assert isinstance(reference, RegistryReference)
+    assert (reference.registry, reference.repository) == ("slim-ray-image.local", repository)
+    assert reference.tag == TAG
+
+
+class TestScript:
+    """run_image.sh, with a `docker` that writes down how it is called."""
+
+    @pytest.fixture
+    def folder(self, run_rule_runner: RuleRunner, tmp_path: Path) -> Path:
+        """A folder as Pants writes it for `pants run`, with an empty `bin` for PATH."""
+        for name, content in file_contents(
+            run_rule_runner, run_request(run_rule_runner).digest
+        ).items():
+            (tmp_path / name).write_bytes(content)
+        (tmp_path / "oci-layout").write_text("{}")
+        (tmp_path / "blobs").mkdir()
+        (tmp_path / "bin").mkdir()
+        for tool in ("tar", "cat", "tail", "tee"):
+            (tmp_path / "bin" / tool).symlink_to(
+                subprocess.check_output(["/bin/sh", "-c", f"command -v {tool}"], text=True).strip()
+            )
+        return tmp_path
+
+    def add_docker(self, folder: Path, *, answers: bool = True, has_image: bool = False) -> None:
+        docker = folder / "bin" / "docker"
+        docker.write_text(
+            "#!/bin/sh\n"
+            f'echo "$*" >>"{folder}/calls"\n'
+            'case "$1" in\n'
+            f"version) {'exit 0' if answers else 'echo Cannot connect. >&2; exit 1'};;\n"
+            f"image) exit {0 if has_image else 1};;\n"
+            f'load) cat >"{folder}/loaded.tar"; echo Loaded;;\n'
+            "run) echo served; exit 7;;\n"
+            "esac\n"
+        )
+        docker.chmod(0o755)
+
+    def run(self, folder: Path, *arguments: str) -> Any:
+        return subprocess.run(
+            ["/bin/sh", str(folder / "run_image.sh"), REFERENCE, *arguments],
+            cwd="/",
+            env={"PATH": str(folder / "bin")},
+            capture_output=True,
+            text=True,
+        )
+
+    def calls(self, folder: Path) -> list[str]:
+        return (folder / "calls").read_text().splitlines()
+
+    def test_loads_the_image_and_runs_it(self, folder: Path) -> None:
+        """The image is loaded from the files beside the script; output and exit code are the container's."""
+        self.add_docker(folder)
+        result = self.run(folder, "--rm", "an image", "--flag")
+        assert (result.returncode, result.stdout) == (7, "served\n")
+        assert result.stderr == f"Loading {REFERENCE} into Docker\nLoaded\n"
+        assert self.calls(folder) == [
+            "version",
+            f"image inspect {REFERENCE}",
+            "load",
+            "run --rm an image --flag",
+        ]
+        listed = subprocess.check_output(["tar", "-tf", str(folder / "loaded.tar")], text=True)
+        assert listed.split() == ["manifest.json", "oci-layout", "index.json", "blobs/"]
+
+    def test_does_not_load_what_is_there(self, folder: Path) -> None:
+        """An image of the same digest is run at once."""
+        self.add_docker(folder, has_image=True)
+        assert self.run(folder).stderr == ""
+        assert self.calls(folder) == ["version", f"image inspect {REFERENCE}", "run"]
+
+    def test_says_that_there_is_no_docker(self, folder: Path) -> None:
+        """Without Docker on PATH the message says so, and what else can be done."""
+        result = self.run(folder)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr == (
+            "Cannot run the image: there is no `docker` on PATH.\n\n"
+            "To fix, install Docker, or run the image of `pants package` elsewhere.\n"
+        )
+
+    def test_says_that_docker_does_not_answer(self, folder: Path) -> None:
+        """Docker's own last line is in the message."""
+        self.add_docker(folder, answers=False)
+        result = self.run(folder)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr == (
+            "Cannot run the image: Docker does not answer: Cannot connect.\n\n"
+            "To fix, start Docker, or set DOCKER_HOST to one that runs.\n"
+        )

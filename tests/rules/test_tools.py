@@ -1,0 +1,176 @@
+"""What a sandboxed program is shipped with, what Pants' settings become in a sandbox, and how a program's end is told."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Iterator, cast
+
+import pytest
+from pants.testutil.rule_runner import RuleRunner
+
+import slim_ray_image
+from rules.rule_runner import OPTIONS, file_contents
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.sandbox.report import USER_ERROR
+from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest, raise_if_failed
+
+PACKAGE = Path(slim_ray_image.__file__).parent
+PROGRAMS = (
+    "compile_bytecode",
+    "extract_base",
+    "fetch_image",
+    "install_tools",
+    "pack",
+    "subset_lock",
+    "write_layer",
+)
+# Run as a process of its own by the program, so no `import` names it.
+STARTED_BY = {"write_layer": {"slim_ray_image/sandbox/compile_bytecode.py"}}
+INDEXES = "--python-repos-indexes=['https://index.example.com/simple']"
+
+
+def load(rule_runner: RuleRunner, name: str) -> dict[str, bytes]:
+    program = rule_runner.request(Program, [ProgramRequest(name)])
+    assert program.name == name
+    return file_contents(rule_runner, program.tree)
+
+
+def imported_modules(source: bytes) -> Iterator[str]:
+    """Yield every module of ours that any kind of `import` in `source` can mean."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def reachable_files(start: str) -> set[str]:
+    """Return the modules of the package that `start` reaches by imports, found from the files on disk."""
+    found, pending = set(), {start}
+    while pending:
+        path = pending.pop()
+        found.add(path)
+        for module in imported_modules((PACKAGE.parent / path).read_bytes()):
+            candidate = f"{module.replace('.', '/')}.py"
+            if candidate.startswith("slim_ray_image/") and (PACKAGE.parent / candidate).is_file():
+                pending |= {candidate} - found
+    return found
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_is_shipped_with_exactly_what_it_imports(
+    rule_runner: RuleRunner, name: str
+) -> None:
+    """Its modules are those that it reaches by imports, so a change of any other keeps its cache."""
+    files = load(rule_runner, name)
+    modules = {path for path in files if not path.endswith("/__init__.py")}
+    assert modules == reachable_files(f"slim_ray_image/sandbox/{name}.py") | STARTED_BY.get(
+        name, set()
+    )
+    assert {path: files[path] for path in modules} == {
+        path: (PACKAGE.parent / path).read_bytes() for path in modules
+    }
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_has_an_empty_package_file_for_each_folder(
+    rule_runner: RuleRunner, name: str
+) -> None:
+    """Packages can be imported, but no `__init__.py` of ours, nor its docstring, is part of a cache key."""
+    files = load(rule_runner, name)
+    packages = {path: content for path, content in files.items() if path.endswith("__init__.py")}
+    folders = {path.rpartition("/")[0] for path in files}
+    assert set(packages) == {f"{folder}/__init__.py" for folder in folders | {"slim_ray_image"}}
+    assert set(packages.values()) == {b""}
+
+
+@pytest.mark.parametrize("name", sorted(set(PROGRAMS) - {"compile_bytecode"}))
+def test_shipped_program_can_be_imported_alone(
+    rule_runner: RuleRunner, name: str, tmp_path: Path
+) -> None:
+    """Nothing is missing: the program loads where only its own tree and its tools are."""
+    for path, content in load(rule_runner, name).items():
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"import slim_ray_image.sandbox.{name} as program\n"
+        f"assert program.__file__.startswith({str(tmp_path)!r}), program.__file__\n"
+        "outside = [n for n in sys.modules if n == 'pants' or n.startswith('pants.')]\n"
+        "assert not outside, outside\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_program_is_known_here() -> None:
+    """The programs of these tests are all that `sandbox/` has with a main part."""
+    programs = {
+        path.stem
+        for path in (PACKAGE / "sandbox").glob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    }
+    assert programs | {"compile_bytecode"} == set(PROGRAMS)
+
+
+def test_settings_of_the_network_are_those_of_pants(rule_runner: RuleRunner) -> None:
+    """Indexes and find-links reach the sandbox as they are; without certificates there is no file."""
+    rule_runner.set_options(
+        [*OPTIONS, INDEXES, "--python-repos-find-links=['https://wheels.example.com/']"]
+    )
+    settings = rule_runner.request(NetworkSettings, [])
+    assert settings.to_json() == {
+        "indexes": ("https://index.example.com/simple",),
+        "find_links": ("https://wheels.example.com/",),
+        "certificates": "",
+    }
+    assert file_contents(rule_runner, settings.tree) == {}
+
+
+def test_certificates_are_known_by_content_not_by_path(
+    rule_runner: RuleRunner, tmp_path: Path
+) -> None:
+    """Two machines that keep the same certificates in different places share their caches."""
+    settings = []
+    for name in ("here.pem", "there.crt"):
+        (tmp_path / name).write_text("the certificates")
+        rule_runner.set_options([*OPTIONS, INDEXES, f"--ca-certs-path={tmp_path / name}"])
+        settings.append(rule_runner.request(NetworkSettings, []))
+    assert settings[0] == settings[1]
+    assert settings[0].certificates == "certificates.pem"
+    assert file_contents(rule_runner, settings[0].tree) == {"certificates.pem": b"the certificates"}
+
+
+def result_of(exit_code: int, stdout: bytes = b"", stderr: bytes = b"") -> Any:
+    return cast(Any, SimpleNamespace(exit_code=exit_code, stdout=stdout, stderr=stderr))
+
+
+def test_success_is_silent() -> None:
+    """A program that ended well raises nothing, whatever it wrote."""
+    raise_if_failed(result_of(0, stderr=b"a note"), "Do a thing")
+
+
+def test_mistake_of_the_user_is_told_in_the_program_s_own_words() -> None:
+    """The message that a program wrote is the whole message."""
+    text = "The image is wrong.\n\nTo fix, mend it \N{EM DASH} now."
+    with pytest.raises(SlimRayImageError) as caught:
+        raise_if_failed(result_of(USER_ERROR, b"noise", text.encode()), "Do a thing")
+    assert str(caught.value) == text
+
+
+def test_fault_of_a_program_says_so_and_has_all_output() -> None:
+    """An unexpected end is no mistake of the user, and what was written helps to find it; bytes that are no text too."""
+    with pytest.raises(RuntimeError) as caught:
+        raise_if_failed(result_of(1, b"some output\n", b"a traceback \xff"), "Do a thing")
+    assert str(caught.value) == (
+        "Do a thing failed with exit code 1. This is a fault in slim_ray_image, not in your code; report it with this "
+        "output:\n\nsome output\na traceback \N{REPLACEMENT CHARACTER}"
+    )
