@@ -328,7 +328,7 @@ async def _fetch_blob(
 async def _read_blob(reference: LayoutReference, layer: Descriptor) -> Digest:
     """Pants' own download of a file: checked against its digest, and the folder is in no cache key."""
     url = (_layout_path(reference) / blob_path(layer)).as_uri()
-    if "%" in url:  # which Pants 2.17 does not decode
+    if "%" in url:  # an escape, which not every Pants decodes in a file URL
         content = _read_layout_blob(reference, layer)
         return await create_digest(CreateDigest([FileContent(blob_path(layer), content)]))
     downloaded = await download_file(
