@@ -1,0 +1,157 @@
+"""Tests of sandbox.compile_bytecode, through sandbox.write_layer, which calls it, and alone."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import marshal
+import subprocess
+import sys
+from pathlib import Path
+from types import CodeType
+
+import pytest
+from conftest import PYTHONPATH
+
+from slim_ray_image import sandbox as sandbox_package
+from slim_ray_image.sandbox.write_layer import compile_sources
+
+PROGRAM = Path(sandbox_package.__file__).parent / "compile_bytecode.py"
+TAG = sys.implementation.cache_tag
+# A set of strings in the code is a constant whose order in memory, and so in a pyc, is that of the hashes.
+SENSITIVE = b'def f(x):\n    return x in {"a", "b", "c", "d", "e", "f", "g", "h"}\n'
+
+
+def codes(code: CodeType) -> list[CodeType]:
+    """A code object and all that are in it."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return [code, *(c for nested in inner for c in codes(nested))]
+
+
+def test_bytecode_goes_where_python_looks_for_it(sandbox: Path) -> None:
+    """A module's pyc has the name that this Python gives it (PEP 3147)."""
+    compiled = compile_sources([("/app/a.py", b""), ("/app/b/c.d.py", b"")])
+    assert list(compiled) == [
+        f"/app/__pycache__/a.{TAG}.pyc",
+        f"/app/b/__pycache__/c.d.{TAG}.pyc",
+    ]
+    assert next(iter(compiled)) == importlib.util.cache_from_source("/app/a.py")
+
+
+def test_bytecode_is_unchecked_hash(sandbox: Path) -> None:
+    """A pyc says that Python need not check it, and has its source's hash (PEP 552)."""
+    source = b"x = 1\n"
+    (pyc,) = compile_sources([("/app/a.py", source)]).values()
+    assert pyc[:4] == importlib.util.MAGIC_NUMBER
+    assert int.from_bytes(pyc[4:8], "little") == 0b01
+    assert pyc[8:16] == importlib.util.source_hash(source)
+
+
+def test_bytecode_has_the_final_path(sandbox: Path) -> None:
+    """Every code object names the file that will be in the image, so tracebacks do."""
+    source = b"class A:\n    def f(self):\n        return [lambda: x for x in y]\n"
+    (pyc,) = compile_sources([("/app/a.py", source)]).values()
+    compiled = codes(marshal.loads(pyc[16:]))
+    assert len(compiled) >= 4
+    assert {code.co_filename for code in compiled} == {"/app/a.py"}
+
+
+def test_bytecode_is_used_whatever_time_its_source_has(sandbox: Path) -> None:
+    """Python runs the pyc though the source is newer, and does not write another."""
+    (pyc,) = compile_sources([("/app/a.py", b"x = 'compiled'\n")]).values()
+    module = sandbox / "a.py"
+    module.write_text("x = 'a newer source'\n")
+    cached = Path(importlib.util.cache_from_source(str(module)))
+    cached.parent.mkdir()
+    cached.write_bytes(pyc)
+    loader = importlib.machinery.SourceFileLoader("a", str(module))
+    code = loader.get_code("a")
+    assert code is not None and "compiled" in code.co_consts
+
+
+def test_bytecode_keeps_asserts_and_docstrings(sandbox: Path) -> None:
+    """Code is compiled as Python does by default, without optimisation."""
+    (pyc,) = compile_sources([("/app/a.py", b'"""Doc."""\nassert x, "kept"\n')]).values()
+    constants = marshal.loads(pyc[16:]).co_consts
+    assert {"Doc.", "kept"} <= set(constants)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(b"print 'Python 2'\n", id="syntax"),
+        pytest.param(b"{{ cookiecutter.name }} = \n", id="template"),
+        pytest.param(b"x = '\xff'\n", id="encoding"),
+        pytest.param(b"# coding: no-such-encoding\n", id="unknown encoding"),
+        pytest.param(b"x = 1\0\n", id="null byte"),
+    ],
+)
+def test_source_that_does_not_compile_is_skipped(sandbox: Path, source: bytes) -> None:
+    """A file that is no valid Python has no pyc; its neighbours have theirs."""
+    compiled = compile_sources([(f"/app/{n}.py", s) for n, s in zip("abc", (b"", source, b""))])
+    assert list(compiled) == [f"/app/__pycache__/{n}.{TAG}.pyc" for n in "ac"]
+
+
+def test_sources_are_decoded_as_python_does(sandbox: Path) -> None:
+    """A declared encoding and a byte order mark are heeded."""
+    compiled = compile_sources(
+        [("/app/a.py", b"# coding: latin-1\nx = '\xe9'\n"), ("/app/b.py", b"\xef\xbb\xbfx = 'b'\n")]
+    )
+    constants = [marshal.loads(pyc[16:]).co_consts[0] for pyc in compiled.values()]
+    assert constants == ["é", "b"]
+
+
+def test_no_sources_make_no_bytecode(sandbox: Path) -> None:
+    """A layer without modules has nothing to compile."""
+    assert compile_sources([]) == {}
+
+
+def test_bytecode_does_not_inherit_the_program_s_future_imports(sandbox: Path) -> None:
+    """A source is compiled by its own rules: annotations are evaluated unless it says otherwise."""
+    (pyc,) = compile_sources([("/app/a.py", b"def f(x: undefined): pass\n")]).values()
+    with pytest.raises(NameError):
+        exec(marshal.loads(pyc[16:]), {})
+
+
+def run_compiler(folder: Path, hash_seed: str) -> bytes:
+    """The pyc that the program itself makes of SENSITIVE under this hash seed."""
+    folder.mkdir()
+    source, pyc, listed = folder / "a.py", folder / "a.pyc", folder / "list"
+    source.write_bytes(SENSITIVE)
+    listed.write_text(f"{source}\n/app/a.py\n{pyc}\n")
+    subprocess.run(
+        [sys.executable, "-B", "-s", "-S", str(PROGRAM), str(listed)],
+        env={"PYTHONHASHSEED": hash_seed},
+        check=True,
+    )
+    return pyc.read_bytes()
+
+
+def compile_under(folder: Path, hash_seed: str) -> bytes:
+    """The pyc that write_layer makes of SENSITIVE when it itself runs under this hash seed."""
+    folder.mkdir()
+    program = (
+        "import sys; from slim_ray_image.sandbox.write_layer import compile_sources;"
+        f"sys.stdout.buffer.write(*compile_sources([('/app/a.py', {SENSITIVE!r})]).values())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", program],
+        cwd=folder,
+        env={
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": PYTHONPATH,
+            "SLIM_RAY_IMAGE_BASE_ROOT": hash_seed,
+        },
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return result.stdout
+
+
+def test_bytecode_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
+    """The pyc is the same under every hash seed, for a source whose bytecode the seed would change."""
+    direct = [run_compiler(tmp_path / f"direct{seed}", seed) for seed in ("0", "1", "2")]
+    # From 3.11 on, Python itself writes such constants in one order (bpo-37596).
+    assert len(set(direct)) > 1 or sys.version_info >= (3, 11)
+    ours = [compile_under(tmp_path / f"ours{seed}", seed) for seed in ("1", "2", "random")]
+    assert set(ours) == {direct[0]}

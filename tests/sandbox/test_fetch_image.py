@@ -1,0 +1,463 @@
+"""Tests of sandbox.fetch_image against a real registry, the distribution project's."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any, Callable, Iterator, Optional
+
+import pytest
+import requests
+from conftest import (
+    CONFIG,
+    GZIP_LAYER,
+    INDEX,
+    MANIFEST,
+    as_json,
+    digest_of,
+    error_text,
+    make_base_config,
+)
+
+from slim_ray_image.core.oci import parse_base_image
+from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.sandbox.fetch_image import fetch_blob, resolve
+
+REGISTRY = shutil.which("docker-registry", path="/usr/bin")
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+needs_registry = pytest.mark.skipif(
+    not REGISTRY, reason="/usr/bin/docker-registry is not installed"
+)
+
+
+class Registry:
+    """A registry process with a storage of its own.
+
+    Attributes:
+        host: 127.0.0.1 and a free port that it found itself.
+    """
+
+    def __init__(self, folder: Path, settings: str = "") -> None:
+        assert REGISTRY
+        self._storage = folder / "storage"
+        config = folder / "config.yml"
+        config.write_text(
+            "version: 0.1\n"
+            "log: {level: info, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self._storage}}}}}\n"
+            "http: {addr: '127.0.0.1:0'}\n"
+            f"{settings}"
+        )
+        self._process = subprocess.Popen(
+            [REGISTRY, "serve", config], stderr=subprocess.PIPE, text=True, env={}
+        )
+        self.host = self._read_host()
+        # Nobody else reads its log, which must not fill the pipe.
+        threading.Thread(target=self._log().read, daemon=True).start()
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def _log(self) -> Any:
+        return self._process.stderr
+
+    def _read_host(self) -> str:
+        for line in self._log():
+            listening = re.search(r"listening on (127\.0\.0\.1:\d+)", line)
+            if listening:
+                return listening[1]
+        raise AssertionError("the registry ended before it listened")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def put_blob(self, repository: str, content: bytes) -> str:
+        """Upload a blob in one piece and return its digest."""
+        digest = digest_of(content)
+        started = self._session.post(f"http://{self.host}/v2/{repository}/blobs/uploads/")
+        started.raise_for_status()
+        self._session.put(
+            started.headers["Location"], params={"digest": digest}, data=content
+        ).raise_for_status()
+        return digest
+
+    def put_manifest(self, repository: str, identifier: str, manifest: Any) -> str:
+        """Upload a manifest or an index by tag or digest and return its digest."""
+        content = as_json(manifest)
+        self._session.put(
+            f"http://{self.host}/v2/{repository}/manifests/{identifier}",
+            data=content,
+            headers={"Content-Type": manifest["mediaType"]},
+        ).raise_for_status()
+        return digest_of(content)
+
+    def put_image(self, repository: str, tag: str, **changes: Any) -> bytes:
+        """Upload an image of one layer and return its manifest."""
+        config = as_json(make_base_config(comment=f"{repository}:{tag}", **changes))
+        layer = f"layer of {repository}:{tag}".encode()
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self._descriptor(repository, CONFIG, config),
+            "layers": [self._descriptor(repository, GZIP_LAYER, layer)],
+        }
+        self.put_manifest(repository, tag, manifest)
+        return as_json(manifest)
+
+    def _descriptor(self, repository: str, media_type: str, content: bytes) -> dict[str, Any]:
+        digest = self.put_blob(repository, content)
+        return {"mediaType": media_type, "digest": digest, "size": len(content)}
+
+    def put_index(
+        self, repository: str, tag: str, manifests: list[dict[str, Any]], media_type: str = INDEX
+    ) -> str:
+        index = {"schemaVersion": 2, "mediaType": media_type, "manifests": manifests}
+        return self.put_manifest(repository, tag, index)
+
+    def corrupt(self, digest: str, content: bytes) -> None:
+        """Replace the bytes of a blob or manifest where the registry keeps them."""
+        hexadecimal = digest.partition(":")[2]
+        (path,) = self._storage.glob(f"**/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data")
+        path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    running = Registry(tmp_path_factory.mktemp("registry"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+def request_of(host: str, repository: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "reference": f"{host}/{repository}",
+        "host": host,
+        "repository": repository,
+        "identifier": "latest",
+        "platform": "linux/amd64",
+        "plain_http": True,
+        "certificates": "",
+        **changes,
+    }
+
+
+def fetched() -> tuple[bytes, bytes]:
+    """The manifest and config that were written."""
+    return Path("manifest.json").read_bytes(), Path("config.json").read_bytes()
+
+
+def entry_of(
+    manifest: bytes, architecture: Optional[str] = "amd64", **changes: Any
+) -> dict[str, Any]:
+    """An entry of an index."""
+    entry = {
+        "mediaType": json.loads(manifest)["mediaType"],
+        "digest": digest_of(manifest),
+        "size": len(manifest),
+        **changes,
+    }
+    if architecture:
+        entry["platform"] = {"os": "linux", "architecture": architecture}
+    return entry
+
+
+# --- Images
+
+
+@needs_registry
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_image_is_read_byte_for_byte(sandbox: Path, registry: Registry, by: str) -> None:
+    """Manifest and config are written as the registry has them, found by tag or by digest."""
+    manifest = registry.put_image("team/base", "1.0")
+    identifier = {"tag": "1.0", "digest": digest_of(manifest)}[by]
+    resolve(request_of(registry.host, "team/base", identifier=identifier))
+    content, config = fetched()
+    assert content == manifest
+    assert digest_of(config) == json.loads(manifest)["config"]["digest"]
+
+
+@needs_registry
+def test_image_that_docker_pushed_is_read(sandbox: Path, registry: Registry) -> None:
+    """Docker's own media type of a manifest is an image's too."""
+    manifest = {
+        **json.loads(registry.put_image("docker", "oci")),
+        "mediaType": DOCKER_MANIFEST,
+    }
+    registry.put_manifest("docker", "latest", manifest)
+    resolve(request_of(registry.host, "docker"))
+    assert fetched()[0] == as_json(manifest)
+
+
+@needs_registry
+def test_what_is_fetched_is_a_base(sandbox: Path, registry: Registry) -> None:
+    """What is written is what a base image is read from."""
+    diff_ids = {"rootfs": {"type": "layers", "diff_ids": [digest_of(b"tar")]}}
+    manifest = registry.put_image("base", "latest", **diff_ids)
+    resolve(request_of(registry.host, "base"))
+    base = parse_base_image("base", "base", *fetched(), platform=LINUX_AMD64)
+    assert base.manifest_digest == digest_of(manifest)
+    (layer,) = base.layers
+    fetch_blob(request_of(registry.host, "base", digest=layer.digest))
+    assert Path("blob").read_bytes() == b"layer of base:latest"
+
+
+@needs_registry
+@pytest.mark.parametrize("media_type", [INDEX, DOCKER_INDEX])
+@pytest.mark.parametrize("by", ["tag", "digest"])
+def test_image_of_the_platform_is_selected_from_an_index(
+    sandbox: Path, registry: Registry, media_type: str, by: str
+) -> None:
+    """Of an image for several platforms, the one asked for is read, whatever comes before it."""
+    repository = f"multi/{'docker' if media_type == DOCKER_INDEX else 'oci'}/{by}"
+    arm = registry.put_image(repository, "arm", architecture="arm64")
+    amd = registry.put_image(repository, "amd")
+    digest = registry.put_index(
+        repository, "latest", [entry_of(arm, "arm64"), entry_of(amd)], media_type
+    )
+    identifier = {"tag": "latest", "digest": digest}[by]
+    resolve(request_of(registry.host, repository, identifier=identifier))
+    assert fetched()[0] == amd
+
+
+@needs_registry
+def test_index_without_the_platform_is_an_error(sandbox: Path, registry: Registry) -> None:
+    """An image that is not there for the platform is refused, with the platforms that it is there for."""
+    images = [registry.put_image("foreign", name) for name in ("s390x", "arm64")]
+    unknown = registry.put_image("foreign", "attestation")
+    registry.put_index(
+        "foreign",
+        "latest",
+        [entry_of(images[0], "s390x"), entry_of(images[1], "arm64"), entry_of(unknown, None)],
+    )
+    assert error_text(lambda: resolve(request_of(registry.host, "foreign"))) == (
+        f"The base image {registry.host}/foreign has no image for linux/amd64.\n"
+        "\n"
+        "  * it has linux/arm64\n"
+        "  * it has linux/s390x\n"
+        "\n"
+        "To fix, name a base image of that platform in `base_image`."
+    )
+    assert not list(sandbox.iterdir())
+
+
+@needs_registry
+def test_index_in_an_index_is_an_error(sandbox: Path, registry: Registry) -> None:
+    """What an index has for the platform must be an image."""
+    image = registry.put_image("nested", "image")
+    inner = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry_of(image)]}
+    registry.put_manifest("nested", "inner", inner)
+    registry.put_index("nested", "latest", [entry_of(as_json(inner))])
+    assert error_text(lambda: resolve(request_of(registry.host, "nested"))) == (
+        f"The base image {registry.host}/nested is not an OCI or Docker image.\n"
+        "\n"
+        "  * its manifest has the media type application/vnd.oci.image.index.v1+json\n"
+        "\n"
+        "To fix, name an OCI or Docker image in `base_image`."
+    )
+
+
+@needs_registry
+@pytest.mark.parametrize(
+    ("changes", "evidence"),
+    [
+        pytest.param(
+            {"config": None},
+            "its manifest has the media type application/vnd.oci.image.manifest.v1+json",
+            id="no config",
+        ),
+        pytest.param({"schemaVersion": 1}, "its manifest: schemaVersion is not 2", id="schema 1"),
+    ],
+)
+def test_manifest_that_is_no_image_is_an_error(
+    sandbox: Path, registry: Registry, changes: dict[str, Any], evidence: str
+) -> None:
+    """A manifest of another kind, or of Docker's oldest form, is refused."""
+    repository = f"artifact/{'-'.join(changes).lower()}"
+    manifest = registry.put_image(repository, "latest")
+    changed = {**json.loads(manifest), **changes}
+    registry.corrupt(
+        digest_of(manifest), as_json({k: v for k, v in changed.items() if v is not None})
+    )
+    assert error_text(lambda: resolve(request_of(registry.host, repository))) == (
+        f"The base image {registry.host}/{repository} is not an OCI or Docker image.\n"
+        "\n"
+        f"  * {evidence}\n"
+        "\n"
+        "To fix, name an OCI or Docker image in `base_image`."
+    )
+
+
+# --- What is not there
+
+
+@needs_registry
+@pytest.mark.parametrize(
+    ("repository", "identifier"),
+    [
+        pytest.param("here", "other", id="tag"),
+        pytest.param("here", digest_of(b"other"), id="digest"),
+        pytest.param("elsewhere", "latest", id="repository"),
+    ],
+)
+def test_image_that_is_not_there_is_an_error(
+    sandbox: Path, registry: Registry, repository: str, identifier: str
+) -> None:
+    """An unknown repository, tag or digest is reported with the address that was asked."""
+    registry.put_image("here", "latest")
+    request = request_of(registry.host, repository, identifier=identifier)
+    assert error_text(lambda: resolve(request)) == (
+        f"The base image {registry.host}/{repository} was not found.\n"
+        "\n"
+        f"  * http://{registry.host} answered 404 for "
+        f"http://{registry.host}/v2/{repository}/manifests/{identifier}\n"
+        "\n"
+        "To fix, correct the repository, tag or digest in `base_image`."
+    )
+
+
+@needs_registry
+def test_blob_that_is_not_there_is_an_error(sandbox: Path, registry: Registry) -> None:
+    """A layer that the registry lacks is reported with its address."""
+    registry.put_image("here", "latest")
+    digest = digest_of(b"no such layer")
+    text = error_text(lambda: fetch_blob(request_of(registry.host, "here", digest=digest)))
+    assert text.startswith(f"The base image {registry.host}/here was not found.\n")
+    assert f"answered 404 for http://{registry.host}/v2/here/blobs/{digest}\n" in text
+
+
+def test_registry_that_is_down_is_an_error(sandbox: Path) -> None:
+    """A registry that does not answer is reported with the system's reason and what else can be used."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{closed.getsockname()[1]}"
+        # Bound, so that nobody else takes the port, but not listening.
+        text = error_text(lambda: resolve(request_of(host, "base")))
+    assert text == (
+        f"The base image {host}/base cannot be read: {host} does not answer over http.\n"
+        "\n"
+        "  * Connection refused\n"
+        "\n"
+        "To fix, do one of the following:\n"
+        "  * check the network and the registry's name in `base_image`\n"
+        f"  * if {host} speaks plain HTTP, add it to `[slim-ray].insecure_registries`\n"
+        "  * name a mirror or a local OCI image layout for it in `[slim-ray].base_image_sources`"
+    )
+
+
+@needs_registry
+def test_registry_without_tls_is_an_error_unless_it_is_said(
+    sandbox: Path, registry: Registry
+) -> None:
+    """HTTPS is spoken unless plain HTTP is asked for, and never given up for HTTP."""
+    registry.put_image("here", "latest")
+    text = error_text(lambda: resolve(request_of(registry.host, "here", plain_http=False)))
+    assert text.startswith(
+        f"The base image {registry.host}/here cannot be read: {registry.host} does not answer over https.\n"
+    )
+
+
+@needs_registry
+def test_registry_that_wants_a_login_is_an_error(sandbox: Path, tmp_path: Path) -> None:
+    """A registry that gives nothing to the anonymous is reported with what else can be done."""
+    (tmp_path / "htpasswd").write_text("")
+    closed = Registry(
+        tmp_path, f"auth: {{htpasswd: {{realm: test, path: {tmp_path / 'htpasswd'}}}}}\n"
+    )
+    try:
+        text = error_text(lambda: resolve(request_of(closed.host, "base")))
+    finally:
+        closed.stop()
+    assert text == (
+        f"The base image {closed.host}/base cannot be read: {closed.host} answered 401 Unauthorized.\n"
+        "\n"
+        "To fix, do one of the following:\n"
+        "  * use an image that can be pulled without logging in\n"
+        "  * copy it to a registry or an OCI image layout that you can read, and name that in "
+        "`[slim-ray].base_image_sources`"
+    )
+
+
+# --- What is not what it should be
+
+
+def other_manifest(manifest: bytes) -> bytes:
+    return as_json({**json.loads(manifest), "annotations": {"changed": "yes"}})
+
+
+@needs_registry
+def test_manifest_that_is_not_its_digest_is_an_error(sandbox: Path, registry: Registry) -> None:
+    """A manifest asked for by digest must have that digest."""
+    manifest = registry.put_image("tampered/manifest", "latest")
+    registry.corrupt(digest_of(manifest), other_manifest(manifest))
+    request = request_of(registry.host, "tampered/manifest", identifier=digest_of(manifest))
+    assert error_text(lambda: resolve(request)) == (
+        f"The base image {registry.host}/tampered/manifest is not what its digest says.\n"
+        "\n"
+        f"  * it should be {digest_of(manifest)}, but {registry.host} sent {digest_of(other_manifest(manifest))}\n"
+        "\n"
+        "To fix, have the registry repaired, or use another; nothing was kept."
+    )
+    assert not list(sandbox.iterdir())
+
+
+@needs_registry
+def test_manifest_that_is_not_what_its_index_says_is_an_error(
+    sandbox: Path, registry: Registry
+) -> None:
+    """The manifest that an index names must have the digest that it names."""
+    manifest = registry.put_image("tampered/index", "image")
+    registry.put_index("tampered/index", "latest", [entry_of(manifest)])
+    registry.corrupt(digest_of(manifest), other_manifest(manifest))
+    text = error_text(lambda: resolve(request_of(registry.host, "tampered/index")))
+    assert f"  * it should be {digest_of(manifest)}, but {registry.host} sent " in text
+
+
+def read_config(registry: Registry, repository: str, digest: str) -> None:
+    resolve(request_of(registry.host, repository))
+
+
+def read_layer(registry: Registry, repository: str, digest: str) -> None:
+    fetch_blob(request_of(registry.host, repository, digest=digest))
+
+
+@needs_registry
+@pytest.mark.parametrize(
+    ("read", "descriptor"),
+    [
+        pytest.param(read_config, lambda manifest: manifest["config"], id="config"),
+        pytest.param(read_layer, lambda manifest: manifest["layers"][0], id="layer"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"{}"], ids=["emptied", "replaced"])
+def test_blob_that_is_not_its_digest_is_an_error(
+    sandbox: Path,
+    registry: Registry,
+    read: Callable[[Registry, str, str], None],
+    descriptor: Callable[[Any], Any],
+    content: bytes,
+) -> None:
+    """A blob that was corrupted in the registry is noticed."""
+    repository = f"tampered/{read.__name__.replace('_', '-')}/{len(content)}"
+    digest = descriptor(json.loads(registry.put_image(repository, "latest")))["digest"]
+    registry.corrupt(digest, content)
+    assert error_text(lambda: read(registry, repository, digest)) == (
+        f"The base image {registry.host}/{repository} is not what its digest says.\n"
+        "\n"
+        f"  * a blob should be {digest}, but {registry.host} sent {digest_of(content)}\n"
+        "\n"
+        "To fix, have the registry repaired, or use another; nothing of the blob was kept."
+    )
+    assert not Path("config.json").exists()

@@ -1,0 +1,69 @@
+"""Tests of sandbox.run_uv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
+
+
+@pytest.mark.parametrize(
+    ("indexes", "find_links", "expected"),
+    [
+        pytest.param([], [], ["--no-index"], id="nothing"),
+        pytest.param(["https://a"], [], ["--default-index", "https://a"], id="one index"),
+        pytest.param(
+            ["https://a", "https://b", "https://c"],
+            [],
+            ["--default-index", "https://a", "--index", "https://b", "--index", "https://c"],
+            id="several indexes",
+        ),
+        pytest.param(
+            [],
+            ["/wheels", "x"],
+            ["--no-index", "--find-links", "/wheels", "--find-links", "x"],
+            id="folders",
+        ),
+    ],
+)
+def test_places_of_distributions_are_those_of_pants(
+    indexes: list[str], find_links: list[str], expected: list[str]
+) -> None:
+    """Distributions are looked for where Pants is told to look; of several indexes, all count alike."""
+    assert index_arguments(indexes, find_links) == [
+        "--index-strategy",
+        "unsafe-best-match",
+        *expected,
+    ]
+
+
+def test_environment_of_uv_has_nothing_of_the_user(
+    sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No configuration, index, interpreter or home of the user reaches uv."""
+    for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "VIRTUAL_ENV", "PYTHONPATH", "NETRC"):
+        monkeypatch.setenv(name, "of the user")
+    environment = uv_environment("")
+    assert environment["HOME"] == str(sandbox)
+    assert environment["UV_NO_CONFIG"] == "1"
+    assert environment["UV_CACHE_DIR"] == str(sandbox / ".uv-cache")
+    assert "of the user" not in environment.values()
+    assert "SSL_CERT_FILE" not in environment
+
+
+def test_certificates_are_those_of_pants(sandbox: Path) -> None:
+    """A CA bundle is named by its full path."""
+    assert uv_environment("ca.pem")["SSL_CERT_FILE"] == str(sandbox / "ca.pem")
+
+
+def test_message_of_uv_is_told_without_its_drawing() -> None:
+    """The lines of uv's error message are kept, the boxes around them are not."""
+    stderr = "  \u00d7 No solution found:\n  ╰─▶ Because a==1\n      and b\n\n  │\n  hint: look\n"
+    assert message_lines(stderr) == [
+        "No solution found:",
+        "Because a==1",
+        "and b",
+        "hint: look",
+    ]

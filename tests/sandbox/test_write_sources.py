@@ -1,0 +1,282 @@
+"""Tests of sandbox.write_layer: the layer of the first-party files."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+import pytest
+from conftest import Content, Layer, encoded, error_text
+
+from slim_ray_image.sandbox.deterministic_tar import LayerWriter
+from slim_ray_image.sandbox.write_layer import write_sources
+
+TAG = sys.implementation.cache_tag
+PASSWD = "root:x:0:0:root:/root:/bin/bash\n"
+GROUP = "root:x:0:\nusers:x:100:\n"
+ACCOUNT = {
+    "uid": 1000,
+    "gid": 100,
+    "home": "/home/ray",
+    "passwd": "ray:x:1000:100::/home/ray:/bin/bash",
+    "group": "",
+}
+
+
+def write_files(files: Mapping[str, Content]) -> None:
+    """Write first-party files to where Pants puts them."""
+    for name, content in files.items():
+        path = Path("files", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(content))
+
+
+def write(
+    files: Sequence[str],
+    *,
+    workdir: str = "/app",
+    bytecode: bool = False,
+    check: Optional[Mapping[str, str]] = None,
+    account: Optional[Mapping[str, Any]] = None,
+    directories: Sequence[str] = ("/", "/etc", "/home"),
+    passwd: str = PASSWD,
+    group: str = GROUP,
+) -> bytes:
+    """The blob of the layer of these files, which are in `files/`."""
+    sink = io.BytesIO()
+    with closing(LayerWriter(sink)) as writer:
+        write_sources(
+            {
+                "files": list(files),
+                "workdir": workdir,
+                "bytecode": bytecode,
+                "check": check,
+                "account": account,
+                "base": {"directories": list(directories), "passwd": passwd, "group": group},
+            },
+            writer,
+        )
+    return sink.getvalue()
+
+
+def layer_of(files: Mapping[str, Content], **changes: Any) -> Layer:
+    write_files(files)
+    return Layer(write(list(files), **changes))
+
+
+# --- Files
+
+
+def test_files_go_to_the_working_directory(sandbox: Path) -> None:
+    """Files are below the working directory by their names, sorted, with the directories that they are in."""
+    layer = layer_of({"lib/words.txt": "the", "app/app.py": "x = 1", "app/__init__.py": ""})
+    assert layer.names == [
+        "app",
+        "app/app",
+        "app/lib",
+        "app/app/__init__.py",
+        "app/app/app.py",
+        "app/lib/words.txt",
+    ]
+    assert layer.contents["app/lib/words.txt"] == b"the"
+
+
+def test_only_the_files_that_are_asked_for_are_written(sandbox: Path) -> None:
+    """A file that happens to lie there is not in the image."""
+    write_files({"a.py": "", "b.py": ""})
+    assert list(Layer(write(["a.py"])).contents) == ["app/a.py"]
+
+
+def test_no_files_still_make_the_working_directory(sandbox: Path) -> None:
+    """An image without first-party files starts in its working directory all the same."""
+    assert layer_of({}, workdir="/srv/app").names == ["srv", "srv/app"]
+
+
+def test_executable_files_stay_executable(sandbox: Path) -> None:
+    """A file that its owner may execute is executable in the image, every other is not."""
+    write_files({"run.sh": "", "a.py": "", "b.py": ""})
+    os.chmod("files/run.sh", 0o700)
+    os.chmod("files/a.py", 0o466)
+    os.chmod("files/b.py", 0o611)
+    layer = Layer(write(["run.sh", "a.py", "b.py"]))
+    modes = {name: layer.members[f"app/{name}"].mode for name in ("run.sh", "a.py", "b.py")}
+    assert modes == {"run.sh": 0o755, "a.py": 0o644, "b.py": 0o644}
+
+
+def test_modules_have_their_bytecode(sandbox: Path) -> None:
+    """With bytecode, each source that compiles has a pyc in the image."""
+    layer = layer_of({"app/app.py": "", "template.py": "{{ x }} =", "data.txt": ""}, bytecode=True)
+    assert [name for name in layer.names if name.endswith(".pyc")] == [
+        f"app/app/__pycache__/app.{TAG}.pyc"
+    ]
+
+
+# --- Owners
+
+
+def test_working_directory_and_home_are_the_user_s_own(sandbox: Path) -> None:
+    """The user may write to the working directory and to its home; the files and directories in them are root's."""
+    layer = layer_of({"app/app.py": ""}, account=ACCOUNT)
+    owners = {name: (member.uid, member.gid) for name, member in layer.members.items()}
+    assert owners == {
+        "app": (1000, 100),
+        "app/app": (0, 0),
+        "home/ray": (1000, 100),
+        "etc/passwd": (0, 0),
+        "app/app/app.py": (0, 0),
+    }
+
+
+def test_user_of_the_base_needs_no_account(sandbox: Path) -> None:
+    """Without an account nothing is written to /etc and /home."""
+    assert layer_of({"a.py": ""}).names == ["app", "app/a.py"]
+
+
+@pytest.mark.parametrize(
+    ("passwd", "expected"),
+    [
+        pytest.param("root:x:0:0\n", "root:x:0:0\nray:x:1000\n", id="line break at the end"),
+        pytest.param("root:x:0:0", "root:x:0:0\nray:x:1000\n", id="none at the end"),
+        pytest.param("", "ray:x:1000\n", id="empty"),
+    ],
+)
+def test_user_is_added_to_the_base_s_passwd(sandbox: Path, passwd: str, expected: str) -> None:
+    """/etc/passwd keeps the base's lines, and has the user's at its end."""
+    layer = layer_of({}, account={**ACCOUNT, "passwd": "ray:x:1000"}, passwd=passwd)
+    assert layer.contents == {"etc/passwd": expected.encode()}
+
+
+def test_passwd_of_another_encoding_is_kept_byte_for_byte(sandbox: Path) -> None:
+    """Bytes of the base's /etc/passwd that are no UTF-8 stay as they are."""
+    content = b"jos\xe9:x:1:1::/:/bin/sh\n"
+    layer = layer_of({}, account=ACCOUNT, passwd=content.decode(errors="surrogateescape"))
+    assert layer.contents["etc/passwd"].startswith(content)
+
+
+def test_group_is_added_where_the_base_lacks_it(sandbox: Path) -> None:
+    """/etc/group is written only when the account brings a group."""
+    layer = layer_of({}, account={**ACCOUNT, "group": "ray:x:100:"})
+    assert layer.contents["etc/group"] == (GROUP + "ray:x:100:\n").encode()
+    assert "etc/group" not in layer_of({}, account=ACCOUNT).contents
+
+
+# --- Directories
+
+
+def test_parents_are_explicit_and_come_first(sandbox: Path) -> None:
+    """Every directory that the base lacks has one entry, before anything in it, though home holds the files."""
+    layer = layer_of(
+        {"a/b/c.py": ""}, account=ACCOUNT, workdir="/home/ray/src/app", directories=["/"]
+    )
+    assert layer.names == [
+        "etc",
+        "home",
+        "home/ray",
+        "home/ray/src",
+        "home/ray/src/app",
+        "home/ray/src/app/a",
+        "home/ray/src/app/a/b",
+        "etc/passwd",
+        "home/ray/src/app/a/b/c.py",
+    ]
+    assert layer.members["home/ray"].uid == layer.members["home/ray/src/app"].uid == 1000
+
+
+def test_home_may_be_the_working_directory(sandbox: Path) -> None:
+    """A directory that is both has one entry."""
+    layer = layer_of({"a.py": ""}, account=ACCOUNT, workdir="/home/ray")
+    assert layer.names == ["home/ray", "etc/passwd", "home/ray/a.py"]
+
+
+def test_directories_of_the_base_have_no_entry(sandbox: Path) -> None:
+    """A directory, or a symlink to one, that the base has is left as it is: its owner, its mode, its target."""
+    layer = layer_of(
+        {"lib/a.py": ""},
+        account=ACCOUNT,
+        workdir="/tmp",
+        directories=["/", "/etc", "/home", "/home/ray", "/tmp", "/tmp/lib"],
+    )
+    assert layer.names == ["etc/passwd", "tmp/lib/a.py"]
+
+
+# --- The application's name
+
+
+CHECK = {
+    "file": "services/echo/app.py",
+    "path": "src/services/echo/app.py",
+    "module": "services.echo.app",
+    "attribute": "app",
+    "named_by": "`serve_app` of src/services/echo:image",
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("app = Echo.bind()", id="defined"),
+        pytest.param("from .graph import *", id="cannot be known"),
+        pytest.param(b"\xef\xbb\xbfapp = 1", id="byte order mark"),
+        pytest.param(b"# coding: latin-1\napp = '\xe9'", id="declared encoding"),
+    ],
+)
+def test_module_that_may_define_the_application_is_accepted(sandbox: Path, source: Content) -> None:
+    """The image is built when the application's module defines it, or might."""
+    layer = layer_of({CHECK["file"]: source}, check=CHECK)
+    assert layer.contents["app/services/echo/app.py"] == encoded(source)
+
+
+def test_module_without_the_application_is_an_error(sandbox: Path) -> None:
+    """A name that the module does not define is refused, with those that it does."""
+    source = "import ray\n_private = 1\nclass Echo: pass\nserver = Echo()\n"
+    assert error_text(lambda: layer_of({CHECK["file"]: source}, check=CHECK)) == (
+        "The module services.echo.app does not define 'app', which `serve_app` of src/services/echo:image names.\n"
+        "\n"
+        "  * src/services/echo/app.py defines Echo, ray, server\n"
+        "\n"
+        "To fix, name one of these in `serve_app` of src/services/echo:image, or define 'app'."
+    )
+
+
+def test_module_without_any_name_is_an_error(sandbox: Path) -> None:
+    """A module that defines nothing is refused, and said to define nothing."""
+    text = error_text(lambda: layer_of({CHECK["file"]: "_x = 1"}, check=CHECK))
+    assert "  * src/services/echo/app.py defines no name\n" in text
+
+
+def test_module_that_is_no_valid_python_is_an_error(sandbox: Path) -> None:
+    """A module that does not parse is refused with the line and what Python says of it."""
+    minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    text = error_text(lambda: layer_of({CHECK["file"]: "x = 1\nreturn = 2\n"}, check=CHECK))
+    assert text == (
+        f"src/services/echo/app.py is not valid Python {minor}.\n"
+        "\n"
+        "  * line 2: invalid syntax\n"
+        "\n"
+        "To fix, correct src/services/echo/app.py."
+    )
+
+
+# --- Determinism
+
+
+def test_order_of_the_files_does_not_matter(sandbox: Path) -> None:
+    """The same files in any order make the same blob, though bytecode depends on the order of compiling."""
+    # A name that modules share is written in another way into the pyc of the first of them.
+    files = {f"{folder}/{name}.py": "shared_name = 1" for folder in "cab" for name in "zxy"}
+    write_files(files)
+    names = list(files)
+    orders = [names, names[::-1], sorted(names), names[4:] + names[:4]]
+    assert len({write(order, bytecode=True, account=ACCOUNT) for order in orders}) == 1
+
+
+def test_times_of_the_files_do_not_matter(sandbox: Path) -> None:
+    """When a file was written is no part of the layer."""
+    write_files({"a.py": "x = 1"})
+    before = write(["a.py"], bytecode=True)
+    os.utime("files/a.py", (1, 1))
+    assert write(["a.py"], bytecode=True) == before
