@@ -182,6 +182,7 @@ async def write_sources_layer(
     image: str,
     workdir: str,
     bytecode: bool,
+    owner: tuple[int, int],
     account: Optional[Account],
     import_path: Optional[ImportPath],
 ) -> BuiltLayer:
@@ -197,6 +198,7 @@ async def write_sources_layer(
         "workdir": workdir,
         "bytecode": bytecode,
         "check": attribute_check(image, import_path, closure),
+        "owner": owner,
         "account": asdict(account) if account else None,
         "base": {
             **_base_facts(interpreter, workdir, HOME, "/etc"),

@@ -52,7 +52,13 @@ from slim_ray_image.core.oci import (
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.requirements import explain
 from slim_ray_image.core.result import describe_image, summarize
-from slim_ray_image.core.settings import Account, TargetSettings, account_of, image_settings
+from slim_ray_image.core.settings import (
+    Account,
+    TargetSettings,
+    account_of,
+    image_settings,
+    owner_of,
+)
 from slim_ray_image.dependency_inference import EntryFieldSet
 from slim_ray_image.layers import write_distributions_layer, write_sources_layer
 from slim_ray_image.pack import PackedDistributions, PackRequest, pack_distributions
@@ -155,7 +161,7 @@ async def _write_layers(
     account: Optional[Account],
 ) -> tuple[PackedDistributions, tuple[BuiltLayer, ...]]:
     """The distributions, and the layers lowest first. The sources do not wait: a mistake in them shows early."""
-    bytecode = field_set.bytecode.value
+    bytecode, user = field_set.bytecode.value, field_set.user.value
     packed, sources = await concurrently(
         pack_distributions(
             PackRequest(
@@ -174,6 +180,7 @@ async def _write_layers(
             image=str(field_set.address),
             workdir=field_set.workdir.value,
             bytecode=bytecode,
+            owner=owner_of(user, base.interpreter.passwd, base.interpreter.group),
             account=account,
             import_path=field_set.serve_app.import_path,
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import pytest
+from conftest import error_text
 
 from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.oci import ImageSettings
@@ -14,6 +15,7 @@ from slim_ray_image.core.settings import (
     account_of,
     image_settings,
     module_of,
+    owner_of,
 )
 
 PASSWD = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n"
@@ -226,3 +228,31 @@ def test_home_is_that_of_the_added_account() -> None:
 def test_labels_are_sorted() -> None:
     """The order of `labels` in a BUILD file does not matter."""
     assert settings_of(labels={"b": "2", "a": "1"}).labels == (("a", "1"), ("b", "2"))
+
+
+@pytest.mark.parametrize(
+    ("user", "owner"),
+    [
+        pytest.param("1000:100", (1000, 100), id="numbers"),
+        pytest.param("1000", (1000, 1000), id="a number the base does not know"),
+        pytest.param("1", (1, 1), id="a number the base knows"),
+        pytest.param("daemon", (1, 1), id="a name"),
+        pytest.param("daemon:users", (1, 100), id="a name and a group"),
+        pytest.param("0", (0, 0), id="root"),
+    ],
+)
+def test_owner_is_who_the_image_runs_as(user: str, owner: tuple[int, int]) -> None:
+    """The working directory's owner is the user and its group, by number or as the base's tables say."""
+    assert owner_of(user, PASSWD, GROUP) == owner
+
+
+def test_user_that_the_base_does_not_know_is_refused() -> None:
+    """A name without a line in the base's passwd would keep a container from starting."""
+    assert error_text(lambda: owner_of("ray:users", PASSWD, GROUP)) == (
+        "The base image does not know the `user` 'ray:users'.\n\n"
+        "  * it knows the user 'daemon'\n"
+        "  * it knows the user 'root'\n\n"
+        "To fix, do one of the following:\n"
+        "  * use numbers, as '1000:100'\n"
+        "  * use names that the base image knows"
+    )

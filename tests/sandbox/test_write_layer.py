@@ -51,6 +51,7 @@ def sources_request(folder: Path) -> dict[str, Any]:
         "workdir": "/app",
         "bytecode": True,
         "check": None,
+        "owner": [1000, 100],
         "account": {"uid": 1000, "gid": 100, "home": "/home/ray", "passwd": "ray:x", "group": ""},
         "base": {"directories": ["/"], "passwd": "", "group": ""},
     }

@@ -55,6 +55,7 @@ def write(
                 "workdir": workdir,
                 "bytecode": bytecode,
                 "check": check,
+                "owner": [1000, 100] if account else [0, 0],
                 "account": account,
                 "base": {"directories": list(directories), "passwd": passwd, "group": group},
             },

@@ -137,7 +137,7 @@ def _describe(media_type: str, content: bytes) -> Descriptor:
 
 def select_manifest(index: Mapping[str, Any], platform: Platform) -> Optional[Descriptor]:
     """Return the descriptor of `platform`'s manifest in an image index, or None (image-index.md, "platform")."""
-    for manifest in index.get("manifests", ()):
+    for manifest in index.get("manifests") or ():
         where = manifest.get("platform") or {}
         if (where.get("os"), where.get("architecture")) == (platform.os, platform.architecture):
             return Descriptor.from_json(manifest)
@@ -251,7 +251,8 @@ def append_layers(
         "diff_ids": [*config["rootfs"]["diff_ids"], *(layer.diff_id for layer in layers)],
     }
     config["history"] = [
-        *(config.get("history") or ()),
+        # A base without a history gets empty entries: there is to be one for each layer.
+        *(config.get("history") or ({} for _ in base.layers)),
         *(
             {"created": CREATED, "created_by": "slim_ray_image", "comment": layer.name}
             for layer in layers

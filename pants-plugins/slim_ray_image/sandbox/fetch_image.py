@@ -15,7 +15,7 @@ from dxf import DXF, DXFBase, exceptions
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.oci import INDEX_MEDIA_TYPES, MANIFEST_MEDIA_TYPES, select_manifest, sha256
 from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.report import run_program
 
 _TIMEOUT_SECONDS = 60
 
@@ -71,7 +71,16 @@ def _read(request: Mapping[str, Any], read: Any) -> Any:
                 evidence=[f"{scheme}://{host} answered 404 for {error.response.url}"],
                 fixes=["correct the repository, tag or digest in `base_image`"],
             ) from error
-        raise _denied(what, host, f"{status} {error.response.reason}") from error
+        answer = f"{status} {error.response.reason}"
+        if status == 429 or status >= 500:
+            raise SlimRayImageError(
+                f"The base image {what} cannot be read: {host} answered {answer}.",
+                fixes=[
+                    "try again later",
+                    "name a mirror or a local OCI image layout for it in `[slim-ray].base_image_sources`",
+                ],
+            ) from error
+        raise _denied(what, host, answer) from error
     except (exceptions.DXFUnauthorizedError, exceptions.DXFAuthInsecureError) as error:
         raise _denied(what, host, "401 Unauthorized") from error
     except exceptions.DXFDigestMismatchError as error:
@@ -119,55 +128,62 @@ def _check_digest(request: Mapping[str, Any], expected: str, content: bytes) -> 
         )
 
 
+def _no_image(request: Mapping[str, Any], evidence: str) -> SlimRayImageError:
+    return SlimRayImageError(
+        f"The base image {request['reference']} is not an OCI or Docker image.",
+        evidence=[evidence],
+        fixes=["name an OCI or Docker image in `base_image`"],
+    )
+
+
 def _parse(request: Mapping[str, Any], content: bytes) -> Mapping[str, Any]:
     try:
         fields = json.loads(content)
-        if not isinstance(fields, dict) or fields.get("schemaVersion") != 2:
-            raise ValueError("schemaVersion is not 2")
     except ValueError as error:
-        raise SlimRayImageError(
-            f"The base image {request['reference']} is not an OCI or Docker image.",
-            evidence=[f"its manifest: {error}"],
-            fixes=["name an OCI or Docker image in `base_image`"],
-        ) from error
+        raise _no_image(request, f"its manifest: {error}") from error
+    if not isinstance(fields, dict) or fields.get("schemaVersion") != 2:
+        raise _no_image(request, "its manifest: schemaVersion is not 2")
     return fields
+
+
+def _select(request: Mapping[str, Any], index: Mapping[str, Any]) -> str:
+    """Return the digest of the platform's manifest in an image index."""
+    platform = parse_platform(request["platform"])
+    selected = select_manifest(index, platform)
+    if selected is None:
+        raise SlimRayImageError(
+            f"The base image {request['reference']} has no image for {platform}.",
+            evidence=sorted(
+                "it has {os}/{architecture}".format(**manifest["platform"])
+                for manifest in index.get("manifests") or ()
+                if "platform" in manifest
+            ),
+            fixes=["name a base image of that platform in `base_image`"],
+        )
+    return selected.digest
+
+
+def _config_digest(request: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    media_type = manifest.get("mediaType", MANIFEST_MEDIA_TYPES[0])
+    digest = (manifest.get("config") or {}).get("digest")
+    if media_type not in MANIFEST_MEDIA_TYPES or not digest:
+        raise _no_image(request, f"its manifest has the media type {manifest.get('mediaType')}")
+    return str(digest)
 
 
 def resolve(request: Mapping[str, Any]) -> None:
     """Write manifest.json and config.json of the image for the platform, byte for byte as the registry has them."""
-    platform = parse_platform(request["platform"])
     with _connect(request) as client:
-        content = _fetch_manifest(client, request, request["identifier"])
-        fields = _parse(request, content)
+        manifest = _fetch_manifest(client, request, request["identifier"])
+        fields = _parse(request, manifest)
         if fields.get("mediaType") in INDEX_MEDIA_TYPES or "manifests" in fields:
-            selected = select_manifest(fields, platform)
-            if selected is None:
-                raise SlimRayImageError(
-                    f"The base image {request['reference']} has no image for {platform}.",
-                    evidence=sorted(
-                        "it has {os}/{architecture}".format(**manifest["platform"])
-                        for manifest in fields.get("manifests", ())
-                        if "platform" in manifest
-                    ),
-                    fixes=["name a base image of that platform in `base_image`"],
-                )
-            content = _fetch_manifest(client, request, selected.digest)
-            fields = _parse(request, content)
-        if (
-            fields.get("mediaType", MANIFEST_MEDIA_TYPES[0]) not in MANIFEST_MEDIA_TYPES
-            or "config" not in fields
-        ):
-            raise SlimRayImageError(
-                f"The base image {request['reference']} is not an OCI or Docker image.",
-                evidence=[f"its manifest has the media type {fields.get('mediaType')}"],
-                fixes=["name an OCI or Docker image in `base_image`"],
-            )
-        config = _read(request, lambda: b"".join(_pull(client, fields["config"]["digest"])))
-    with open("manifest.json", "wb") as file:
-        file.write(content)
-    with open("config.json", "wb") as file:
-        file.write(config)
-    write_json("resolved.json", {"manifest_digest": sha256(content)})
+            manifest = _fetch_manifest(client, request, _select(request, fields))
+            fields = _parse(request, manifest)
+        config_digest = _config_digest(request, fields)
+        config = _read(request, lambda: b"".join(_pull(client, config_digest)))
+    for name, content in (("manifest.json", manifest), ("config.json", config)):
+        with open(name, "wb") as file:
+            file.write(content)
 
 
 def fetch_blob(request: Mapping[str, Any]) -> None:

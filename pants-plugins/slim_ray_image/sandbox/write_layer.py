@@ -343,7 +343,7 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, 
     """Write the layer of the first-party files under `files/`, the account and the home directory."""
     if request["check"]:
         _check_attribute(request["check"])
-    workdir, owner = request["workdir"], request["account"] or {"uid": 0, "gid": 0}
+    workdir, (uid, gid) = request["workdir"], request["owner"]
     files = {}
     for name in request["files"]:
         with open(f"files/{name}", "rb") as file:
@@ -354,10 +354,10 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, 
         *_accounts(request),
         *(
             # The working directory is the user's own to write in; what we put there is not.
-            Entry(
-                path,
-                is_directory=True,
-                **({"uid": owner["uid"], "gid": owner["gid"]} if path == workdir else {}),
+            (
+                Entry(path, is_directory=True, uid=uid, gid=gid)
+                if path == workdir
+                else Entry(path, is_directory=True)
             )
             for path in directories_of(iter(files), workdir)
         ),
