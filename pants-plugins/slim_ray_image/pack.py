@@ -99,7 +99,7 @@ async def pack_distributions(
     platform_request = {
         "uv": "tools/bin/uv",
         "platform": interpreter.platform,
-        "python_version": interpreter.python_minor,
+        "python_version": interpreter.python_version,
         "glibc": interpreter.glibc,
         **network.to_json(),
     }
