@@ -79,15 +79,7 @@ async def _read_lockfile(request: PackRequest, python_setup: PythonSetup) -> Fil
                 "correct `[python].resolves`",
             ],
         )
-    content = contents[0].content
-    if content.lstrip().startswith((b"{", b"//")):
-        raise SlimRayImageError(
-            f"The lockfile {path} of resolve {request.resolve!r} is of Pex's JSON format, which cannot be read yet.",
-            fixes=[
-                "lock the resolve as hashed requirements, with `uv pip compile --universal --generate-hashes`"
-            ],
-        )
-    return FileContent(_LOCKFILE, content)
+    return FileContent(_LOCKFILE, contents[0].content)
 
 
 @rule(desc="Pack the distributions of a slim_ray_image")

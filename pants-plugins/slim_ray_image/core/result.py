@@ -117,6 +117,10 @@ def describe_image(
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def _count(things: Sequence[Any], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
 def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the lines that tell a user what was built, from the fields of image.json."""
     totals = description["totals"]
@@ -124,6 +128,6 @@ def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"Image {description['manifest_digest']} for {description['platform']}",
         f"{totals['compressed_bytes'] / 1e6:.1f} MB compressed, {totals['unpacked_bytes'] / 1e6:.1f} MB unpacked; "
-        f"{len(description['requirements'])} distributions and {len(description['files'])} files in {len(ours)} "
-        f"layers on {description['base']['reference']}",
+        f"{_count(description['requirements'], 'distribution')} and {_count(description['files'], 'file')} "
+        f"in {_count(ours, 'layer')} on {description['base']['reference']}",
     )

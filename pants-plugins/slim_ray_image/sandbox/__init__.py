@@ -9,7 +9,7 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 | extract_base     | a Python of this host  | takes the base's own interpreter and facts out of its layers      |
 | pack             | the base's interpreter | subset of the lock -> virtual environment (uv) -> packed PEX (pex) |
 | write_layer      | the base's interpreter | files -> one layer                                                |
-| compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for write_layer                   |
+| compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for extract_base and write_layer   |
 
 `deterministic_tar` is where equal input becomes equal bytes.
 """

@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.run_pex import pex_environment
 from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
 
 _VENV = "venv"
@@ -83,12 +84,7 @@ def _pack(request: Mapping[str, Any]) -> None:
             *(sys.executable, "-m", "pex", *requirements, "--venv-repository", _VENV, "--pre"),
             *("--layout", "packed", "--no-compress", "--output-file", _PEX),
         ],
-        env={
-            **os.environ,
-            "PEX_ROOT": os.path.abspath(".pex"),
-            "HOME": os.getcwd(),
-            "PATH": "/usr/bin:/bin",
-        },
+        env=pex_environment(),
         stdout=sys.stderr,
         check=True,
     )

@@ -2,8 +2,11 @@
 
 In: the resolve's lockfile, the closure's requirement strings, the platform. Out: subset.txt, pip-style hashed
 requirements `name==version --hash=...`, sorted; names, versions and hashes are all the lock's own.
-uv resolves with the lock as constraints; what it finds is then held against the lock, so an index cannot add or change
-a thing. Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/.
+
+Two formats are read. Of pip-style hashed requirements, which do not say what requires what, uv resolves the part with
+the lock as constraints; what it finds is then held against the lock, so an index cannot add or change a thing. Of Pex's
+JSON, Pex exports the part. Formats: https://pip.pypa.io/en/stable/reference/requirements-file-format/ and
+https://docs.pex-tool.org/ (`pex3 lock`).
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from pip_requirements_parser import RequirementsFile
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.report import run_program
+from slim_ray_image.sandbox.run_pex import pex_environment
 from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
 
 _WANTED = "wanted.in"
 _RESOLVED = "resolved.txt"
+_PEX_LOCK = "pex-lock.json"
 
 
 def _read_pip_lock(
@@ -119,10 +124,44 @@ def _check_locked(
         )
 
 
+def _is_pex_lock(path: str) -> bool:
+    """Whether a lockfile is of Pex's JSON format, before which Pants puts a header of `//` lines."""
+    with open(path, encoding="utf-8") as file:
+        return next((line for line in file if line.strip()), "").startswith(("{", "//"))
+
+
+def _pex_export(request: Mapping[str, Any]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return name -> (version, hashes) of everything the requirements need, as Pex finds it in its own lock.
+
+    Pex evaluates the lock for the interpreter that this program runs on, which is the base's; it asks no index.
+    """
+    with open(request["lockfile"], encoding="utf-8") as file:
+        content = "".join(line for line in file if not line.lstrip().startswith("//"))
+    with open(_PEX_LOCK, "w", encoding="utf-8") as file:
+        file.write(content)
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "pex.cli", "lock", "export-subset", *request["requirements"]),
+            *("--lock", _PEX_LOCK, "--format", "pip", "--output", _RESOLVED),
+        ],
+        env=pex_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise _unresolvable(request, result.stderr)
+    return _read_pip_lock(_RESOLVED, request["marker_environment"])
+
+
 def main(request: Mapping[str, Any]) -> None:
     """Write subset.txt."""
-    locked = _read_pip_lock(request["lockfile"], request["marker_environment"])
-    pins = _uv_compile(request)
+    if _is_pex_lock(request["lockfile"]):
+        locked = _pex_export(request)
+        pins = [(name, version) for name, (version, _) in locked.items()]
+    else:
+        locked = _read_pip_lock(request["lockfile"], request["marker_environment"])
+        pins = _uv_compile(request)
     _check_locked(request, pins, locked)
     with open("subset.txt", "w", encoding="utf-8") as file:
         for name, version in sorted(pins):
