@@ -228,5 +228,5 @@ def test_summary_says_what_was_built() -> None:
     value["totals"].update(compressed_bytes=83_449_999, unpacked_bytes=264_050_001)
     assert summarize(value) == (
         f"Image {value['manifest_digest']} for linux/amd64",
-        "83.4 MB compressed, 264.1 MB unpacked; 3 distributions and 1 files in 3 layers on python:3.10-slim",
+        "83.4 MB compressed, 264.1 MB unpacked; 3 distributions and 1 file in 3 layers on python:3.10-slim",
     )
