@@ -160,7 +160,7 @@ def _read_module(module: str) -> bytes:
 async def load_program(request: ProgramRequest) -> Program:
     """The program `sandbox/<name>.py` with the modules it imports, found in its own text."""
     pending, contents = {f"{_PACKAGE}.sandbox.{request.name}"}, {}
-    if request.name == "write_layer":  # which runs it as a process of its own
+    if request.name in ("extract_base", "write_layer"):  # which run it as a process of its own
         pending.add(f"{_PACKAGE}.sandbox.compile_bytecode")
     while pending:
         module = pending.pop()

@@ -29,7 +29,10 @@ PROGRAMS = (
     "write_layer",
 )
 # Run as a process of its own by the program, so no `import` names it.
-STARTED_BY = {"write_layer": {"slim_ray_image/sandbox/compile_bytecode.py"}}
+STARTED_BY = {
+    "extract_base": {"slim_ray_image/sandbox/compile_bytecode.py"},
+    "write_layer": {"slim_ray_image/sandbox/compile_bytecode.py"},
+}
 INDEXES = "--python-repos-indexes=['https://index.example.com/simple']"
 
 

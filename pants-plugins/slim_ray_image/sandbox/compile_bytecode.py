@@ -1,7 +1,7 @@
 """Compiles sources to unchecked-hash pycs (PEP 552) whose bytes depend on the sources and the interpreter alone.
 
-Called by write_layer as `python -B -s -S compile_bytecode.py LIST` with PYTHONHASHSEED=0. LIST has three lines for a
-file: where its source is, its path in the image, and where to put its pyc.
+Called by extract_base and write_layer as `python -B -s -S compile_bytecode.py LIST` with PYTHONHASHSEED=0. LIST has
+three lines for a file: where its source is, its path in the image, and where to put its pyc.
 
 Bytecode is marshalled with a flag on each object that is referred to more than once, and the interpreter shares
 strings with whatever else it has loaded. So this process imports nothing but what the interpreter has already

@@ -23,6 +23,7 @@ from slim_ray_image.core.platforms import Platform, parse_platform
 from slim_ray_image.sandbox.report import run_program, write_json
 
 _ROOT = "base"
+_COMPILE_LIST = "compile.list"
 _LAUNCHER = """\
 #!/bin/sh
 # Runs the interpreter of the base image where it lies, with the base's own loader and shared libraries.
@@ -32,14 +33,12 @@ exec "$root{loader}" --inhibit-cache --library-path "{library_path}" --argv0 "$0
 """
 # What the programs of this folder and Pex import of the standard library. The base ships no bytecode and the
 # sandboxes are read-only, so each of a dozen processes would compile these again.
-_COMPILE_STANDARD_LIBRARY = """\
+_LIST_STANDARD_LIBRARY = """\
 import argparse, ast, base64, configparser, csv, email.parser, fileinput, hashlib, json, py_compile, subprocess
-import sys, tarfile, tempfile, urllib.request, uuid, xml.etree.ElementTree, zipfile
-root, prefix = sys.argv[1:]
+import importlib.util, sys, tarfile, tempfile, urllib.request, uuid, xml.etree.ElementTree, zipfile
 sources = {getattr(m, "__file__", None) or "" for m in list(sys.modules.values())}
-for source in sorted(s for s in sources if s.startswith(prefix) and s.endswith(".py")):
-    py_compile.compile(source, dfile=source[len(root):], doraise=True,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+for source in sorted(s for s in sources if s.startswith(sys.argv[1]) and s.endswith(".py")):
+    print(source, importlib.util.cache_from_source(source), sep="\\n")
 """
 _UNUSED_BY_THE_BUILD = re.compile(
     r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|site-packages|__pycache__)/"
@@ -291,22 +290,28 @@ def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
 
 
 def _compile_standard_library(launcher: str, python: str) -> None:
+    """Write the bytecode; every layer is keyed by this tree, so its bytes must not change from run to run.
+
+    So what is imported is found by one process and compiled by another: beside other modules, whether a string is
+    marshalled as shared depends on addresses.
+    """
     root = os.path.abspath(_ROOT)
+    interpreter = [root + launcher, "-B", "-s", "-S"]
+    environment = {"PYTHONHASHSEED": "0"}
     standard_library = f"{root}{posixpath.dirname(posixpath.dirname(python))}/lib/"
-    subprocess.run(
-        [
-            root + launcher,
-            "-B",
-            "-s",
-            "-S",
-            "-c",
-            _COMPILE_STANDARD_LIBRARY,
-            root,
-            standard_library,
-        ],
-        env={"PYTHONHASHSEED": "0"},
+    listed = subprocess.run(
+        [*interpreter, "-c", _LIST_STANDARD_LIBRARY, standard_library],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
         check=True,
-    )
+    ).stdout.splitlines()
+    with open(_COMPILE_LIST, "w", encoding="utf-8") as file:
+        for source, bytecode in zip(listed[::2], listed[1::2]):
+            os.makedirs(os.path.dirname(bytecode), exist_ok=True)
+            file.write(f"{source}\n{source[len(root):]}\n{bytecode}\n")
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
+    subprocess.run([*interpreter, program, _COMPILE_LIST], env=environment, check=True)
 
 
 def main(request: Mapping[str, Any]) -> None:

@@ -1,0 +1,30 @@
+"""What each mistake of a user must lead to, whatever it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from integration.repository import Repository
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return path -> inode and time of what is in a folder; nothing if it is not there."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+    }
+
+
+def assert_fails(repository: Repository, target: str, *options: str) -> str:
+    """Package a target, which must end with one clear error and leave dist/ as it was, and return the error."""
+    folder = repository.output_of(target)
+    before = _files(folder)
+    run = repository.pants(*options, "package", target, check=False)
+    assert run.exit_code == 1, run.output
+    _, *errors = run.output.split("[ERROR] ")
+    assert len(errors) == 1, run.output
+    assert errors[0].count("To fix, ") == 1, run.output
+    assert "Traceback (most recent call last)" not in run.output
+    assert "fault in slim_ray_image" not in run.output
+    assert _files(folder) == before
+    return errors[0]
