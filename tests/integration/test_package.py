@@ -42,7 +42,7 @@ MARKERS = {
 
 
 @pytest.fixture(params=["echo", "ranker"])
-def image(request: pytest.FixtureRequest) -> PackagedImage:
+def image(request: Any) -> PackagedImage:
     """Each of the two packaged services."""
     return request.getfixturevalue(request.param)
 
