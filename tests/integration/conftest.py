@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Iterator
 
@@ -19,6 +18,7 @@ import pytest
 from integration.container import Docker
 from integration.registry import Registry
 from integration.repository import ROOT, PackagedImage, Repository
+from integration.workspace import make_workspace, remove_workspace
 
 BASE_REFERENCE = "python:3.10-slim"
 _STAND_IN = "stand-in-base/3.10-bookworm"
@@ -35,9 +35,9 @@ def executable(name: str) -> str:
 @pytest.fixture(scope="session")
 def workspace() -> Iterator[Path]:
     """A temporary folder, for gigabytes."""
-    folder = Path(tempfile.mkdtemp(prefix="slim_ray_image-tests-"))
+    folder = make_workspace()
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_workspace(folder)
 
 
 def cache_folder() -> Path:

@@ -71,6 +71,7 @@ class Registry:
             self._process = subprocess.Popen(
                 [executable, "serve", str(configuration)], stdout=log, stderr=log
             )
+        (folder / "pid").write_text(str(self._process.pid))
         self._await()
 
     def _await(self) -> None:

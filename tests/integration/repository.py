@@ -9,15 +9,14 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from integration.image_layout import ImageLayout
+from integration.workspace import end_process
 
 # The build root: of the working tree, or of the sandbox that Pants runs the tests in.
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,14 +195,3 @@ def _copy(source: Path, target: Path) -> None:
     for child in sorted(source.iterdir()):
         if child.name != "__pycache__":
             _copy(child, target / child.name)
-
-
-def end_process(pid: int) -> None:
-    """Terminate a process that the tests started, and wait until it is gone."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for attempt in range(100):
-            try:
-                os.kill(pid, number if attempt == 0 else 0)
-            except ProcessLookupError:
-                return
-            time.sleep(0.1)

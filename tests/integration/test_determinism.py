@@ -60,7 +60,7 @@ def other_machine(workspace: Path, base_layout: Path) -> Iterator[Repository]:
     python = other_python()
     if python:
         environment["PANTS_PYTHON_BOOTSTRAP_SEARCH_PATH"] = repr([str(python)])
-    copy = Repository.copy(workspace / "home/someone/monorepo", environment, umask=0o077)
+    copy = Repository.copy(workspace / "monorepo-of-someone", environment, umask=0o077)
     yield copy
     copy.close()
 

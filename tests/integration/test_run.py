@@ -17,7 +17,6 @@ from integration.targets import write_driver
 
 pytestmark = pytest.mark.integration
 
-SERVICE = "src/services/echo_in_docker"
 IMAGES = "slim-ray-image.local/src/services/{}/image"
 # What a login shell starts with.
 LOGIN_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -29,33 +28,41 @@ def port() -> int:
     return free_port()
 
 
-@pytest.fixture
-def service(repository: Repository, docker: Docker, port: int) -> str:
-    """A target that is echo on another port."""
-    repository.write(
-        f"{SERVICE}/BUILD",
-        'slim_ray_image(name="image", serve_app="services.echo.app:app", '
-        f'ports=[{port}], env={{"RAY_SERVE_DEFAULT_HTTP_PORT": "{port}"}})\n',
-    )
-    return f"{SERVICE}:image"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _clean_docker(docker: Docker) -> Iterator[None]:
-    """Leaves Docker without the images of these tests."""
-    yield
-    for name in ("driver", "echo_in_docker"):
+@pytest.fixture(scope="module")
+def names(docker: Docker, port: int) -> Iterator[dict[str, str]]:
+    """Names of this run alone, as Docker is shared with whoever uses this machine; their images go at the end."""
+    found = {name: f"{name}_{port}" for name in ("driver", "echo")}
+    yield found
+    for name in found.values():
         docker.remove(IMAGES.format(name))
 
 
 @pytest.fixture
-def image(repository: Repository, docker: Docker, service: str) -> str:
+def driver(repository: Repository, names: dict[str, str]) -> str:
+    """A target that runs to its end."""
+    return write_driver(repository, names["driver"])
+
+
+@pytest.fixture
+def service(repository: Repository, names: dict[str, str], port: int) -> str:
+    """A target that is echo on another port."""
+    folder = f"src/services/{names['echo']}"
+    repository.write(
+        f"{folder}/BUILD",
+        'slim_ray_image(name="image", serve_app="services.echo.app:app", '
+        f'ports=[{port}], env={{"RAY_SERVE_DEFAULT_HTTP_PORT": "{port}"}})\n',
+    )
+    return f"{folder}:image"
+
+
+@pytest.fixture
+def image(repository: Repository, docker: Docker, names: dict[str, str], service: str) -> str:
     """The service's image in Docker, loaded by `pants run`."""
-    if not docker.images(IMAGES.format("echo_in_docker")):
-        assert repository.pants("run", service, "--", "echo", "loaded").output.endswith(
-            "\nloaded\n"
-        )
-    (reference,) = docker.images(IMAGES.format("echo_in_docker"))
+    images = IMAGES.format(names["echo"])
+    if not docker.images(images):
+        run = repository.pants("run", service, "--", "echo", "loaded")
+        assert run.output.endswith("\nloaded\n")
+    (reference,) = docker.images(images)
     return reference
 
 
@@ -136,23 +143,17 @@ def test_every_installed_module_has_its_bytecode(docker: Docker, image: str) -> 
     assert docker("run", "--rm", image, "python", "-c", script) == "True []"
 
 
-def test_entry_point_runs_with_its_arguments(repository: Repository, docker: Docker) -> None:
+def test_entry_point_runs_with_its_arguments(repository: Repository, driver: str) -> None:
     """`pants run` of a script runs it, with the arguments of `entry_point`, to its end and its exit code."""
-    write_driver(repository)
-    run = repository.pants("run", "src/services/driver:image")
+    run = repository.pants("run", driver)
     assert run.output.endswith("['--rounds', '3'] ['quick', 'fox']\n")
-    failing = repository.pants(
-        *("run", "src/services/driver:image", "--", "sh", "-c", "exit 7"), check=False
-    )
+    failing = repository.pants("run", driver, "--", "sh", "-c", "exit 7", check=False)
     assert failing.exit_code == 7
 
 
-def test_run_without_docker_says_so(repository: Repository, docker: Docker) -> None:
+def test_run_without_docker_says_so(repository: Repository, driver: str) -> None:
     """Where Docker does not answer, `pants run` says what to do."""
-    write_driver(repository)
-    run = repository.pants(
-        *("run", "src/services/driver:image"), check=False, DOCKER_HOST="tcp://127.0.0.1:1"
-    )
+    run = repository.pants("run", driver, check=False, DOCKER_HOST="tcp://127.0.0.1:1")
     assert run.exit_code == 1
     assert "Cannot run the image: Docker does not answer" in run.output
     assert "To fix, start Docker, or set DOCKER_HOST to one that runs." in run.output
