@@ -67,6 +67,7 @@ from slim_ray_image.tools import (
     BaseToolsRequest,
     NetworkSettings,
     prepare_base_tools,
+    read_output,
     run_on_host,
 )
 
@@ -377,12 +378,8 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
         output_directories=("base",),
         description=f"Take the interpreter out of {request.base.reference}",
     )
-    tree, facts_tree = await concurrently(
-        digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs(["base/**"]))),
-        digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs(["base.json"]))),
-    )
-    (content,) = await get_digest_contents(facts_tree)
-    facts = json.loads(content.content)
+    tree = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs(["base/**"])))
+    facts = json.loads(await read_output(result.output_digest, "base.json"))
     return BaseInterpreter(
         tree=await remove_prefix(RemovePrefix(tree, "base")),
         launcher=facts["launcher"],

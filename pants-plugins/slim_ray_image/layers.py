@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Iterable, Mapping, Optional
 
-from pants.engine.fs import AddPrefix, CreateDigest, Digest, DigestSubset, FileEntry, PathGlobs
+from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileEntry
 from pants.engine.rules import collect_rules
 
 from slim_ray_image.base_image import PreparedBase
@@ -18,8 +18,6 @@ from slim_ray_image.closure import ImageClosure
 from slim_ray_image.compat import (
     add_prefix,
     create_digest,
-    digest_subset_to_digest,
-    get_digest_contents,
     get_digest_entries,
     implicitly,
     rule,
@@ -37,7 +35,7 @@ from slim_ray_image.core.layers import (
 from slim_ray_image.core.oci import BuiltLayer, Descriptor
 from slim_ray_image.core.settings import HOME, Account
 from slim_ray_image.pack import PackedDistributions
-from slim_ray_image.tools import BaseInterpreter, BaseTools, run_on_base
+from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base
 
 _BLOB = "layer.tar.gz"
 
@@ -73,19 +71,16 @@ async def write_layer(request: LayerRequest) -> WrittenLayer:
         output_files=(_BLOB, "layer.json"),
         description=request.description,
     )
-    facts_tree = await digest_subset_to_digest(
-        DigestSubset(result.output_digest, PathGlobs(["layer.json"]))
-    )
-    (facts,) = await get_digest_contents(facts_tree)
+    facts = await read_output(result.output_digest, "layer.json")
     entries = await get_digest_entries(result.output_digest)
     blob = next(e.file_digest for e in entries if isinstance(e, FileEntry) and e.path == _BLOB)
-    described = Descriptor.from_json(json.loads(facts.content)["descriptor"])
+    described = Descriptor.from_json(json.loads(facts)["descriptor"])
     if (blob.fingerprint, blob.serialized_bytes_length) != (described.hex, described.size):
         raise RuntimeError(
             f"The layer that {request.description!r} wrote is {blob}, but layer.json says {described}. This is a fault "
             "in slim_ray_image; report it."
         )
-    return WrittenLayer(facts.content.decode())
+    return WrittenLayer(facts.decode())
 
 
 def _built_layer(

@@ -14,7 +14,6 @@ from pants.backend.python.subsystems.setup import PythonSetup
 from pants.engine.addresses import Address
 from pants.engine.fs import (
     CreateDigest,
-    DigestSubset,
     FileContent,
     FileDigest,
     FileEntry,
@@ -26,7 +25,6 @@ from pants.util.frozendict import FrozenDict
 
 from slim_ray_image.compat import (
     create_digest,
-    digest_subset_to_digest,
     get_digest_contents,
     get_digest_entries,
     merge_digests,
@@ -39,6 +37,7 @@ from slim_ray_image.tools import (
     BaseInterpreter,
     BaseTools,
     NetworkSettings,
+    read_output,
     run_on_base,
 )
 
@@ -127,13 +126,10 @@ async def pack_distributions(
         description=f"Install and pack the distributions of {request.address}",
         uses_uv=True,
     )
-    inventory_tree = await digest_subset_to_digest(
-        DigestSubset(packed.output_digest, PathGlobs(["inventory.json"]))
-    )
-    (inventory,) = await get_digest_contents(inventory_tree)
+    inventory = await read_output(packed.output_digest, "inventory.json")
     entries = await get_digest_entries(packed.output_digest)
     return PackedDistributions(
-        distributions_from_json(json.loads(inventory.content)),
+        distributions_from_json(json.loads(inventory)),
         FrozenDict(
             {
                 entry.path[len(_DEPS) :]: entry.file_digest

@@ -226,7 +226,9 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
     packed, layers = await _write_layers(field_set, closure, base, account)
     settings = image_settings(
         _target_settings(field_set),
-        base_path=environment_of(base.image).get("PATH", DEFAULT_PATH),
+        base_path=environment_of(json.loads(base.image.config).get("config")).get(
+            "PATH", DEFAULT_PATH
+        ),
         account=account,
         entry_path=closure.entry.path if closure.entry else None,
     )

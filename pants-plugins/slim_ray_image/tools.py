@@ -26,8 +26,10 @@ from pants.engine.fs import (
     EMPTY_DIGEST,
     CreateDigest,
     Digest,
+    DigestSubset,
     FileContent,
     MergeDigests,
+    PathGlobs,
     RemovePrefix,
 )
 from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
@@ -40,7 +42,9 @@ from slim_ray_image.compat import (
     TOOL_INTERPRETER_CONSTRAINTS,
     create_digest,
     create_venv_pex,
+    digest_subset_to_digest,
     execute_process,
+    get_digest_contents,
     implicitly,
     merge_digests,
     remove_prefix,
@@ -236,6 +240,13 @@ def raise_if_failed(result: FallibleProcessResult, description: str) -> None:
             f"{description} failed with exit code {result.exit_code}. This is a fault in slim_ray_image, not in "
             f"your code; report it with this output:\n\n{result.stdout.decode(errors='replace')}{stderr}"
         )
+
+
+async def read_output(tree: Digest, path: str) -> bytes:
+    """Return the content of one small file of a process's output."""
+    file_tree = await digest_subset_to_digest(DigestSubset(tree, PathGlobs([path])))
+    (file,) = await get_digest_contents(file_tree)
+    return file.content
 
 
 async def run_on_host(

@@ -15,5 +15,6 @@ In the order of the flow:
 | requirements | who requires a distribution, and which extras (stage 3)                    |
 | layers       | which distribution goes into which layer (stage 4)                         |
 | oci          | descriptors, image config, manifest, index (stage 5)                       |
+| settings     | how the image runs: user, command, environment (stage 5)                   |
 | result       | image.json (stage 6)                                                       |
 """

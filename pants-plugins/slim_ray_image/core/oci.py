@@ -193,13 +193,9 @@ def parse_base_image(
     )
 
 
-def _environment(entries: Optional[Sequence[str]]) -> dict[str, str]:
-    return dict(entry.partition("=")[::2] for entry in entries or ())
-
-
-def environment_of(base: BaseImage) -> dict[str, str]:
-    """Return the environment variables of a base image (config.md, "Env")."""
-    return _environment((json.loads(base.config).get("config") or {}).get("Env"))
+def environment_of(container_config: Optional[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the environment variables of an image config's `config`, where it has one (config.md, "Env")."""
+    return dict(entry.partition("=")[::2] for entry in (container_config or {}).get("Env") or ())
 
 
 def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[str, Any]:
@@ -207,7 +203,7 @@ def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[
     config = dict(base)
     config["User"] = settings.user
     config["WorkingDir"] = settings.workdir
-    environment = {**_environment(base.get("Env")), **dict(settings.env)}
+    environment = {**environment_of(base), **dict(settings.env)}
     config["Env"] = [f"{name}={value}" for name, value in environment.items()]
     if settings.ports:
         config["ExposedPorts"] = {

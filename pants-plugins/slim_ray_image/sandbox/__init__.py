@@ -7,7 +7,9 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 |------------------|------------------------|-------------------------------------------------------------------|
 | fetch_image      | a Python of this host  | reads manifest, config and blobs of the base from its registry    |
 | extract_base     | a Python of this host  | takes the base's own interpreter and facts out of its layers      |
-| pack             | the base's interpreter | subset of the lock -> virtual environment (uv) -> packed PEX (pex) |
+| install_tools    | a Python of this host  | installs the tools that run on the base's interpreter             |
+| subset_lock      | the base's interpreter | lock and requirements -> the exact part of the lock               |
+| pack             | the base's interpreter | that part -> virtual environment (uv) -> packed PEX (pex)         |
 | write_layer      | the base's interpreter | files -> one layer                                                |
 | compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for extract_base and write_layer   |
 

@@ -19,6 +19,7 @@ import tarfile
 from typing import Any, Iterator, Mapping, Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.oci import environment_of
 from slim_ray_image.core.platforms import Platform, parse_platform
 from slim_ray_image.sandbox.report import run_program, write_json
 
@@ -146,10 +147,8 @@ class _RootFilesystem:
 
 
 def _search_path(config: Mapping[str, Any]) -> list[str]:
-    environment = dict(
-        entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ()
-    )
-    return environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
+    path = environment_of(config.get("config")).get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    return path.split(":")
 
 
 def _find_python(root: _RootFilesystem, config: Mapping[str, Any], reference: str) -> str:
@@ -325,9 +324,7 @@ def main(request: Mapping[str, Any]) -> None:
     launcher = _extract_interpreter(root, platform, python)
     facts = _run_interpreter(launcher, reference)
     _compile_standard_library(launcher, python)
-    declared = dict(
-        entry.partition("=")[::2] for entry in (config.get("config") or {}).get("Env") or ()
-    ).get("PYTHON_VERSION")
+    declared = environment_of(config.get("config")).get("PYTHON_VERSION")
     if declared and declared != facts["version"]:
         raise SlimRayImageError(
             f"The base image {reference} says it has Python {declared}, but its {python} is {facts['version']}.",

@@ -5,50 +5,23 @@ In: a hash-locked requirements file. Out: `tools/`, a folder for PYTHONPATH, wit
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import Any, Mapping
 
 import uv
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.report import run_program
-from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
+from slim_ray_image.sandbox.run_uv import install_locked, message_lines
 
 
 def main(request: Mapping[str, Any]) -> None:
     """Write `tools/`."""
-    platform = parse_platform(request["platform"])
-    result = subprocess.run(
-        [
-            *(
-                uv.find_uv_bin(),
-                "pip",
-                "install",
-                "--quiet",
-                "--target",
-                "tools",
-                "--python",
-                sys.executable,
-            ),
-            *(
-                "--no-deps",
-                "--require-hashes",
-                "--only-binary",
-                ":all:",
-                "--requirement",
-                request["lockfile"],
-            ),
-            *("--python-version", request["python_version"]),
-            *("--python-platform", uv_python_platform(platform, request["glibc"])),
-            *index_arguments(request["indexes"], request["find_links"]),
-        ],
-        env=uv_environment(request["certificates"]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = [
+        *("--target", "tools", "--python", sys.executable),
+        *("--python-version", request["python_version"]),
+    ]
+    result = install_locked(uv.find_uv_bin(), request["lockfile"], arguments, request)
     if result.returncode != 0:
         raise SlimRayImageError(
             f"Cannot install the tools that slim_ray_image itself runs on CPython {request['python_version']}, "

@@ -18,42 +18,24 @@ from typing import Any, Mapping
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.platforms import parse_platform, uv_python_platform
+from slim_ray_image.sandbox.deps_zip import LAYOUT, metadata_path
 from slim_ray_image.sandbox.report import run_program, write_json
 from slim_ray_image.sandbox.run_pex import pex_environment
-from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
+from slim_ray_image.sandbox.run_uv import install_locked, message_lines, uv_environment
 
 _VENV = "venv"
 _PEX = "requirements.pex"
 
 
 def _install(request: Mapping[str, Any]) -> None:
-    platform = parse_platform(request["platform"])
-    uv, environment = os.path.abspath(request["uv"]), uv_environment(request["certificates"])
+    uv = os.path.abspath(request["uv"])
     subprocess.run(
         [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, _VENV],
-        env=environment,
+        env=uv_environment(request["certificates"]),
         check=True,
     )
-    result = subprocess.run(
-        [
-            *(uv, "pip", "install", "--quiet", "--python", f"{_VENV}/bin/python"),
-            *(
-                "--no-deps",
-                "--require-hashes",
-                "--only-binary",
-                ":all:",
-                "--requirement",
-                request["subset"],
-            ),
-            *("--python-platform", uv_python_platform(platform, request["glibc"])),
-            *index_arguments(request["indexes"], request["find_links"]),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ["--python", f"{_VENV}/bin/python"]
+    result = install_locked(uv, request["subset"], arguments, request)
     if result.returncode == 0:
         return
     lines = message_lines(result.stderr)
@@ -93,17 +75,8 @@ def _pack(request: Mapping[str, Any]) -> None:
 def _describe(file: str) -> Mapping[str, Any]:
     """Return a row of inventory.json for one zip of `.deps` (core metadata: packaging.python.org)."""
     with zipfile.ZipFile(os.path.join(_PEX, ".deps", file)) as wheel:
-        files = [
-            info
-            for info in wheel.infolist()
-            if not info.is_dir() and info.filename != ".layout.json"
-        ]
-        (metadata_name,) = (
-            info.filename
-            for info in files
-            if info.filename.endswith(".dist-info/METADATA") and info.filename.count("/") == 1
-        )
-        metadata = email.message_from_bytes(wheel.read(metadata_name))
+        files = [info for info in wheel.infolist() if not info.is_dir() and info.filename != LAYOUT]
+        metadata = email.message_from_bytes(wheel.read(metadata_path(wheel)))
     return {
         "file": file,
         "name": canonicalize_name(metadata["Name"]),

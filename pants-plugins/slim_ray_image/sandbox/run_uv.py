@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Sequence
+import subprocess
+from typing import Any, Mapping, Sequence
+
+from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 
 # A named cache of Pants, shared by every build on this machine.
 UV_CACHE = ".uv-cache"
@@ -49,3 +52,35 @@ def uv_environment(certificates: str) -> dict[str, str]:
     if certificates:
         environment["SSL_CERT_FILE"] = os.path.abspath(certificates)
     return environment
+
+
+def run_uv_pip(
+    uv: str, arguments: Sequence[str], request: Mapping[str, Any]
+) -> subprocess.CompletedProcess[str]:
+    """Run `uv pip` for the base's platform: wheels alone, from Pants' indexes. The caller reads the exit code.
+
+    Args:
+        uv: Its executable.
+        arguments: What to do, as `install --target tools`.
+        request: `platform`, `glibc`, `indexes`, `find_links` and `certificates`.
+    """
+    platform = uv_python_platform(parse_platform(request["platform"]), request["glibc"])
+    return subprocess.run(
+        [
+            *(os.path.abspath(uv), "pip", *arguments, "--quiet", "--only-binary", ":all:"),
+            *("--python-platform", platform),
+            *index_arguments(request["indexes"], request["find_links"]),
+        ],
+        env=uv_environment(request["certificates"]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def install_locked(
+    uv: str, requirements: str, arguments: Sequence[str], request: Mapping[str, Any]
+) -> subprocess.CompletedProcess[str]:
+    """Install hashed requirements and nothing else. `arguments` say where to; the rest is as for `run_uv_pip`."""
+    locked = ("--no-deps", "--require-hashes", "--requirement", requirements)
+    return run_uv_pip(uv, ("install", *arguments, *locked), request)

@@ -11,7 +11,6 @@ https://docs.pex-tool.org/ (`pex3 lock`).
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import Any, Mapping, Sequence
@@ -20,10 +19,9 @@ from packaging.utils import canonicalize_name
 from pip_requirements_parser import RequirementsFile
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.report import run_program
 from slim_ray_image.sandbox.run_pex import pex_environment
-from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
+from slim_ray_image.sandbox.run_uv import message_lines, run_uv_pip
 
 _WANTED = "wanted.in"
 _RESOLVED = "resolved.txt"
@@ -47,41 +45,15 @@ def _read_pip_lock(
 
 def _uv_compile(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (name, version) of everything the requirements need, as uv resolves them within the lock."""
-    platform = parse_platform(request["platform"])
     with open(_WANTED, "w", encoding="utf-8") as file:
         file.write("\n".join(request["requirements"]) + "\n")
-    result = subprocess.run(
-        [
-            os.path.abspath(request["uv"]),
-            *(
-                "pip",
-                "compile",
-                _WANTED,
-                "--constraint",
-                request["lockfile"],
-                "--output-file",
-                _RESOLVED,
-            ),
-            *(
-                "--quiet",
-                "--no-header",
-                "--no-annotate",
-                "--strip-extras",
-                # Else uv looks for one on the host, and fails where there is none.
-                "--python",
-                sys.executable,
-                "--only-binary",
-                ":all:",
-            ),
-            *("--python-version", request["python_version"]),
-            *("--python-platform", uv_python_platform(platform, request["glibc"])),
-            *index_arguments(request["indexes"], request["find_links"]),
-        ],
-        env=uv_environment(request["certificates"]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = [
+        *("compile", _WANTED, "--constraint", request["lockfile"], "--output-file", _RESOLVED),
+        *("--no-header", "--no-annotate", "--strip-extras"),
+        # Without --python uv looks for one on the host, and fails where there is none.
+        *("--python", sys.executable, "--python-version", request["python_version"]),
+    ]
+    result = run_uv_pip(request["uv"], arguments, request)
     if result.returncode != 0:
         raise _unresolvable(request, result.stderr)
     pins: list[tuple[str, str]] = []

@@ -31,6 +31,7 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import defined_names
 from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
 from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP
+from slim_ray_image.sandbox.deps_zip import LAYOUT, metadata_path
 from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, directories_of
 from slim_ray_image.sandbox.report import run_program, write_json
 
@@ -113,18 +114,13 @@ class _InstalledDistribution:
         self._site_packages = site_packages
         with zipfile.ZipFile(path) as wheel:
             infos = [info for info in wheel.infolist() if not info.is_dir()]
-            (metadata,) = (
-                info.filename
-                for info in infos
-                if info.filename.endswith(".dist-info/METADATA") and info.filename.count("/") == 1
-            )
-            self._dist_info = posixpath.dirname(metadata)
+            self._dist_info = posixpath.dirname(metadata_path(wheel))
             self.scripts = _console_scripts(wheel, self._dist_info)
             self.files: dict[str, tuple[bytes, bool]] = {}
             record = f"{self._dist_info}/RECORD"
             for info in infos:
                 # Python reads no bytecode of __pycache__ without its source, and with it we make our own.
-                if info.filename in (".layout.json", record) or "__pycache__/" in info.filename:
+                if info.filename in (LAYOUT, record) or "__pycache__/" in info.filename:
                     continue
                 target, content = self._place(info.filename, wheel.read(info))
                 is_script = target.startswith(f"{VENV}/bin/")
