@@ -60,13 +60,17 @@ from slim_ray_image.core.references import (
     RegistryReference,
     parse_image_reference,
 )
+from slim_ray_image.network import NetworkSettings
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.tools import (
     BaseInterpreter,
     BaseTools,
     BaseToolsRequest,
-    NetworkSettings,
+    HostToolsRequest,
+    UvRequest,
+    fetch_uv,
     prepare_base_tools,
+    prepare_host_tools,
     read_output,
     run_on_host,
 )
@@ -263,6 +267,7 @@ async def resolve_base_image(
         return await read_layout(
             LayoutRequest(request.reference, source, request.platform), **implicitly()
         )
+    tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
     result = await run_on_host(
         "fetch_image",
         {
@@ -272,6 +277,7 @@ async def resolve_base_image(
             **_registry_request(reference, subsystem, network),
         },
         inputs=network.tree,
+        libraries=tools.tree,
         output_files=("manifest.json", "config.json"),
         description=f"Find the base image {source}",
         cache_scope=(
@@ -311,6 +317,7 @@ async def _fetch_blob(
     subsystem: SlimRayImageSubsystem,
     network: NetworkSettings,
 ) -> Digest:
+    tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
     result = await run_on_host(
         "fetch_image",
         {
@@ -319,6 +326,7 @@ async def _fetch_blob(
             **_registry_request(reference, subsystem, network),
         },
         inputs=network.tree,
+        libraries=tools.tree,
         output_files=("blob",),
         description=f"Fetch a layer of {reference.text} ({layer.size / 1e6:.1f} MB)",
     )
@@ -400,9 +408,10 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
 async def prepare_base(request: BaseImageRequest) -> PreparedBase:
     """The base with its blobs, its interpreter and the tools for that; made once for all images on it."""
     image = await resolve_base_image(request, **implicitly())
-    blobs = await read_base_blobs(BaseBlobsRequest(image), **implicitly())
-    interpreter = await extract_base_interpreter(
-        BaseInterpreterRequest(image, request.platform), **implicitly()
+    blobs, interpreter, _ = await concurrently(
+        read_base_blobs(BaseBlobsRequest(image), **implicitly()),
+        extract_base_interpreter(BaseInterpreterRequest(image, request.platform), **implicitly()),
+        fetch_uv(UvRequest(), **implicitly()),  # early: what comes next waits for it
     )
     tools = await prepare_base_tools(
         BaseToolsRequest(interpreter.python_minor, interpreter.glibc, request.platform),

@@ -33,10 +33,10 @@ from slim_ray_image.compat import (
 )
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import Distribution, distributions_from_json
+from slim_ray_image.network import NetworkSettings
 from slim_ray_image.tools import (
     BaseInterpreter,
     BaseTools,
-    NetworkSettings,
     read_output,
     run_on_base,
 )
@@ -88,7 +88,7 @@ async def pack_distributions(
     """The packed distributions; re-runs when the requirements, the lock, the base or the tools change."""
     interpreter, tools = request.interpreter, request.tools
     platform_request = {
-        "uv": "tools/bin/uv",
+        "uv": "uv/uv",
         "platform": interpreter.platform,
         "python_version": interpreter.python_version,
         "glibc": interpreter.glibc,

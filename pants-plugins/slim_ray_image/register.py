@@ -11,6 +11,7 @@ from slim_ray_image import (
     closure,
     dependency_inference,
     layers,
+    network,
     pack,
     package_image,
     run_image,
@@ -27,6 +28,7 @@ def rules() -> Iterable[Any]:
     return [
         *dependency_inference.rules(),
         *closure.rules(),
+        *network.rules(),
         *tools.rules(),
         *base_image.rules(),
         *pack.rules(),

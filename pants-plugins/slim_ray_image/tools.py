@@ -2,8 +2,8 @@
 
 Three Pythons, kept apart:
 
-- the *tool Python*: one of this host, in an environment of Pants (`host_tools.lock`). It reads the base image and
-  installs the tools below. What it writes does not depend on which Python it is.
+- the *tool Python*: Pants' own Python for scripts. It fetches uv, reads the base image (`host_tools.lock`) and takes
+  the interpreter out of it. What it writes does not depend on which Python it is.
 - the *compile Python*: the base image's own interpreter, run in place (`base_tools.lock`). It packs, compiles and
   writes the layers, so that their bytes hang on locked inputs alone.
 - the *image Python*: the same interpreter, in a container.
@@ -15,13 +15,9 @@ import ast
 import json
 import posixpath
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Optional
 
-from pants.backend.python.subsystems.repos import PythonRepos
-from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
-from pants.backend.python.util_rules.pex import PexRequest, VenvPex, VenvPexProcess
-from pants.backend.python.util_rules.pex_requirements import EntireLockfile, Lockfile
+from pants.core.util_rules.adhoc_binaries import PythonBuildStandaloneBinary
 from pants.engine.fs import (
     EMPTY_DIGEST,
     CreateDigest,
@@ -34,14 +30,11 @@ from pants.engine.fs import (
 )
 from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
 from pants.engine.rules import collect_rules
-from pants.option.global_options import GlobalOptions
 from pants.util.frozendict import FrozenDict
 from pants.util.resources import read_resource
 
 from slim_ray_image.compat import (
-    TOOL_INTERPRETER_CONSTRAINTS,
     create_digest,
-    create_venv_pex,
     digest_subset_to_digest,
     execute_process,
     get_digest_contents,
@@ -51,20 +44,51 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.network import NetworkSettings
 from slim_ray_image.sandbox.report import USER_ERROR
 from slim_ray_image.sandbox.run_uv import UV_CACHE
 
 _PACKAGE = "slim_ray_image"
 _REQUEST = "request.json"
-_CERTIFICATES = "certificates.pem"
+_UV_LOCK = "uv_executable.lock"
+_HOST_TOOLS_LOCK = "host_tools.lock"
 _BASE_TOOLS_LOCK = "base_tools.lock"
 
 
 @dataclass(frozen=True)
-class HostTools:
-    """The environment of the tool Python: the registry client and uv."""
+class HostPythonRequest:
+    """A request for the tool Python."""
 
-    venv_pex: VenvPex
+
+@dataclass(frozen=True)
+class HostPython:
+    """The tool Python, by its absolute path."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class UvRequest:
+    """A request for uv."""
+
+
+@dataclass(frozen=True)
+class Uv:
+    """A folder with uv's executable, for this host: `uv`."""
+
+    tree: Digest
+
+
+@dataclass(frozen=True)
+class HostToolsRequest:
+    """A request for what the tool Python needs to read a registry."""
+
+
+@dataclass(frozen=True)
+class HostTools:
+    """A folder for the tool Python's PYTHONPATH: the registry client."""
+
+    tree: Digest
 
 
 @dataclass(frozen=True)
@@ -80,23 +104,6 @@ class Program:
 
     name: str
     tree: Digest
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """What Pants was told about indexes and certificates."""
-
-    indexes: tuple[str, ...]
-    find_links: tuple[str, ...]
-    certificates: str  # a path in the sandbox, or ""
-    tree: Digest
-
-    def to_json(self) -> Mapping[str, Any]:
-        return {
-            "indexes": self.indexes,
-            "find_links": self.find_links,
-            "certificates": self.certificates,
-        }
 
 
 @dataclass(frozen=True)
@@ -140,9 +147,10 @@ class BaseToolsRequest:
 
 @dataclass(frozen=True)
 class BaseTools:
-    """A folder for PYTHONPATH: pex, isal, and uv's executable in `bin`."""
+    """A folder for the compile Python's PYTHONPATH (pex, isal, parsers), and uv."""
 
     tree: Digest
+    uv: Uv
 
 
 def _imported_modules(source: str) -> set[str]:
@@ -182,43 +190,18 @@ async def load_program(request: ProgramRequest) -> Program:
     return Program(request.name, tree)
 
 
+def _lock_content(name: str) -> FileContent:
+    content = read_resource(f"{_PACKAGE}.locks", name)
+    assert content is not None, name
+    return FileContent(name, content)
+
+
 @rule
-async def find_network_settings(
-    python_repos: PythonRepos, global_options: GlobalOptions
-) -> NetworkSettings:
-    """Indexes of `[python-repos]`, and the content (not the path) of `[GLOBAL].ca_certs_path`."""
-    tree = EMPTY_DIGEST
-    if global_options.ca_certs_path:
-        content = Path(global_options.ca_certs_path).read_bytes()
-        tree = await create_digest(CreateDigest([FileContent(_CERTIFICATES, content)]))
-    return NetworkSettings(
-        tuple(python_repos.indexes),
-        tuple(python_repos.find_links),
-        _CERTIFICATES if global_options.ca_certs_path else "",
-        tree,
-    )
-
-
-@rule(desc="Prepare the host's tools of slim_ray_image")
-async def prepare_host_tools() -> HostTools:
-    """A virtual environment of any suitable Python of this host; made once for a lock."""
-    venv_pex = await create_venv_pex(
-        **implicitly(
-            PexRequest(
-                output_filename="slim_ray_image_host_tools.pex",
-                internal_only=True,
-                requirements=EntireLockfile(
-                    Lockfile(
-                        url=f"resource://{_PACKAGE}.locks/host_tools.lock",
-                        url_description_of_origin="the host's tools of slim_ray_image",
-                        resolve_name="slim-ray-image-host-tools",
-                    )
-                ),
-                interpreter_constraints=InterpreterConstraints(TOOL_INTERPRETER_CONSTRAINTS),
-            )
-        )
-    )
-    return HostTools(venv_pex)
+async def find_host_python(
+    request: HostPythonRequest, python: PythonBuildStandaloneBinary
+) -> HostPython:
+    """The Python that Pants runs its own scripts with."""
+    return HostPython(python.path)
 
 
 def _request_content(request: Mapping[str, Any]) -> FileContent:
@@ -249,36 +232,52 @@ async def read_output(tree: Digest, path: str) -> bytes:
     return file.content
 
 
+async def _program_inputs(program_name: str, request: Mapping[str, Any], inputs: Digest) -> Digest:
+    program = await load_program(ProgramRequest(program_name), **implicitly())
+    request_tree = await create_digest(CreateDigest([_request_content(request)]))
+    return await merge_digests(MergeDigests([inputs, program.tree, request_tree]))
+
+
 async def run_on_host(
     program_name: str,
     request: Mapping[str, Any],
     *,
     inputs: Digest = EMPTY_DIGEST,
+    libraries: Digest = EMPTY_DIGEST,
+    uv: Optional[Uv] = None,
     output_files: tuple[str, ...] = (),
     output_directories: tuple[str, ...] = (),
     description: str,
-    uses_uv: bool = False,
     cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL,
 ) -> FallibleProcessResult:
-    """Run a program of `sandbox/` with the tool Python and raise what it reports."""
-    tools = await prepare_host_tools(**implicitly())
-    program = await load_program(ProgramRequest(program_name), **implicitly())
-    request_tree = await create_digest(CreateDigest([_request_content(request)]))
-    input_digest = await merge_digests(MergeDigests([inputs, program.tree, request_tree]))
+    """Run a program of `sandbox/` with the tool Python and raise what it reports.
+
+    Args:
+        libraries: A folder for PYTHONPATH; what is installed beside Pants is out of reach.
+        uv: For programs that run it, as `uv/uv`.
+    """
+    python = await find_host_python(HostPythonRequest(), **implicitly())
     result = await execute_process(
-        **implicitly(
-            VenvPexProcess(
-                tools.venv_pex,
-                argv=("-m", f"{_PACKAGE}.sandbox.{program_name}", _REQUEST),
-                extra_env={"PEX_EXTRA_SYS_PATH": "."},
-                input_digest=input_digest,
-                output_files=output_files,
-                output_directories=output_directories,
-                append_only_caches={"slim_ray_image_uv": UV_CACHE} if uses_uv else None,
-                description=description,
-                cache_scope=cache_scope,
-            )
-        )
+        Process(
+            argv=(
+                python.path,
+                "-B",
+                "-s",
+                "-S",
+                "-m",
+                f"{_PACKAGE}.sandbox.{program_name}",
+                _REQUEST,
+            ),
+            env={"PYTHONPATH": ".:libraries", "LC_ALL": "C.UTF-8"},
+            input_digest=await _program_inputs(program_name, request, inputs),
+            immutable_input_digests={"libraries": libraries, **({"uv": uv.tree} if uv else {})},
+            output_files=output_files,
+            output_directories=output_directories,
+            append_only_caches={"slim_ray_image_uv": UV_CACHE} if uv else None,
+            description=description,
+            cache_scope=cache_scope,
+        ),
+        **implicitly(),
     )
     raise_if_failed(result, description)
     return result
@@ -300,9 +299,7 @@ async def run_on_base(
 
     A plain process with an environment of its own: a fixed hash seed, and nothing of this host in its cache key.
     """
-    program = await load_program(ProgramRequest(program_name), **implicitly())
-    request_tree = await create_digest(CreateDigest([_request_content(request)]))
-    input_digest = await merge_digests(MergeDigests([inputs, program.tree, request_tree]))
+    uv = {"uv": tools.uv.tree} if uses_uv else {}
     result = await execute_process(
         Process(
             argv=(
@@ -310,8 +307,8 @@ async def run_on_base(
                 *("-m", f"{_PACKAGE}.sandbox.{program_name}", _REQUEST),
             ),
             env={"PYTHONHASHSEED": "0", "PYTHONPATH": "tools", "LC_ALL": "C.UTF-8"},
-            input_digest=input_digest,
-            immutable_input_digests={"base": interpreter.tree, "tools": tools.tree},
+            input_digest=await _program_inputs(program_name, request, inputs),
+            immutable_input_digests={"base": interpreter.tree, "tools": tools.tree, **uv},
             output_files=output_files,
             output_directories=output_directories,
             append_only_caches={"slim_ray_image_uv": UV_CACHE} if uses_uv else None,
@@ -323,28 +320,56 @@ async def run_on_base(
     return result
 
 
+@rule(desc="Fetch uv")
+async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
+    """The locked uv for this host; fetched once for a lock."""
+    lock_tree = await create_digest(CreateDigest([_lock_content(_UV_LOCK)]))
+    result = await run_on_host(
+        "fetch_uv",
+        {"lockfile": _UV_LOCK, **network.to_json()},
+        inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
+        output_files=("uv",),
+        description="Fetch uv",
+    )
+    return Uv(result.output_digest)
+
+
+async def _install_tools(
+    lockfile: str, network: NetworkSettings, platform: Mapping[str, str], description: str
+) -> tuple[Digest, Uv]:
+    """Install a lockfile of ours into a folder; `platform` is empty for the tool Python itself."""
+    uv = await fetch_uv(UvRequest(), **implicitly())
+    lock_tree = await create_digest(CreateDigest([_lock_content(lockfile)]))
+    result = await run_on_host(
+        "install_tools",
+        {"lockfile": lockfile, "uv": "uv/uv", **platform, **network.to_json()},
+        inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
+        uv=uv,
+        output_directories=("tools",),
+        description=description,
+    )
+    return await remove_prefix(RemovePrefix(result.output_digest, "tools")), uv
+
+
+@rule(desc="Prepare the host's tools of slim_ray_image")
+async def prepare_host_tools(request: HostToolsRequest, network: NetworkSettings) -> HostTools:
+    """The registry client; installed once for a lock and a Python."""
+    description = "Install the registry client of slim_ray_image"
+    tree, _ = await _install_tools(_HOST_TOOLS_LOCK, network, {}, description)
+    return HostTools(tree)
+
+
 @rule(desc="Prepare the base's tools of slim_ray_image")
 async def prepare_base_tools(request: BaseToolsRequest, network: NetworkSettings) -> BaseTools:
     """The tools for a Python and a glibc; made once for a lock."""
-    lock = read_resource(f"{_PACKAGE}.locks", _BASE_TOOLS_LOCK)
-    assert lock is not None
-    lock_tree = await create_digest(CreateDigest([FileContent(_BASE_TOOLS_LOCK, lock)]))
-    inputs = await merge_digests(MergeDigests([lock_tree, network.tree]))
-    result = await run_on_host(
-        "install_tools",
-        {
-            "lockfile": _BASE_TOOLS_LOCK,
-            "python_version": request.python_minor,
-            "glibc": request.glibc,
-            "platform": request.platform,
-            **network.to_json(),
-        },
-        inputs=inputs,
-        output_directories=("tools",),
-        description=f"Install the tools of slim_ray_image for CPython {request.python_minor}",
-        uses_uv=True,
-    )
-    return BaseTools(await remove_prefix(RemovePrefix(result.output_digest, "tools")))
+    platform = {
+        "python_version": request.python_minor,
+        "glibc": request.glibc,
+        "platform": request.platform,
+    }
+    description = f"Install the tools of slim_ray_image for CPython {request.python_minor}"
+    tree, uv = await _install_tools(_BASE_TOOLS_LOCK, network, platform, description)
+    return BaseTools(tree, uv)
 
 
 def rules() -> Iterable[Any]:

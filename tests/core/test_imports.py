@@ -88,7 +88,8 @@ def test_core_imports_the_standard_library_packaging_and_core(path: Path) -> Non
 def test_core_does_not_reach_the_machine(path: Path) -> None:
     """Core has no file, socket, clock or environment: JSON and text in, values out."""
     source = path.read_text("utf-8")
-    assert {name.split(".")[0] for name in imported_modules(source)} & MACHINE == set()
+    reached = {name for name in imported_modules(source) if not name.startswith("urllib.parse.")}
+    assert {name.split(".")[0] for name in reached} & MACHINE == set()
     called = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     assert "open" not in {function.id for function in called if isinstance(function, ast.Name)}
 

@@ -13,7 +13,7 @@ from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_env
     ("indexes", "find_links", "expected"),
     [
         pytest.param([], [], ["--no-index"], id="nothing"),
-        pytest.param(["https://a"], [], ["--default-index", "https://a"], id="one index"),
+        pytest.param(["https://a"], [], ["--default-index", "index0=https://a"], id="one index"),
         pytest.param(
             ["https://a", "https://b", "https://c"],
             [],

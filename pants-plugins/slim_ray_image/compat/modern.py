@@ -11,8 +11,8 @@ from pants.backend.python.dependency_inference.parse_python_dependencies import 
 )
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PythonSourceField
-from pants.backend.python.util_rules.pex import create_venv_pex as create_venv_pex
 from pants.core.environments.target_types import EnvironmentField as EnvironmentField
+from pants.core.util_rules.env_vars import environment_vars_subset as environment_vars_subset
 from pants.core.util_rules.source_files import SourceFilesRequest, determine_source_files
 from pants.core.util_rules.stripped_source_files import strip_source_roots as strip_source_roots
 from pants.engine.download_file import download_file as download_file
@@ -38,9 +38,6 @@ from pants.engine.rules import concurrently as concurrently
 from pants.engine.rules import implicitly as implicitly
 from pants.engine.rules import rule as rule
 from pants.engine.target import Target
-
-# What runs the tools of the host; any CPython that the locked tools have wheels for.
-TOOL_INTERPRETER_CONSTRAINTS = ("CPython>=3.9,<3.15",)
 
 
 async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:

@@ -21,16 +21,11 @@ from pants.backend.python.dependency_inference.parse_python_dependencies import 
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import InterpreterConstraintsField, PythonSourceField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
-from pants.backend.python.util_rules.pex import (
-    PexRequest,
-    VenvPex,
-    VenvPexProcess,
-    VenvPexRequest,
-)
 from pants.core.util_rules.environments import EnvironmentField as EnvironmentField
 from pants.core.util_rules.source_files import SourceFiles
 from pants.core.util_rules.stripped_source_files import StrippedSourceFiles
 from pants.engine.addresses import Addresses
+from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
     CreateDigest,
@@ -58,9 +53,6 @@ from pants.engine.target import (
     TransitiveTargets,
     TransitiveTargetsRequest,
 )
-
-# Pex 2.1.137 and its pip, which this Pants builds the host's tools with, know Pythons up to 3.11.
-TOOL_INTERPRETER_CONSTRAINTS = ("CPython>=3.9,<3.12",)
 
 _IMPLICITLY = "__implicitly"
 
@@ -164,7 +156,7 @@ digest_subset_to_digest = _by_name(Digest, DigestSubset)
 get_digest_contents = _by_name(DigestContents, Digest)
 get_digest_entries = _by_name(DigestEntries, Digest)
 path_globs_to_digest = _by_name(Digest, PathGlobs)
-execute_process = _by_name(FallibleProcessResult, Process, VenvPexProcess)
+execute_process = _by_name(FallibleProcessResult, Process)
 
 # pants.engine.download_file
 download_file = _by_name(Digest, DownloadFile)
@@ -180,10 +172,10 @@ find_owners = _by_name(Owners, OwnersRequest)
 resolve_targets = _by_name(Targets, Addresses)
 
 # pants.core.util_rules
+environment_vars_subset = _by_name(EnvironmentVars, EnvironmentVarsRequest)
 strip_source_roots = _by_name(StrippedSourceFiles, SourceFiles)
 
 # pants.backend.python
-create_venv_pex = _by_name(VenvPex, VenvPexRequest, PexRequest)
 map_module_to_address = _by_name(PythonModuleOwners, PythonModuleOwnersRequest)
 
 

@@ -35,7 +35,7 @@ def _install(request: Mapping[str, Any]) -> None:
         check=True,
     )
     arguments = ["--python", f"{_VENV}/bin/python"]
-    result = install_locked(uv, request["subset"], arguments, request)
+    result = install_locked(request["subset"], arguments, request)
     if result.returncode == 0:
         return
     lines = message_lines(result.stderr)

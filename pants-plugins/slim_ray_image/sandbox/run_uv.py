@@ -1,4 +1,9 @@
-"""How uv is called in a sandbox: nothing of the user's own configuration, Pants' indexes and certificates."""
+"""How uv is called in a sandbox: nothing of the user's own configuration, Pants' indexes and certificates.
+
+uv first tries without the network: what is locked does not change, so what its cache holds is as good as what an index
+says. Only when that does not do are the indexes asked. Credentials go by the environment, never by arguments:
+https://docs.astral.sh/uv/concepts/authentication/http/.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,9 @@ import os
 import subprocess
 from typing import Any, Mapping, Sequence
 
+from slim_ray_image.core.indexes import join_credentials
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
+from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 
 # A named cache of Pants, shared by every build on this machine.
 UV_CACHE = ".uv-cache"
@@ -15,15 +22,31 @@ UV_CACHE = ".uv-cache"
 def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
     """Return the arguments for `[python-repos]`, all indexes alike as pip treats them: hashes say what is right."""
     arguments = ["--index-strategy", "unsafe-best-match"]
-    if indexes:
-        arguments += ["--default-index", indexes[0]]
-        for index in indexes[1:]:
-            arguments += ["--index", index]
-    else:
+    for number, index in enumerate(indexes):
+        # A name, by which uv finds the index's credentials in its environment.
+        arguments += ["--index" if number else "--default-index", f"index{number}={index}"]
+    if not indexes:
         arguments.append("--no-index")
     for place in find_links:
         arguments += ["--find-links", place]
     return arguments
+
+
+def credentials_environment(
+    indexes: Sequence[str], find_links: Sequence[str], network: HostNetwork
+) -> dict[str, str]:
+    """Return the variables by which uv logs in to those of the indexes and pages that want it."""
+    environment = {}
+    for number, index in enumerate(indexes):
+        if index in network.credentials:
+            user, password = network.credentials[index]
+            environment[f"UV_INDEX_INDEX{number}_USERNAME"] = user
+            environment[f"UV_INDEX_INDEX{number}_PASSWORD"] = password
+    known = network.credentials
+    pages = [join_credentials(page, known[page]) for page in find_links if page in known]
+    if pages:
+        environment["UV_FIND_LINKS"] = ",".join(pages)
+    return environment
 
 
 def message_lines(stderr: str) -> list[str]:
@@ -33,7 +56,7 @@ def message_lines(stderr: str) -> list[str]:
 
 
 def uv_environment(certificates: str) -> dict[str, str]:
-    """Return uv's whole environment.
+    """Return uv's environment, but for the network's.
 
     Args:
         certificates: A CA bundle in the sandbox, or "" for the system's.
@@ -55,32 +78,41 @@ def uv_environment(certificates: str) -> dict[str, str]:
 
 
 def run_uv_pip(
-    uv: str, arguments: Sequence[str], request: Mapping[str, Any]
+    arguments: Sequence[str], request: Mapping[str, Any]
 ) -> subprocess.CompletedProcess[str]:
-    """Run `uv pip` for the base's platform: wheels alone, from Pants' indexes. The caller reads the exit code.
+    """Run `uv pip`: wheels alone, from Pants' indexes. The caller reads the exit code.
 
     Args:
-        uv: Its executable.
         arguments: What to do, as `install --target tools`.
-        request: `platform`, `glibc`, `indexes`, `find_links` and `certificates`.
+        request: `uv` (its executable), `indexes`, `find_links` and `certificates`; `platform` and `glibc` of the base,
+            or neither for this host.
     """
-    platform = uv_python_platform(parse_platform(request["platform"]), request["glibc"])
-    return subprocess.run(
-        [
-            *(os.path.abspath(uv), "pip", *arguments, "--quiet", "--only-binary", ":all:"),
-            *("--python-platform", platform),
-            *index_arguments(request["indexes"], request["find_links"]),
-        ],
-        env=uv_environment(request["certificates"]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    indexes, find_links = request["indexes"], request["find_links"]
+    command = [
+        *(os.path.abspath(request["uv"]), "pip", *arguments, "--quiet", "--only-binary", ":all:"),
+        *index_arguments(indexes, find_links),
+    ]
+    if "platform" in request:
+        platform = uv_python_platform(parse_platform(request["platform"]), request["glibc"])
+        command += ["--python-platform", platform]
+    network = read_host_network()
+    environment = {
+        **network.environment,
+        **uv_environment(request["certificates"]),
+        **credentials_environment(indexes, find_links, network),
+    }
+    for connectivity in (("--offline",), ()):
+        result = subprocess.run(
+            [*command, *connectivity], env=environment, capture_output=True, text=True, check=False
+        )
+        if result.returncode == 0:
+            break
+    return result
 
 
 def install_locked(
-    uv: str, requirements: str, arguments: Sequence[str], request: Mapping[str, Any]
+    requirements: str, arguments: Sequence[str], request: Mapping[str, Any]
 ) -> subprocess.CompletedProcess[str]:
     """Install hashed requirements and nothing else. `arguments` say where to; the rest is as for `run_uv_pip`."""
     locked = ("--no-deps", "--require-hashes", "--requirement", requirements)
-    return run_uv_pip(uv, ("install", *arguments, *locked), request)
+    return run_uv_pip(("install", *arguments, *locked), request)

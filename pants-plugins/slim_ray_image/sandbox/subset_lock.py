@@ -53,7 +53,7 @@ def _uv_compile(request: Mapping[str, Any]) -> list[tuple[str, str]]:
         # Without --python uv looks for one on the host, and fails where there is none.
         *("--python", sys.executable, "--python-version", request["python_version"]),
     ]
-    result = run_uv_pip(request["uv"], arguments, request)
+    result = run_uv_pip(arguments, request)
     if result.returncode != 0:
         raise _unresolvable(request, result.stderr)
     pins: list[tuple[str, str]] = []

@@ -1,0 +1,35 @@
+"""Package indexes and pages of links, their credentials kept apart.
+
+In: URLs as `[python-repos]` has them. Out: the URL without credentials, which may be logged and stored, and the rest.
+Grammar: https://datatracker.ietf.org/doc/html/rfc3986#section-3.2.1 ("userinfo").
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+Credentials = tuple[str, str]  # user, password; not percent-encoded
+
+
+def split_credentials(url: str) -> tuple[str, Optional[Credentials]]:
+    """Return `url` without its userinfo, and the user and password of that; None when it has none."""
+    parts = urlsplit(url)
+    userinfo, separator, host = parts.netloc.rpartition("@")
+    if not separator or parts.scheme not in ("http", "https"):
+        return url, None
+    user, _, password = userinfo.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), (unquote(user), unquote(password))
+
+
+def join_credentials(url: str, credentials: Credentials) -> str:
+    """Return `url` with the credentials in it; the inverse of `split_credentials`."""
+    parts = urlsplit(url)
+    user, password = (quote(text, safe="") for text in credentials)
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc}"))
+
+
+def host_of(url: str) -> Optional[str]:
+    """Return the host, without its port, that an http or https URL names, as netrc files name machines."""
+    parts = urlsplit(url)
+    return parts.hostname if parts.scheme in ("http", "https") else None

@@ -1,0 +1,152 @@
+"""What Pants was told of the network: indexes, certificates, credentials, proxies.
+
+Indexes and certificates are part of the cache key of what reads them. Credentials and proxies are not, and are in no
+argument and no file: `sandbox/host_network.py` says how they get to a program.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import netrc
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Optional
+
+from pants.backend.python.subsystems.repos import PythonRepos
+from pants.core.util_rules.subprocess_environment import SubprocessEnvironmentVars
+from pants.engine.env_vars import EnvironmentVarsRequest
+from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent
+from pants.engine.rules import collect_rules
+from pants.option.global_options import GlobalOptions
+
+from slim_ray_image.compat import (
+    create_digest,
+    environment_vars_subset,
+    implicitly,
+    rule,
+    uncacheable_rule,
+)
+from slim_ray_image.core.indexes import Credentials, host_of, split_credentials
+from slim_ray_image.sandbox.host_network import MEMORY_FILE
+
+logger = logging.getLogger(__name__)
+
+_CERTIFICATES = "certificates.pem"
+# Of `[subprocess-environment].env_vars`, those that say how to reach the network.
+_NETWORK_VARIABLES = frozenset(
+    ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
+)
+
+
+@dataclass(frozen=True)
+class SharedHostNetwork:
+    """Says that the programs of this session can read credentials and proxies."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What Pants was told about indexes and certificates; URLs are without credentials."""
+
+    indexes: tuple[str, ...]
+    find_links: tuple[str, ...]
+    certificates: str  # a path in the sandbox, or ""
+    tree: Digest
+
+    def to_json(self) -> Mapping[str, Any]:
+        return {
+            "indexes": self.indexes,
+            "find_links": self.find_links,
+            "certificates": self.certificates,
+        }
+
+
+class _MemoryFile:
+    """The one file in this process's memory that programs read; made when it is first written."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._descriptor: Optional[int] = None
+
+    def write(self, content: bytes) -> None:
+        if not hasattr(os, "memfd_create"):  # not on macOS, where no base image can be run either
+            return
+        with self._lock:
+            if self._descriptor is None:
+                self._descriptor = os.memfd_create(MEMORY_FILE)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, content, 0)
+
+
+_MEMORY_FILE = _MemoryFile()
+
+
+def _read_netrc(environment: Mapping[str, str]) -> Optional[netrc.netrc]:
+    """The user's netrc file, which pip and uv read too: https://everything.curl.dev/usingcurl/netrc.html."""
+    default = os.path.join(environment.get("HOME", ""), ".netrc")
+    path = environment.get("NETRC", default)
+    if not os.path.isfile(path):
+        return None
+    try:
+        return netrc.netrc(path)
+    except (OSError, netrc.NetrcParseError) as error:
+        logger.warning(f"Credentials of {path} are not used: {error}.")
+        return None
+
+
+def find_credentials(urls: Iterable[str], file: Optional[netrc.netrc]) -> dict[str, Credentials]:
+    """Return URL without userinfo -> its credentials, from the URL itself or else from a netrc file."""
+    found = {}
+    for url in urls:
+        plain, credentials = split_credentials(url)
+        host = host_of(plain)
+        entry = file.authenticators(host) if file and host else None
+        if not credentials and entry:
+            credentials = (entry[0] or "", entry[2] or "")
+        if credentials:
+            found[plain] = credentials
+    return found
+
+
+@uncacheable_rule
+async def share_host_network(
+    python_repos: PythonRepos, subprocess_environment: SubprocessEnvironmentVars
+) -> SharedHostNetwork:
+    """Hold credentials and proxies where this session's programs find them; run anew in each session."""
+    environment = await environment_vars_subset(
+        EnvironmentVarsRequest(("HOME", "NETRC")), **implicitly()
+    )
+    urls = (*python_repos.indexes, *python_repos.find_links)
+    held = {
+        "credentials": sorted(find_credentials(urls, _read_netrc(environment)).items()),
+        "environment": {
+            name: value
+            for name, value in subprocess_environment.vars.items()
+            if name.lower() in _NETWORK_VARIABLES
+        },
+    }
+    _MEMORY_FILE.write(json.dumps(held).encode())
+    return SharedHostNetwork()
+
+
+@rule
+async def find_network_settings(
+    python_repos: PythonRepos, global_options: GlobalOptions, _: SharedHostNetwork
+) -> NetworkSettings:
+    """Indexes of `[python-repos]`, and the content (not the path) of `[GLOBAL].ca_certs_path`."""
+    tree = EMPTY_DIGEST
+    if global_options.ca_certs_path:
+        content = Path(global_options.ca_certs_path).read_bytes()
+        tree = await create_digest(CreateDigest([FileContent(_CERTIFICATES, content)]))
+    return NetworkSettings(
+        tuple(split_credentials(url)[0] for url in python_repos.indexes),
+        tuple(split_credentials(url)[0] for url in python_repos.find_links),
+        _CERTIFICATES if global_options.ca_certs_path else "",
+        tree,
+    )
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()
