@@ -10,6 +10,7 @@ import os
 import sys
 import tarfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
@@ -18,6 +19,7 @@ import pytest
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import Distribution
 
+GOLDEN = Path(__file__).parent / "golden"
 Content = Union[str, bytes]
 TarMember = tuple[tarfile.TarInfo, bytes]
 
@@ -35,6 +37,31 @@ def error_text(call: Callable[[], object]) -> str:
     with pytest.raises(SlimRayImageError) as caught:
         call()
     return str(caught.value)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The files of `golden/`, each the whole text that a user sees."""
+
+    update: bool
+
+    def check(self, name: str, text: str) -> None:
+        """Compare `text` with the file `name`; `pytest --update-golden` writes it instead."""
+        path = GOLDEN / name
+        if self.update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{text}\n", encoding="utf-8")
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        assert f"{text}\n" == expected, f"{path}: run `pytest --update-golden` if this is meant"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the files of tests/golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return Golden(request.config.getoption("--update-golden"))
 
 
 def encoded(content: Content) -> bytes:

@@ -13,6 +13,7 @@ from pants.backend.python.target_types import (
     PythonResolveField,
     PythonSourceField,
 )
+from pants.backend.shell.target_types import ShellSourceField
 from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.source_files import SourceFiles
 from pants.engine.addresses import Address
@@ -116,7 +117,12 @@ async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
     hydrated = await hydrate_sources(
         HydrateSourcesRequest(
             request.target[SourcesField],
-            for_sources_types=(PythonSourceField, ResourceSourceField, FileSourceField),
+            for_sources_types=(
+                PythonSourceField,
+                ResourceSourceField,
+                FileSourceField,
+                ShellSourceField,
+            ),
             enable_codegen=True,
         ),
         **implicitly(),

@@ -17,7 +17,10 @@ from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_env
         pytest.param(
             ["https://a", "https://b", "https://c"],
             [],
-            ["--default-index", "https://a", "--index", "https://b", "--index", "https://c"],
+            [
+                *("--default-index", "index0=https://a"),
+                *("--index", "index1=https://b", "--index", "index2=https://c"),
+            ],
             id="several indexes",
         ),
         pytest.param(

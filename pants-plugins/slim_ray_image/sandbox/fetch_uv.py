@@ -71,7 +71,7 @@ class _Opener:
         default = ssl.get_default_verify_paths()
         bundle: Optional[str] = certificates or None
         if not bundle and not (default.cafile or default.capath):
-            bundle = next(filter(os.path.exists, _CA_BUNDLES), None)
+            bundle = next((path for path in _CA_BUNDLES if os.path.exists(path)), None)
         context = ssl.create_default_context(cafile=bundle)
         self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
         self._credentials = {
