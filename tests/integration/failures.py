@@ -28,3 +28,8 @@ def assert_fails(repository: Repository, target: str, *options: str) -> str:
     assert "fault in slim_ray_image" not in run.output
     assert _files(folder) == before
     return errors[0]
+
+
+def message_of(error: str) -> str:
+    """Return what the plugin itself says, of an error as Pants shows it."""
+    return error.partition("SlimRayImageError: ")[2].strip()

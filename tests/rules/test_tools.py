@@ -23,6 +23,7 @@ PROGRAMS = (
     "compile_bytecode",
     "extract_base",
     "fetch_image",
+    "fetch_uv",
     "install_tools",
     "pack",
     "subset_lock",

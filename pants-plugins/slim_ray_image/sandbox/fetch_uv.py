@@ -9,32 +9,20 @@ In: a hash-locked requirements file that pins uv. Out: `uv`, its executable. For
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html.parser
 import io
 import os
 import platform
 import re
-import ssl
-import urllib.error
-import urllib.request
 import zipfile
 from typing import Any, Iterator, Mapping, Optional
 from urllib.parse import unquote, urljoin, urlsplit
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
+from slim_ray_image.sandbox.host_network import read_host_network
+from slim_ray_image.sandbox.index_client import INDEX_FIXES, IndexClient, as_url, reason_of
 from slim_ray_image.sandbox.report import run_program
-
-_TIMEOUT_SECONDS = 60
-# Where the CA bundles of Linux distributions are, for a Python that was built elsewhere and knows none.
-_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 
 
 class _Links(html.parser.HTMLParser):
@@ -63,37 +51,7 @@ def wheel_pattern(system: str, machine: str, has_glibc: bool) -> str:
     return rf"{'manylinux' if has_glibc else 'musllinux'}_[\w.]*_{machine}\.whl"
 
 
-class _Opener:
-    """Opens URLs with Pants' certificates, credentials and proxies, and files of this machine."""
-
-    def __init__(self, certificates: str, network: HostNetwork) -> None:
-        os.environ.update(network.environment)  # where urllib looks for proxies
-        default = ssl.get_default_verify_paths()
-        bundle: Optional[str] = certificates or None
-        if not bundle and not (default.cafile or default.capath):
-            bundle = next((path for path in _CA_BUNDLES if os.path.exists(path)), None)
-        context = ssl.create_default_context(cafile=bundle)
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
-        self._credentials = {
-            urlsplit(url).netloc: credentials for url, credentials in network.credentials.items()
-        }
-
-    def read(self, url: str) -> bytes:
-        request = urllib.request.Request(url, headers={"Accept": "text/html, */*;q=0.1"})
-        credentials = self._credentials.get(urlsplit(url).netloc)
-        if credentials:
-            token = base64.b64encode(":".join(credentials).encode()).decode()
-            # Not sent on when the answer leads to another host.
-            request.add_unredirected_header("Authorization", f"Basic {token}")
-        with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
-            return response.read()
-
-
-def _as_url(place: str) -> str:
-    return place if re.match(r"(https?|file):", place) else f"file://{os.path.abspath(place)}"
-
-
-def _links(opener: _Opener, page: str) -> Iterator[str]:
+def _links(opener: IndexClient, page: str) -> Iterator[str]:
     """The absolute URLs that a page, or a folder, links to."""
     folder = unquote(urlsplit(page).path)
     if page.startswith("file:") and os.path.isdir(folder):
@@ -105,7 +63,7 @@ def _links(opener: _Opener, page: str) -> Iterator[str]:
 
 
 def _find_wheel(
-    opener: _Opener, page: str, version: str, hashes: frozenset[str]
+    opener: IndexClient, page: str, version: str, hashes: frozenset[str]
 ) -> Optional[bytes]:
     """Return the first file that `page` links to which is the locked uv for this host."""
     pattern = wheel_pattern(platform.system(), platform.machine(), bool(platform.libc_ver()[0]))
@@ -118,18 +76,12 @@ def _find_wheel(
     return None
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"answered {error.code} {error.reason}"
-    return str(getattr(error, "reason", error))
-
-
 def main(request: Mapping[str, Any]) -> None:
     """Write `uv`."""
     version, hashes = _read_pin(request["lockfile"])
-    opener = _Opener(request["certificates"], read_host_network())
+    opener = IndexClient(request["certificates"], read_host_network())
     pages = [
-        *map(_as_url, request["find_links"]),
+        *map(as_url, request["find_links"]),
         *(f"{index.rstrip('/')}/uv/" for index in request["indexes"]),
     ]
     problems = []
@@ -137,7 +89,7 @@ def main(request: Mapping[str, Any]) -> None:
         try:
             wheel = _find_wheel(opener, page, version, hashes)
         except (OSError, ValueError) as error:
-            problems.append(f"{page}: {_reason(error)}")
+            problems.append(f"{page}: {reason_of(error)}")
             continue
         if wheel:
             with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
@@ -150,11 +102,7 @@ def main(request: Mapping[str, Any]) -> None:
     raise SlimRayImageError(
         f"Cannot fetch uv {version}, which installs the tools of slim_ray_image and the distributions of images.",
         evidence=problems or ["`[python-repos]` names no index and no page of links"],
-        fixes=[
-            "see that `[python-repos].indexes` names an index that answers and that has it",
-            "where TLS fails, name the CA bundle in `[GLOBAL].ca_certs_path`",
-            "where a login fails, see to the credentials in the index's URL, or in ~/.netrc",
-        ],
+        fixes=INDEX_FIXES,
     )
 
 

@@ -11,9 +11,11 @@ import os
 import subprocess
 from typing import Any, Mapping, Sequence
 
+from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.indexes import join_credentials
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
+from slim_ray_image.sandbox.index_client import INDEX_FIXES, index_problems
 
 # A named cache of Pants, shared by every build on this machine.
 UV_CACHE = ".uv-cache"
@@ -86,6 +88,9 @@ def run_uv_pip(
         arguments: What to do, as `install --target tools`.
         request: `uv` (its executable), `indexes`, `find_links` and `certificates`; `platform` and `glibc` of the base,
             or neither for this host.
+
+    Raises:
+        SlimRayImageError: If it failed and an index cannot be read: to uv, one that refuses a login has nothing.
     """
     indexes, find_links = request["indexes"], request["find_links"]
     command = [
@@ -106,7 +111,14 @@ def run_uv_pip(
             [*command, *connectivity], env=environment, capture_output=True, text=True, check=False
         )
         if result.returncode == 0:
-            break
+            return result
+    problems = index_problems(request)
+    if problems:
+        raise SlimRayImageError(
+            "Distributions cannot be found, or fetched, since an index or a page of links cannot be read.",
+            evidence=[*problems, *message_lines(result.stderr)],
+            fixes=INDEX_FIXES,
+        )
     return result
 
 

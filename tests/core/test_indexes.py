@@ -1,0 +1,52 @@
+"""Indexes and pages of links, their credentials kept apart."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from slim_ray_image.core.indexes import Credentials, host_of, join_credentials, split_credentials
+
+
+@pytest.mark.parametrize(
+    ("url", "plain", "credentials"),
+    [
+        pytest.param("https://a.example/simple", "https://a.example/simple", None, id="none"),
+        pytest.param("https://u:p@a.example/s/", "https://a.example/s/", ("u", "p"), id="both"),
+        pytest.param("https://token@a.example/", "https://a.example/", ("token", ""), id="user"),
+        pytest.param("http://u:p@[::1]:8080/", "http://[::1]:8080/", ("u", "p"), id="port"),
+        pytest.param(
+            "https://u%40b:p%2Fq%3A@a.example/", "https://a.example/", ("u@b", "p/q:"), id="escaped"
+        ),
+        pytest.param("https://u:p@q@a.example/", "https://a.example/", ("u", "p@q"), id="at sign"),
+        pytest.param("/wheels/u@1", "/wheels/u@1", None, id="folder"),
+        pytest.param("file:///wheels", "file:///wheels", None, id="file"),
+    ],
+)
+def test_credentials_are_split_off(
+    url: str, plain: str, credentials: Optional[Credentials]
+) -> None:
+    """What may be logged and stored has no user and no password."""
+    assert split_credentials(url) == (plain, credentials)
+
+
+@pytest.mark.parametrize("credentials", [("u", "p"), ("u@b", "p/q:"), ("token", "")])
+def test_credentials_are_joined_as_they_were_split(credentials: Credentials) -> None:
+    """Characters that would end the userinfo are escaped."""
+    url = join_credentials("https://a.example:8443/simple/?x=1", credentials)
+    assert split_credentials(url) == ("https://a.example:8443/simple/?x=1", credentials)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://u:p@A.example:8443/x", "a.example"),
+        ("http://127.0.0.1:1/", "127.0.0.1"),
+        ("file:///x", None),
+        ("wheels", None),
+    ],
+)
+def test_host_is_what_netrc_calls_a_machine(url: str, host: Optional[str]) -> None:
+    """A host without its port; none for what is no http URL."""
+    assert host_of(url) == host

@@ -1,0 +1,103 @@
+"""What the programs of the sandbox are told of the network, and what they must find by themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Mapping
+
+import pytest
+from pants.testutil.rule_runner import RuleRunner
+
+from rules.rule_runner import OPTIONS
+from slim_ray_image.network import NetworkSettings
+from slim_ray_image.sandbox.host_network import MEMORY_FILE
+
+INDEX = "https://index.example.com/simple/"
+LINKS = "https://links.example.com/page"
+
+
+def held_in_memory() -> Mapping[str, Any]:
+    """What this process, which is Pants here, holds for its programs."""
+    for descriptor in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{descriptor}"
+        if os.path.exists(path) and os.readlink(path).startswith(f"/memfd:{MEMORY_FILE} "):
+            return json.loads(Path(path).read_bytes())
+    raise AssertionError("nothing is held")
+
+
+def settings(
+    rule_runner: RuleRunner, *options: str, env: Mapping[str, str] = {}
+) -> NetworkSettings:
+    rule_runner.set_options((*OPTIONS, *options), env=env, env_inherit={"PATH"})
+    return rule_runner.request(NetworkSettings, [])
+
+
+def test_login_in_a_url_is_held_apart(rule_runner: RuleRunner) -> None:
+    """Programs get the URL without it as their input; the login is in the memory of Pants alone."""
+    found = settings(
+        rule_runner,
+        "--python-repos-indexes=['https://robot:s3%2Fcret@index.example.com/simple/']",
+        f"--python-repos-find-links=['{LINKS}']",
+    )
+    assert found.to_json() == {"indexes": (INDEX,), "find_links": (LINKS,), "certificates": ""}
+    assert held_in_memory()["credentials"] == [[INDEX, ["robot", "s3/cret"]]]
+
+
+def test_login_of_a_netrc_file_is_used(rule_runner: RuleRunner, tmp_path: Path) -> None:
+    """It is looked up by host, as pip and uv do; one in the URL comes first."""
+    file = tmp_path / "netrc"
+    file.write_text("machine index.example.com login robot password of-the-file\n")
+    file.chmod(0o600)
+    settings(
+        rule_runner,
+        f"--python-repos-indexes=['{INDEX}', 'https://u:p@index.example.com/other/']",
+        env={"NETRC": str(file)},
+    )
+    assert held_in_memory()["credentials"] == [
+        ["https://index.example.com/other/", ["u", "p"]],
+        [INDEX, ["robot", "of-the-file"]],
+    ]
+
+
+def test_netrc_file_that_is_none_is_a_warning(
+    rule_runner: RuleRunner, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The build goes on without it: the index may want no login."""
+    file = tmp_path / "netrc"
+    file.write_text("what is this\n")
+    settings(rule_runner, f"--python-repos-indexes=['{INDEX}']", env={"NETRC": str(file)})
+    assert held_in_memory()["credentials"] == []
+    assert f"Credentials of {file} are not used" in caplog.text
+
+
+def test_proxies_are_those_that_pants_passes_on(rule_runner: RuleRunner) -> None:
+    """Of `[subprocess-environment].env_vars`, those of the network; no other variable of the user."""
+    settings(
+        rule_runner,
+        "--subprocess-environment-env-vars=['https_proxy', 'NO_PROXY', 'EDITOR']",
+        env={
+            "https_proxy": "http://proxy:1",
+            "NO_PROXY": "localhost",
+            "EDITOR": "ed",
+            "http_proxy": "x",
+        },
+    )
+    assert held_in_memory()["environment"] == {
+        "https_proxy": "http://proxy:1",
+        "NO_PROXY": "localhost",
+    }
+
+
+def test_certificates_are_an_input_by_their_content(
+    rule_runner: RuleRunner, tmp_path: Path
+) -> None:
+    """Another path with the same certificates gives the same settings, so caches are shared."""
+    trees = []
+    for name in ("one.pem", "other.pem"):
+        (tmp_path / name).write_text("certificates")
+        found = settings(rule_runner, f"--ca-certs-path={tmp_path / name}")
+        assert found.certificates == "certificates.pem"
+        trees.append(found.tree)
+    assert trees[0] == trees[1]

@@ -1,0 +1,121 @@
+"""Tests of sandbox.fetch_uv against a folder, and a page on this machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import os
+import platform
+import re
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import pytest
+from conftest import Golden, error_text
+
+from slim_ray_image.sandbox.fetch_uv import main, wheel_pattern
+
+NAMES = {
+    "x86_64": f"uv-1.2.3-py3-none-manylinux_2_17_{platform.machine()}.manylinux2014_{platform.machine()}.whl",
+    "musl": f"uv-1.2.3-py3-none-musllinux_1_1_{platform.machine()}.whl",
+}
+
+
+def write_wheel(path: Path, content: bytes = b"#!/bin/sh\necho uv\n") -> str:
+    """Write a wheel of uv and return its SHA-256."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("uv-1.2.3.data/scripts/uv", content)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fetch(lock_hashes: Sequence[str], **request: Any) -> None:
+    hashes = "".join(f" \\\n    --hash=sha256:{value}" for value in lock_hashes)
+    Path("uv.lock").write_text(f"uv==1.2.3{hashes}\n")
+    main({"lockfile": "uv.lock", "indexes": [], "find_links": [], "certificates": "", **request})
+
+
+@pytest.fixture
+def index(sandbox: Path) -> Iterator[tuple[Path, str]]:
+    """A folder that a server of this machine lists, as the page of a project of an index; its URL."""
+    folder = sandbox / "index/uv"
+    folder.mkdir(parents=True)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(sandbox / "index"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_uv_is_the_wheel_of_this_machine(sandbox: Path) -> None:
+    """Of several wheels in a folder, the executable of the one for this system's C library is taken."""
+    hashes = [
+        write_wheel(sandbox / NAMES["musl"], b"musl"),
+        write_wheel(sandbox / NAMES["x86_64"], b"glibc"),
+    ]
+    fetch(hashes, find_links=["."])
+    assert Path("uv").read_bytes() == b"glibc"
+    assert os.access("uv", os.X_OK)
+
+
+def test_uv_is_fetched_from_an_index(index: tuple[Path, str]) -> None:
+    """The project's page links to the wheel."""
+    folder, url = index
+    fetch([write_wheel(folder / NAMES["x86_64"])], indexes=[url])
+    assert Path("uv").read_bytes() == b"#!/bin/sh\necho uv\n"
+
+
+def test_wheel_that_the_lock_does_not_know_is_not_taken(
+    index: tuple[Path, str], golden: Golden
+) -> None:
+    """A file of the right name with another hash is as good as none."""
+    folder, url = index
+    write_wheel(folder / NAMES["x86_64"])
+    error = error_text(lambda: fetch(["0" * 64], indexes=[url]))
+    golden.check("errors/uv_not_on_index.txt", re.sub(r":\d+/", ":PORT/", error))
+    assert not Path("uv").exists()
+
+
+def test_index_that_does_not_answer_is_an_error(golden: Golden) -> None:
+    """Each place that was looked at is named with its problem."""
+    request = {"indexes": ["http://127.0.0.1:9/simple/"], "find_links": ["/no/such/folder"]}
+    golden.check(
+        "errors/index_does_not_answer.txt", error_text(lambda: fetch(["0" * 64], **request))
+    )
+
+
+def test_no_place_to_look_at_is_an_error(sandbox: Path) -> None:
+    """Pants may be told of no index at all."""
+    error = error_text(lambda: fetch(["0" * 64]))
+    assert "`[python-repos]` names no index and no page of links" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "system", "machine", "has_glibc"),
+    [
+        pytest.param(
+            "uv-1-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+            *("Linux", "x86_64", True),
+            id="glibc",
+        ),
+        pytest.param(
+            "uv-1-py3-none-musllinux_1_1_aarch64.whl", "Linux", "aarch64", False, id="musl"
+        ),
+        pytest.param("uv-1-py3-none-macosx_11_0_arm64.whl", "Darwin", "arm64", True, id="macOS"),
+    ],
+)
+def test_wheel_of_each_system_is_known(
+    name: str, system: str, machine: str, has_glibc: bool
+) -> None:
+    """The names are those of uv's own wheels; each fits one system only."""
+    systems = {("Linux", "x86_64", True), ("Linux", "aarch64", False), ("Darwin", "arm64", True)}
+    fitting = {each for each in systems if re.search(f"{wheel_pattern(*each)}$", name)}
+    assert fitting == {(system, machine, has_glibc)}
