@@ -21,7 +21,6 @@ from integration.repository import ROOT, PackagedImage, Repository
 from integration.workspace import make_workspace, remove_workspace
 
 BASE_REFERENCE = "python:3.10-slim"
-_STAND_IN = "stand-in-base/3.10-bookworm"
 
 
 def executable(name: str) -> str:
@@ -49,25 +48,28 @@ def cache_folder() -> Path:
     return Path(cache, "slim_ray_image")
 
 
-@pytest.fixture(scope="session")
-def base_layout() -> Path:
-    """An OCI image layout of the stand-in base image, named `3.10-slim` in it; built where there is none."""
-    named = os.environ.get("SLIM_RAY_IMAGE_TEST_BASE")
-    if named:
-        return Path(named)
-    folder = cache_folder() / _STAND_IN
+def build_stand_in(name: str, *arguments: str, **environment: str) -> Path:
+    """Return an OCI image layout of a stand-in base image, kept as `name`; built where there is none."""
+    folder = cache_folder() / "stand-in-base" / name
     if not (folder / "index.json").exists():
         if os.geteuid() != 0:
-            pytest.skip(
-                "Only root can build the stand-in base image; name one in SLIM_RAY_IMAGE_TEST_BASE."
-            )
+            pytest.skip("Only root can build a stand-in base image.")
         executable("debootstrap")
         folder.parent.mkdir(parents=True, exist_ok=True)
+        program = str(ROOT / "build-support/stand-in-base/build")
         subprocess.run(
-            [sys.executable, str(ROOT / "build-support/stand-in-base/build"), str(folder)],
+            [sys.executable, program, *arguments, str(folder)],
+            env={**os.environ, **environment},
             check=True,
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def base_layout() -> Path:
+    """An OCI image layout of the stand-in base image, named `3.10-slim` in it."""
+    named = os.environ.get("SLIM_RAY_IMAGE_TEST_BASE")
+    return Path(named) if named else build_stand_in("3.10-bookworm")
 
 
 @pytest.fixture(scope="session")
