@@ -84,7 +84,7 @@ def test_wheel_that_the_lock_does_not_know_is_not_taken(
     assert not Path("uv").exists()
 
 
-def test_index_that_does_not_answer_is_an_error(golden: Golden) -> None:
+def test_index_that_does_not_answer_is_an_error(sandbox: Path, golden: Golden) -> None:
     """Each place that was looked at is named with its problem."""
     request = {"indexes": ["http://127.0.0.1:9/simple/"], "find_links": ["/no/such/folder"]}
     golden.check(
