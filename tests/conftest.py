@@ -102,6 +102,7 @@ def make_distribution(
         file_count=3,
         requires_dist=tuple(requires),
         provides_extra=tuple(extras),
+        modules=(name,),
     )
 
 

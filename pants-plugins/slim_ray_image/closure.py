@@ -1,11 +1,11 @@
-"""Stage 2 of 6: target -> requirement strings and first-party files, each with the reason that it is there."""
+"""Stage 2 of 6: target -> requirement strings, first-party files and wheels, each with the reason that it is there."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Collection, Iterable, Optional, Sequence
+from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 
+from packaging.utils import canonicalize_name
 from pants.backend.python.dependency_inference.module_mapper import PythonModuleOwnersRequest
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import (
@@ -14,22 +14,24 @@ from pants.backend.python.target_types import (
     PythonSourceField,
 )
 from pants.backend.shell.target_types import ShellSourceField
+from pants.core.goals.package import PackageFieldSet
 from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.source_files import SourceFiles
 from pants.engine.addresses import Address
-from pants.engine.fs import Digest, FileDigest, FileEntry, MergeDigests
+from pants.engine.fs import Digest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
     Dependencies,
     DependenciesRequest,
+    FieldSetsPerTargetRequest,
     HydrateSourcesRequest,
     SourcesField,
     Target,
-    TransitiveTargetsRequest,
 )
 
 from slim_ray_image.compat import (
     concurrently,
+    find_valid_field_sets,
     get_digest_entries,
     hydrate_sources,
     implicitly,
@@ -40,14 +42,18 @@ from slim_ray_image.compat import (
     resolve_targets,
     rule,
     strip_source_roots,
-    transitive_targets,
 )
 from slim_ray_image.core.closure import (
     ClosureFile,
     ClosureRequirement,
+    ClosureWheel,
     ImportEdge,
+    check_paths,
     explain_targets,
+    files_in_wheels,
     is_type_stub_project,
+    only_built_with,
+    unite_files,
     unneeded_type_stubs,
 )
 from slim_ray_image.core.errors import SlimRayImageError
@@ -56,6 +62,16 @@ from slim_ray_image.dependency_inference import (
     EntryOwner,
     EntryOwnerRequest,
     find_entry_owner,
+)
+from slim_ray_image.packages import (
+    OwnWheel,
+    OwnWheelRequest,
+    PackageFilesRequest,
+    build_own_wheel,
+    check_no_image,
+    is_distribution,
+    package_files,
+    path_fields,
 )
 
 
@@ -72,9 +88,10 @@ class ImageClosure:
 
     Attributes:
         resolve: The resolve's name.
-        requirements: Sorted by text.
-        files: Sorted by path.
-        files_tree: The files, at their paths in the image relative to the working directory.
+        requirements: Sorted by text; none is of a wheel.
+        files: Sorted by path; none is in a wheel, but where a package would be split.
+        wheels: Of the repository's own distributions, sorted by name.
+        wheels_tree: The wheels, at their paths.
         entry: The file that the image starts with, where it is a first-party one.
         named_by: The field that names it, for messages.
     """
@@ -82,7 +99,8 @@ class ImageClosure:
     resolve: str
     requirements: tuple[ClosureRequirement, ...]
     files: tuple[ClosureFile, ...]
-    files_tree: Digest
+    wheels: tuple[ClosureWheel, ...]
+    wheels_tree: Digest
     entry: Optional[ClosureFile]
     named_by: str
 
@@ -99,8 +117,8 @@ class TargetFile:
     """A file of a target: where it is in the repository and in the image."""
 
     source: str
-    path: str
-    content: FileDigest
+    entry: FileEntry  # its path in the image, relative to the working directory, and its content
+    is_rooted: bool  # whether its source root was stripped
 
 
 @dataclass(frozen=True)
@@ -108,7 +126,21 @@ class TargetFiles:
     """The files of a target, its own or generated ones; none for what is no code, file or resource of the image."""
 
     files: tuple[TargetFile, ...]
-    tree: Digest
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """What an image reaches, by direct and further dependencies.
+
+    Attributes:
+        targets: Those whose code is in the image, and its own distributions.
+        packages: Those that are packaged, each with the way to: the distributions again, and what brings its own code.
+        dependencies: Address -> the addresses of its direct dependencies; of targets that are followed, and the image.
+    """
+
+    targets: tuple[Target, ...]
+    packages: Mapping[Target, PackageFieldSet]
+    dependencies: Mapping[str, tuple[str, ...]]
 
 
 @rule
@@ -131,39 +163,22 @@ async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
     unrooted = () if is_rooted else hydrated.snapshot.files
     stripped = await strip_source_roots(SourceFiles(hydrated.snapshot, unrooted))
     entries = await get_digest_entries(stripped.snapshot.digest)
-    contents = {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
+    at_path = {entry.path: entry for entry in entries if isinstance(entry, FileEntry)}
     files = []
     for source in hydrated.snapshot.files:
-        path = max((path for path in contents if f"/{source}".endswith(f"/{path}")), key=len)
-        files.append(TargetFile(source, path, contents[path]))
-    return TargetFiles(tuple(files), stripped.snapshot.digest)
+        path = max((path for path in at_path if f"/{source}".endswith(f"/{path}")), key=len)
+        files.append(TargetFile(source, at_path[path], is_rooted))
+    return TargetFiles(tuple(files))
 
 
-def _unite_files(
-    address: Address, found: Iterable[tuple[TargetFile, str]]
-) -> tuple[ClosureFile, ...]:
-    """Return one file for each path, sorted by it, of files with reasons: several targets may have the same one.
-
-    Raises:
-        SlimRayImageError: If different files would be at one path.
-    """
-    at_path: dict[str, list[tuple[TargetFile, str]]] = defaultdict(list)
-    for file, reason in sorted(found, key=lambda pair: (pair[0].path, pair[0].source, pair[1])):
-        at_path[file.path].append((file, reason))
-    clashes = [
-        f"{path}: from {', '.join(sorted({file.source for file, _ in files}))}"
-        for path, files in at_path.items()
-        if len({file.content for file, _ in files}) > 1
-    ]
-    if clashes:
-        raise SlimRayImageError(
-            f"Different files would be at the same path below the `workdir` of the image {address}:",
-            evidence=clashes,
-            fixes=["make the image depend on one of them alone", "move or rename the others"],
-        )
-    return tuple(
-        ClosureFile(path, file.source, file.content.serialized_bytes_length, reason)
-        for path, ((file, reason), *_) in at_path.items()
+def _closure_file(entry: FileEntry, source: str, reason: str) -> ClosureFile:
+    return ClosureFile(
+        entry.path,
+        source,
+        entry.file_digest.serialized_bytes_length,
+        reason,
+        entry.file_digest.fingerprint,
+        entry.is_executable,
     )
 
 
@@ -185,13 +200,55 @@ async def _import_edges(
     )
 
 
-async def _direct_dependencies(target: Target) -> tuple[str, ...]:
-    """Its dependencies, with what a generator generates in the generator's place, as in transitive targets."""
-    addresses = await resolve_dependencies(
-        DependenciesRequest(target.get(Dependencies)), **implicitly()
+async def _direct_dependencies(field: Dependencies) -> tuple[Target, ...]:
+    """The targets that a field names, with what a generator generates in the generator's place."""
+    addresses = await resolve_dependencies(DependenciesRequest(field), **implicitly())
+    return tuple(await resolve_targets(**implicitly(addresses)))
+
+
+async def _package_field_sets(targets: Sequence[Target]) -> dict[Target, PackageFieldSet]:
+    """Target -> the way to package it, for those that can be."""
+    found = await find_valid_field_sets(
+        FieldSetsPerTargetRequest(PackageFieldSet, targets), **implicitly()
     )
-    targets = await resolve_targets(**implicitly(addresses))
-    return tuple(str(dependency.address) for dependency in targets)
+    return {
+        target: field_sets[0] for target, field_sets in zip(targets, found.collection) if field_sets
+    }
+
+
+async def _reach(address: Address, field: Dependencies) -> _Reached:
+    """Follow dependencies from the image, but not behind a package: that brings its own.
+
+    So it is not by Pants' transitive targets. They do not stop there, and what a package excludes by `!!` would be
+    missing from the image.
+    """
+    excluded = {
+        target.address
+        for target in await resolve_targets(**implicitly(field.unevaluated_transitive_excludes))
+    }
+    pending = await _direct_dependencies(field)
+    dependencies = {str(address): tuple(str(target.address) for target in pending)}
+    seen: dict[Address, Target] = {}
+    packages: dict[Target, PackageFieldSet] = {}
+    while pending:
+        new = tuple(
+            target
+            for target in dict.fromkeys(pending)
+            if target.address not in seen and target.address not in excluded
+        )
+        seen.update((target.address, target) for target in new)
+        field_sets = await _package_field_sets(new)
+        packages.update(field_sets)
+        followed = [t for t in new if t not in field_sets or is_distribution(t)]
+        found = await concurrently(_direct_dependencies(t.get(Dependencies)) for t in followed)
+        for target, direct in zip(followed, found):
+            dependencies[str(target.address)] = tuple(str(d.address) for d in direct)
+        pending = tuple(target for direct in found for target in direct)
+    return _Reached(
+        tuple(t for t in seen.values() if t not in packages or is_distribution(t)),
+        packages,
+        dependencies,
+    )
 
 
 async def _all_import_edges(
@@ -203,12 +260,6 @@ async def _all_import_edges(
         if target.has_field(PythonSourceField)
     )
     return tuple(edge for edges in by_source for edge in edges)
-
-
-async def _all_dependencies(targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
-    """Address -> the addresses of its direct dependencies."""
-    found = await concurrently(_direct_dependencies(target) for target in targets)
-    return {str(target.address): direct for target, direct in zip(targets, found)}
 
 
 def _check_resolves(
@@ -250,13 +301,11 @@ def _check_has_entry(address: Address, owner: EntryOwner, targets: Iterable[Targ
         )
 
 
-def _check_not_empty(
-    address: Address, files: Sequence[ClosureFile], requirements: Collection[ClosureRequirement]
-) -> None:
-    if not files and not requirements:
+def _check_not_empty(address: Address, *things: Collection[Any]) -> None:
+    if not any(things):
         raise SlimRayImageError(
             f"The image {address} would hold nothing but its base: none of its `dependencies` is Python code, "
-            "a file, a resource or a requirement.",
+            "a file, a resource, a requirement or a package.",
             fixes=["add the targets that the image should hold to `dependencies`"],
         )
 
@@ -268,6 +317,64 @@ def _looks_like_type_stubs(target: Target) -> bool:
         is_type_stub_project(requirement.project_name.lower())
         for requirement in target[PythonRequirementsField].value
     )
+
+
+def _is_build_input(target: Target) -> bool:
+    """Whether what only a distribution depends on is there to build it."""
+    if target.has_field(PythonSourceField):
+        return target[PythonSourceField].file_path.endswith("/setup.py")
+    return target.has_field(SourcesField)
+
+
+async def _build_wheels(
+    address: Address, packages: Mapping[Target, PackageFieldSet]
+) -> tuple[OwnWheel, ...]:
+    return await concurrently(
+        build_own_wheel(OwnWheelRequest(address, field_set), **implicitly())
+        for target, field_set in packages.items()
+        if is_distribution(target)
+    )
+
+
+async def _packaged_files(
+    packages: Mapping[Target, PackageFieldSet], reasons: Mapping[str, str]
+) -> list[ClosureFile]:
+    """The files of the packages that bring their own code."""
+    own = {target: f for target, f in packages.items() if not is_distribution(target)}
+    found = await concurrently(
+        package_files(PackageFilesRequest(field_set), **implicitly()) for field_set in own.values()
+    )
+    return [
+        _closure_file(entry, str(target.address), reasons[str(target.address)])
+        for target, of_target in zip(own, found)
+        for entry in of_target.entries
+    ]
+
+
+async def _first_party_files(
+    reached: _Reached,
+    targets: Iterable[Target],
+    reasons: Mapping[str, str],
+    wheels: Sequence[OwnWheel],
+) -> tuple[list[ClosureFile], frozenset[str]]:
+    """The files of the targets, and the paths of those that wheels hold."""
+    with_files = [target for target in targets if target.has_field(SourcesField)]
+    found = await concurrently(
+        read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
+    )
+    provided = {path for wheel in wheels for path in wheel.files}
+    distributions = [str(target.address) for target in reached.packages if is_distribution(target)]
+    for_builds = only_built_with(reached.dependencies, distributions)
+    files, rooted = [], set()
+    for target, of_target in zip(with_files, found):
+        is_for_build = str(target.address) in for_builds and _is_build_input(target)
+        for file in of_target.files:
+            if is_for_build and file.entry.path not in provided:
+                continue
+            files.append(_closure_file(file.entry, file.source, reasons[str(target.address)]))
+            if file.is_rooted:
+                rooted.add(file.entry.path)
+    return files, files_in_wheels(rooted, provided)
 
 
 @rule(desc="Find what a slim_ray_image needs")
@@ -282,49 +389,52 @@ async def resolve_image_closure(
     owner = await find_entry_owner(EntryOwnerRequest(field_set), **implicitly())
     if owner.problem:
         raise SlimRayImageError(owner.problem)
-    transitive = await transitive_targets(TransitiveTargetsRequest([address]), **implicitly())
-    targets = transitive.dependencies
+    reached = await _reach(address, field_set.dependencies)
+    targets, packages = reached.targets, reached.packages
     _check_has_entry(address, owner, targets)
     _check_resolves(address, resolve, targets, python_setup)
+    check_no_image(address, packages)
+    check_paths(str(address), [f for target in (*targets, *packages) for f in path_fields(target)])
     edges = await _all_import_edges(targets, resolve, python_setup)
-    dependencies = await _all_dependencies([*transitive.roots, *targets])
     reasons = explain_targets(
         str(address),
         {str(owner.address): owner.named_by} if owner.address else {},
-        dependencies,
+        reached.dependencies,
         edges,
     )
     stubs = unneeded_type_stubs(
         [str(target.address) for target in targets if _looks_like_type_stubs(target)],
-        dependencies[str(address)],
+        reached.dependencies[str(address)],
         edges,
     )
     needed = [target for target in targets if str(target.address) not in stubs]
-    with_files = [target for target in needed if target.has_field(SourcesField)]
-    found = await concurrently(
-        read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
-    )
-    files = _unite_files(
-        address,
-        (
-            (file, reasons[str(target.address)])
-            for target, of_target in zip(with_files, found)
-            for file in of_target.files
-        ),
-    )
+    wheels = await _build_wheels(address, packages)
+    packaged = await _packaged_files(packages, reasons)
+    first_party, in_wheels = await _first_party_files(reached, needed, reasons, wheels)
+    files = unite_files(str(address), [*first_party, *packaged])
+    own_names = {wheel.name for wheel in wheels}
     requirements = {
         ClosureRequirement(str(requirement), reasons[str(target.address)])
         for target in needed
         if target.has_field(PythonRequirementsField)
         for requirement in target[PythonRequirementsField].value
+        if canonicalize_name(requirement.project_name) not in own_names
     }
-    _check_not_empty(address, files, requirements)
-    tree = await merge_digests(MergeDigests(of_target.tree for of_target in found))
+    _check_not_empty(address, files, requirements, wheels)
     return ImageClosure(
         resolve=resolve,
         requirements=tuple(sorted(requirements, key=lambda r: (r.text, r.reason))),
-        files=files,
-        files_tree=tree,
+        files=tuple(file for file in files if file.path not in in_wheels),
+        wheels=tuple(
+            sorted(
+                (
+                    ClosureWheel(wheel.path, wheel.name, wheel.version, reasons[wheel.target])
+                    for wheel in wheels
+                ),
+                key=lambda wheel: wheel.name,
+            )
+        ),
+        wheels_tree=await merge_digests(MergeDigests(wheel.tree for wheel in wheels)),
         entry=next((file for file in files if file.source == owner.source), None),
         named_by=owner.named_by,
     )

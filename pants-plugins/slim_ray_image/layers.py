@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
-from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileEntry
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry
 from pants.engine.rules import collect_rules
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.closure import ImageClosure
 from slim_ray_image.compat import (
-    add_prefix,
     create_digest,
     get_digest_entries,
     implicitly,
     rule,
 )
+from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.layers import (
     COMMAND_DIRECTORY,
     KIND_DISTRIBUTIONS,
+    KIND_FILES,
     KIND_SOURCES,
     LINKED_SCRIPTS,
     VENV,
@@ -89,7 +91,7 @@ def _built_layer(
     facts = json.loads(written.facts)
     descriptor = Descriptor.from_json(facts["descriptor"])
     distributions = spec.distributions if spec else ()
-    compressed = facts["compressed_bytes_of"]
+    compressed = facts.get("compressed_bytes_of", {})
     return BuiltLayer(
         name=name,
         kind=kind,
@@ -159,7 +161,7 @@ def attribute_check(
     image: str, import_path: Optional[ImportPath], closure: ImageClosure
 ) -> Optional[Mapping[str, str]]:
     """Return what to look up in the first-party module of `serve_app`, where it is one."""
-    if not import_path or not closure.entry:
+    if not import_path or not closure.entry or closure.entry not in closure.files:
         return None
     return {
         "file": closure.entry.path,
@@ -170,8 +172,51 @@ def attribute_check(
     }
 
 
+async def _files_tree(files: Iterable[ClosureFile]) -> Digest:
+    return await create_digest(
+        CreateDigest(
+            FileEntry(f"files/{file.path}", FileDigest(file.sha256, file.bytes), file.is_executable)
+            for file in files
+        )
+    )
+
+
+async def write_files_layers(
+    files: Sequence[ClosureFile], base: PreparedBase, *, workdir: str
+) -> tuple[BuiltLayer, ...]:
+    """Return the layer of large files, if there are any."""
+    if not files:
+        return ()
+    request = {
+        "files": [file.path for file in files],
+        "workdir": workdir,
+        "base": _base_facts(base.interpreter, workdir),
+    }
+    written = await write_layer(
+        LayerRequest(
+            "files",
+            json.dumps(request, sort_keys=True),
+            await _files_tree(files),
+            base.interpreter,
+            base.tools,
+            f"Write the layer of {len(files)} large files",
+        ),
+        **implicitly(),
+    )
+    return (_built_layer("files", KIND_FILES, written),)
+
+
+@dataclass(frozen=True)
+class SourcesLayer:
+    """The layer of the first-party files, and what they import by name that is neither theirs nor Python's own."""
+
+    layer: BuiltLayer
+    dynamic_imports: tuple[DynamicImport, ...]
+
+
 async def write_sources_layer(
     closure: ImageClosure,
+    files: Sequence[ClosureFile],
     base: PreparedBase,
     *,
     image: str,
@@ -180,8 +225,11 @@ async def write_sources_layer(
     owner: tuple[int, int],
     account: Optional[Account],
     import_path: Optional[ImportPath],
-) -> BuiltLayer:
-    """Return the layer of the first-party files, of the user's account and home.
+) -> SourcesLayer:
+    """Return the layer of first-party files, of the user's account and home.
+
+    Args:
+        files: Those of the closure that are in no other layer.
 
     Raises:
         SlimRayImageError: If the module of `import_path` is not valid or does not define the attribute. The process
@@ -189,7 +237,7 @@ async def write_sources_layer(
     """
     interpreter = base.interpreter
     request = {
-        "files": [file.path for file in closure.files],
+        "files": [file.path for file in files],
         "workdir": workdir,
         "bytecode": bytecode,
         "check": attribute_check(image, import_path, closure),
@@ -205,14 +253,18 @@ async def write_sources_layer(
         LayerRequest(
             "sources",
             json.dumps(request, sort_keys=True),
-            await add_prefix(AddPrefix(closure.files_tree, "files")),
+            await _files_tree(files),
             interpreter,
             base.tools,
-            f"Write the layer of {len(closure.files)} first-party files of {image}",
+            f"Write the layer of {len(files)} first-party files of {image}",
         ),
         **implicitly(),
     )
-    return _built_layer("sources", KIND_SOURCES, written)
+    dynamic_imports = json.loads(written.facts)["dynamic_imports"]
+    return SourcesLayer(
+        _built_layer("sources", KIND_SOURCES, written),
+        tuple(DynamicImport(**found) for found in dynamic_imports),
+    )
 
 
 def rules() -> Iterable[Any]:

@@ -38,7 +38,8 @@ from slim_ray_image.compat import (
     merge_digests,
     rule,
 )
-from slim_ray_image.core.layers import plan_layers
+from slim_ray_image.core.dynamic_imports import DynamicImport, unfollowed_imports
+from slim_ray_image.core.layers import FilePlan, plan_files, plan_layers
 from slim_ray_image.core.oci import (
     DEFAULT_PATH,
     LAYOUT_FILE,
@@ -60,8 +61,19 @@ from slim_ray_image.core.settings import (
     owner_of,
 )
 from slim_ray_image.dependency_inference import EntryFieldSet
-from slim_ray_image.layers import write_distributions_layer, write_sources_layer
-from slim_ray_image.pack import PackedDistributions, PackRequest, pack_distributions
+from slim_ray_image.layers import (
+    SourcesLayer,
+    write_distributions_layer,
+    write_files_layers,
+    write_sources_layer,
+)
+from slim_ray_image.pack import (
+    PackedDistributions,
+    PackRequest,
+    PackWheelsRequest,
+    pack_distributions,
+    pack_wheels,
+)
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import (
     BaseImageField,
@@ -154,42 +166,89 @@ def _target_settings(field_set: SlimRayImageFieldSet) -> TargetSettings:
     )
 
 
+async def _pack(
+    field_set: SlimRayImageFieldSet, closure: ImageClosure, base: PreparedBase
+) -> PackedDistributions:
+    """The locked distributions, and those of the repository itself."""
+    request = PackRequest(
+        field_set.address,
+        tuple(sorted({requirement.text for requirement in closure.requirements})),
+        closure.resolve,
+        base.image.reference,
+        base.interpreter,
+        base.tools,
+    )
+    if not closure.wheels:
+        return await pack_distributions(request, **implicitly())
+    packed, own = await concurrently(
+        pack_distributions(request, **implicitly()),
+        pack_wheels(
+            PackWheelsRequest(closure.wheels, closure.wheels_tree, base.interpreter, base.tools),
+            **implicitly(),
+        ),
+    )
+    return packed.with_others(own)
+
+
+async def _write_files_layers(
+    field_set: SlimRayImageFieldSet,
+    closure: ImageClosure,
+    plan: FilePlan,
+    base: PreparedBase,
+    account: Optional[Account],
+) -> tuple[tuple[BuiltLayer, ...], SourcesLayer]:
+    """The layer of large files, where there are any, and that of the sources."""
+    workdir = field_set.workdir.value
+    at_path = {file.path: file for file in closure.files}
+    files, sources = await concurrently(
+        write_files_layers([at_path[path] for path in plan.large], base, workdir=workdir),
+        write_sources_layer(
+            closure,
+            [at_path[path] for path in plan.others],
+            base,
+            image=str(field_set.address),
+            workdir=workdir,
+            bytecode=field_set.bytecode.value,
+            owner=owner_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group),
+            account=account,
+            import_path=field_set.serve_app.import_path,
+        ),
+    )
+    return files, sources
+
+
+@dataclass(frozen=True)
+class _WrittenLayers:
+    """The layers, lowest first, and what went into them."""
+
+    layers: tuple[BuiltLayer, ...]
+    packed: PackedDistributions
+    unfollowed: tuple[DynamicImport, ...]
+
+
 async def _write_layers(
     field_set: SlimRayImageFieldSet,
     closure: ImageClosure,
     base: PreparedBase,
     account: Optional[Account],
-) -> tuple[PackedDistributions, tuple[BuiltLayer, ...]]:
-    """The distributions, and the layers lowest first. The sources do not wait: a mistake in them shows early."""
-    bytecode, user = field_set.bytecode.value, field_set.user.value
-    packed, sources = await concurrently(
-        pack_distributions(
-            PackRequest(
-                field_set.address,
-                tuple(sorted({requirement.text for requirement in closure.requirements})),
-                closure.resolve,
-                base.image.reference,
-                base.interpreter,
-                base.tools,
-            ),
-            **implicitly(),
-        ),
-        write_sources_layer(
-            closure,
-            base,
-            image=str(field_set.address),
-            workdir=field_set.workdir.value,
-            bytecode=bytecode,
-            owner=owner_of(user, base.interpreter.passwd, base.interpreter.group),
-            account=account,
-            import_path=field_set.serve_app.import_path,
-        ),
+) -> _WrittenLayers:
+    """The layers. That of the sources does not wait for the distributions: a mistake in them shows early."""
+    budget = field_set.layer_budget.value
+    plan = plan_files({file.path: file.bytes for file in closure.files}, budget)
+    packed, (files, sources) = await concurrently(
+        _pack(field_set, closure, base),
+        _write_files_layers(field_set, closure, plan, base, account),
     )
-    specs = plan_layers(packed.distributions, field_set.layer_budget.value)
+    specs = plan_layers(packed.distributions, budget, has_large_files=bool(files))
     distributions = await concurrently(
-        write_distributions_layer(spec, packed, base, bytecode) for spec in specs
+        write_distributions_layer(spec, packed, base, field_set.bytecode.value) for spec in specs
     )
-    return packed, (*distributions, sources)
+    packages = [module for d in packed.distributions for module in d.modules]
+    return _WrittenLayers(
+        (*distributions, *files, sources.layer),
+        packed,
+        unfollowed_imports(sources.dynamic_imports, packages=packages),
+    )
 
 
 async def _write_layout(image: Image, base: PreparedBase) -> Digest:
@@ -223,7 +282,8 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
     )
     interpreter = base.interpreter
     account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
-    packed, layers = await _write_layers(field_set, closure, base, account)
+    written = await _write_layers(field_set, closure, base, account)
+    packed = written.packed
     settings = image_settings(
         _target_settings(field_set),
         base_path=environment_of(json.loads(base.image.config).get("config")).get(
@@ -232,7 +292,7 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         account=account,
         entry_path=closure.entry.path if closure.entry else None,
     )
-    image = append_layers(base.image, layers, settings, parse_platform(platform))
+    image = append_layers(base.image, written.layers, settings, parse_platform(platform))
     description = describe_image(
         target=str(field_set.address),
         references=(),
@@ -241,14 +301,18 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         base_layer_sizes=json.loads(interpreter.layer_sizes),
         python_version=interpreter.python_version,
         libc=f"glibc {interpreter.glibc}",
-        layers=layers,
+        layers=written.layers,
         distributions=packed.distributions,
         required=explain(
-            [(requirement.text, requirement.reason) for requirement in closure.requirements],
+            [
+                *((requirement.text, requirement.reason) for requirement in closure.requirements),
+                *((f"{wheel.name}=={wheel.version}", wheel.reason) for wheel in closure.wheels),
+            ],
             packed.distributions,
             interpreter.marker_environment,
         ),
         files=closure.files,
+        unfollowed=written.unfollowed,
     )
     return BuiltImage(image, await _write_layout(image, base), description.decode(), settings.ports)
 

@@ -14,6 +14,7 @@ from slim_ray_image import (
     network,
     pack,
     package_image,
+    packages,
     run_image,
     tools,
 )
@@ -27,6 +28,7 @@ def target_types() -> Iterable[Any]:
 def rules() -> Iterable[Any]:
     return [
         *dependency_inference.rules(),
+        *packages.rules(),
         *closure.rules(),
         *network.rules(),
         *tools.rules(),

@@ -52,6 +52,15 @@ class SlimRayImageSubsystem(Subsystem):
             """
         ),
     )
+    host_built_distributions = StrListOption(
+        help=softwrap(
+            """
+            Distributions, by name, that may be built on this machine, against its libraries, because they have no
+            wheel for the image. What is built can differ from machine to machine, and need a newer glibc than the base
+            has: prefer versions that have wheels.
+            """
+        ),
+    )
     run_args = StrListOption(
         default=["--rm", "--shm-size=1g"],
         help=softwrap(

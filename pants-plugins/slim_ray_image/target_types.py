@@ -290,7 +290,9 @@ class LayerBudgetField(IntField):
         The most layers that the image may add to its base, at least {SMALLEST_LAYER_BUDGET}.
 
         Each large distribution (5 MB unpacked or more) has a layer of its own, which all services share, as long as
-        the budget lasts, largest first; the small ones share one layer; the first-party files are the last.
+        the budget lasts, largest first; the small ones share one layer; the first-party files are the last. Those of
+        1 MB or more that are no Python sources have a layer apart from the others, where the budget is more than
+        {SMALLEST_LAYER_BUDGET}.
         """
     )
 

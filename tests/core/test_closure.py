@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+from conftest import Golden, error_text
+
 from slim_ray_image.core.closure import (
+    ClosureFile,
     ImportEdge,
+    PathField,
+    check_paths,
     explain_targets,
+    files_in_wheels,
     is_type_stub_project,
+    only_built_with,
+    unite_files,
     unneeded_type_stubs,
 )
 
@@ -113,3 +122,118 @@ def test_type_stub_projects_are_known_by_name() -> None:
     """The prefixes and suffixes are those of Pants' own mapping."""
     names = ["types-pyyaml", "pandas-stubs", "stubs-x", "celery-types", "typesense", "numpy"]
     assert [is_type_stub_project(name) for name in names] == [True, True, True, True, False, False]
+
+
+# --- Files
+
+
+def file(
+    path: str, source: str, reason: str = "", *, sha256: str = "", executable: bool = False
+) -> ClosureFile:
+    return ClosureFile(path, source, 1, reason, sha256, executable)
+
+
+def test_equal_files_of_one_path_are_one() -> None:
+    """Of targets that have the same file the first, by source and reason, is named; whatever their order."""
+    found = [
+        file("app/a.py", "src/app/a.py", "z"),
+        file("app/a.py", "src/app/a.py", "y"),
+        file("app/a.py", "more/app/a.py", "x"),
+        file("a.py", "src/a.py"),
+    ]
+    for order in (found, found[::-1]):
+        assert unite_files(ROOT, order) == (found[3], found[2])
+
+
+def test_files_of_one_path_that_differ_are_refused(golden: Golden) -> None:
+    """Content and the executable bit both make a file another; every path is told."""
+    found = [
+        file("app/a.py", "src/app/a.py", sha256="1"),
+        file("app/a.py", "more/app/a.py", sha256="2"),
+        file("app/run", "src/app/run", executable=True),
+        file("app/run", "more/app/run"),
+    ]
+    golden.check("errors/files_that_differ.txt", error_text(lambda: unite_files(ROOT, found)))
+
+
+def test_paths_that_differ_by_case_are_refused(golden: Golden) -> None:
+    """An image must be the same from every checkout, and start on every file system."""
+    found = [
+        file("app/Words.py", "src/app/Words.py"),
+        file("app/words.py", "src/app/words.py"),
+        file("APP/words.PY", "src/APP/words.PY"),
+        file("data/stra\u00dfe", "src:data"),
+        file("data/STRASSE", "src/data/STRASSE"),
+        file("Data/other", "src/Data/other"),
+    ]
+    text = error_text(lambda: unite_files(ROOT, found))
+    golden.check("errors/paths_that_differ_by_case.txt", text)
+
+
+def test_paths_that_leave_the_working_directory_are_refused(golden: Golden) -> None:
+    """Each field that would place files elsewhere is told with its value."""
+    fields = [
+        PathField("dest", "src/app:b", "../../etc"),
+        PathField("dest", "src/app:a", "/etc"),
+        PathField("output_path", "src/app:archive", "a/../../x.tar"),
+        PathField("src", "src/app:ok", "src/app"),
+        PathField("dest", "src/app:ok", "a/../b"),
+        PathField("dest", "src/app:ok", "..b"),
+        PathField("dest", "src/app:ok", ""),
+    ]
+    golden.check(
+        "errors/path_outside_the_workdir.txt", error_text(lambda: check_paths(ROOT, fields))
+    )
+    check_paths(ROOT, fields[3:])
+
+
+# --- Distributions of the repository
+
+
+def test_only_built_with_is_what_no_code_depends_on() -> None:
+    """What a distribution alone depends on may be there to build it; what others depend on too is needed."""
+    dependencies = {
+        ROOT: ["src/lib:dist"],
+        "src/lib:dist": ["src/lib:pyproject", "src/lib/a.py", "src/lib:data"],
+        "src/lib/a.py": ["src/lib:data", "src/lib/b.py"],
+    }
+    assert only_built_with(dependencies, ["src/lib:dist"]) == {"src/lib:pyproject", "src/lib/a.py"}
+    assert only_built_with(dependencies, []) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("paths", "provided", "expected"),
+    [
+        pytest.param(["lib/a.py", "app.py"], ["lib/a.py"], {"lib/a.py"}, id="apart"),
+        pytest.param(
+            ["lib/__init__.py", "lib/a.py", "app.py"],
+            ["lib/__init__.py", "lib/a.py", "lib/other.py"],
+            {"lib/__init__.py", "lib/a.py"},
+            id="package whole",
+        ),
+        pytest.param(
+            ["lib/__init__.py", "lib/a.py", "lib/b.py"],
+            ["lib/__init__.py", "lib/a.py"],
+            set(),
+            id="package split",
+        ),
+        pytest.param(
+            ["libs/__init__.py", "libs/a/__init__.py", "libs/a/x.py", "libs/b/y.py"],
+            ["libs/a/__init__.py", "libs/a/x.py"],
+            set(),
+            id="package above split",
+        ),
+        pytest.param(
+            ["libs/a/__init__.py", "libs/a/x.py", "libs/b/y.py"],
+            ["libs/a/__init__.py", "libs/a/x.py"],
+            {"libs/a/__init__.py", "libs/a/x.py"},
+            id="namespace above split",
+        ),
+        pytest.param(["lib/a.py"], [], set(), id="nothing provided"),
+    ],
+)
+def test_files_in_wheels_are_not_beside_them(
+    paths: list[str], provided: list[str], expected: set[str]
+) -> None:
+    """A file is in the image once, but for those of a regular package that is not in wheels as a whole."""
+    assert files_in_wheels(paths, provided) == expected

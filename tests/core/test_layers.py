@@ -11,11 +11,14 @@ from slim_ray_image.core.layers import (
     KIND_DISTRIBUTION,
     KIND_DISTRIBUTIONS,
     LARGE_DISTRIBUTION_BYTES,
+    LARGE_FILE_BYTES,
     SMALLEST_LAYER_BUDGET,
     Distribution,
+    FilePlan,
     distributions_from_json,
     missing_parents,
     parents,
+    plan_files,
     plan_layers,
 )
 
@@ -90,6 +93,37 @@ def test_layers_with_that_of_the_sources_keep_to_the_budget(budget: int) -> None
     assert sorted(name for _, names in layers for name in names) == sorted(["ray", *sizes])
 
 
+@pytest.mark.parametrize("budget", range(SMALLEST_LAYER_BUDGET + 1, 12))
+def test_layer_of_large_files_is_of_the_budget(budget: int) -> None:
+    """With a layer of large files, there is one less for a large distribution."""
+    sizes = {f"d{number}": LARGE + number for number in range(9)}
+    distributions = [make_distribution(name, unpacked_bytes=size) for name, size in sizes.items()]
+    layers = plan_layers(distributions, budget, has_large_files=True)
+    assert len(layers) + 2 == budget
+
+
+def test_large_files_that_are_no_sources_are_apart() -> None:
+    """A large file has its place by its size and its name alone, so that services share it; a source stays."""
+    sizes = {
+        "model/weights.bin": LARGE_FILE_BYTES,
+        "model/small.bin": LARGE_FILE_BYTES - 1,
+        "model/table.py": LARGE_FILE_BYTES,
+        "model/table.pyi": LARGE_FILE_BYTES,
+        "a.bin": LARGE_FILE_BYTES + 1,
+    }
+    assert plan_files(sizes, 16) == FilePlan(
+        large=("a.bin", "model/weights.bin"),
+        others=("model/small.bin", "model/table.py", "model/table.pyi"),
+    )
+
+
+def test_smallest_budget_has_no_room_for_large_files() -> None:
+    """Ray's layer comes before that of large files, which then stay with the sources."""
+    sizes = {"weights.bin": LARGE_FILE_BYTES, "a.py": 1}
+    assert plan_files(sizes, SMALLEST_LAYER_BUDGET) == FilePlan((), ("a.py", "weights.bin"))
+    assert plan_files(sizes, SMALLEST_LAYER_BUDGET + 1) == FilePlan(("weights.bin",), ("a.py",))
+
+
 def test_no_distributions_still_make_the_layer_of_the_environment() -> None:
     """The layer of the rest is always there, since it holds the virtual environment."""
     assert plan(9) == [("distributions", [])]
@@ -118,11 +152,13 @@ def test_distributions_of_the_inventory_are_sorted_by_name() -> None:
             "file_count": 4,
             "requires_dist": ["x"],
             "provides_extra": ["y"],
+            "modules": ["z"],
         }
         for name in ("b", "a")
     ]
     assert distributions_from_json(rows) == tuple(
-        Distribution(f"{name}-2-py3-none-any.whl", name, "2", 5, 4, ("x",), ("y",)) for name in "ab"
+        Distribution(f"{name}-2-py3-none-any.whl", name, "2", 5, 4, ("x",), ("y",), ("z",))
+        for name in "ab"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from conftest import (
     GZIP_LAYER,
     as_json,
@@ -15,6 +16,7 @@ from conftest import (
 )
 
 from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.oci import (
     BuiltLayer,
     Descriptor,
@@ -27,7 +29,7 @@ from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import describe_image, summarize
 
 
-def describe() -> bytes:
+def describe(*unfollowed: DynamicImport) -> bytes:
     """image.json of an image with two base layers, Ray, two small distributions and one file."""
     config = as_json(make_base_config())
     base = parse_base_image(
@@ -90,7 +92,8 @@ def describe() -> bytes:
             RequiredDistribution("idna", (), ()),
             RequiredDistribution("ray", ("serve",), ("import at src/app/app.py:1",)),
         ],
-        files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`")],
+        files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`", "0" * 64, False)],
+        unfollowed=unfollowed,
     )
 
 
@@ -123,6 +126,7 @@ def test_description_has_the_keys_of_schema_version_1() -> None:
         "schema_version",
         "target",
         "totals",
+        "warnings",
     ]
 
 
@@ -230,3 +234,39 @@ def test_summary_says_what_was_built() -> None:
         f"Image {value['manifest_digest']} for linux/amd64",
         "83.4 MB compressed, 264.1 MB unpacked; 3 distributions and 1 file in 3 layers on python:3.10-slim",
     )
+
+
+def unfollowed(*lines: int) -> list[DynamicImport]:
+    return [DynamicImport("app/app.py", n, "import", f"import_module(x{n})") for n in lines]
+
+
+def test_description_has_each_import_that_cannot_be_followed() -> None:
+    """A warning has the source in the repository, the line, what kind of call it is, and the call; sorted."""
+    value = json.loads(describe(*unfollowed(12, 3)))
+    assert value["warnings"] == [
+        {"path": "src/app/app.py", "line": n, "kind": "import", "text": f"import_module(x{n})"}
+        for n in (3, 12)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([1], "1 import cannot be followed: src/app/app.py:1"),
+        (
+            [1, 2, 3],
+            "3 imports cannot be followed: src/app/app.py:1, src/app/app.py:2, src/app/app.py:3",
+        ),
+        (
+            [1, 2, 3, 4],
+            "4 imports cannot be followed: src/app/app.py:1, src/app/app.py:2, src/app/app.py:3, ...",
+        ),
+    ],
+    ids=["one", "three", "more"],
+)
+def test_summary_counts_the_imports_that_cannot_be_followed(
+    lines: list[int], expected: str
+) -> None:
+    """One line names the first few; the rest are in image.json."""
+    summary = summarize(json.loads(describe(*unfollowed(*lines))))
+    assert summary[2:] == (f"{expected}; see `warnings` in image.json",)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Sequence, Type
 
 import pytest
+from pants.backend.docker import register as docker
 from pants.backend.project_info import register as project_info
 from pants.backend.python import register as python
+from pants.backend.shell import register as shell
 from pants.core import register as core
 from pants.engine.addresses import Address, Addresses
-from pants.engine.fs import DigestContents
+from pants.engine.fs import CreateDigest, DigestContents, FileDigest, FileEntry
 from pants.engine.internals.native_engine import Digest
 from pants.engine.internals.scheduler import ExecutionError
 from pants.engine.target import (
@@ -50,12 +52,15 @@ def make_rule_runner() -> RuleRunner:
     return RuleRunner(
         rules=[
             *core.rules(),
+            *docker.rules(),
             *project_info.rules(),
             *python.rules(),
+            *shell.rules(),
             *register.rules(),
             QueryRule(Addresses, [DependenciesRequest]),
             QueryRule(BaseBlobs, [BaseBlobsRequest]),
             QueryRule(BaseImage, [BaseImageRequest]),
+            QueryRule(Digest, [CreateDigest]),
             QueryRule(DigestContents, [Digest]),
             QueryRule(EntryOwner, [EntryOwnerRequest]),
             QueryRule(ImageClosure, [ImageClosureRequest]),
@@ -64,7 +69,9 @@ def make_rule_runner() -> RuleRunner:
         ],
         target_types=[
             *core.target_types(),
+            *docker.target_types(),
             *python.target_types(),
+            *shell.target_types(),
             *register.target_types(),
         ],
         aliases=[core.build_file_aliases(), python.build_file_aliases()],
@@ -110,6 +117,15 @@ def direct_dependencies(rule_runner: RuleRunner, address: Address = IMAGE) -> li
 def file_contents(rule_runner: RuleRunner, tree: Digest) -> dict[str, bytes]:
     contents = rule_runner.request(DigestContents, [tree])
     return {file.path: file.content for file in contents}
+
+
+def closure_contents(rule_runner: RuleRunner, closure: ImageClosure) -> dict[str, bytes]:
+    """Path in the image -> content, of the first-party files."""
+    entries = [
+        FileEntry(file.path, FileDigest(file.sha256, file.bytes), file.is_executable)
+        for file in closure.files
+    ]
+    return file_contents(rule_runner, rule_runner.request(Digest, [CreateDigest(entries)]))
 
 
 def error_text(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
+from typing import Iterable
 
 import pytest
+from conftest import Golden
 from pants.engine.addresses import Address
 from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import (
     IMAGE,
     OPTIONS,
+    closure_contents,
     closure_error,
-    file_contents,
     find_closure,
     write,
 )
@@ -30,6 +34,11 @@ def requirement(name: str, text: str = "", **fields: object) -> str:
     return (
         f"python_requirement(name={name!r}, requirements=[{text or name + '==1.0'!r}]{arguments})\n"
     )
+
+
+def rows(files: Iterable[ClosureFile]) -> list[tuple[str, str, int, str]]:
+    """What image.json says of each file."""
+    return [(file.path, file.source, file.bytes, file.reason) for file in files]
 
 
 def files_of(rule_runner: RuleRunner, address: Address = IMAGE) -> dict[str, str]:
@@ -63,17 +72,12 @@ def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleR
         ClosureRequirement("deep==1.0", "import of deep.part.thing at src/lib/words.py:1"),
         ClosureRequirement("used==1.0", "import of used at src/app/main.py:2"),
     )
-    assert closure.files == (
-        ClosureFile("app/main.py", "src/app/main.py", 60, ENTRY),
-        ClosureFile(
-            "lib/words.py",
-            "src/lib/words.py",
-            47,
-            "import of lib.words.count at src/app/main.py:4",
-        ),
-    )
+    assert rows(closure.files) == [
+        ("app/main.py", "src/app/main.py", 60, ENTRY),
+        ("lib/words.py", "src/lib/words.py", 47, "import of lib.words.count at src/app/main.py:4"),
+    ]
     assert closure.entry == closure.files[0]
-    assert file_contents(rule_runner, closure.files_tree) == {
+    assert closure_contents(rule_runner, closure) == {
         "app/main.py": b"import os\nimport used\n\nfrom lib.words import count\n\napp = 1\n",
         "lib/words.py": b"from deep.part import thing\n\n\ndef count(): ...\n",
     }
@@ -184,18 +188,14 @@ def test_resources_and_files_have_their_paths_and_reasons(rule_runner: RuleRunne
         },
     )
     closure = find_closure(rule_runner)
-    assert closure.files == (
-        ClosureFile("app/main.py", "src/app/main.py", 0, ENTRY),
-        ClosureFile("app/more/a.txt", "src/app/more/a.txt", 0, "`dependencies` of src/app:image"),
-        ClosureFile("app/table.csv", "src/app/table.csv", 4, "dependency of src/app/main.py"),
-        ClosureFile("src/app/all/b.txt", "src/app/all/b.txt", 0, "`dependencies` of src/app:image"),
-        ClosureFile(
-            "src/app/config.yaml", "src/app/config.yaml", 5, "dependency of src/app/main.py"
-        ),
-    )
-    assert sorted(file_contents(rule_runner, closure.files_tree)) == [
-        file.path for file in closure.files
+    assert rows(closure.files) == [
+        ("app/main.py", "src/app/main.py", 0, ENTRY),
+        ("app/more/a.txt", "src/app/more/a.txt", 0, "`dependencies` of src/app:image"),
+        ("app/table.csv", "src/app/table.csv", 4, "dependency of src/app/main.py"),
+        ("src/app/all/b.txt", "src/app/all/b.txt", 0, "`dependencies` of src/app:image"),
+        ("src/app/config.yaml", "src/app/config.yaml", 5, "dependency of src/app/main.py"),
     ]
+    assert sorted(closure_contents(rule_runner, closure)) == [file.path for file in closure.files]
 
 
 def test_source_root_is_stripped_wherever_it_is(rule_runner: RuleRunner) -> None:
@@ -338,7 +338,7 @@ def test_dependencies_that_hold_nothing_are_refused(rule_runner: RuleRunner, not
     write(rule_runner, {"app/BUILD": build})
     assert closure_error(rule_runner) == (
         "The image src/app:image would hold nothing but its base: none of its `dependencies` is Python code, a file, "
-        "a resource or a requirement.\n\n"
+        "a resource, a requirement or a package.\n\n"
         "To fix, add the targets that the image should hold to `dependencies`."
     )
 
@@ -425,7 +425,7 @@ def test_equal_files_of_several_source_roots_meet_at_one_path(rule_runner: RuleR
     assert list(files_of(rule_runner)) == ["app/__init__.py"]
 
 
-def test_different_files_at_one_path_are_refused(rule_runner: RuleRunner) -> None:
+def test_different_files_at_one_path_are_refused(rule_runner: RuleRunner, golden: Golden) -> None:
     """The message has every such path with the files that would be there, and none of their content."""
     rule_runner.set_options([*OPTIONS, "--source-root-patterns=['src', 'src/more']"])
     build = (
@@ -443,14 +443,7 @@ def test_different_files_at_one_path_are_refused(rule_runner: RuleRunner) -> Non
             "more/app/b.txt": "two",
         },
     )
-    assert closure_error(rule_runner) == (
-        "Different files would be at the same path below the `workdir` of the image src/app:image:\n\n"
-        "  * app/a.txt: from src/app/a.txt, src/more/app/a.txt\n"
-        "  * app/b.txt: from src/app/b.txt, src/more/app/b.txt\n\n"
-        "To fix, do one of the following:\n"
-        "  * make the image depend on one of them alone\n"
-        "  * move or rename the others"
-    )
+    golden.check("errors/different_files_at_one_path.txt", closure_error(rule_runner))
 
 
 def test_generated_files_come_along(rule_runner: RuleRunner) -> None:
@@ -476,23 +469,10 @@ def test_generated_files_come_along(rule_runner: RuleRunner) -> None:
         ("app/table.csv", 4),
         ("etc/config.yaml", 5),
     ]
-    assert file_contents(rule_runner, closure.files_tree) == {
+    assert closure_contents(rule_runner, closure) == {
         "app/table.csv": b"1,2\n",
         "etc/config.yaml": b"a: 1\n",
     }
-
-
-def test_target_without_a_file_for_the_image_is_passed_over(rule_runner: RuleRunner) -> None:
-    """A packaging target passes its dependencies on, and nothing of its own is in the image."""
-    write(
-        rule_runner,
-        {
-            "app/BUILD": "python_sources()\npex_binary(name='pex', entry_point='main.py')\n"
-            "slim_ray_image(name='image', dependencies=[':pex'])\n",
-            "app/main.py": "",
-        },
-    )
-    assert files_of(rule_runner) == {"app/main.py": "dependency of src/app:pex"}
 
 
 def test_exclusion_leaves_out_what_others_depend_on(rule_runner: RuleRunner) -> None:
@@ -527,4 +507,125 @@ def test_exclusion_of_the_entry_is_refused(rule_runner: RuleRunner, exclusion: s
         "The image src/app:image would start with src/app/main.py, by `serve_app` 'app.main:app', but its "
         "`dependencies` exclude that.\n\n"
         "To fix, remove the exclusion, which starts with `!`, from `dependencies`."
+    )
+
+
+def test_shell_sources_come_along_executable(rule_runner: RuleRunner) -> None:
+    """`shell_source` and `shell_sources` keep their whole paths, as for Pants' own goals, and the executable bit."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "shell_source(name='start', source='start.sh')\n"
+            "shell_sources(name='tools', sources=['tools/*.sh'])\n"
+            "slim_ray_image(name='image', dependencies=[':start', ':tools'])\n",
+            "app/start.sh": "#!/bin/sh\n",
+            "app/tools/a.sh": "",
+        },
+    )
+    rule_runner.set_options([*OPTIONS, "--no-shell-setup-dependency-inference"])
+    Path(rule_runner.build_root, "src/app/start.sh").chmod(0o755)
+    closure = find_closure(rule_runner)
+    assert [(file.path, file.is_executable) for file in closure.files] == [
+        ("src/app/start.sh", True),
+        ("src/app/tools/a.sh", False),
+    ]
+
+
+def test_generated_sources_keep_their_executable_bit(rule_runner: RuleRunner) -> None:
+    """A `file` that is executable is so where `relocated_files` puts it."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "file(name='run', source='run')\n"
+            "relocated_files(name='moved', files_targets=[':run'], src='src/app', dest='')\n"
+            "slim_ray_image(name='image', dependencies=[':moved'])\n",
+            "app/run": "#!/bin/sh\n",
+        },
+    )
+    Path(rule_runner.build_root, "src/app/run").chmod(0o755)
+    (file,) = find_closure(rule_runner).files
+    assert (file.path, file.is_executable) == ("run", True)
+
+
+# --- Packages
+
+
+def test_package_goes_in_at_its_output_path(rule_runner: RuleRunner) -> None:
+    """What `pants package` writes for a dependency is in the image, with its reason; at `output_path` where that is set."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "file(name='words', source='words.txt')\n"
+            "archive(name='archive', files=[':words'], format='tar')\n"
+            "archive(name='other', files=[':words'], format='tar', output_path='data/words.tar')\n"
+            "python_source(name='main', source='main.py', dependencies=[':archive'])\n"
+            "slim_ray_image(name='image', serve_app='app.main:app', dependencies=[':other'])\n",
+            "app/main.py": "",
+            "app/words.txt": "the\n",
+        },
+    )
+    closure = find_closure(rule_runner)
+    assert [(file.path, file.source, file.reason) for file in closure.files] == [
+        ("app/main.py", "src/app/main.py", ENTRY),
+        ("data/words.tar", "src/app:other", "`dependencies` of src/app:image"),
+        ("src.app/archive.tar", "src/app:archive", "dependency of src/app:main"),
+    ]
+    content = closure_contents(rule_runner, closure)["src.app/archive.tar"]
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        assert archive.getnames() == ["src/app/words.txt"]
+
+
+def test_image_is_not_put_into_an_image(rule_runner: RuleRunner, golden: Golden) -> None:
+    """An image among the dependencies, or theirs, is named with its kind, and nothing is built."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "python_source(name='main', source='main.py', dependencies=['src/base:image'])\n"
+            "slim_ray_image(name='image', serve_app='app.main:app', dependencies=['src/other:image'])\n",
+            "app/main.py": "",
+            "base/BUILD": "docker_image(name='image', instructions=['FROM scratch'])\n",
+            "other/BUILD": "slim_ray_image(name='image', dependencies=['src/app:main'])\n",
+        },
+    )
+    golden.check("errors/image_in_an_image.txt", closure_error(rule_runner))
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        "relocated_files(name='moved', files_targets=[':words'], src='src/app', dest='../../etc')",
+        "relocated_files(name='moved', files_targets=[':words'], src='src/app', dest='/etc')",
+        "archive(name='moved', files=[':words'], format='tar', output_path='../words.tar')",
+    ],
+    ids=["up", "absolute", "package"],
+)
+def test_path_outside_the_working_directory_is_refused(rule_runner: RuleRunner, moved: str) -> None:
+    """Whatever says where a file goes is looked at before Pants, which ends without a word to the user, moves it."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": f"file(name='words', source='words.txt')\n{moved}\n"
+            "slim_ray_image(name='image', dependencies=[':moved'])\n",
+            "app/words.txt": "",
+        },
+    )
+    text = closure_error(rule_runner)
+    assert text.startswith("Files of the image src/app:image must be below its `workdir`")
+    assert "of src/app:moved is '" in text
+
+
+def test_paths_that_differ_by_case_are_refused(rule_runner: RuleRunner) -> None:
+    """Both files are named."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": "resources(name='all', sources=['*.txt'])\n"
+            "slim_ray_image(name='image', dependencies=[':all'])\n",
+            "app/Words.txt": "",
+            "app/words.txt": "",
+        },
+    )
+    assert (
+        "  * app/Words.txt from src/app/Words.txt, app/words.txt from src/app/words.txt\n"
+        in closure_error(rule_runner)
     )

@@ -8,6 +8,7 @@ import random
 import struct
 import tarfile
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from conftest import Layer, digest_of
@@ -111,6 +112,15 @@ def test_any_path_is_kept_whole(path: str) -> None:
     assert layer.members["opt/link"].linkname == path
 
 
+def test_entry_may_be_of_a_file(tmp_path: Path) -> None:
+    """What is read from a file is written as if it had been given."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"text" * 1000)
+    of_file = Entry("/a", file=str(path), is_executable=True)
+    assert write(of_file) == write(Entry("/a", content=path.read_bytes(), is_executable=True))
+    assert write(of_file, of_file) == write(of_file)
+
+
 def test_path_is_written_once() -> None:
     """An entry that is added again is there once; layers must not have duplicates."""
     layer = Layer(write(*ENTRIES, *ENTRIES))
@@ -123,6 +133,7 @@ def test_path_is_written_once() -> None:
         pytest.param(Entry("/opt/a.txt", content=b"other"), id="content"),
         pytest.param(Entry("/opt/a.txt", link="text"), id="link"),
         pytest.param(Entry("/opt/a.txt", is_directory=True), id="directory"),
+        pytest.param(Entry("/opt/a.txt", file="a.txt"), id="file"),
     ],
 )
 def test_path_with_other_content_is_refused(other: Entry) -> None:

@@ -35,6 +35,7 @@ def test_inventory_describes_a_distribution(sandbox: Path) -> None:
         "file_count": 3,
         "requires_dist": ["b>=1", "c; extra == 'x'"],
         "provides_extra": ["x"],
+        "modules": ("foo",),
     }
 
 

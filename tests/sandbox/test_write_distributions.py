@@ -356,7 +356,7 @@ def test_compressed_bytes_are_those_of_each_distribution(sandbox: Path) -> None:
             "base": base,
         },
         writer,
-    )
+    )["compressed_bytes_of"]
     _, _, blob_bytes = writer.close()
     for name, size in sizes.items():
         assert size < shares[files[name]] < size + 2_000

@@ -35,7 +35,7 @@ def write_files(files: Mapping[str, Content]) -> None:
         path.write_bytes(encoded(content))
 
 
-def write(
+def write_facts(
     files: Sequence[str],
     *,
     workdir: str = "/app",
@@ -45,11 +45,11 @@ def write(
     directories: Sequence[str] = ("/", "/etc", "/home"),
     passwd: str = PASSWD,
     group: str = GROUP,
-) -> bytes:
-    """The blob of the layer of these files, which are in `files/`."""
+) -> tuple[bytes, Mapping[str, Any]]:
+    """The blob of the layer of these files, which are in `files/`, and what is said of them."""
     sink = io.BytesIO()
     with closing(LayerWriter(sink)) as writer:
-        write_sources(
+        facts = write_sources(
             {
                 "files": list(files),
                 "workdir": workdir,
@@ -61,7 +61,11 @@ def write(
             },
             writer,
         )
-    return sink.getvalue()
+    return sink.getvalue(), facts
+
+
+def write(files: Sequence[str], **changes: Any) -> bytes:
+    return write_facts(files, **changes)[0]
 
 
 def layer_of(files: Mapping[str, Content], **changes: Any) -> Layer:
@@ -98,7 +102,7 @@ def test_no_files_still_make_the_working_directory(sandbox: Path) -> None:
 
 
 def test_executable_files_stay_executable(sandbox: Path) -> None:
-    """A file that its owner may execute is executable in the image, every other is not."""
+    """A file that its owner may execute, as a shell source, is executable in the image, every other is not."""
     write_files({"run.sh": "", "a.py": "", "b.py": ""})
     os.chmod("files/run.sh", 0o700)
     os.chmod("files/a.py", 0o466)
@@ -260,6 +264,38 @@ def test_module_that_is_no_valid_python_is_an_error(sandbox: Path) -> None:
         "\n"
         "To fix, correct src/services/echo/app.py."
     )
+
+
+# --- Imports by name
+
+
+def dynamic_imports(files: Mapping[str, Content]) -> list[tuple[str, int, str]]:
+    """(file, line, text) of the imports that a layer's sources make by name."""
+    write_files(files)
+    _, facts = write_facts(list(files))
+    return [(found["path"], found["line"], found["text"]) for found in facts["dynamic_imports"]]
+
+
+def test_imports_by_name_are_told(sandbox: Path) -> None:
+    """What is computed, or spelled out but neither first-party nor of the standard library, is told; sorted by file."""
+    assert dynamic_imports(
+        {
+            "app/b.py": "\n__import__(name)\n",
+            "app/a.py": "from importlib import import_module\n"
+            "import_module('numpy')\nimport_module('sys')\nimport_module('app.b')\n"
+            "import_module('app.data')\n",
+            "app/data/table.csv": "__import__(name)\n",
+        }
+    ) == [
+        ("app/a.py", 2, "import_module('numpy')"),
+        ("app/a.py", 5, "import_module('app.data')"),
+        ("app/b.py", 2, "__import__(name)"),
+    ]
+
+
+def test_source_that_is_not_valid_has_no_imports_by_name(sandbox: Path) -> None:
+    """A template that ends with .py is no mistake."""
+    assert dynamic_imports({"template.py": "{{ __import__(name) }} ="}) == []
 
 
 # --- Determinism

@@ -12,6 +12,7 @@ from pants.backend.python.dependency_inference.parse_python_dependencies import 
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PythonSourceField
 from pants.core.environments.target_types import EnvironmentField as EnvironmentField
+from pants.core.goals.package import environment_aware_package as environment_aware_package
 from pants.core.util_rules.env_vars import environment_vars_subset as environment_vars_subset
 from pants.core.util_rules.source_files import SourceFilesRequest, determine_source_files
 from pants.core.util_rules.stripped_source_files import strip_source_roots as strip_source_roots
@@ -20,10 +21,10 @@ from pants.engine.internals.graph import (
     determine_explicitly_provided_dependencies as determine_explicitly_provided_dependencies,
 )
 from pants.engine.internals.graph import find_owners as find_owners
+from pants.engine.internals.graph import find_valid_field_sets as find_valid_field_sets
 from pants.engine.internals.graph import hydrate_sources as hydrate_sources
 from pants.engine.internals.graph import resolve_dependencies as resolve_dependencies
 from pants.engine.internals.graph import resolve_targets as resolve_targets
-from pants.engine.internals.graph import transitive_targets as transitive_targets
 from pants.engine.intrinsics import add_prefix as add_prefix
 from pants.engine.intrinsics import create_digest as create_digest
 from pants.engine.intrinsics import digest_subset_to_digest as digest_subset_to_digest

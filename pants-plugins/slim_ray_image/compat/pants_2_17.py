@@ -21,10 +21,11 @@ from pants.backend.python.dependency_inference.parse_python_dependencies import 
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import InterpreterConstraintsField, PythonSourceField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
+from pants.core.goals.package import BuiltPackage, EnvironmentAwarePackageRequest
 from pants.core.util_rules.environments import EnvironmentField as EnvironmentField
 from pants.core.util_rules.source_files import SourceFiles
 from pants.core.util_rules.stripped_source_files import StrippedSourceFiles
-from pants.engine.addresses import Addresses
+from pants.engine.addresses import Addresses, UnparsedAddressInputs
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
@@ -46,12 +47,12 @@ from pants.engine.rules import rule as _pants_rule
 from pants.engine.target import (
     DependenciesRequest,
     ExplicitlyProvidedDependencies,
+    FieldSetsPerTarget,
+    FieldSetsPerTargetRequest,
     HydratedSources,
     HydrateSourcesRequest,
     Target,
     Targets,
-    TransitiveTargets,
-    TransitiveTargetsRequest,
 )
 
 _IMPLICITLY = "__implicitly"
@@ -163,15 +164,16 @@ download_file = _by_name(Digest, DownloadFile)
 
 # pants.engine.internals.graph
 hydrate_sources = _by_name(HydratedSources, HydrateSourcesRequest)
-transitive_targets = _by_name(TransitiveTargets, TransitiveTargetsRequest)
+find_valid_field_sets = _by_name(FieldSetsPerTarget, FieldSetsPerTargetRequest)
 resolve_dependencies = _by_name(Addresses, DependenciesRequest)
 determine_explicitly_provided_dependencies = _by_name(
     ExplicitlyProvidedDependencies, DependenciesRequest
 )
 find_owners = _by_name(Owners, OwnersRequest)
-resolve_targets = _by_name(Targets, Addresses)
+resolve_targets = _by_name(Targets, Addresses, UnparsedAddressInputs)
 
-# pants.core.util_rules
+# pants.core
+environment_aware_package = _by_name(BuiltPackage, EnvironmentAwarePackageRequest)
 environment_vars_subset = _by_name(EnvironmentVars, EnvironmentVarsRequest)
 strip_source_roots = _by_name(StrippedSourceFiles, SourceFiles)
 

@@ -10,10 +10,11 @@ In the order of the flow:
 | errors       | how a user's mistake is worded                                             |
 | import_paths | what `serve_app` and `entry_point` may say (stage 1)                       |
 | references   | what `base_image` may say                                                  |
-| closure      | which import of which file brings a thing into the image (stage 2)         |
+| closure      | which import of which file brings a thing into the image, and where (stage 2) |
 | platforms    | what OCI, Python and uv each call a platform (stage 3)                      |
 | requirements | who requires a distribution, and which extras (stage 3)                    |
-| layers       | which distribution goes into which layer (stage 4)                         |
+| layers       | which distribution and which file goes into which layer (stage 4)          |
+| dynamic_imports | which imports of a source nothing can follow (stage 4)                  |
 | oci          | descriptors, image config, manifest, index (stage 5)                       |
 | settings     | how the image runs: user, command, environment (stage 5)                   |
 | result       | image.json (stage 6)                                                       |

@@ -1,23 +1,28 @@
 """Stage 2 of 6: what goes into the image, each thing with the reason that it is there.
 
-In: the edges of the dependency graph, with the imports behind them. Out: `ImageClosure`.
+In: the edges of the dependency graph, with the imports behind them; the files of its targets. Out: `ImageClosure`.
 """
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Collection, Iterable, Mapping
 
+from slim_ray_image.core.errors import SlimRayImageError
+
 
 @dataclass(frozen=True)
 class ClosureFile:
-    """A first-party file."""
+    """A first-party file, or one that a target of the repository was packaged into."""
 
     path: str  # in the image, relative to the working directory
-    source: str  # relative to the build root
+    source: str  # relative to the build root; of what was packaged, the target's address
     bytes: int
     reason: str
+    sha256: str
+    is_executable: bool
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,25 @@ class ClosureRequirement:
 
     text: str  # PEP 508
     reason: str
+
+
+@dataclass(frozen=True)
+class ClosureWheel:
+    """A wheel that a `python_distribution` of the repository was built into."""
+
+    path: str  # in the tree of the wheels
+    name: str  # canonical (PEP 503)
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PathField:
+    """A field that says where files go."""
+
+    alias: str
+    target: str  # address
+    value: str
 
 
 @dataclass(frozen=True)
@@ -94,3 +118,104 @@ def explain_targets(
         else:
             reasons[address] = f"dependency of {min(dependents[address])}"
     return reasons
+
+
+def check_paths(image: str, fields: Iterable[PathField]) -> None:
+    """Check where files are to go, before anything goes there.
+
+    Raises:
+        SlimRayImageError: If that is outside of the image's working directory.
+    """
+    outside = sorted(
+        f"`{field.alias}` of {field.target} is {field.value!r}"
+        for field in fields
+        if field.value.startswith("/") or posixpath.normpath(field.value).split("/")[0] == ".."
+    )
+    if outside:
+        raise SlimRayImageError(
+            f"Files of the image {image} must be below its `workdir`, but some would leave it:",
+            evidence=outside,
+            fixes=["use relative paths that do not go up by `..`"],
+        )
+
+
+def unite_files(image: str, found: Iterable[ClosureFile]) -> tuple[ClosureFile, ...]:
+    """Return one file for each path, sorted by it: several targets may have the same one.
+
+    Raises:
+        SlimRayImageError: If different files would be at one path, or at paths that are one where case does not count.
+    """
+    at_path: dict[str, list[ClosureFile]] = defaultdict(list)
+    for file in sorted(found, key=lambda file: (file.path, file.source, file.reason)):
+        at_path[file.path].append(file)
+    clashes = [
+        f"{path}: from {', '.join(sorted({file.source for file in files}))}"
+        for path, files in at_path.items()
+        if len({(file.sha256, file.is_executable) for file in files}) > 1
+    ]
+    if clashes:
+        raise SlimRayImageError(
+            f"Different files would be at the same path below the `workdir` of the image {image}:",
+            evidence=clashes,
+            fixes=["make the image depend on one of them alone", "move or rename the others"],
+        )
+    united = tuple(file for file, *_ in at_path.values())
+    _check_case(image, united)
+    return united
+
+
+def _check_case(image: str, files: Iterable[ClosureFile]) -> None:
+    by_folded: dict[str, list[ClosureFile]] = defaultdict(list)
+    for file in files:
+        by_folded[file.path.casefold()].append(file)
+    twins = [
+        ", ".join(f"{file.path} from {file.source}" for file in together)
+        for together in by_folded.values()
+        if len(together) > 1
+    ]
+    if twins:
+        raise SlimRayImageError(
+            f"Files of the image {image} have paths that differ only by case. Where case does not count, as in a "
+            "checkout on macOS, only one of them is there, so the image would not be the same:",
+            evidence=twins,
+            fixes=["rename all but one of them", "make the image depend on one of them alone"],
+        )
+
+
+def only_built_with(
+    dependencies: Mapping[str, Iterable[str]], distributions: Collection[str]
+) -> frozenset[str]:
+    """Return the addresses that nothing but distributions of the repository depends on directly.
+
+    Args:
+        dependencies: Address -> the addresses it depends on, for every target of the closure.
+        distributions: Addresses.
+    """
+    by_distributions = {a for d in distributions for a in dependencies.get(d, ())}
+    by_others = {a for d, found in dependencies.items() if d not in distributions for a in found}
+    return frozenset(by_distributions - by_others)
+
+
+def files_in_wheels(paths: Collection[str], provided: Collection[str]) -> frozenset[str]:
+    """Return those of `paths` that need not be beside the wheels which hold them.
+
+    Python takes a regular package, one with an `__init__.py`, from one place. So where some of a package's files are in
+    no wheel, all of them stay together.
+
+    Args:
+        paths: First-party files, source roots stripped.
+        provided: What wheels put into site-packages.
+    """
+    there = frozenset(paths) | frozenset(provided)
+    split = {
+        folder
+        for path in set(paths) - set(provided)
+        for folder in _folders(path)
+        if f"{folder}/__init__.py" in there
+    }
+    return frozenset(path for path in set(paths) & set(provided) if not split & set(_folders(path)))
+
+
+def _folders(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]

@@ -1,6 +1,7 @@
-"""Stage 4 of 6: which distribution goes into which layer, and where it goes in the image.
+"""Stage 4 of 6: which distribution and which file goes into which layer, and where it goes in the image.
 
-In: the distributions of the packed PEX, with their sizes. Out: `LayerSpec`s, lowest first.
+In: the distributions of the packed PEX and the first-party files, with their sizes. Out: `LayerSpec`s, lowest first;
+the files that are no part of the layer of the sources.
 The plan looks at nothing outside the build, so that equal builds have equal layers.
 """
 
@@ -19,11 +20,16 @@ LINKED_SCRIPTS = ("ray", "serve")
 KIND_BASE = "base"
 KIND_DISTRIBUTION = "distribution"
 KIND_DISTRIBUTIONS = "distributions"
+KIND_FILES = "files"
 KIND_SOURCES = "sources"
 
 # Below this, unpacked, a layer of its own costs a pull more (a request, a descriptor) than sharing it saves. A fixed
 # size, not a rank, so that a distribution has its own layer in every service or in none, and services share it.
 LARGE_DISTRIBUTION_BYTES = 5_000_000
+
+# From this on, a file that is no source, as a model's weights, is kept apart from the sources: an edit of code then
+# does not push it again. Below, that would save less than the request for one layer more costs.
+LARGE_FILE_BYTES = 1_000_000
 
 # One layer for the small distributions, one for the sources, one for Ray.
 SMALLEST_LAYER_BUDGET = 3
@@ -40,6 +46,15 @@ class Distribution:
     file_count: int
     requires_dist: tuple[str, ...]  # METADATA's Requires-Dist lines
     provides_extra: tuple[str, ...]
+    modules: tuple[str, ...]  # the outermost ones, sorted
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """Which first-party files go into the layer `files`, which into the layer `sources`; paths, each sorted."""
+
+    large: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]
                     file_count=row["file_count"],
                     requires_dist=tuple(row["requires_dist"]),
                     provides_extra=tuple(row["provides_extra"]),
+                    modules=tuple(row["modules"]),
                 )
                 for row in rows
             ),
@@ -72,7 +88,27 @@ def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]
     )
 
 
-def plan_layers(distributions: Sequence[Distribution], layer_budget: int) -> tuple[LayerSpec, ...]:
+def plan_files(file_bytes: Mapping[str, int], layer_budget: int) -> FilePlan:
+    """Return which first-party files have a layer apart from the sources: the large ones that are no sources.
+
+    In the smallest budget there is no room for it beside Ray's.
+
+    Args:
+        file_bytes: Path in the image -> size.
+    """
+    large = {
+        path
+        for path, size in file_bytes.items()
+        if size >= LARGE_FILE_BYTES and not path.endswith((".py", ".pyi"))
+    }
+    if layer_budget <= SMALLEST_LAYER_BUDGET:
+        large = set()
+    return FilePlan(tuple(sorted(large)), tuple(sorted(set(file_bytes) - large)))
+
+
+def plan_layers(
+    distributions: Sequence[Distribution], layer_budget: int, *, has_large_files: bool = False
+) -> tuple[LayerSpec, ...]:
     """Return one layer for each large distribution, largest first, and one for the rest.
 
     Ray has its own layer whatever its size. The layer of the rest is always there, since it also holds the virtual
@@ -80,11 +116,15 @@ def plan_layers(distributions: Sequence[Distribution], layer_budget: int) -> tup
 
     Args:
         distributions: In any order.
-        layer_budget: Most layers that an image may add to its base, that of the first-party files included.
+        layer_budget: Most layers that an image may add to its base, those of the first-party files included.
+        has_large_files: Whether one layer is for large files.
     """
+    others = (
+        3 if has_large_files else 2
+    )  # that of the small distributions, and those of the first-party files
     by_size = sorted(distributions, key=lambda d: (d.name != "ray", -d.unpacked_bytes, d.name))
     own = [d for d in by_size if d.name == "ray" or d.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES][
-        : max(layer_budget - 2, 0)
+        : max(layer_budget - others, 0)
     ]
     own.sort(key=lambda d: (-d.unpacked_bytes, d.name))
     rest = sorted(set(distributions) - set(own), key=lambda d: d.name)

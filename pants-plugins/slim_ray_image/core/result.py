@@ -9,11 +9,13 @@ import json
 from typing import Any, Mapping, Sequence
 
 from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.layers import KIND_BASE, Distribution
 from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
 from slim_ray_image.core.requirements import RequiredDistribution
 
 SCHEMA_VERSION = 1
+_MOST_NAMED = 3
 
 
 def _layer_row(layer: BuiltLayer) -> Mapping[str, Any]:
@@ -48,6 +50,17 @@ def _base_rows(base: BaseImage, sizes: Sequence[Mapping[str, int]]) -> list[Mapp
     ]
 
 
+def _warning_rows(
+    unfollowed: Sequence[DynamicImport], files: Sequence[ClosureFile]
+) -> list[Mapping[str, Any]]:
+    sources = {file.path: file.source for file in files}
+    rows = [
+        {"path": sources[found.path], "line": found.line, "kind": found.kind, "text": found.text}
+        for found in unfollowed
+    ]
+    return sorted(rows, key=lambda row: (row["path"], row["line"], row["text"]))
+
+
 def _totals(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
     ours = [row for row in rows if row["kind"] != KIND_BASE]
     return {
@@ -70,6 +83,7 @@ def describe_image(
     distributions: Sequence[Distribution],
     required: Sequence[RequiredDistribution],
     files: Sequence[ClosureFile],
+    unfollowed: Sequence[DynamicImport],
 ) -> bytes:
     """Return image.json.
 
@@ -78,6 +92,7 @@ def describe_image(
         layers: Those added to the base, lowest first.
         distributions: What was installed.
         required: Why, in the same order.
+        unfollowed: Imports that may need what the image does not hold.
     """
     compressed = {name: size for layer in layers for name, size in layer.compressed_bytes_of}
     rows = [*_base_rows(base, base_layer_sizes), *map(_layer_row, layers)]
@@ -113,12 +128,23 @@ def describe_image(
         ],
         "pruned": [],
         "totals": _totals(rows),
+        "warnings": _warning_rows(unfollowed, files),
     }
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _count(things: Sequence[Any], noun: str) -> str:
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _summarize_warnings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    if not rows:
+        return ()
+    named = [f"{row['path']}:{row['line']}" for row in rows[:_MOST_NAMED]]
+    more = ["..."] if len(rows) > _MOST_NAMED else []
+    return (
+        f"{_count(rows, 'import')} cannot be followed: {', '.join([*named, *more])}; see `warnings` in image.json",
+    )
 
 
 def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
@@ -130,4 +156,5 @@ def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
         f"{totals['compressed_bytes'] / 1e6:.1f} MB compressed, {totals['unpacked_bytes'] / 1e6:.1f} MB unpacked; "
         f"{_count(description['requirements'], 'distribution')} and {_count(description['files'], 'file')} "
         f"in {_count(ours, 'layer')} on {description['base']['reference']}",
+        *_summarize_warnings(description["warnings"]),
     )

@@ -8,8 +8,10 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 | fetch_image      | a Python of this host  | reads manifest, config and blobs of the base from its registry    |
 | extract_base     | a Python of this host  | takes the base's own interpreter and facts out of its layers      |
 | install_tools    | a Python of this host  | installs the tools that run on the base's interpreter             |
+| list_wheels      | a Python of this host  | says what a wheel of the repository puts into site-packages       |
 | subset_lock      | the base's interpreter | lock and requirements -> the exact part of the lock               |
 | pack             | the base's interpreter | that part -> virtual environment (uv) -> packed PEX (pex)         |
+| pack_wheels      | the base's interpreter | wheels of the repository -> packed PEX, as pack                   |
 | write_layer      | the base's interpreter | files -> one layer                                                |
 | compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for extract_base and write_layer   |
 

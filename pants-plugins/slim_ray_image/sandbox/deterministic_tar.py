@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Iterator, Optional
+from typing import IO, Any, BinaryIO, Iterator, Optional
 
 from isal import igzip
 
@@ -21,10 +22,13 @@ COMPRESSION_LEVEL = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a layer. Exactly one of `content`, `link` and `is_directory` says what it is."""
+    """One entry of a layer. Exactly one of `content`, `file`, `link` and `is_directory` says what it is."""
 
     path: str  # absolute in the image
     content: Optional[bytes] = None
+    file: Optional[str] = (
+        None  # the path of a file with the content, which is never in memory as a whole
+    )
     link: Optional[str] = None  # a symlink's target
     is_directory: bool = False
     is_executable: bool = False
@@ -83,9 +87,11 @@ class LayerWriter:
         """Write one entry.
 
         Raises:
-            ValueError: If the path was written before with other content (layer.md forbids duplicates).
+            ValueError: If the path was written before with other content, or from another file (layer.md forbids
+                duplicates).
         """
         fingerprint = (
+            entry.file,
             entry.link,
             entry.is_directory,
             hashlib.sha256(entry.content or b"").digest(),
@@ -104,12 +110,18 @@ class LayerWriter:
         elif entry.link is not None:
             info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
             self._tar.addfile(info)
+        elif entry.file is not None:
+            with open(entry.file, "rb") as file:
+                self._add_file(info, os.fstat(file.fileno()).st_size, file)
         else:
             content = entry.content or b""
-            info.size = len(content)
-            self._tar.addfile(info, io.BytesIO(content))
-            self.unpacked_bytes += len(content)
-            self.file_count += 1
+            self._add_file(info, len(content), io.BytesIO(content))
+
+    def _add_file(self, info: tarfile.TarInfo, size: int, content: IO[bytes]) -> None:
+        info.size = size
+        self._tar.addfile(info, content)
+        self.unpacked_bytes += size
+        self.file_count += 1
 
     def flush(self) -> int:
         """Put all that was added into the blob, and return the blob's bytes so far."""

@@ -17,6 +17,7 @@ from typing import Any, Mapping
 
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.dynamic_imports import outermost_modules
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.sandbox.deps_zip import LAYOUT, metadata_path
 from slim_ray_image.sandbox.report import run_program, write_json
@@ -27,15 +28,19 @@ _VENV = "venv"
 _PEX = "requirements.pex"
 
 
-def _install(request: Mapping[str, Any]) -> None:
+def install(requirements: str, request: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Install hashed requirements into a new virtual environment. The caller reads the exit code."""
     uv = os.path.abspath(request["uv"])
     subprocess.run(
         [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, _VENV],
         env=uv_environment(request["certificates"]),
         check=True,
     )
-    arguments = ["--python", f"{_VENV}/bin/python"]
-    result = install_locked(request["subset"], arguments, request)
+    return install_locked(requirements, ["--python", f"{_VENV}/bin/python"], request)
+
+
+def _install_subset(request: Mapping[str, Any]) -> None:
+    result = install(request["subset"], request)
     if result.returncode == 0:
         return
     lines = message_lines(result.stderr)
@@ -58,12 +63,14 @@ def _install(request: Mapping[str, Any]) -> None:
     )
 
 
-def _pack(request: Mapping[str, Any]) -> None:
-    with open(request["subset"], encoding="utf-8") as file:
-        requirements = [line.split()[0] for line in file]
+def _pack(requirements: str) -> None:
+    with open(requirements, encoding="utf-8") as file:
+        pins = [line.split()[0] for line in file]
     subprocess.run(
         [
-            *(sys.executable, "-m", "pex", *requirements, "--venv-repository", _VENV, "--pre"),
+            # Every distribution is named. A wheel of the repository may require another whose code is in the sources.
+            *(sys.executable, "-m", "pex", *pins, "--intransitive"),
+            *("--venv-repository", _VENV, "--pre"),
             *("--layout", "packed", "--no-compress", "--output-file", _PEX),
         ],
         env=pex_environment(),
@@ -85,16 +92,22 @@ def _describe(file: str) -> Mapping[str, Any]:
         "file_count": len(files),
         "requires_dist": metadata.get_all("Requires-Dist") or [],
         "provides_extra": metadata.get_all("Provides-Extra") or [],
+        "modules": outermost_modules(info.filename for info in files),
     }
+
+
+def pack(requirements: str) -> None:
+    """Write requirements.pex and inventory.json of the virtual environment, which has the hashed requirements."""
+    _pack(requirements)
+    distributions = os.path.join(_PEX, ".deps")
+    os.makedirs(distributions, exist_ok=True)  # code that needs none has a PEX without the folder
+    write_json("inventory.json", [_describe(file) for file in sorted(os.listdir(distributions))])
 
 
 def main(request: Mapping[str, Any]) -> None:
     """Write requirements.pex and inventory.json."""
-    _install(request)
-    _pack(request)
-    distributions = os.path.join(_PEX, ".deps")
-    os.makedirs(distributions, exist_ok=True)  # code that needs none has a PEX without the folder
-    write_json("inventory.json", [_describe(file) for file in sorted(os.listdir(distributions))])
+    _install_subset(request)
+    pack(request["subset"])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Stage 4 of 6: one layer, from files to blob, and nothing of any other layer.
 
-In: a request that names the layer's files, and the files. Out: layer.tar.gz and layer.json. Two kinds:
+In: a request that names the layer's files, and the files. Out: layer.tar.gz and layer.json. Three kinds:
 
 - distributions: zips of a packed PEX's `.deps`, installed into the virtual environment at its fixed path, console
   scripts included. Layout of a zip: Pex's, an installed wheel with its scripts and data under `.prefix`; layout in the
   image: https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
-- sources: first-party files under the working directory, the user's account and home.
+- files: large first-party files under the working directory.
+- sources: the other first-party files under it, the user's account and home.
 
 `.layout.json` and `.prefix` are Pex's installed-wheel format: https://github.com/pex-tool/pex/blob/v2.105.2/pex/pep_427.py.
 """
@@ -25,8 +26,15 @@ import sys
 import zipfile
 from collections import defaultdict
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
+from slim_ray_image.core.dynamic_imports import (
+    DynamicImport,
+    find_dynamic_imports,
+    modules_of,
+    unfollowed_imports,
+)
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import defined_names
 from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
@@ -224,8 +232,11 @@ def _write_entries(
             writer.add(entry)
 
 
-def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, int]:
-    """Write the layer of the zips in `distributions` and return the compressed bytes of each.
+def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
+    """Write the layer of the zips in `distributions`.
+
+    Returns:
+        For layer.json, the compressed bytes of each.
 
     Raises:
         SlimRayImageError: If two distributions have one path with different content.
@@ -268,7 +279,7 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> dict
         for entry in [*_file_entries(files), *links[file]]:
             writer.add(entry)
         compressed[file] = writer.flush() - before
-    return compressed
+    return {"compressed_bytes_of": compressed}
 
 
 def _owners(
@@ -335,17 +346,55 @@ def _check_attribute(check: Mapping[str, str]) -> None:
         )
 
 
-def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, int]:
-    """Write the layer of the first-party files under `files/`, the account and the home directory."""
+def _first_party_entry(name: str, workdir: str) -> Entry:
+    """The entry of a first-party file, which is read when it is written."""
+    path = f"files/{name}"
+    is_executable = bool(os.stat(path).st_mode & stat.S_IXUSR)
+    return Entry(f"{workdir}/{name}", file=path, is_executable=is_executable)
+
+
+def _bytecode_of(entries: Iterable[Entry]) -> list[Entry]:
+    """The pyc of each module among first-party files."""
+    sources = []
+    for entry in sorted(entries, key=lambda e: e.path):
+        if entry.file and entry.path.endswith(".py"):
+            with open(entry.file, "rb") as file:
+                sources.append((entry.path, file.read()))
+    return [Entry(path, content=pyc) for path, pyc in compile_sources(sources).items()]
+
+
+def write_files(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
+    """Write the layer of large first-party files under `files/`, one after the other: none is in memory as a whole."""
+    entries = [_first_party_entry(name, request["workdir"]) for name in sorted(request["files"])]
+    _write_entries(writer, entries, frozenset(request["base"]["directories"]))
+    return {}
+
+
+def _dynamic_imports(names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The calls that import by name what is neither first-party code nor of the standard library of this Python."""
+    found: list[DynamicImport] = []
+    for name in sorted(names):
+        if name.endswith(".py"):
+            with open(f"files/{name}", "rb") as file:
+                found += find_dynamic_imports(name, file.read())
+    modules = modules_of(names)
+    standard = getattr(sys, "stdlib_module_names", sys.builtin_module_names)
+    return [asdict(call) for call in unfollowed_imports(found, modules=modules, packages=standard)]
+
+
+def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
+    """Write the layer of the first-party files under `files/`, the account and the home directory.
+
+    Returns:
+        For layer.json, the imports of the sources that are made by name.
+    """
     if request["check"]:
         _check_attribute(request["check"])
     workdir, (uid, gid) = request["workdir"], request["owner"]
-    files = {}
-    for name in request["files"]:
-        with open(f"files/{name}", "rb") as file:
-            is_executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-            files[f"{workdir}/{name}"] = (file.read(), is_executable)
-    files = _with_bytecode(files, request["bytecode"])
+    files = [_first_party_entry(name, workdir) for name in request["files"]]
+    if request["bytecode"]:
+        files += _bytecode_of(files)
+    files.sort(key=lambda entry: entry.path)
     entries = [
         *_accounts(request),
         *(
@@ -355,19 +404,23 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> dict[str, 
                 if path == workdir
                 else Entry(path, is_directory=True)
             )
-            for path in directories_of(iter(files), workdir)
+            for path in directories_of((entry.path for entry in files), workdir)
         ),
-        *_file_entries(files),
+        *files,
     ]
     _write_entries(writer, entries, frozenset(request["base"]["directories"]))
-    return {}
+    return {"dynamic_imports": _dynamic_imports(request["files"])}
 
 
 def main(request: Mapping[str, Any]) -> None:
-    """Write the layer's blob, and layer.json: its descriptor, diff_id and sizes."""
-    write = {"distributions": write_distributions, "sources": write_sources}[request["kind"]]
+    """Write the layer's blob, and layer.json: its descriptor, diff_id and sizes, and what its kind has besides."""
+    write = {
+        "distributions": write_distributions,
+        "files": write_files,
+        "sources": write_sources,
+    }[request["kind"]]
     with open(_BLOB, "wb") as blob, closing(LayerWriter(blob)) as writer:
-        compressed = write(request, writer)
+        facts = write(request, writer)
         digest, diff_id, size = writer.close()
     write_json(
         "layer.json",
@@ -376,7 +429,7 @@ def main(request: Mapping[str, Any]) -> None:
             "diff_id": diff_id,
             "unpacked_bytes": writer.unpacked_bytes,
             "file_count": writer.file_count,
-            "compressed_bytes_of": compressed,
+            **facts,
         },
     )
 

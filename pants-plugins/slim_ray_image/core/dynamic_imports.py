@@ -1,0 +1,182 @@
+"""Stage 4 of 6: imports that a source makes by a name which only a run knows, so that nothing follows them.
+
+In: the text of a source. Out: the calls that import by name or look up entry points, then those that lead out of the
+image. Language: https://docs.python.org/3/library/importlib.html and the entry points of
+https://packaging.python.org/en/latest/specifications/entry-points/.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Collection, Iterable, Mapping, Optional
+
+KIND_IMPORT = "import"
+KIND_ENTRY_POINTS = "entry_points"
+
+_FUNCTIONS = {
+    "__import__": KIND_IMPORT,
+    "builtins.__import__": KIND_IMPORT,
+    "importlib.__import__": KIND_IMPORT,
+    "importlib.import_module": KIND_IMPORT,
+    "importlib.metadata.entry_points": KIND_ENTRY_POINTS,
+    "importlib_metadata.entry_points": KIND_ENTRY_POINTS,
+    "pkg_resources.iter_entry_points": KIND_ENTRY_POINTS,
+}
+# Most sources have none of these words, and parsing all of them would take longer than the rest of an edit's build.
+_WORDS = (b"import_module", b"__import__", b"entry_points")
+_MOST_CHARACTERS = 100
+
+
+@dataclass(frozen=True)
+class DynamicImport:
+    """A call that imports a module by its name, or looks up entry points.
+
+    Attributes:
+        path: Of the source, relative to the folder that is on PYTHONPATH.
+        text: The call, on one line.
+        module: The absolute name of the module, where the call spells it out.
+    """
+
+    path: str
+    line: int
+    kind: str
+    text: str
+    module: Optional[str] = None
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    """Return name -> what an import anywhere in the source binds it to, as a dotted name."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.asname or alias.name.split(".")[0]
+                found[name] = alias.name if alias.asname else name
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return found
+
+
+def _dotted_name(node: ast.AST, aliases: Mapping[str, str]) -> Optional[str]:
+    """Return what an expression of names and attributes stands for."""
+    if isinstance(node, ast.Name):
+        return aliases.get(node.id, node.id)
+    if isinstance(node, ast.Attribute):
+        value = _dotted_name(node.value, aliases)
+        return f"{value}.{node.attr}" if value else None
+    return None
+
+
+def _argument(call: ast.Call, position: int, keyword: str) -> Optional[ast.expr]:
+    if len(call.args) > position:
+        return call.args[position]
+    return next((k.value for k in call.keywords if k.arg == keyword), None)
+
+
+def _literal(node: Optional[ast.expr]) -> Optional[str]:
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return node.value if is_text else None  # type: ignore[union-attr]
+
+
+def _named_module(call: ast.Call, package: str) -> Optional[str]:
+    """Return the absolute name of the module that a call spells out; a relative one by the package it is given."""
+    name = _literal(_argument(call, 0, "name"))
+    if name is None or not name.startswith("."):
+        return name
+    anchor = _argument(call, 1, "package")
+    base = _literal(anchor)
+    if isinstance(anchor, ast.Name) and anchor.id == "__package__":
+        base = package
+    level = len(name) - len(name.lstrip("."))
+    parents = base.split(".") if base else []
+    if level > len(parents):
+        return None
+    inner = [name[level:]] if name[level:] else []
+    return ".".join([*parents[: len(parents) - level + 1], *inner])
+
+
+def _one_line(call: ast.Call) -> str:
+    text = ast.unparse(call)
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS - 3]}..."
+
+
+def find_dynamic_imports(path: str, source: bytes) -> tuple[DynamicImport, ...]:
+    """Return the calls of `source` that import by name or look up entry points, by line.
+
+    What an import statement binds to the functions is known by any name; what is bound in another way is not.
+
+    Args:
+        path: Relative to the folder that is on PYTHONPATH.
+        source: Of a module. One that is not valid for the running Python has no calls.
+    """
+    if not any(word in source for word in _WORDS):
+        return ()
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()
+    aliases = _aliases(tree)
+    package = ".".join(path.split("/")[:-1])
+    found = []
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        kind = _FUNCTIONS.get(_dotted_name(call.func, aliases) or "")
+        if kind:
+            module = _named_module(call, package) if kind == KIND_IMPORT else None
+            found.append(DynamicImport(path, call.lineno, kind, _one_line(call), module))
+    return tuple(sorted(found, key=lambda call: (call.line, call.text)))
+
+
+def modules_of(paths: Iterable[str]) -> frozenset[str]:
+    """Return every module and package that first-party files make, by the paths of their sources."""
+    found = set()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if not name.endswith(".py"):
+            continue
+        parts = [*filter(None, folder.split("/")), *([] if name == "__init__.py" else [name[:-3]])]
+        found |= {".".join(parts[: end + 1]) for end in range(len(parts))}
+    return frozenset(found)
+
+
+def outermost_modules(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the modules and packages of an installed distribution that lie in no other, namespaces aside; sorted.
+
+    Args:
+        paths: Of its files, relative to site-packages.
+    """
+    files = {path for path in paths if path.endswith((".py", ".so")) and path[0] != "."}
+    found = set()
+    for path in files:
+        *folders, name = path.split("/")
+        packages = (folders[: end + 1] for end in range(len(folders)))
+        regular = (p for p in packages if "/".join([*p, "__init__.py"]) in files)
+        found.add(".".join(next(regular, [*folders, name.split(".")[0]])))
+    return tuple(sorted(found))
+
+
+def unfollowed_imports(
+    found: Iterable[DynamicImport],
+    *,
+    modules: Collection[str] = (),
+    packages: Collection[str] = (),
+) -> tuple[DynamicImport, ...]:
+    """Return those of `found` that may need what is not there: those that spell out none of what is.
+
+    Args:
+        modules: Whose names are all known.
+        packages: That are there with all they hold, namespaces aside.
+    """
+    names = frozenset(modules) | {
+        ".".join(parts[: end + 1])
+        for parts in (package.split(".") for package in packages)
+        for end in range(len(parts))
+    }
+    whole = frozenset(packages)
+
+    def is_there(module: str) -> bool:
+        parts = module.split(".")
+        return module in names or any(".".join(parts[:end]) in whole for end in range(len(parts)))
+
+    return tuple(call for call in found if call.module is None or not is_there(call.module))

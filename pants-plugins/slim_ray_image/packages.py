@@ -1,0 +1,185 @@
+"""Stage 2 of 6: targets of the closure that Pants can package -> what they add to the image.
+
+As for Pants' `docker_image`, the files of a package go into the image. Those of a `python_distribution` are its wheel,
+which is installed like any other distribution.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping, Sequence
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from pants.backend.docker.target_types import DockerImageSourceField
+from pants.backend.python.target_types import PythonDistributionOutputPathField, PythonProvidesField
+from pants.core.goals.package import (
+    EnvironmentAwarePackageRequest,
+    OutputPathField,
+    PackageFieldSet,
+)
+from pants.core.target_types import RelocatedFilesDestField, RelocatedFilesSrcField
+from pants.engine.addresses import Address
+from pants.engine.fs import CreateDigest, Digest, FileEntry
+from pants.engine.rules import collect_rules
+from pants.engine.target import Target
+
+from slim_ray_image.compat import (
+    create_digest,
+    environment_aware_package,
+    get_digest_entries,
+    implicitly,
+    rule,
+)
+from slim_ray_image.core.closure import PathField
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.target_types import SlimRayImageDependencies
+from slim_ray_image.tools import read_output, run_on_host
+
+_PATH_FIELDS = (
+    OutputPathField,
+    PythonDistributionOutputPathField,
+    RelocatedFilesDestField,
+    RelocatedFilesSrcField,
+)
+
+
+@dataclass(frozen=True)
+class PackageFilesRequest:
+    """A request for the files that a target is packaged into."""
+
+    field_set: PackageFieldSet
+
+
+@dataclass(frozen=True)
+class PackageFiles:
+    """The files that a target is packaged into, at their output paths."""
+
+    entries: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True)
+class OwnWheelRequest:
+    """A request for the wheel of a `python_distribution`, to go into `image`."""
+
+    image: Address
+    field_set: PackageFieldSet
+
+
+@dataclass(frozen=True)
+class OwnWheel:
+    """The wheel of a `python_distribution`.
+
+    Attributes:
+        target: The address.
+        name: Canonical (PEP 503).
+        files: What it puts into site-packages.
+    """
+
+    target: str
+    path: str
+    name: str
+    version: str
+    files: frozenset[str]
+    tree: Digest
+
+
+def is_distribution(target: Target) -> bool:
+    """Whether Pants packages the target into a wheel."""
+    return target.has_field(PythonProvidesField)
+
+
+def path_fields(target: Target) -> Iterable[PathField]:
+    """Return the fields of a target that say where its files go."""
+    for field_type in _PATH_FIELDS:
+        if target.has_field(field_type):
+            value = target[field_type].value
+            yield PathField(field_type.alias, str(target.address), str(value or ""))
+
+
+def check_no_image(image: Address, packages: Iterable[Target]) -> None:
+    """Check that no image would go into an image.
+
+    Raises:
+        SlimRayImageError: If a package is one.
+    """
+    images = sorted(
+        f"{target.address} is a `{target.alias}`"
+        for target in packages
+        if target.has_field(SlimRayImageDependencies) or target.has_field(DockerImageSourceField)
+    )
+    if images:
+        raise SlimRayImageError(
+            f"The image {image} cannot hold another image, but its `dependencies`, or theirs, name one:",
+            evidence=images,
+            fixes=[
+                "depend on the code that both need",
+                "leave the other image out by an exclusion, which starts with `!!`, in `dependencies`",
+            ],
+        )
+
+
+@rule
+async def package_files(request: PackageFilesRequest) -> PackageFiles:
+    """What `pants package` would write for the target; each package is remembered by itself."""
+    built = await environment_aware_package(
+        EnvironmentAwarePackageRequest(request.field_set), **implicitly()
+    )
+    entries = await get_digest_entries(built.digest)
+    return PackageFiles(tuple(entry for entry in entries if isinstance(entry, FileEntry)))
+
+
+def _check_wheel(
+    image: Address, address: Address, wheels: Sequence[FileEntry], host_built: Sequence[str]
+) -> None:
+    if len(wheels) != 1:
+        raise SlimRayImageError(
+            f"The image {image} needs {address} as a wheel, but that is packaged into "
+            f"{len(wheels) or 'no'} wheel{'s' if wheels else ''}.",
+            fixes=[
+                f"set `wheel=True` on {address}",
+                f"depend on the code that {address} is made of, not on the distribution",
+            ],
+        )
+    file = wheels[0].path.rpartition("/")[2]
+    name, _, _, tags = parse_wheel_filename(file)
+    is_allowed = name in map(canonicalize_name, host_built)
+    if is_allowed or all(tag.platform == "any" and tag.abi == "none" for tag in tags):
+        return
+    raise SlimRayImageError(
+        f"The image {image} cannot hold the distribution {name} of {address} as it is built: against the libraries "
+        "of this machine, which need not be those of the base image.",
+        evidence=[f"{file} is not for every platform, whose wheels end with `-none-any.whl`"],
+        fixes=[
+            f"add {name!r} to `[slim-ray].host_built_distributions`, if this machine has no newer glibc than the base "
+            "image and the extension modules need no other library",
+            f"lock a wheel of {name} that an index has, and depend on that",
+        ],
+    )
+
+
+@rule
+async def build_own_wheel(request: OwnWheelRequest, subsystem: SlimRayImageSubsystem) -> OwnWheel:
+    """The wheel, built by Pants; re-runs when the distribution changes."""
+    address = request.field_set.address
+    built = await package_files(PackageFilesRequest(request.field_set), **implicitly())
+    wheels = [entry for entry in built.entries if entry.path.endswith(".whl")]
+    _check_wheel(request.image, address, wheels, subsystem.host_built_distributions)
+    (wheel,) = wheels
+    tree = await create_digest(CreateDigest([wheel]))
+    listed = await run_on_host(
+        "list_wheels",
+        {"wheels": [wheel.path]},
+        inputs=tree,
+        output_files=("wheels.json",),
+        description=f"List what the wheel of {address} holds",
+    )
+    content: Mapping[str, Any] = json.loads(await read_output(listed.output_digest, "wheels.json"))
+    name, version, _, _ = parse_wheel_filename(wheel.path.rpartition("/")[2])
+    files = frozenset(content[wheel.path])
+    return OwnWheel(str(address), wheel.path, name, str(version), files, tree)
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()
