@@ -10,11 +10,14 @@ from slim_ray_image import (
     base_image,
     closure,
     dependency_inference,
+    image_names,
     layers,
     network,
+    outputs,
     pack,
     package_image,
     run_image,
+    tailor,
     tools,
 )
 from slim_ray_image.target_types import SlimRayImageTarget
@@ -33,7 +36,10 @@ def rules() -> Iterable[Any]:
         *base_image.rules(),
         *pack.rules(),
         *layers.rules(),
+        *image_names.rules(),
+        *outputs.rules(),
         *package_image.rules(),
         *run_image.rules(),
+        *tailor.rules(),
         *pex.rules(),
     ]

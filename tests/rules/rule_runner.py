@@ -13,6 +13,7 @@ import pytest
 from pants.backend.project_info import register as project_info
 from pants.backend.python import register as python
 from pants.core import register as core
+from pants.core.goals.tailor import PutativeTargets
 from pants.engine.addresses import Address, Addresses
 from pants.engine.fs import DigestContents
 from pants.engine.internals.native_engine import Digest
@@ -29,8 +30,11 @@ from slim_ray_image import register
 from slim_ray_image.base_image import BaseBlobs, BaseBlobsRequest, BaseImageRequest
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.names import ImageNames
 from slim_ray_image.core.oci import BaseImage
 from slim_ray_image.dependency_inference import EntryFieldSet, EntryOwner, EntryOwnerRequest
+from slim_ray_image.image_names import ImageNamesRequest
+from slim_ray_image.tailor import PutativeSlimRayImagesRequest
 from slim_ray_image.target_types import SlimRayImageDependencies
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest
 
@@ -45,27 +49,35 @@ OPTIONS = (
 IMAGE = Address("src/app", target_name="image")
 
 
-def make_rule_runner() -> RuleRunner:
-    """Return a runner whose rule graph is that of a repository with the Python backend and the plugin; it takes 4 s."""
+def make_rule_runner(*backends: Any) -> RuleRunner:
+    """Return a runner whose rule graph is that of a repository with the Python backend and the plugin; it takes 4 s.
+
+    Args:
+        backends: More of them, as their modules `register`.
+    """
     return RuleRunner(
         rules=[
             *core.rules(),
             *project_info.rules(),
             *python.rules(),
             *register.rules(),
+            *(rule for backend in backends for rule in backend.rules()),
             QueryRule(Addresses, [DependenciesRequest]),
             QueryRule(BaseBlobs, [BaseBlobsRequest]),
             QueryRule(BaseImage, [BaseImageRequest]),
             QueryRule(DigestContents, [Digest]),
             QueryRule(EntryOwner, [EntryOwnerRequest]),
             QueryRule(ImageClosure, [ImageClosureRequest]),
+            QueryRule(ImageNames, [ImageNamesRequest]),
             QueryRule(NetworkSettings, []),
             QueryRule(Program, [ProgramRequest]),
+            QueryRule(PutativeTargets, [PutativeSlimRayImagesRequest]),
         ],
         target_types=[
             *core.target_types(),
             *python.target_types(),
             *register.target_types(),
+            *(target_type for backend in backends for target_type in backend.target_types()),
         ],
         aliases=[core.build_file_aliases(), python.build_file_aliases()],
     )
