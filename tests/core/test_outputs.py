@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Golden, error_text
+from conftest import error_text
 
 from slim_ray_image.core.outputs import parse_outputs
 
@@ -19,14 +19,19 @@ def test_outputs_are_a_set_of_names(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "golden_name"),
+    ("names", "start"),
     [
-        (["tar", "layout", "OCI"], "outputs-unknown"),
-        (["sparse-layout", "archive", "layout"], "outputs-both-layouts"),
+        (
+            ["tar", "layout", "OCI"],
+            "must hold 'archive', 'layout', 'sparse-layout' or nothing, but has 'OCI', 'tar'.",
+        ),
+        (
+            ["sparse-layout", "archive", "layout"],
+            "must not hold both 'layout' and 'sparse-layout', ",
+        ),
     ],
+    ids=["unknown", "both-layouts"],
 )
-def test_outputs_that_cannot_be_written_are_refused(
-    names: list[str], golden_name: str, golden: Golden
-) -> None:
-    """Names that are not known, and the two that are one folder, are refused as received."""
-    golden.check(f"errors/{golden_name}.txt", error_text(lambda: parse_outputs(names)))
+def test_outputs_that_cannot_be_written_are_refused(names: list[str], start: str) -> None:
+    """Names that are not known, all of them, and the two that are one folder, are refused."""
+    assert error_text(lambda: parse_outputs(names)).startswith(start)
