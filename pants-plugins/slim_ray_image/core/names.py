@@ -183,7 +183,7 @@ def _repository(settings: NameSettings, registry: Optional[Registry]) -> str:
     fixes = ["correct it, as 'team/ranker'"]
     if is_repository(_with_any_hash(repository.lower())) and lower != written.text:
         fixes = [f"use {lower!r}"]
-    elif written.text is settings.default_repository:
+    elif settings.repository is None and not (registry and registry.repository):
         fixes.append(f"set `repository` on {settings.address}")
     raise SlimRayImageError(
         f"{written.where} must give lower-case letters and digits, with single separators between them, but gives "
