@@ -19,7 +19,8 @@ import pytest
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import Distribution
 
-GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path("tests/golden")
 Content = Union[str, bytes]
 TarMember = tuple[tarfile.TarInfo, bytes]
 
@@ -41,13 +42,17 @@ def error_text(call: Callable[[], object]) -> str:
 
 @dataclass(frozen=True)
 class Golden:
-    """The files of `golden/`, each the whole text that a user sees."""
+    """The files of `golden/`, each the whole text that a user sees, and pages that are generated."""
 
     update: bool
 
     def check(self, name: str, text: str) -> None:
         """Compare `text` with the file `name`; `pytest --update-golden` writes it instead."""
-        path = GOLDEN / name
+        self.check_page(GOLDEN / name, text)
+
+    def check_page(self, page: Path, text: str) -> None:
+        """Compare as `check` does, with a file that is named from the build root."""
+        path = ROOT / page
         if self.update:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{text}\n", encoding="utf-8")

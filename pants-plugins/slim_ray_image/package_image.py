@@ -39,17 +39,18 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.dynamic_imports import DynamicImport, unfollowed_imports
+from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import FilePlan, plan_files, plan_layers
+from slim_ray_image.core.names import tags_of
 from slim_ray_image.core.oci import (
     DEFAULT_PATH,
-    LAYOUT_FILE,
     BuiltLayer,
     Image,
     append_layers,
     blob_path,
     environment_of,
-    layout_index,
 )
+from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, SPARSE_LAYOUT, parse_outputs
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.requirements import explain
 from slim_ray_image.core.result import describe_image, summarize
@@ -61,12 +62,14 @@ from slim_ray_image.core.settings import (
     owner_of,
 )
 from slim_ray_image.dependency_inference import EntryFieldSet
+from slim_ray_image.image_names import ImageNamesRequest, find_image_names
 from slim_ray_image.layers import (
     SourcesLayer,
     write_distributions_layer,
     write_files_layers,
     write_sources_layer,
 )
+from slim_ray_image.outputs import ArchiveRequest, image_layout, write_archive
 from slim_ray_image.pack import (
     PackedDistributions,
     PackRequest,
@@ -82,18 +85,19 @@ from slim_ray_image.target_types import (
     EntryPointField,
     EntrypointField,
     EnvField,
+    ImageTagsField,
     LabelsField,
     LayerBudgetField,
+    OutputsField,
     PlatformsField,
     PortsField,
+    RegistriesField,
+    RepositoryField,
     ServeAppField,
     SlimRayImageDependencies,
     UserField,
     WorkdirField,
 )
-
-# The name of the one image in the layout that `pants package` writes.
-LOCAL_TAG = "latest"
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,10 @@ class SlimRayImageFieldSet(PackageFieldSet):
     cmd: CmdField
     layer_budget: LayerBudgetField
     bytecode: BytecodeField
+    repository: RepositoryField
+    registries: RegistriesField
+    image_tags: ImageTagsField
+    outputs: OutputsField
     output_path: OutputPathField
 
 
@@ -132,12 +140,16 @@ class BuiltImage:
     """The image of a target.
 
     Attributes:
-        layout_tree: A complete OCI image layout, with the base's blobs.
+        references: Its names.
+        blobs_tree: All its blobs, as an OCI image layout has them: `blobs/sha256/...`.
+        sparse_blobs_tree: The same without the base's layers.
         description: image.json.
     """
 
     image: Image
-    layout_tree: Digest
+    references: tuple[str, ...]
+    blobs_tree: Digest
+    sparse_blobs_tree: Digest
     description: str
     ports: tuple[int, ...]
 
@@ -149,6 +161,12 @@ def _entry_field_set(field_set: SlimRayImageFieldSet) -> EntryFieldSet:
         entry_point=field_set.entry_point,
         dependencies=field_set.dependencies,
         resolve=field_set.resolve,
+    )
+
+
+def _names_request(field_set: SlimRayImageFieldSet) -> ImageNamesRequest:
+    return ImageNamesRequest(
+        field_set.address, field_set.repository, field_set.registries, field_set.image_tags
     )
 
 
@@ -251,34 +269,36 @@ async def _write_layers(
     )
 
 
-async def _write_layout(image: Image, base: PreparedBase) -> Digest:
-    """A complete OCI image layout. Our layers are named by their digests alone: their blobs are in Pants' store."""
+async def _own_blobs(image: Image, base: PreparedBase) -> Digest:
+    """Manifest, config and our layers. The layers are named by their digests alone: they are in Pants' store."""
     own = image.layers[len(base.image.layers) :]
-    own_tree = await create_digest(
+    return await create_digest(
         CreateDigest(
             [
-                FileContent("oci-layout", LAYOUT_FILE),
-                FileContent("index.json", layout_index(image, LOCAL_TAG)),
                 FileContent(blob_path(image.manifest_descriptor), image.manifest),
                 FileContent(blob_path(image.config_descriptor), image.config),
                 *(FileEntry(blob_path(layer), FileDigest(layer.hex, layer.size)) for layer in own),
             ]
         )
     )
-    return await merge_digests(MergeDigests([own_tree, base.blobs_tree]))
+
+
+def _base_request(
+    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> BaseImageRequest:
+    (platform,) = field_set.platforms.value or ()
+    return BaseImageRequest(field_set.base_image.value or subsystem.default_base_image, platform)
 
 
 @rule(desc="Build a slim_ray_image")
 async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsystem) -> BuiltImage:
     """The whole image; every costly step in it is a cached process of its own."""
     field_set = request.field_set
-    (platform,) = field_set.platforms.value or ()
+    base_request = _base_request(field_set, subsystem)
+    names = await find_image_names(_names_request(field_set), **implicitly())
     closure, base = await concurrently(
         resolve_image_closure(ImageClosureRequest(_entry_field_set(field_set)), **implicitly()),
-        prepare_base(
-            BaseImageRequest(field_set.base_image.value or subsystem.default_base_image, platform),
-            **implicitly(),
-        ),
+        prepare_base(base_request, **implicitly()),
     )
     interpreter = base.interpreter
     account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
@@ -292,10 +312,13 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         account=account,
         entry_path=closure.entry.path if closure.entry else None,
     )
-    image = append_layers(base.image, written.layers, settings, parse_platform(platform))
+    image = append_layers(
+        base.image, written.layers, settings, parse_platform(base_request.platform)
+    )
+    references = names.references(image.manifest_descriptor.hex)
     description = describe_image(
         target=str(field_set.address),
-        references=(),
+        references=references,
         image=image,
         base=base.image,
         base_layer_sizes=json.loads(interpreter.layer_sizes),
@@ -314,22 +337,62 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         files=closure.files,
         unfollowed=written.unfollowed,
     )
-    return BuiltImage(image, await _write_layout(image, base), description.decode(), settings.ports)
+    sparse_blobs_tree = await _own_blobs(image, base)
+    blobs_tree = await merge_digests(MergeDigests([sparse_blobs_tree, base.blobs_tree]))
+    return BuiltImage(
+        image, references, blobs_tree, sparse_blobs_tree, description.decode(), settings.ports
+    )
+
+
+def _chosen_outputs(
+    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> frozenset[str]:
+    if field_set.outputs.value is not None:
+        return parse_outputs(field_set.outputs.value)
+    try:
+        return parse_outputs(subsystem.outputs)
+    except SlimRayImageError as error:
+        raise SlimRayImageError(f"The option `[slim-ray].outputs` {error}") from error
+
+
+async def _archive_tree(
+    built: BuiltImage, field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> Digest:
+    base = await prepare_base(_base_request(field_set, subsystem), **implicitly())
+    archive = await write_archive(
+        ArchiveRequest(
+            built.image,
+            built.references,
+            built.blobs_tree,
+            base.interpreter,
+            base.tools,
+            f"Write image.tar of {field_set.address}",
+        ),
+        **implicitly(),
+    )
+    return archive.tree
 
 
 @rule(desc="Package a slim_ray_image")
-async def package_slim_ray_image(field_set: SlimRayImageFieldSet) -> BuiltPackage:
-    """What `pants package` writes: `oci/`, an OCI image layout, and image.json."""
+async def package_slim_ray_image(
+    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> BuiltPackage:
+    """What `pants package` writes: image.json, and what `outputs` says."""
+    outputs = _chosen_outputs(field_set, subsystem)
     built = await build_image(BuildImageRequest(field_set), **implicitly())
+    trees = [
+        await create_digest(CreateDigest([FileContent("image.json", built.description.encode())]))
+    ]
+    if outputs & {LAYOUT, SPARSE_LAYOUT}:
+        blobs_tree = built.blobs_tree if LAYOUT in outputs else built.sparse_blobs_tree
+        layout = await image_layout(built.image, tags_of(built.references), blobs_tree)
+        trees.append(await add_prefix(AddPrefix(layout, "oci")))
+    if ARCHIVE in outputs:
+        trees.append(await _archive_tree(built, field_set, subsystem))
     output_path = field_set.output_path.value_or_default(file_ending=None)
-    layout, description = await concurrently(
-        add_prefix(AddPrefix(built.layout_tree, f"{output_path}/oci")),
-        create_digest(
-            CreateDigest([FileContent(f"{output_path}/image.json", built.description.encode())])
-        ),
-    )
+    tree = await merge_digests(MergeDigests(trees))
     return BuiltPackage(
-        await merge_digests(MergeDigests([layout, description])),
+        await add_prefix(AddPrefix(tree, output_path)),
         (
             BuiltPackageArtifact(
                 output_path, extra_log_lines=summarize(json.loads(built.description))

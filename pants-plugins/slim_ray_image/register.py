@@ -10,12 +10,15 @@ from slim_ray_image import (
     base_image,
     closure,
     dependency_inference,
+    image_names,
     layers,
     network,
+    outputs,
     pack,
     package_image,
     packages,
     run_image,
+    tailor,
     tools,
 )
 from slim_ray_image.target_types import SlimRayImageTarget
@@ -35,7 +38,10 @@ def rules() -> Iterable[Any]:
         *base_image.rules(),
         *pack.rules(),
         *layers.rules(),
+        *image_names.rules(),
+        *outputs.rules(),
         *package_image.rules(),
         *run_image.rules(),
+        *tailor.rules(),
         *pex.rules(),
     ]

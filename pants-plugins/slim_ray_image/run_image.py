@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Sequence
 
 from pants.core.goals.run import RunFieldSet, RunInSandboxBehavior, RunRequest
+from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, FileContent, MergeDigests
 from pants.engine.rules import collect_rules
 
-from slim_ray_image.compat import create_digest, implicitly, merge_digests, rule
-from slim_ray_image.core.oci import Image, docker_archive_manifest
+from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
+from slim_ray_image.core.oci import Image
+from slim_ray_image.outputs import archive_folder
 from slim_ray_image.package_image import BuildImageRequest, SlimRayImageFieldSet, build_image
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 
@@ -63,6 +65,11 @@ def local_reference(address_path: str, image: Image) -> str:
     return f"slim-ray-image.local/{repository}:{image.manifest_descriptor.hex[:12]}"
 
 
+def _address_path(address: Address) -> str:
+    """The target's place, with its parameters where it was parametrized."""
+    return f"{address.spec_path}/{address.target_name}{address.parameters_repr}"
+
+
 def _port_arguments(ports: Sequence[int]) -> list[str]:
     """Map each port to the same one of this machine alone."""
     return [argument for port in ports for argument in ("--publish", f"127.0.0.1:{port}:{port}")]
@@ -74,19 +81,15 @@ async def run_slim_ray_image(
 ) -> RunRequest:
     """What `pants run` starts: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
     built = await build_image(BuildImageRequest(field_set), **implicitly())
-    reference = local_reference(
-        f"{field_set.address.spec_path}/{field_set.address.target_name}", built.image
-    )
-    own_tree = await create_digest(
-        CreateDigest(
-            [
-                FileContent(_SCRIPT, _SCRIPT_TEXT.encode(), is_executable=True),
-                FileContent("manifest.json", docker_archive_manifest(built.image, reference)),
-            ]
-        )
+    reference = local_reference(_address_path(field_set.address), built.image)
+    archive, script = await concurrently(
+        archive_folder(built.image, [reference], built.blobs_tree),
+        create_digest(
+            CreateDigest([FileContent(_SCRIPT, _SCRIPT_TEXT.encode(), is_executable=True)])
+        ),
     )
     return RunRequest(
-        digest=await merge_digests(MergeDigests([built.layout_tree, own_tree])),
+        digest=await merge_digests(MergeDigests([archive, script])),
         args=(
             *("/bin/sh", f"{{chroot}}/{_SCRIPT}", reference),
             *subsystem.run_args,

@@ -70,3 +70,22 @@ class SlimRayImageSubsystem(Subsystem):
             """
         ),
     )
+    outputs = StrListOption(
+        default=["layout"],
+        help=softwrap(
+            """
+            What `pants package` writes for a `slim_ray_image` that does not set `outputs`: see that field.
+            """
+        ),
+    )
+    tailor = BoolOption(
+        default=True,
+        help=softwrap(
+            """
+            Whether `pants tailor` adds a `slim_ray_image` beside a Python file that binds a Ray Serve application: that
+            imports `ray.serve` and has `NAME = X.bind(...)` at its top level. Of several names it takes `app`, else
+            the last. Tests, and modules that a target's `serve_app` already names, are left out.
+            """
+        ),
+        advanced=True,
+    )

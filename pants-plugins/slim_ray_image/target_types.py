@@ -32,6 +32,8 @@ from slim_ray_image.core.import_paths import (
     parse_import_path,
 )
 from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET
+from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
+from slim_ray_image.core.outputs import parse_outputs
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.references import parse_image_reference
 
@@ -319,6 +321,75 @@ class BytecodeField(BoolField):
     )
 
 
+class RepositoryField(StringField):
+    alias = "repository"
+    help = help_text(
+        """
+        The repository of the image's names, without registry and tag. Default: `[docker].default_repository`, which is
+        `{name}`. A registry of `[docker].registries` may have a `repository` of its own instead.
+
+        The placeholders are those of `docker_image`: `{name}` is the target's name; `{directory}`,
+        `{parent_directory}` and `{full_directory}` are of the BUILD file, all these with capitals lowered;
+        `{default_repository}` and `{target_repository}` (this field) are for the values that replace them;
+        `{pants.hash}` is the SHA-256 of the image's manifest.
+
+        For example, `repository="{parent_directory}/{directory}"`.
+        """
+    )
+
+
+class RegistriesField(StringSequenceField):
+    alias = "registries"
+    default = (ALL_DEFAULT_REGISTRIES,)
+    help = help_text(
+        """
+        The registries of the image's names: `@` and the alias of one of `[docker].registries`, or an address, as
+        `registry.example.com:5000`.
+
+        Default: those of `[docker].registries` that have `default = true`. With none, the names have no registry.
+        """
+    )
+
+
+class ImageTagsField(StringSequenceField):
+    alias = "image_tags"
+    default = ("latest",)
+    help = help_text(
+        """
+        The tags of the image's names, in each registry. A registry of `[docker].registries` may have
+        `extra_image_tags`.
+
+        The placeholder `{pants.hash}` is the SHA-256 of the image's manifest: it changes exactly when the image does.
+        For example, `image_tags=["1.2", "build-{pants.hash}"]`.
+        """
+    )
+
+
+class OutputsField(StringSequenceField):
+    alias = "outputs"
+    help = help_text(
+        """
+        What `pants package` writes besides `image.json`: `layout`, a complete OCI image layout in `oci/`;
+        `sparse-layout`, the same without the base's layers, which are the larger part of many images; `archive`,
+        `image.tar`, one file for `docker load`, `podman load`, `kind load image-archive` and skopeo. With `[]`,
+        `image.json` alone.
+
+        Default: `[slim-ray].outputs`, which is `["layout"]`. `pants run` needs none of them.
+        """
+    )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Iterable[str]], address: Address
+    ) -> Optional[Tuple[str, ...]]:
+        value = super().compute_value(raw_value, address)
+        try:
+            parse_outputs(value or ())
+        except SlimRayImageError as error:
+            raise _invalid(cls.alias, address, error) from error
+        return value
+
+
 class SlimRayImageTarget(Target):
     alias = "slim_ray_image"
     core_fields = (
@@ -338,6 +409,10 @@ class SlimRayImageTarget(Target):
         CmdField,
         LayerBudgetField,
         BytecodeField,
+        RepositoryField,
+        RegistriesField,
+        ImageTagsField,
+        OutputsField,
         OutputPathField,
         EnvironmentField,
     )
@@ -346,7 +421,8 @@ class SlimRayImageTarget(Target):
         One Ray service as a minimal OCI image: the base image, the distributions that the service's code needs and no
         others, and the first-party files it needs and no others.
 
-        `pants package` writes an OCI image layout (`oci/`) and a description of what is in it and why (`image.json`).
+        `pants package` writes an OCI image layout (`oci/`) and a description of what is in it and why (`image.json`);
+        `outputs` selects other forms.
         No Dockerfile and no Docker is needed, and the same commit gives the same image digest on every machine.
         `pants run` loads it into Docker and runs it.
 

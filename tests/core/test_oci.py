@@ -26,6 +26,7 @@ from slim_ray_image.core.oci import (
     Image,
     ImageSettings,
     append_layers,
+    archive_index,
     blob_path,
     docker_archive_manifest,
     encode,
@@ -318,7 +319,7 @@ def test_every_descriptor_has_its_blob_s_size_and_digest() -> None:
     )
     assert image.config_descriptor == Descriptor(CONFIG, digest_of(image.config), len(image.config))
     assert manifest["config"] == image.config_descriptor.to_json()
-    (indexed,) = json.loads(layout_index(image, "latest"))["manifests"]
+    (indexed,) = json.loads(layout_index(image, ["latest"]))["manifests"]
     assert Descriptor.from_json(indexed) == image.manifest_descriptor
 
 
@@ -487,7 +488,7 @@ def test_stop_signal_of_the_target_wins() -> None:
 def test_layout_names_the_image_by_tag_and_platform() -> None:
     """index.json of a layout points at the manifest, with its tag and platform."""
     image = append(None, "ray")
-    assert json.loads(layout_index(image, "1.0")) == {
+    assert json.loads(layout_index(image, ["1.0"])) == {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [
@@ -503,13 +504,40 @@ def test_layout_names_the_image_by_tag_and_platform() -> None:
     assert json.loads(LAYOUT_FILE) == {"imageLayoutVersion": "1.0.0"}
 
 
+def test_layout_has_an_entry_for_each_tag() -> None:
+    """An image with several tags is in index.json once for each, always with the same digest."""
+    image = append(None, "ray")
+    entries = json.loads(layout_index(image, ["1.0", "latest"]))["manifests"]
+    names = [entry.pop("annotations")["org.opencontainers.image.ref.name"] for entry in entries]
+    assert names == ["1.0", "latest"]
+    assert entries[0] == entries[1]
+    assert entries[0]["digest"] == digest_of(image.manifest)
+
+
+def test_archive_names_the_image_in_full_for_containerd() -> None:
+    """index.json of an archive has the tag, as a layout has, and the name with the registry that people leave out."""
+    image = append(None, "ray")
+    index = json.loads(archive_index(image, ["app:1", "registry.example.com/team/app:2"]))
+    assert [entry["annotations"] for entry in index["manifests"]] == [
+        {
+            "io.containerd.image.name": "docker.io/library/app:1",
+            "org.opencontainers.image.ref.name": "1",
+        },
+        {
+            "io.containerd.image.name": "registry.example.com/team/app:2",
+            "org.opencontainers.image.ref.name": "2",
+        },
+    ]
+    assert {entry["digest"] for entry in index["manifests"]} == {digest_of(image.manifest)}
+
+
 def test_docker_archive_names_config_and_layers_by_their_place_in_the_layout() -> None:
     """manifest.json of a Docker archive points at the layout's own blobs, layers lowest first."""
     image = append(None, "ray")
-    assert json.loads(docker_archive_manifest(image, "example/app:1")) == [
+    assert json.loads(docker_archive_manifest(image, ["example/app:1", "example/app:2"])) == [
         {
             "Config": f"blobs/sha256/{digest_of(image.config)[7:]}",
-            "RepoTags": ["example/app:1"],
+            "RepoTags": ["example/app:1", "example/app:2"],
             "Layers": [
                 f"blobs/sha256/{digest_of(blob)[7:]}"
                 for blob in (b"blob 1", b"blob 2", b"blob of ray")

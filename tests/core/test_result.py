@@ -227,11 +227,12 @@ def test_totals_are_the_sums_of_the_rows() -> None:
 
 
 def test_summary_says_what_was_built() -> None:
-    """A user is told digest, platform, sizes, and what is in the image."""
+    """A user is told digest, platform, names, sizes, and what is in the image."""
     value = description()
     value["totals"].update(compressed_bytes=83_449_999, unpacked_bytes=264_050_001)
     assert summarize(value) == (
         f"Image {value['manifest_digest']} for linux/amd64",
+        "Named registry.example.com/app:1",
         "83.4 MB compressed, 264.1 MB unpacked; 3 distributions and 1 file in 3 layers on python:3.10-slim",
     )
 

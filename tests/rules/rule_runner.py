@@ -15,6 +15,7 @@ from pants.backend.project_info import register as project_info
 from pants.backend.python import register as python
 from pants.backend.shell import register as shell
 from pants.core import register as core
+from pants.core.goals.tailor import PutativeTargets
 from pants.engine.addresses import Address, Addresses
 from pants.engine.fs import CreateDigest, DigestContents, FileDigest, FileEntry
 from pants.engine.internals.native_engine import Digest
@@ -31,8 +32,11 @@ from slim_ray_image import register
 from slim_ray_image.base_image import BaseBlobs, BaseBlobsRequest, BaseImageRequest
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.names import ImageNames
 from slim_ray_image.core.oci import BaseImage
 from slim_ray_image.dependency_inference import EntryFieldSet, EntryOwner, EntryOwnerRequest
+from slim_ray_image.image_names import ImageNamesRequest
+from slim_ray_image.tailor import PutativeSlimRayImagesRequest
 from slim_ray_image.target_types import SlimRayImageDependencies
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest
 
@@ -47,8 +51,12 @@ OPTIONS = (
 IMAGE = Address("src/app", target_name="image")
 
 
-def make_rule_runner() -> RuleRunner:
-    """Return a runner whose rule graph is that of a repository with the Python backend and the plugin; it takes 4 s."""
+def make_rule_runner(*backends: Any) -> RuleRunner:
+    """Return a runner whose rule graph is that of a repository with the Python backend and the plugin; it takes 4 s.
+
+    Args:
+        backends: More of them, as their modules `register`.
+    """
     return RuleRunner(
         rules=[
             *core.rules(),
@@ -57,6 +65,7 @@ def make_rule_runner() -> RuleRunner:
             *python.rules(),
             *shell.rules(),
             *register.rules(),
+            *(rule for backend in backends for rule in backend.rules()),
             QueryRule(Addresses, [DependenciesRequest]),
             QueryRule(BaseBlobs, [BaseBlobsRequest]),
             QueryRule(BaseImage, [BaseImageRequest]),
@@ -64,8 +73,10 @@ def make_rule_runner() -> RuleRunner:
             QueryRule(DigestContents, [Digest]),
             QueryRule(EntryOwner, [EntryOwnerRequest]),
             QueryRule(ImageClosure, [ImageClosureRequest]),
+            QueryRule(ImageNames, [ImageNamesRequest]),
             QueryRule(NetworkSettings, []),
             QueryRule(Program, [ProgramRequest]),
+            QueryRule(PutativeTargets, [PutativeSlimRayImagesRequest]),
         ],
         target_types=[
             *core.target_types(),
@@ -73,6 +84,7 @@ def make_rule_runner() -> RuleRunner:
             *python.target_types(),
             *shell.target_types(),
             *register.target_types(),
+            *(target_type for backend in backends for target_type in backend.target_types()),
         ],
         aliases=[core.build_file_aliases(), python.build_file_aliases()],
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pants.core.goals.run import RunRequest
 from pants.engine.addresses import Address
-from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent
+from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, DigestContents, FileContent
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
 from rules.rule_runner import file_contents
@@ -27,6 +27,7 @@ from slim_ray_image.run_image import (
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageTarget
 
+ADDRESS = Address("src/app", target_name="image")
 IMAGE = Image(
     manifest=b"the manifest",
     config=b"the config",
@@ -39,9 +40,10 @@ REFERENCE = f"slim-ray-image.local/src/app/image:{TAG}"
 
 @rule
 async def build_without_building(request: BuildImageRequest) -> BuiltImage:
-    """Stand in for the build: a layout of one file, and the ports that the target says."""
-    tree = await create_digest(CreateDigest([FileContent("index.json", b"{}")]))
-    return BuiltImage(IMAGE, tree, "{}", request.field_set.ports.value or ())
+    """Stand in for the build: one blob, names for registries, and the ports that the target says."""
+    tree = await create_digest(CreateDigest([FileContent("blobs/sha256/1", b"layer")]))
+    ports = request.field_set.ports.value or ()
+    return BuiltImage(IMAGE, ("app:1",), tree, EMPTY_DIGEST, "{}", ports)
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +60,14 @@ def run_rule_runner() -> RuleRunner:
     )
 
 
-def run_request(rule_runner: RuleRunner, *options: str, **fields: Any) -> RunRequest:
+def run_request(
+    rule_runner: RuleRunner,
+    *options: str,
+    address: Address = ADDRESS,
+    **fields: Any,
+) -> RunRequest:
     rule_runner.set_options(options)
-    target = SlimRayImageTarget(
-        {"serve_app": "app.main:app", **fields}, Address("src/app", target_name="image")
-    )
+    target = SlimRayImageTarget({"serve_app": "app.main:app", **fields}, address)
     return rule_runner.request(RunRequest, [RunSlimRayImageFieldSet.create(target)])
 
 
@@ -90,10 +95,25 @@ def test_arguments_of_docker_run_can_be_set(run_rule_runner: RuleRunner) -> None
     assert request.args[2:] == (REFERENCE, "--network=host", REFERENCE)
 
 
+def test_parametrized_image_has_a_name_of_its_own(run_rule_runner: RuleRunner) -> None:
+    """The parameters of an address are in its image's name."""
+    address = Address("src/app", target_name="image", parameters={"base_image": "py3.11"})
+    request = run_request(run_rule_runner, address=address)
+    assert request.args[-1] == f"slim-ray-image.local/src/app/image-base_image-py3.11:{TAG}"
+
+
 def test_script_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
-    """The files are those of the layout, the manifest of a Docker archive, and the script."""
-    files = file_contents(run_rule_runner, run_request(run_rule_runner).digest)
-    assert sorted(files) == ["index.json", "manifest.json", "run_image.sh"]
+    """The files are all blobs, whatever `outputs` says, what names them to Docker old and new, and the script."""
+    files = file_contents(run_rule_runner, run_request(run_rule_runner, outputs=[]).digest)
+    assert sorted(files) == [
+        "blobs/sha256/1",
+        "index.json",
+        "manifest.json",
+        "oci-layout",
+        "run_image.sh",
+    ]
+    (indexed,) = json.loads(files["index.json"])["manifests"]
+    assert indexed["annotations"]["io.containerd.image.name"] == REFERENCE
     assert json.loads(files["manifest.json"]) == [
         {
             "Config": f"blobs/sha256/{IMAGE.config_descriptor.hex}",
@@ -114,8 +134,9 @@ def test_script_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
         ("src/a.-b/a._b/image", "src/a-b/a-b/image"),
         ("übung/größe", "bung/gr-e"),
         ("日本", "image"),
+        ("src/app/image@base_image=py3.10,resolve=a", "src/app/image-base_image-py3.10-resolve-a"),
     ],
-    ids=["plain", "root", "capitals", "edges", "signs", "double", "umlauts", "no-ascii"],
+    ids=["plain", "root", "capitals", "edges", "signs", "double", "umlauts", "no-ascii", "params"],
 )
 def test_every_address_gives_a_name_that_docker_takes(path: str, repository: str) -> None:
     """Whatever a folder or a target is called, the reference is valid and has the image's digest as its tag."""
@@ -134,9 +155,8 @@ class TestScript:
         for name, content in file_contents(
             run_rule_runner, run_request(run_rule_runner).digest
         ).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content)
-        (tmp_path / "oci-layout").write_text("{}")
-        (tmp_path / "blobs").mkdir()
         (tmp_path / "bin").mkdir()
         for tool in ("tar", "cat", "tail", "tee"):
             (tmp_path / "bin" / tool).symlink_to(
@@ -183,7 +203,14 @@ class TestScript:
             "run --rm an image --flag",
         ]
         listed = subprocess.check_output(["tar", "-tf", str(folder / "loaded.tar")], text=True)
-        assert listed.split() == ["manifest.json", "oci-layout", "index.json", "blobs/"]
+        assert listed.split() == [
+            "manifest.json",
+            "oci-layout",
+            "index.json",
+            "blobs/",
+            "blobs/sha256/",
+            "blobs/sha256/1",
+        ]
 
     def test_does_not_load_what_is_there(self, folder: Path) -> None:
         """An image of the same digest is run at once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conftest import Golden
 from pants.engine.target import InvalidTargetException
 from pants.testutil.rule_runner import RuleRunner
 
@@ -18,6 +19,7 @@ from slim_ray_image.target_types import (
     EntrypointField,
     EnvField,
     LayerBudgetField,
+    OutputsField,
     PlatformsField,
     PortsField,
     ServeAppField,
@@ -186,12 +188,49 @@ def test_platforms_names_exactly_one(platforms: list[str]) -> None:
 
 
 def test_ports_out_of_range_are_refused_at_once() -> None:
-    """Every wrong port is named, in order; a boolean is no port, though Python takes it for a number."""
+    """Every wrong port is named, in order."""
     assert field_error(ports=[70000, 8000, 0, -1]) == (
         "The `ports` field in target src/app:image must hold numbers from 1 to 65535, but has -1, 0, 70000.\n\n"
         "To fix, correct the port numbers."
     )
-    assert "but has True." in field_error(ports=[True])
+
+
+def test_boolean_is_no_port() -> None:
+    """Python takes it for a number, a port is none."""
+    assert field_error(ports=[True]) == (
+        "The `ports` field in target src/app:image must hold numbers from 1 to 65535, but has True.\n\n"
+        "To fix, correct the port numbers."
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "wanted"),
+    [
+        ("serve_app", 1, "a string"),
+        ("entry_point", ["driver.py"], "a string"),
+        ("base_image", {}, "a string"),
+        ("user", 1000, "a string"),
+        ("workdir", True, "a string"),
+        ("repository", 1, "a string"),
+        ("layer_budget", "16", "an integer"),
+        ("bytecode", "yes", "a boolean"),
+        ("platforms", "linux/amd64", "an iterable of strings (e.g. a list of strings)"),
+        ("entrypoint", "serve run", "an iterable of strings (e.g. a list of strings)"),
+        ("cmd", [1], "an iterable of strings (e.g. a list of strings)"),
+        ("registries", "@prod", "an iterable of strings (e.g. a list of strings)"),
+        ("image_tags", "latest", "an iterable of strings (e.g. a list of strings)"),
+        ("outputs", "layout", "an iterable of strings (e.g. a list of strings)"),
+        ("env", ["A=1"], "a dictionary of string -> string"),
+        ("labels", {"a": 1}, "a dictionary of string -> string"),
+    ],
+)
+def test_value_of_another_type_is_refused(field: str, value: Any, wanted: str) -> None:
+    """Pants' own check says which type a field has, and what it got."""
+    fields = {field: value} if field == "serve_app" else {"serve_app": "a:b", field: value}
+    assert error_of(**fields) == (
+        f"The {field!r} field in target src/app:image must be {wanted}, but was `{value!r}` with type "
+        f"`{type(value).__name__}`."
+    )
 
 
 @pytest.mark.parametrize("ports", [["8000"], 8000, "8000"], ids=repr)
@@ -289,6 +328,23 @@ def test_env_with_a_name_that_no_variable_has_is_refused() -> None:
         "The `env` field in target src/app:image must have names without '=' that are not empty, but has '', 'B=C'."
         "\n\nTo fix, correct the names of the variables."
     )
+
+
+@pytest.mark.parametrize(
+    "outputs", [["tar"], ["layout", "sparse-layout"]], ids=["unknown", "both-layouts"]
+)
+def test_outputs_that_cannot_be_written_are_refused(
+    outputs: list[str], golden: Golden, request: pytest.FixtureRequest
+) -> None:
+    """The message has the names there are, or the two that exclude each other."""
+    name = request.node.callspec.id
+    golden.check(f"errors/field-outputs-{name}.txt", field_error(outputs=outputs))
+
+
+def test_no_outputs_is_not_the_default() -> None:
+    """An empty list stays empty, and unset is told from it: the option says what unset means."""
+    assert make_service(outputs=[])[OutputsField].value == ()
+    assert make_service()[OutputsField].value is None
 
 
 def test_empty_command_is_not_the_default() -> None:

@@ -27,6 +27,7 @@ PROGRAMS = (
     "install_tools",
     "pack",
     "subset_lock",
+    "write_archive",
     "write_layer",
 )
 # Run as a process of its own by the program, so no `import` names it.

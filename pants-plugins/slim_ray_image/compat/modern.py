@@ -39,6 +39,7 @@ from pants.engine.rules import concurrently as concurrently
 from pants.engine.rules import implicitly as implicitly
 from pants.engine.rules import rule as rule
 from pants.engine.target import Target
+from pants.source.source_root import get_optional_source_roots as get_optional_source_roots
 
 
 async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:

@@ -54,6 +54,7 @@ from pants.engine.target import (
     Target,
     Targets,
 )
+from pants.source.source_root import OptionalSourceRootsResult, SourceRootsRequest
 
 _IMPLICITLY = "__implicitly"
 
@@ -176,6 +177,9 @@ resolve_targets = _by_name(Targets, Addresses, UnparsedAddressInputs)
 environment_aware_package = _by_name(BuiltPackage, EnvironmentAwarePackageRequest)
 environment_vars_subset = _by_name(EnvironmentVars, EnvironmentVarsRequest)
 strip_source_roots = _by_name(StrippedSourceFiles, SourceFiles)
+
+# pants.source.source_root
+get_optional_source_roots = _by_name(OptionalSourceRootsResult, SourceRootsRequest)
 
 # pants.backend.python
 map_module_to_address = _by_name(PythonModuleOwners, PythonModuleOwnersRequest)

@@ -9,7 +9,7 @@ In the order of the flow:
 |--------------|---------------------------------------------------------------------------|
 | errors       | how a user's mistake is worded                                             |
 | import_paths | what `serve_app` and `entry_point` may say (stage 1)                       |
-| references   | what `base_image` may say                                                  |
+| references   | what an image, as `base_image`, is named by                                |
 | closure      | which import of which file brings a thing into the image, and where (stage 2) |
 | platforms    | what OCI, Python and uv each call a platform (stage 3)                      |
 | requirements | who requires a distribution, and which extras (stage 3)                    |
@@ -17,5 +17,8 @@ In the order of the flow:
 | dynamic_imports | which imports of a source nothing can follow (stage 4)                  |
 | oci          | descriptors, image config, manifest, index (stage 5)                       |
 | settings     | how the image runs: user, command, environment (stage 5)                   |
+| names        | what the image is called (stage 6)                                         |
+| outputs      | what `outputs` may say (stage 6)                                           |
 | result       | image.json (stage 6)                                                       |
+| applications | where `pants tailor` finds a Serve application                             |
 """

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.platforms import Platform
+from slim_ray_image.core.references import RegistryReference, parse_image_reference
 
 MEDIA_TYPE_INDEX = "application/vnd.oci.image.index.v1+json"
 MEDIA_TYPE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -37,6 +38,7 @@ _OCI_LAYER_MEDIA_TYPES = {
 ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
 ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"
 ANNOTATION_BASE_DIGEST = "org.opencontainers.image.base.digest"
+_ANNOTATION_CONTAINERD_NAME = "io.containerd.image.name"
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 # What container engines take for PATH where the image config has none.
@@ -273,8 +275,9 @@ def append_layers(
     return Image(manifest, encoded_config, descriptors, platform)
 
 
-def layout_index(image: Image, tag: str) -> bytes:
-    """Return index.json of an OCI image layout that holds `image` as `tag` (image-layout.md, "index.json")."""
+def _index(image: Image, annotations: Iterable[Mapping[str, str]]) -> bytes:
+    """An index with one entry for each name of the image, which all have the same digest (image-index.md)."""
+    platform = {"os": image.platform.os, "architecture": image.platform.architecture}
     return encode(
         {
             "schemaVersion": 2,
@@ -282,18 +285,40 @@ def layout_index(image: Image, tag: str) -> bytes:
             "manifests": [
                 {
                     **image.manifest_descriptor.to_json(),
-                    "annotations": {ANNOTATION_REF_NAME: tag},
-                    "platform": {
-                        "os": image.platform.os,
-                        "architecture": image.platform.architecture,
-                    },
+                    "annotations": dict(annotation),
+                    "platform": platform,
                 }
+                for annotation in annotations
             ],
         }
     )
 
 
-def docker_archive_manifest(image: Image, reference: str) -> bytes:
+def layout_index(image: Image, tags: Sequence[str]) -> bytes:
+    """Return index.json of an OCI image layout that holds `image` as each of `tags` (image-layout.md, "index.json")."""
+    return _index(image, ({ANNOTATION_REF_NAME: tag} for tag in tags))
+
+
+def archive_index(image: Image, references: Sequence[str]) -> bytes:
+    """Return index.json of an archive to load: as `layout_index`, and with whole names, which containerd looks for.
+
+    Args:
+        references: Of images in registries, `[registry/]repository:tag`.
+
+    Spec: https://github.com/containerd/containerd/blob/v2.0.0/core/images/annotations.go.
+    """
+    parsed = [parse_image_reference(reference) for reference in references]
+    return _index(
+        image,
+        (
+            {ANNOTATION_REF_NAME: name.tag or "latest", _ANNOTATION_CONTAINERD_NAME: name.full_name}
+            for name in parsed
+            if isinstance(name, RegistryReference)
+        ),
+    )
+
+
+def docker_archive_manifest(image: Image, references: Sequence[str]) -> bytes:
     """Return the manifest.json by which `docker load` of every age finds config and layers among an OCI layout's blobs.
 
     Spec: https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md ("manifest.json").
@@ -302,7 +327,7 @@ def docker_archive_manifest(image: Image, reference: str) -> bytes:
         [
             {
                 "Config": blob_path(image.config_descriptor),
-                "RepoTags": [reference],
+                "RepoTags": list(references),
                 "Layers": [blob_path(layer) for layer in image.layers],
             }
         ]

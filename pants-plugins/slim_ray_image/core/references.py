@@ -1,4 +1,4 @@
-"""What `base_image` may say: an image in a registry, or a local OCI image layout.
+"""What an image is named by: in a registry, or, for `base_image`, a local OCI image layout.
 
 The grammar of a reference is that of the distribution project, `[registry/]repository[:tag][@digest]`:
 https://github.com/distribution/reference/blob/v0.6.0/reference.go. A local layout is written as skopeo, umoci and
@@ -19,10 +19,12 @@ _DEFAULT_REGISTRY_HOST = "registry-1.docker.io"
 LAYOUT_PREFIX = "oci:"
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"\w[\w.-]{0,127}"
 _REFERENCE = re.compile(
     r"(?:(?P<registry>localhost(?::\d+)?|[\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w-]+:\d+|\[[0-9a-fA-F:]+\](?::\d+)?)/)?"
-    rf"(?P<repository>{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?"
+    rf"(?P<repository>{_REPOSITORY})"
+    rf"(?::(?P<tag>{_TAG}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
@@ -50,6 +52,11 @@ class RegistryReference:
         return name in ("localhost", "[::1]") or bool(re.fullmatch(r"127(\.\d+){3}", name))
 
     @property
+    def full_name(self) -> str:
+        """The name as containerd has it: with the registry and the tag that it leaves out."""
+        return f"{self.registry}/{self.repository}:{self.tag or 'latest'}"
+
+    @property
     def identifier(self) -> str:
         """What the manifest is asked for by: the digest where there is one, else the tag."""
         return self.digest or self.tag or "latest"
@@ -62,6 +69,15 @@ class LayoutReference:
     text: str
     path: str
     tag: Optional[str]
+
+
+def is_repository(text: str) -> bool:
+    """Whether `text` is a repository's name without a registry."""
+    return bool(re.fullmatch(_REPOSITORY, text, re.ASCII))
+
+
+def is_tag(text: str) -> bool:
+    return bool(re.fullmatch(_TAG, text, re.ASCII))
 
 
 ImageReference = Union[RegistryReference, LayoutReference]

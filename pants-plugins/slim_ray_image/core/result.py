@@ -88,6 +88,7 @@ def describe_image(
     """Return image.json.
 
     Args:
+        references: Its names, `[registry/]repository:tag`.
         base_layer_sizes: `unpacked_bytes` and `file_count` of each base layer, in order.
         layers: Those added to the base, lowest first.
         distributions: What was installed.
@@ -153,6 +154,7 @@ def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
     ours = [layer for layer in description["layers"] if layer["kind"] != KIND_BASE]
     return (
         f"Image {description['manifest_digest']} for {description['platform']}",
+        f"Named {', '.join(description['reference'])}",
         f"{totals['compressed_bytes'] / 1e6:.1f} MB compressed, {totals['unpacked_bytes'] / 1e6:.1f} MB unpacked; "
         f"{_count(description['requirements'], 'distribution')} and {_count(description['files'], 'file')} "
         f"in {_count(ours, 'layer')} on {description['base']['reference']}",

@@ -1,0 +1,52 @@
+"""Stage 6 of 6: one file of an image, for `docker load` and its like.
+
+In: the names of files, and the files. Out: image.tar, with equal bytes for equal files: sorted, each folder before what
+is in it, numeric owners, one time. Files are copied through; none is held in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tarfile
+from typing import Any, Mapping, Sequence
+
+from slim_ray_image.sandbox.report import run_program
+
+_ARCHIVE = "image.tar"
+_COPIED_BYTES = 1 << 20  # at a time
+
+
+def _folders_of(paths: Sequence[str]) -> set[str]:
+    folders: set[str] = set()
+    for path in paths:
+        folder = posixpath.dirname(path)
+        while folder:
+            folders.add(folder)
+            folder = posixpath.dirname(folder)
+    return folders
+
+
+def write_archive(paths: Sequence[str], archive_path: str) -> None:
+    """Write an archive of the files at `paths`, relative to the working directory."""
+    folders = _folders_of(paths)
+    with tarfile.TarFile(
+        archive_path, "w", format=tarfile.PAX_FORMAT, copybufsize=_COPIED_BYTES
+    ) as archive:
+        for path in sorted({*paths, *folders}):
+            entry = tarfile.TarInfo(path)
+            if path in folders:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(entry)
+                continue
+            with open(path, "rb") as file:
+                entry.size = os.fstat(file.fileno()).st_size
+                archive.addfile(entry, file)
+
+
+def main(request: Mapping[str, Any]) -> None:
+    write_archive(request["files"], _ARCHIVE)
+
+
+if __name__ == "__main__":
+    run_program(main)

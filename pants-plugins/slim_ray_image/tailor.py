@@ -1,0 +1,101 @@
+"""`pants tailor`: a `slim_ray_image` beside each Python file that binds a Ray Serve application."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Iterable
+
+from pants.backend.python.target_types import (
+    PythonTestsGeneratingSourcesField,
+    PythonTestUtilsGeneratingSourcesField,
+)
+from pants.core.goals.tailor import PutativeTarget, PutativeTargets, PutativeTargetsRequest
+from pants.engine.rules import collect_rules
+from pants.engine.target import AllUnexpandedTargets
+from pants.engine.unions import UnionRule
+from pants.source.filespec import FilespecMatcher
+from pants.source.source_root import SourceRootsRequest
+
+from slim_ray_image.compat import (
+    get_digest_contents,
+    get_optional_source_roots,
+    path_globs_to_digest,
+    rule,
+)
+from slim_ray_image.core.applications import bound_application, may_bind_application
+from slim_ray_image.core.import_paths import ImportPath
+from slim_ray_image.core.settings import module_of
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.target_types import ServeAppField, SlimRayImageTarget
+
+_NAME = "image"
+
+
+@dataclass(frozen=True)
+class PutativeSlimRayImagesRequest(PutativeTargetsRequest):
+    """A request for the images that may be missing."""
+
+
+async def _find_applications(request: PutativeTargetsRequest) -> dict[str, str]:
+    """File -> name of the application that it binds; tests, which bind applications of their own, left out."""
+    tests = FilespecMatcher(
+        [
+            *PythonTestsGeneratingSourcesField.default,
+            *PythonTestUtilsGeneratingSourcesField.default,
+        ],
+        [],
+    )
+    files = await get_digest_contents(await path_globs_to_digest(request.path_globs("*.py")))
+    worth_parsing = [
+        file
+        for file in files
+        if may_bind_application(file.content) and not tests.matches([os.path.basename(file.path)])
+    ]
+    found = {file.path: bound_application(file.content) for file in worth_parsing}
+    return {path: name for path, name in found.items() if name}
+
+
+async def _import_paths(applications: dict[str, str]) -> dict[str, ImportPath]:
+    """File -> `serve_app`, of those below a source root."""
+    roots = await get_optional_source_roots(SourceRootsRequest.for_files(applications))
+    found = {}
+    for path, name in applications.items():
+        root = roots.path_to_optional_root[PurePath(path)].source_root
+        if root:
+            module = module_of(PurePath(path).relative_to(root.path).as_posix())
+            found[path] = ImportPath(module, name)
+    return found
+
+
+@rule(desc="Find Ray Serve applications without an image")
+async def find_putative_images(
+    request: PutativeSlimRayImagesRequest,
+    existing: AllUnexpandedTargets,
+    subsystem: SlimRayImageSubsystem,
+) -> PutativeTargets:
+    """One target for each module that no image, wherever it is, already serves an application of."""
+    if not subsystem.tailor:
+        return PutativeTargets()
+    import_paths = await _import_paths(await _find_applications(request))
+    served = {target.get(ServeAppField).import_path for target in existing}
+    served_modules = {import_path.module for import_path in served if import_path}
+    return PutativeTargets(
+        PutativeTarget.for_target_type(
+            SlimRayImageTarget,
+            path=os.path.dirname(path),
+            name=_NAME,
+            triggering_sources=(),
+            kwargs={"serve_app": str(import_path)},
+        )
+        for path, import_path in sorted(import_paths.items())
+        if import_path.module not in served_modules
+    )
+
+
+def rules() -> Iterable[Any]:
+    return [
+        *collect_rules(),
+        UnionRule(PutativeTargetsRequest, PutativeSlimRayImagesRequest),
+    ]

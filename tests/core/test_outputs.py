@@ -1,0 +1,37 @@
+"""Tests of core.outputs."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import error_text
+
+from slim_ray_image.core.outputs import parse_outputs
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[], ["layout"], ["sparse-layout"], ["archive"], ["archive", "layout", "archive"]],
+    ids=str,
+)
+def test_outputs_are_a_set_of_names(names: list[str]) -> None:
+    """Any of the names is taken, none included; order and repetition do not matter."""
+    assert parse_outputs(names) == frozenset(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "start"),
+    [
+        (
+            ["tar", "layout", "OCI"],
+            "must hold 'archive', 'layout', 'sparse-layout' or nothing, but has 'OCI', 'tar'.",
+        ),
+        (
+            ["sparse-layout", "archive", "layout"],
+            "must not hold both 'layout' and 'sparse-layout', ",
+        ),
+    ],
+    ids=["unknown", "both-layouts"],
+)
+def test_outputs_that_cannot_be_written_are_refused(names: list[str], start: str) -> None:
+    """Names that are not known, all of them, and the two that are one folder, are refused."""
+    assert error_text(lambda: parse_outputs(names)).startswith(start)

@@ -1,0 +1,105 @@
+"""What `pants tailor` proposes: an image beside each file that binds a Serve application, once."""
+
+from __future__ import annotations
+
+import pytest
+from pants.core.goals.tailor import PutativeTarget, PutativeTargets
+from pants.testutil.rule_runner import RuleRunner
+
+from rules.rule_runner import OPTIONS, write
+from slim_ray_image.tailor import PutativeSlimRayImagesRequest
+from slim_ray_image.target_types import SlimRayImageTarget
+
+APP = "from ray import serve\n\napp = Echo.bind()\n"
+
+
+def proposed(rule_runner: RuleRunner, *folders: str) -> PutativeTargets:
+    return rule_runner.request(
+        PutativeTargets, [PutativeSlimRayImagesRequest(folders or ("src/echo",))]
+    )
+
+
+def image(folder: str, serve_app: str) -> PutativeTarget:
+    return PutativeTarget.for_target_type(
+        SlimRayImageTarget,
+        path=folder,
+        name="image",
+        triggering_sources=(),
+        kwargs={"serve_app": serve_app},
+    )
+
+
+def test_file_that_binds_an_application_gets_an_image(rule_runner: RuleRunner) -> None:
+    """The module is named from its source root; other files beside it get nothing."""
+    write(
+        rule_runner,
+        {"echo/main.py": APP, "echo/other.py": "import ray\n", "root.py": APP.replace("app", "a")},
+    )
+    assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo.main:app")])
+    assert proposed(rule_runner, "src") == PutativeTargets([image("src", "root:a")])
+
+
+def test_package_that_binds_an_application_is_named_by_its_folder(rule_runner: RuleRunner) -> None:
+    """`__init__.py` is the module of its folder."""
+    write(rule_runner, {"echo/__init__.py": APP})
+    assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo:app")])
+
+
+def test_files_of_other_folders_are_not_looked_at(rule_runner: RuleRunner) -> None:
+    """Only what the user names is searched."""
+    write(rule_runner, {"echo/main.py": APP, "ranker/main.py": APP})
+    assert proposed(rule_runner, "src/ranker") == PutativeTargets(
+        [image("src/ranker", "ranker.main:app")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("build_file", "text"),
+    [
+        ("echo/BUILD", "slim_ray_image(name='service', serve_app='echo.main:app')\n"),
+        ("echo/BUILD", "slim_ray_image(name='service', serve_app='echo.main:other')\n"),
+        ("deploy/BUILD", "slim_ray_image(name='echo', serve_app='echo.main:app')\n"),
+    ],
+    ids=["another-name", "another-application", "another-folder"],
+)
+def test_module_that_an_image_serves_gets_none(
+    build_file: str, text: str, rule_runner: RuleRunner
+) -> None:
+    """A target of any name, in any folder, that serves an application of the module is enough."""
+    write(rule_runner, {"echo/main.py": APP, build_file: text})
+    assert proposed(rule_runner) == PutativeTargets()
+
+
+def test_image_of_another_module_does_not_count(rule_runner: RuleRunner) -> None:
+    """A second file of a folder gets an image of its own."""
+    write(
+        rule_runner,
+        {
+            "echo/main.py": APP,
+            "echo/second.py": APP,
+            "echo/BUILD": "slim_ray_image(name='image', serve_app='echo.main:app')\n",
+        },
+    )
+    assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo.second:app")])
+
+
+@pytest.mark.parametrize("name", ["test_main.py", "main_test.py", "tests.py", "conftest.py"])
+def test_tests_get_no_image(name: str, rule_runner: RuleRunner) -> None:
+    """A test binds applications for itself."""
+    write(rule_runner, {f"echo/{name}": APP})
+    assert proposed(rule_runner) == PutativeTargets()
+
+
+def test_file_outside_the_source_roots_gets_no_image(rule_runner: RuleRunner) -> None:
+    """It has no module that an image could serve, and does not disturb the others."""
+    rule_runner.write_files({"scripts/main.py": APP, "src/echo/main.py": APP})
+    assert proposed(rule_runner, "scripts", "src/echo") == PutativeTargets(
+        [image("src/echo", "echo.main:app")]
+    )
+
+
+def test_tailor_can_be_told_not_to(rule_runner: RuleRunner) -> None:
+    """`[slim-ray].tailor` turns it off."""
+    write(rule_runner, {"echo/main.py": APP})
+    rule_runner.set_options([*OPTIONS, "--no-slim-ray-tailor"])
+    assert proposed(rule_runner) == PutativeTargets()
