@@ -270,4 +270,4 @@ def test_summary_counts_the_imports_that_cannot_be_followed(
 ) -> None:
     """One line names the first few; the rest are in image.json."""
     summary = summarize(json.loads(describe(*unfollowed(*lines))))
-    assert summary[2:] == (f"{expected}; see `warnings` in image.json",)
+    assert summary[3:] == (f"{expected}; see `warnings` in image.json",)
