@@ -17,7 +17,7 @@ from pants.backend.shell.target_types import ShellSourceField
 from pants.core.goals.package import PackageFieldSet
 from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.source_files import SourceFiles
-from pants.engine.addresses import Address
+from pants.engine.addresses import Address, UnparsedAddressInputs
 from pants.engine.fs import Digest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
@@ -222,10 +222,10 @@ async def _reach(address: Address, field: Dependencies) -> _Reached:
     So it is not by Pants' transitive targets. They do not stop there, and what a package excludes by `!!` would be
     missing from the image.
     """
-    excluded = {
-        target.address
-        for target in await resolve_targets(**implicitly(field.unevaluated_transitive_excludes))
-    }
+    excludes = await resolve_targets(
+        **implicitly({field.unevaluated_transitive_excludes: UnparsedAddressInputs})
+    )
+    excluded = {target.address for target in excludes}
     pending = await _direct_dependencies(field)
     dependencies = {str(address): tuple(str(target.address) for target in pending)}
     seen: dict[Address, Target] = {}

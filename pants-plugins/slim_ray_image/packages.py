@@ -123,9 +123,7 @@ def check_no_image(image: Address, packages: Iterable[Target]) -> None:
 @rule
 async def package_files(request: PackageFilesRequest) -> PackageFiles:
     """What `pants package` would write for the target; each package is remembered by itself."""
-    built = await environment_aware_package(
-        EnvironmentAwarePackageRequest(request.field_set), **implicitly()
-    )
+    built = await environment_aware_package(EnvironmentAwarePackageRequest(request.field_set))
     entries = await get_digest_entries(built.digest)
     return PackageFiles(tuple(entry for entry in entries if isinstance(entry, FileEntry)))
 
