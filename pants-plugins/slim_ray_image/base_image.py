@@ -398,6 +398,7 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
         marker_environment=FrozenDict(facts["marker_environment"]),
         directories=frozenset(facts["directories"]),
         commands=tuple(facts["commands"]),
+        programs=FrozenDict(facts["programs"]),
         passwd=facts["passwd"],
         group=facts["group"],
         layer_sizes=json.dumps(facts["layer_sizes"]),

@@ -38,6 +38,7 @@ from slim_ray_image.compat import (
     merge_digests,
     rule,
 )
+from slim_ray_image.core.conflicts import check_paths, check_scripts
 from slim_ray_image.core.dynamic_imports import DynamicImport, unfollowed_imports
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import FilePlan, plan_files, plan_layers
@@ -257,6 +258,9 @@ async def _write_layers(
         _pack(field_set, closure, base),
         _write_files_layers(field_set, closure, plan, base, account),
     )
+    image, base_reference = str(field_set.address), base.image.reference
+    check_paths(image, packed.distributions)
+    check_scripts(image, base_reference, packed.distributions, base.interpreter.programs)
     specs = plan_layers(packed.distributions, budget, has_large_files=bool(files))
     distributions = await concurrently(
         write_distributions_layer(spec, packed, base, field_set.bytecode.value) for spec in specs

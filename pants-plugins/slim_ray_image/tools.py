@@ -118,7 +118,10 @@ class BaseInterpreter:
     platform: str
     marker_environment: FrozenDict[str, str]
     directories: frozenset[str]
-    commands: tuple[str, ...]
+    commands: tuple[str, ...]  # in /usr/local/bin
+    programs: FrozenDict[
+        str, str
+    ]  # command -> path, on PATH beside the interpreter's own directory
     passwd: str
     group: str
     layer_sizes: str  # JSON: unpacked_bytes and file_count of each layer of the base

@@ -153,11 +153,24 @@ def test_distributions_of_the_inventory_are_sorted_by_name() -> None:
             "requires_dist": ["x"],
             "provides_extra": ["y"],
             "modules": ["z"],
+            "scripts": ["z"],
+            "shared_files": {"/d": "2", "/c": "1"},
         }
         for name in ("b", "a")
     ]
     assert distributions_from_json(rows) == tuple(
-        Distribution(f"{name}-2-py3-none-any.whl", name, "2", 5, 4, ("x",), ("y",), ("z",))
+        Distribution(
+            f"{name}-2-py3-none-any.whl",
+            name,
+            "2",
+            5,
+            4,
+            ("x",),
+            ("y",),
+            ("z",),
+            ("z",),
+            (("/c", "1"), ("/d", "2")),
+        )
         for name in "ab"
     )
 

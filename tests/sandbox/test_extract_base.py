@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 import pytest
 from conftest import (
+    Golden,
     TarMember,
     error_text,
     make_layer_tar,
@@ -28,6 +29,7 @@ from slim_ray_image.sandbox.extract_base import (
     _glibc_version,
     _interpreter_files,
     _library_directories,
+    _programs,
     _RootFilesystem,
     _run_interpreter,
     _shared_objects,
@@ -319,17 +321,39 @@ def test_interpreter_is_the_first_on_the_base_s_path(
         pytest.param([tar_file("opt/bin/python3.10")], id="not on PATH"),
     ],
 )
-def test_base_without_an_interpreter_is_an_error(sandbox: Path, members: list[TarMember]) -> None:
+def test_base_without_an_interpreter_is_an_error(
+    sandbox: Path, golden: Golden, members: list[TarMember]
+) -> None:
     """A base without a Python 3 on its PATH is refused, with where it was looked for."""
     config = config_of("PATH=/usr/local/bin:/usr/bin")
-    assert error_text(lambda: _find_python(root_of(members), config, REFERENCE)) == (
-        "The base image python:3.10-slim has no Python.\n"
-        "\n"
-        "  * looked for python3 in /usr/local/bin\n"
-        "  * looked for python3 in /usr/bin\n"
-        "\n"
-        "To fix, use a base image with a CPython of your resolve's version, as 'python:3.10-slim'."
+    text = error_text(lambda: _find_python(root_of(members), config, REFERENCE))
+    golden.check("errors/base_without_python.txt", text)
+
+
+def test_programs_are_those_of_path_beside_the_interpreter(sandbox: Path) -> None:
+    """Each command has the path by which PATH finds it; directories, dangling links and the interpreter's are not."""
+    root = root_of(
+        [
+            *MERGED_USR,
+            tar_directory("usr/bin"),
+            tar_symlink("bin", "usr/bin"),
+            tar_file("usr/bin/grep", "", 0o755),
+            tar_symlink("usr/bin/awk", "mawk"),
+            tar_file("usr/bin/mawk", "", 0o755),
+            tar_symlink("usr/bin/gone", "nowhere"),
+            tar_directory("usr/bin/folder"),
+            tar_file("usr/local/bin/python3.10", "", 0o755),
+            tar_file("usr/local/bin/pip", "", 0o755),
+            tar_file("sbin/grep", "", 0o755),
+            tar_file("opt/grep2", "", 0o755),
+        ]
     )
+    config = config_of("PATH=/usr/local/bin:/bin:/sbin:/usr/bin")
+    assert _programs(root, config, "/usr/local/bin/python3.10") == {
+        "awk": "/bin/awk",
+        "grep": "/bin/grep",
+        "mawk": "/bin/mawk",
+    }
 
 
 STATUS = """\
@@ -385,14 +409,11 @@ def test_glibc_without_dpkg_is_the_one_that_the_library_names(
     assert _glibc_version(root, LINUX_AMD64, REFERENCE) == "2.34"
 
 
-def test_base_with_musl_is_an_error(sandbox: Path) -> None:
+def test_base_with_musl_is_an_error(sandbox: Path, golden: Golden) -> None:
     """A base whose C library is musl is refused, since Ray has no wheels for it."""
     root = root_of([tar_file("lib/ld-musl-x86_64.so.1")])
-    assert error_text(lambda: _glibc_version(root, LINUX_AMD64, "python:3.10-alpine")) == (
-        "The base image python:3.10-alpine has musl as its C library, and Ray has no wheels for musl.\n"
-        "\n"
-        "To fix, use a base image with glibc, as 'python:3.10-slim'."
-    )
+    text = error_text(lambda: _glibc_version(root, LINUX_AMD64, "python:3.10-alpine"))
+    golden.check("errors/base_with_musl.txt", text)
 
 
 @pytest.mark.parametrize("libc", [None, "no banner"])
@@ -599,6 +620,7 @@ def test_facts_of_the_base_are_written(sandbox: Path) -> None:
             {"unpacked_bytes": 3, "file_count": 1},
         ],
         "commands": ["pip", "python3", "python3.10", "serve"],
+        "programs": {},
         "passwd": "root:x:0:0::/root:/bin/sh\njos\udce9:x:1:1::/:/bin/sh\n",
         "group": "",
     }

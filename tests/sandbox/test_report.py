@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 import pytest
+from conftest import Golden
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.report import run_program, run_tool, write_json, write_whole
+from slim_ray_image.sandbox.write_layer import main as write_layer
 
 
 def test_program_gets_its_request(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +62,87 @@ def test_json_is_written_in_one_spelling(sandbox: Path) -> None:
     text = (sandbox / "a.json").read_text()
     assert text == (sandbox / "b.json").read_text()
     assert list(json.loads(text)) == ["a", "b"]
+
+
+# --- A full disk
+
+
+@pytest.fixture
+def small_disk(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory on a disk of 1 MB."""
+    folder = sandbox / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("Only root can mount a small disk.")
+    monkeypatch.chdir(folder)
+    yield folder
+    monkeypatch.chdir(sandbox)
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def told_by(main: Callable[[Mapping[str, Any]], None], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what a program that must end with a user's mistake says, without what differs from disk to disk."""
+    with pytest.raises(SystemExit) as ended:
+        run_program(main)
+    assert ended.value.code == 65
+    text = capsys.readouterr().err.replace(os.getcwd(), "/tmp/pants-sandbox-1")
+    return re.sub(r"with \d+ MB free", "with 0 MB free", text)
+
+
+def write_layer_request(folder: Path) -> None:
+    """Write a request of a layer of 4 MB that cannot be compressed."""
+    (folder / "files").symlink_to(folder.parent)
+    (folder.parent / "noise.bin").write_bytes(os.urandom(4_000_000))
+    base = {"directories": ["/"], "passwd": "", "group": ""}
+    request = {
+        **{"kind": "sources", "files": ["noise.bin"], "workdir": "/app", "bytecode": False},
+        **{"check": None, "owner": [0, 0], "account": None, "base": base},
+    }
+    (folder / "request.json").write_text(json.dumps(request))
+
+
+def test_full_disk_is_told_and_no_layer_is_left(
+    small_disk: Path,
+    golden: Golden,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A layer that does not fit on the disk is no fault of the program, and is not there in part under its name."""
+    write_layer_request(small_disk)
+    monkeypatch.setattr(sys, "argv", ["write_layer", "request.json"])
+    golden.check("errors/disk_full.txt", told_by(write_layer, capsys))
+    assert not (small_disk / "layer.tar.gz").exists()
+
+
+@pytest.mark.parametrize("words", ["No space left on device", "Disk quota exceeded"])
+def test_full_disk_of_a_tool_is_told(
+    sandbox: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+) -> None:
+    """When uv, Pex or the compiler says that the disk is full, that is what the user is told."""
+    (sandbox / "request.json").write_text("{}")
+    monkeypatch.setattr(sys, "argv", ["program", "request.json"])
+    command = ["sh", "-c", f"echo 'error: copying: {words} (os error 28)' >&2; exit 2"]
+    text = told_by(lambda _: run_tool(command, {"PATH": "/usr/bin:/bin"}), capsys)
+    assert text.startswith(f"The disk is full: {words}.\n")
+
+
+def test_tool_that_fails_otherwise_is_a_fault(
+    sandbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a tool said is told when it fails, and not when it does not."""
+    run_tool(["sh", "-c", "echo fine; echo fine >&2"], {})
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(subprocess.CalledProcessError):
+        run_tool(["sh", "-c", "echo out; echo err >&2; exit 3"], {})
+    assert capsys.readouterr() == ("", "out\nerr\n")
+
+
+def test_file_is_never_there_in_part(small_disk: Path) -> None:
+    """A file that does not fit has not got its name."""
+    with pytest.raises(OSError):
+        write_whole("whole.txt", "x" * 2_000_000)
+    assert not Path("whole.txt").exists()

@@ -47,6 +47,9 @@ class Distribution:
     requires_dist: tuple[str, ...]  # METADATA's Requires-Dist lines
     provides_extra: tuple[str, ...]
     modules: tuple[str, ...]  # the outermost ones, sorted
+    scripts: tuple[str, ...] = ()  # commands, by name
+    # (path in the image, hash), for the paths that another distribution of the PEX has as well.
+    shared_files: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]
                     requires_dist=tuple(row["requires_dist"]),
                     provides_extra=tuple(row["provides_extra"]),
                     modules=tuple(row["modules"]),
+                    scripts=tuple(row["scripts"]),
+                    shared_files=tuple(sorted(row["shared_files"].items())),
                 )
                 for row in rows
             ),

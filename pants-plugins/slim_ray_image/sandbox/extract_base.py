@@ -167,6 +167,20 @@ def _find_python(root: _RootFilesystem, config: Mapping[str, Any], reference: st
     )
 
 
+def _programs(root: _RootFilesystem, config: Mapping[str, Any], python: str) -> Mapping[str, str]:
+    """Return command -> path, of what PATH finds but for the interpreter's own directory."""
+    found: dict[str, str] = {}
+    for directory in _search_path(config):
+        real = root.resolve(directory)
+        if real == posixpath.dirname(python):
+            continue
+        for path in root.children(real):
+            if root.is_file(path):
+                name = posixpath.basename(path)
+                found.setdefault(name, posixpath.join(directory, name))
+    return found
+
+
 def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) -> str:
     """Return the version of the base's glibc, as "2.36", from its dpkg status, else from libc.so.6 itself."""
     if any(posixpath.basename(path).startswith("ld-musl-") for path in root.entries):
@@ -343,6 +357,7 @@ def main(request: Mapping[str, Any]) -> None:
             "commands": [
                 posixpath.basename(path) for path in root.children(root.resolve("/usr/local/bin"))
             ],
+            "programs": _programs(root, config, python),
             "passwd": (root.read("/etc/passwd") or b"").decode(errors="surrogateescape"),
             "group": (root.read("/etc/group") or b"").decode(errors="surrogateescape"),
         },

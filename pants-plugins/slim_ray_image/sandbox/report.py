@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
+import subprocess
 import sys
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
 
 # EX_DATAERR of sysexits.h: the input was wrong, not the program.
 USER_ERROR = 65
+# What the C library, and with it every tool, says when a disk or a user's share of it is full.
+_DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}
+
+
+def raise_if_disk_is_full(output: str) -> None:
+    """Raise what a program that failed with this output would have raised.
+
+    Raises:
+        OSError: If it says that the disk is full.
+    """
+    for number, words in _DISK_FULL.items():
+        if words in output:
+            raise OSError(number, words)
+
+
+def run_tool(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run a program that must succeed. What it says is told when it fails.
+
+    Raises:
+        OSError: If the disk is full.
+        subprocess.CalledProcessError: If it fails for another reason.
+    """
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, errors="replace", check=False
+    )
+    if result.returncode != 0:
+        raise_if_disk_is_full(result.stderr)
+        sys.stderr.write(result.stdout + result.stderr)
+        result.check_returncode()
+
+
+def _disk_full_error(error: OSError) -> SlimRayImageError:
+    free = shutil.disk_usage(".").free // 1_000_000
+    return SlimRayImageError(
+        f"The disk is full: {error.strerror}.",
+        evidence=[
+            f"{os.getcwd()}, where Pants runs this process, is on a disk with {free} MB free"
+        ],
+        fixes=[
+            "free some of it",
+            "name folders on another disk: `[GLOBAL].local_execution_root_dir` for what processes write, "
+            "`[GLOBAL].named_caches_dir` for uv's cache",
+        ],
+    )
 
 
 def run_program(main: Callable[[Mapping[str, Any]], None]) -> None:
@@ -17,7 +65,12 @@ def run_program(main: Callable[[Mapping[str, Any]], None]) -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)
     try:
-        main(request)
+        try:
+            main(request)
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise
+            raise _disk_full_error(error) from error
     except SlimRayImageError as error:
         sys.stderr.write(str(error))
         sys.exit(USER_ERROR)
@@ -25,5 +78,12 @@ def run_program(main: Callable[[Mapping[str, Any]], None]) -> None:
 
 def write_json(path: str, value: Any) -> None:
     """Write `value` as JSON of one spelling."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(value, file, sort_keys=True, indent=1)
+    write_whole(path, json.dumps(value, sort_keys=True, indent=1))
+
+
+def write_whole(path: str, text: str) -> None:
+    """Write a file that is never there in part: it gets its name when all of it is written."""
+    partial = f"{path}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(partial, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def pex_environment() -> dict[str, str]:
@@ -13,3 +14,8 @@ def pex_environment() -> dict[str, str]:
         "HOME": os.getcwd(),
         "PATH": "/usr/bin:/bin",
     }
+
+
+def pex_command(*arguments: str) -> list[str]:
+    """Return the command line of a module of Pex, as `pex.cli lock`."""
+    return [sys.executable, "-m", *arguments]

@@ -16,6 +16,7 @@ from slim_ray_image.core.indexes import join_credentials
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 from slim_ray_image.sandbox.index_client import INDEX_FIXES, index_problems
+from slim_ray_image.sandbox.report import raise_if_disk_is_full
 
 # A named cache of Pants, shared by every build on this machine.
 UV_CACHE = ".uv-cache"
@@ -91,6 +92,7 @@ def run_uv_pip(
 
     Raises:
         SlimRayImageError: If it failed and an index cannot be read: to uv, one that refuses a login has nothing.
+        OSError: If the disk is full.
     """
     indexes, find_links = request["indexes"], request["find_links"]
     command = [
@@ -112,6 +114,7 @@ def run_uv_pip(
         )
         if result.returncode == 0:
             return result
+        raise_if_disk_is_full(result.stderr)
     problems = index_problems(request)
     if problems:
         raise SlimRayImageError(

@@ -14,14 +14,12 @@ In: a request that names the layer's files, and the files. Out: layer.tar.gz and
 from __future__ import annotations
 
 import base64
-import configparser
 import csv
 import hashlib
 import io
 import os
 import posixpath
 import stat
-import subprocess
 import sys
 import zipfile
 from collections import defaultdict
@@ -39,14 +37,17 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import defined_names
 from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
 from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP
-from slim_ray_image.sandbox.deps_zip import LAYOUT, metadata_path
+from slim_ray_image.sandbox.deps_zip import (
+    console_scripts,
+    has_place,
+    metadata_path,
+    place_of,
+)
 from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, directories_of
-from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.report import run_program, run_tool, write_json
 
 _BLOB = "layer.tar.gz"
 _COMPILE = "compile"
-_STASH = ".prefix/"
-_STASHED_PYTHON = "pythonX.Y"  # in a stashed header's path, for the image's
 _SCRIPT = """\
 #!{python}
 import sys
@@ -74,15 +75,12 @@ def compile_sources(sources: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
     with open(f"{_COMPILE}/list", "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
-    subprocess.run(
+    run_tool(
         [sys.executable, "-B", "-s", "-S", program, f"{_COMPILE}/list"],
-        env={
+        {
             "PYTHONHASHSEED": "0",
             "SLIM_RAY_IMAGE_BASE_ROOT": os.environ["SLIM_RAY_IMAGE_BASE_ROOT"],
         },
-        # Warnings of other people's sources are not the user's to mend.
-        stderr=subprocess.DEVNULL,
-        check=True,
     )
     found = {}
     for target, path in compiled.items():
@@ -99,22 +97,6 @@ def _pyc_path(source: str) -> str:
     return f"{directory}/__pycache__/{name[:-3]}.{tag}.pyc"
 
 
-def _console_scripts(wheel: zipfile.ZipFile, dist_info: str) -> dict[str, str]:
-    """Return script name -> "module:attribute" of the distribution's entry points."""
-    name = f"{dist_info}/entry_points.txt"
-    if name not in wheel.namelist():
-        return {}
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
-    parser.optionxform = str  # type: ignore[method-assign,assignment]
-    parser.read_string(wheel.read(name).decode())
-    return {
-        script: target.split("[")[0].strip()
-        for section in ("console_scripts", "gui_scripts")
-        if parser.has_section(section)
-        for script, target in parser.items(section)
-    }
-
-
 class _InstalledDistribution:
     """One zip of `.deps`, as the files it becomes in the image."""
 
@@ -123,36 +105,30 @@ class _InstalledDistribution:
         with zipfile.ZipFile(path) as wheel:
             infos = [info for info in wheel.infolist() if not info.is_dir()]
             self._dist_info = posixpath.dirname(metadata_path(wheel))
-            self.scripts = _console_scripts(wheel, self._dist_info)
+            self.scripts = console_scripts(wheel)
             self.files: dict[str, tuple[bytes, bool]] = {}
             record = f"{self._dist_info}/RECORD"
             for info in infos:
-                # Python reads no bytecode of __pycache__ without its source, and with it we make our own.
-                if info.filename in (LAYOUT, record) or "__pycache__/" in info.filename:
+                if not has_place(info.filename, record):
                     continue
-                target, content = self._place(info.filename, wheel.read(info))
+                target = place_of(info.filename, site_packages)
+                content = self._content(target, wheel.read(info))
                 is_script = target.startswith(f"{VENV}/bin/")
                 is_executable = is_script or bool((info.external_attr >> 16) & stat.S_IXUSR)
                 self.files[target] = (content, is_executable)
             if record in wheel.namelist():
                 self.files[f"{site_packages}/{record}"] = (self._record(), False)
 
-    def _place(self, name: str, content: bytes) -> tuple[str, bytes]:
-        """Return where a file of the zip goes, and its bytes there."""
-        if not name.startswith(_STASH):
-            return f"{self._site_packages}/{name}", content
-        scheme, _, inner = name[len(_STASH) :].partition("/")
-        if scheme in ("purelib", "platlib"):
-            return f"{self._site_packages}/{inner}", content
-        if scheme != "data":
-            python = posixpath.basename(posixpath.dirname(self._site_packages))
-            inner = f"{scheme}/{inner}".replace(_STASHED_PYTHON, python)
-        script = inner[len("bin/") :] if inner.startswith("bin/") else None
+    def _content(self, place: str, content: bytes) -> bytes:
+        """Return the bytes that a file of the zip has in the image: scripts name their interpreter."""
+        directory, script = posixpath.split(place)
+        if directory != f"{VENV}/bin":
+            return content
         if script in self.scripts:
-            content = _entry_point_script(self.scripts[script])
-        elif script is not None and content.startswith(b"#!python"):
-            content = content.replace(b"#!python", f"#!{VENV}/bin/python".encode(), 1)
-        return f"{VENV}/{inner}", content
+            return _entry_point_script(self.scripts[script])
+        if content.startswith(b"#!python"):
+            return content.replace(b"#!python", f"#!{VENV}/bin/python".encode(), 1)
+        return content
 
     def _record(self) -> bytes:
         """RECORD of what is really there, paths relative to site-packages (PEP 376's format)."""
@@ -239,7 +215,8 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> Mapp
         For layer.json, the compressed bytes of each.
 
     Raises:
-        SlimRayImageError: If two distributions have one path with different content.
+        SlimRayImageError: If two distributions have one path with different content. `core/conflicts.py` tells that
+            of those that were packed together; the repository's own are packed apart.
     """
     base = request["base"]
     site_packages = f"{VENV}/lib/{posixpath.basename(base['python'])}/site-packages"
@@ -419,9 +396,11 @@ def main(request: Mapping[str, Any]) -> None:
         "files": write_files,
         "sources": write_sources,
     }[request["kind"]]
-    with open(_BLOB, "wb") as blob, closing(LayerWriter(blob)) as writer:
+    partial = f"{_BLOB}.partial"
+    with open(partial, "wb") as blob, closing(LayerWriter(blob)) as writer:
         facts = write(request, writer)
         digest, diff_id, size = writer.close()
+    os.replace(partial, _BLOB)
     write_json(
         "layer.json",
         {
