@@ -152,6 +152,48 @@ def make_wheel(
     return path
 
 
+_BUILD_BACKEND = """\
+import zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    with zipfile.ZipFile(folder + "/{wheel}", "w") as wheel:
+        for name, content in {contents!r}.items():
+            wheel.writestr(name, content)
+    return "{wheel}"
+"""
+
+
+def make_sdist(
+    folder: Path, name: str, version: str, *, tag: str, files: Mapping[str, str]
+) -> Path:
+    """Write a source distribution that builds, with nothing but Python, a wheel of this tag; return its path.
+
+    It is also what a folder or a repository of its source holds.
+    """
+    root = f"{name}-{version}"
+    dist_info = f"{root}.dist-info"
+    metadata = _metadata(name, version, (), ())
+    contents = {**files, f"{dist_info}/METADATA": metadata}
+    contents[f"{dist_info}/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
+    contents[f"{dist_info}/RECORD"] = "".join(
+        f"{p},,\n" for p in (*contents, f"{dist_info}/RECORD")
+    )
+    source = {
+        "PKG-INFO": metadata,
+        "backend.py": _BUILD_BACKEND.format(wheel=f"{root}-{tag}.whl", contents=contents),
+        "pyproject.toml": (
+            '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+            f'[project]\nname = "{name}"\nversion = "{version}"\n'
+        ),
+    }
+    path = folder / f"{root}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for file, content in source.items():
+            info, data = tar_file(f"{root}/{file}", content)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
 def make_deps_zip(
     folder: Path,
     name: str,

@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from integration.image_layout import ImageLayout
 from integration.workspace import end_process
@@ -133,10 +133,16 @@ class Repository:
                 start_new_session=True,
             )
 
-    def pants(self, *arguments: str, check: bool = True, **environment: str) -> PantsRun:
-        """Run Pants to its end, with more in its environment; unless `check` is off, it must succeed."""
+    def pants(
+        self, *arguments: str, check: bool = True, within: Sequence[str] = (), **environment: str
+    ) -> PantsRun:
+        """Run Pants to its end, with more in its environment; unless `check` is off, it must succeed.
+
+        Args:
+            within: A command that runs another, as `env`, to run Pants by.
+        """
         process = subprocess.run(
-            ["./pants", *arguments],
+            [*within, "./pants", *arguments],
             cwd=self.path,
             env={**self.environment, **environment},
             umask=self.umask,

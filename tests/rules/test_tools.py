@@ -28,6 +28,7 @@ PROGRAMS = (
     "list_wheels",
     "pack",
     "pack_wheels",
+    "repack",
     "subset_lock",
     "write_archive",
     "write_layer",

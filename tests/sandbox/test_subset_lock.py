@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import pytest
 import uv
-from conftest import error_text, make_wheel
+from conftest import Golden, error_text, make_sdist, make_wheel
 
-from slim_ray_image.sandbox.subset_lock import _check_locked, _read_pip_lock, main
+from slim_ray_image.sandbox.pip_lock import check_locked, read_pip_lock
+from slim_ray_image.sandbox.subset_lock import main
 
 ENVIRONMENT = {
     "implementation_name": "cpython",
@@ -26,7 +28,7 @@ A, B, C, D = (f"sha256:{letter * 64}" for letter in "abcd")
 
 def read(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     Path("lock.txt").write_text(text)
-    return _read_pip_lock("lock.txt", ENVIRONMENT)
+    return dict(read_pip_lock("lock.txt", ENVIRONMENT).locked)
 
 
 # --- Reading the lock
@@ -88,6 +90,7 @@ def lock_request(**changes: Any) -> dict[str, Any]:
         "certificates": "",
         "find_links": ["wheels"],
         "glibc": "2.36",
+        "host_built": [],
         "indexes": [],
         "lockfile": "lock.txt",
         "lockfile_path": "3rdparty/python/ray.lock",
@@ -110,7 +113,7 @@ def test_what_the_lock_does_not_hold_is_an_error() -> None:
         "unhashed": ("1.0", ()),
         "good": ("1.0", (A,)),
     }
-    assert error_text(lambda: _check_locked(lock_request(), pins, locked)) == (
+    assert error_text(lambda: check_locked(lock_request(), pins, locked)) == (
         "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' does not hold what src/app:image needs.\n"
         "\n"
         "  * absent==3.0 is needed, but has no entry\n"
@@ -118,7 +121,7 @@ def test_what_the_lock_does_not_hold_is_an_error() -> None:
         "  * foo==1.0 is needed, but foo==1.1 is locked\n"
         "  * unhashed==1.0 is locked without a hash\n"
         "\n"
-        "To fix, refresh 3rdparty/python/ray.lock from its requirements."
+        "To fix, refresh 3rdparty/python/ray.lock from its requirements, for CPython 3.10 and linux/amd64."
     )
 
 
@@ -194,25 +197,9 @@ def test_requirement_that_the_lock_lacks_is_an_error(wheels: Path) -> None:
         "  * bar==2.0 is needed, but has no entry\n"
         "  * unused==1.0 is locked without a hash\n"
         "\n"
-        "To fix, refresh 3rdparty/python/ray.lock from its requirements."
+        "To fix, refresh 3rdparty/python/ray.lock from its requirements, for CPython 3.10 and linux/amd64."
     )
     assert not Path("subset.txt").exists()
-
-
-def test_requirements_that_the_lock_contradicts_are_an_error(wheels: Path) -> None:
-    """When the lock's version is not the one that is required, uv's reason is told."""
-    text = error_text(lambda: subset(["foo>=2"]))
-    first, evidence, fix = text.split("\n\n", 2)
-    assert first == (
-        "Cannot resolve the requirements of src/app:image for linux/amd64, CPython 3.10, glibc 2.36 (python:3.10-slim)."
-    )
-    assert "foo>=2" in evidence and "==1.0" in evidence
-    assert all(line.startswith("  * ") for line in evidence.splitlines())
-    assert fix == (
-        "To fix, do one of the following:\n"
-        "  * require versions that have wheels for this platform, then refresh 3rdparty/python/ray.lock\n"
-        "  * use a base image whose Python and glibc the wheels in the lock are for"
-    )
 
 
 def test_distribution_without_a_wheel_for_the_platform_is_an_error(wheels: Path) -> None:
@@ -222,3 +209,125 @@ def test_distribution_without_a_wheel_for_the_platform_is_an_error(wheels: Path)
     lock = f"native==1.0 --hash={A}\n"
     assert "glibc 2.36" in error_text(lambda: subset(["native"], lock))
     assert subset(["native"], lock, glibc="2.38") == f"native==1.0 --hash={A}\n"
+
+
+# --- What is wrong with a lock, in full
+
+
+def rename_wheel(wheels: Path, name: str, tag: str) -> None:
+    """Make a wheel whose file says that it is for other platforms."""
+    wheel = make_wheel(wheels, name, "1.0", files={f"{name}.py": ""}, requires=[])
+    wheel.rename(wheels / f"{name}-1.0-{tag}.whl")
+
+
+PYTHON_312 = {**ENVIRONMENT, "python_version": "3.12", "python_full_version": "3.12.1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "lock", "requirements"),
+    [
+        ("lock_without_an_entry", LOCK, ["foo", "absent", "bar[extra]>=1"]),
+        ("lock_is_stale", LOCK, ["foo>=2", "bar<1"]),
+        ("lock_for_another_python", f"foo==1.0 ; python_version >= '3.12' --hash={A}\n", ["foo"]),
+        ("lock_without_hashes", "foo==1.0\nbar==1.0\n", ["foo"]),
+        ("lock_of_nothing", "# requirements of the app\nfoo>=1.0\n", ["foo"]),
+        ("lock_is_broken_json", '// header\n{"locked_resolves": [\n', ["foo"]),
+        ("lock_of_another_json", '{"_meta": {}, "default": {}}', ["foo"]),
+        (
+            "lock_of_uv",
+            'version = 1\nrevision = 3\nrequires-python = ">=3.10"\n\n[[package]]\n',
+            [],
+        ),
+        ("lock_of_pdm", "# This file is @generated by PDM.\n[metadata]\n\n[[package]]\n", []),
+        ("lock_in_toml", 'lock-version = "1.0"\n\n[[packages]]\nname = "foo"\n', []),
+        (
+            "lock_of_poetry",
+            '# This file is automatically @generated by Poetry 1.8.3\n\n[[package]]\nname = "foo"\n',
+            [],
+        ),
+        ("lock_without_a_place", LOCK, ["foo", "torus @ git+https://example.com/torus.git"]),
+    ],
+)
+def test_lock_that_does_not_do_is_an_error(
+    wheels: Path, golden: Golden, name: str, lock: str, requirements: Sequence[str]
+) -> None:
+    """Each kind of mistake in a lockfile has one error, with all that is wrong and what to do; nothing is written."""
+    golden.check(f"errors/{name}.txt", error_text(lambda: subset(requirements, lock)))
+    assert not list(Path().glob("subset.txt*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "changes"),
+    [
+        pytest.param(
+            "wheels_for_a_newer_glibc",
+            {
+                "native": "cp310-cp310-manylinux_2_38_x86_64",
+                "other": "py3-none-manylinux_2_39_x86_64",
+            },
+            {},
+            id="base older than its wheels",
+        ),
+        pytest.param(
+            "wheels_for_another_python",
+            {"native": "cp312-cp312-manylinux_2_17_x86_64"},
+            {},
+            id="wheels for 3.12",
+        ),
+        pytest.param(
+            "wheels_for_an_older_python",
+            {"native": "cp310-cp310-manylinux_2_17_x86_64"},
+            {
+                "python_version": "3.12",
+                "marker_environment": PYTHON_312,
+                "base": "python:3.12-slim",
+            },
+            id="base newer than its wheels",
+        ),
+    ],
+)
+def test_base_that_the_wheels_are_not_for_is_an_error(
+    wheels: Path, golden: Golden, name: str, tags: Mapping[str, str], changes: Mapping[str, Any]
+) -> None:
+    """All distributions whose wheels are for other bases are told at once, with what they are for."""
+    for distribution, tag in tags.items():
+        rename_wheel(wheels, distribution, tag)
+    lock = "".join(f"{distribution}==1.0 --hash={A}\n" for distribution in tags)
+    golden.check(f"errors/{name}.txt", error_text(lambda: subset(list(tags), lock, **changes)))
+
+
+# --- Distributions without a wheel
+
+SOURCES = (
+    f"cone==1.0 --hash={A}\ntorus==1.0 --hash={B}\nsphere==1.0 --hash={C}\nbar==1.0 --hash={D}\n"
+)
+
+
+@pytest.fixture
+def sources(wheels: Path) -> Path:
+    """The wheels, and of a cone and a torus the sources alone; of a sphere, a wheel for CPython 3.12."""
+    make_sdist(wheels, "cone", "1.0", tag="py3-none-any", files={"cone.py": ""})
+    make_sdist(wheels, "torus", "1.0", tag="cp310-cp310-linux_x86_64", files={"torus.py": ""})
+    rename_wheel(wheels, "sphere", "cp312-cp312-manylinux_2_17_x86_64")
+    return wheels
+
+
+def test_distributions_without_a_wheel_are_an_error(sources: Path, golden: Golden) -> None:
+    """All of them are told, each with what there is, and how those with a source can be built."""
+    wanted = ["bar", "cone", "sphere", "torus"]
+    text = error_text(lambda: subset(wanted, SOURCES, host_built=["cone"]))
+    golden.check("errors/no_wheel.txt", text)
+
+
+def test_distributions_that_may_be_built_are_told_apart(sources: Path) -> None:
+    """What is allowed to be built and has no wheel is named; what has a wheel is not built."""
+    text = subset(["bar", "torus", "cone"], SOURCES, host_built=["bar", "cone", "torus"])
+    assert text == f"bar==1.0 --hash={D}\ncone==1.0 --hash={A}\ntorus==1.0 --hash={B}\n"
+    to_build = json.loads(Path("built.json").read_text())
+    assert to_build == {"built": ["cone 1.0", "torus 1.0"], "is_pex_lock": False}
+
+
+def test_subset_of_wheels_names_nothing_to_build(sources: Path) -> None:
+    """Without a distribution to build, the pack is keyed by subset.txt alone."""
+    subset(["bar"], SOURCES, host_built=["torus"])
+    assert not Path("built.json").exists()

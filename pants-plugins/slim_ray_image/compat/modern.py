@@ -11,6 +11,7 @@ from pants.backend.python.dependency_inference.parse_python_dependencies import 
 )
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PythonSourceField
+from pants.backend.python.util_rules.pex import create_pex as create_pex
 from pants.core.environments.target_types import EnvironmentField as EnvironmentField
 from pants.core.goals.package import environment_aware_package as environment_aware_package
 from pants.core.util_rules.env_vars import environment_vars_subset as environment_vars_subset

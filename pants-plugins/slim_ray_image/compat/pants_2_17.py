@@ -21,6 +21,7 @@ from pants.backend.python.dependency_inference.parse_python_dependencies import 
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import InterpreterConstraintsField, PythonSourceField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
+from pants.backend.python.util_rules.pex import Pex, PexRequest
 from pants.core.goals.package import BuiltPackage, EnvironmentAwarePackageRequest
 from pants.core.util_rules.environments import EnvironmentField as EnvironmentField
 from pants.core.util_rules.source_files import SourceFiles
@@ -182,6 +183,7 @@ strip_source_roots = _by_name(StrippedSourceFiles, SourceFiles)
 get_optional_source_roots = _by_name(OptionalSourceRootsResult, SourceRootsRequest)
 
 # pants.backend.python
+create_pex = _by_name(Pex, PexRequest)
 map_module_to_address = _by_name(PythonModuleOwners, PythonModuleOwnersRequest)
 
 

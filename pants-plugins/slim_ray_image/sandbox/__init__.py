@@ -12,6 +12,7 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 | subset_lock      | the base's interpreter | lock and requirements -> the exact part of the lock               |
 | pack             | the base's interpreter | that part -> virtual environment (uv) -> packed PEX (pex)         |
 | pack_wheels      | the base's interpreter | wheels of the repository -> packed PEX, as pack                   |
+| repack           | the base's interpreter | a PEX of Pants' own rules -> the same                             |
 | write_layer      | the base's interpreter | files -> one layer                                                |
 | write_archive    | the base's interpreter | blobs -> image.tar                                                |
 | compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for extract_base and write_layer   |

@@ -1,0 +1,55 @@
+"""Stage 3 of 6: whether a wheel runs on the image's platform.
+
+In: the tags that a wheel has, as `cp310-cp310-manylinux_2_17_x86_64`. Out: whether the base's Python and glibc take it.
+Tags: https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable, Iterator
+
+from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
+
+from slim_ray_image.core.platforms import Platform
+
+# The oldest glibc that a tag may name, and the names that tags had before they named it (PEP 600).
+_OLDEST_GLIBC_MINOR = 5
+_LEGACY_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+
+
+def _platform_tags(platform: Platform, glibc: str) -> Iterator[str]:
+    major, minor = (int(part) for part in glibc.split(".")[:2])
+    for older in range(minor, _OLDEST_GLIBC_MINOR - 1, -1):
+        yield f"manylinux_{major}_{older}_{platform.machine}"
+        if older in _LEGACY_NAMES:
+            yield f"{_LEGACY_NAMES[older]}_{platform.machine}"
+
+
+def _supported(python_minor: str, platforms: Iterable[str]) -> frozenset[Tag]:
+    version, platforms = tuple(int(part) for part in python_minor.split(".")), list(platforms)
+    interpreter = f"cp{version[0]}{version[1]}"
+    return frozenset(
+        {
+            *cpython_tags(version, abis=[interpreter], platforms=platforms),
+            *compatible_tags(version, interpreter, platforms),
+        }
+    )
+
+
+def _any_of(tags: Iterable[str], supported: frozenset[Tag]) -> bool:
+    return any(not supported.isdisjoint(parse_tag(tag)) for tag in tags)
+
+
+def fits(tags: Iterable[str], python_minor: str, platform: Platform, glibc: str) -> bool:
+    """Whether a wheel of these tags, that was built for others to use, runs on the base.
+
+    Args:
+        python_minor: As "3.10".
+        glibc: The base's, as "2.36".
+    """
+    return _any_of(tags, _supported(python_minor, _platform_tags(platform, glibc)))
+
+
+def is_built_on_host(tags: Iterable[str], python_minor: str, platform: Platform) -> bool:
+    """Whether the tags are those of a wheel built on some machine, against the libraries of that one alone."""
+    return _any_of(tags, _supported(python_minor, [f"linux_{platform.machine}"]))
