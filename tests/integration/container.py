@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
+from urllib.error import HTTPError
 
 from integration.registry import open_url
+
+# As careful clusters run images: a root that cannot be written to, memory for /tmp, and no rights.
+RESTRICTED = (
+    *("--read-only", "--tmpfs=/tmp", "--shm-size=1g"),
+    *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
+)
 
 
 class Docker:
@@ -46,6 +55,31 @@ class Docker:
             assert time.monotonic() < until, f"There is still a container of {image}."
             time.sleep(0.2)
 
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[str]:
+        """Start a container and yield its id; it is removed at the end, whatever happens."""
+        container = self("run", "--detach", *arguments)
+        try:
+            yield container
+        finally:
+            self("rm", "--force", "--volumes", container)
+
+    def output(self, container: str) -> str:
+        """Return stdout and stderr of a container."""
+        result = subprocess.run(
+            [self._executable, "logs", container],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return result.stdout
+
+    def finish(self, container: str) -> tuple[int, str]:
+        """Wait until a container has ended, and return its exit code and output."""
+        return int(self("wait", container)), self.output(container)
+
     def remove(self, repository: str) -> None:
         """Remove the images of a repository, and their containers."""
         for image in self.images(repository):
@@ -65,3 +99,41 @@ def await_answer(url: str, *, data: bytes | None = None, seconds: float = 120) -
             if time.monotonic() > until:
                 raise
             time.sleep(0.5)
+
+
+class Service:
+    """A service in a container, asked by HTTP. When it does not answer as it should, the error has the container's log."""
+
+    def __init__(self, docker: Docker, container: str, port: int) -> None:
+        self._docker = docker
+        self._container = container
+        self._url = f"http://127.0.0.1:{port}"
+
+    def log(self) -> str:
+        return self._docker.output(self._container)
+
+    def await_ready(self, path: str, seconds: float = 180) -> None:
+        """Wait until a path is answered."""
+        try:
+            await_answer(f"{self._url}{path}", seconds=seconds)
+        except OSError as error:
+            raise AssertionError(f"GET {path}: {error}\n{self.log()}") from error
+
+    def ask(
+        self, method: str, path: str, data: Optional[bytes] = None, media_type: str = ""
+    ) -> bytes:
+        """Return the body of the answer, whose status must be 200."""
+        url = f"{self._url}{path}"
+        try:
+            with open_url(url, method=method, data=data, media_type=media_type) as response:
+                status, body = response.status, response.read()
+        except OSError as error:
+            answer = error.read().decode() if isinstance(error, HTTPError) else ""
+            raise AssertionError(f"{method} {path}: {error} {answer}\n{self.log()}") from error
+        assert status == 200, f"{method} {path}: {status}\n{self.log()}"
+        return body
+
+    def ask_json(self, method: str, path: str, value: Any = None) -> Any:
+        """Send JSON, unless there is none, and return the JSON of the answer."""
+        data = None if value is None else json.dumps(value).encode()
+        return json.loads(self.ask(method, path, data, "application/json"))

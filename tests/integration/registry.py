@@ -27,10 +27,10 @@ http: {{addr: "{address}"}}
 """
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
+def free_port(address: str = "127.0.0.1") -> int:
+    """Return a port of an address of this machine that nothing listens on."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((address, 0))
         return listener.getsockname()[1]
 
 

@@ -1,7 +1,7 @@
 """The temporary folder of a test run, and what earlier runs left behind.
 
 Pants kills tests three seconds after it was interrupted, or when a file changed under them. Then nobody ends the Pants
-daemons and the registry of that run, nor removes its gigabytes; so the next run does.
+daemons, the registry and the databases of that run, nor removes its gigabytes; so the next run does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 _PREFIX = "slim_ray_image-tests-"
 _OWNER = "owner.pid"
 # Where a daemon that a test started says its process id.
-_DAEMONS = ("registry/pid", "*/.pids/*/pantsd/pid")
+_DAEMONS = ("*/pid", "*/.pids/*/pantsd/pid")
 
 
 def _is_of(folder: Path, pid: int) -> bool:
@@ -63,5 +63,6 @@ def make_workspace() -> Path:
         if owner and not is_alive(int(owner)):
             remove_workspace(path.parent)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    folder.chmod(0o711)  # servers of databases run as users of their own, in folders of this one
     (folder / _OWNER).write_text(str(os.getpid()))
     return folder

@@ -1,0 +1,68 @@
+"""PageRank in parts: how much attention each article gets, if readers follow its links.
+
+A round has two steps. Each part of the articles says what it passes on (`passed_on`), and the sums of that are the next
+ranks (`next_ranks`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Iterable, Mapping, Sequence
+
+from libs.text.words import normalize
+
+Links = Mapping[str, Sequence[str]]
+Ranks = Mapping[str, float]
+
+# How many readers follow a link; the others start anew, anywhere.
+FOLLOWED = 0.85
+
+
+def parse_links(text: str) -> dict[str, list[str]]:
+    """Return article -> those that it leads to, in the order of `text`: lines of `article -> article`.
+
+    Raises:
+        ValueError: If a line is something else.
+    """
+    links: dict[str, list[str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        source, arrow, target = (normalize(part) for part in line.partition("->"))
+        if not (source and arrow and target):
+            raise ValueError(f"Line {number} must be `article -> article`, but is {line!r}.")
+        links.setdefault(source, []).append(target)
+        links.setdefault(target, [])
+    return links
+
+
+def first_ranks(links: Links) -> dict[str, float]:
+    """Return the ranks before any round: all the same, and 1 together."""
+    return {article: 1 / len(links) for article in links}
+
+
+def split(links: Links, parts: int) -> list[dict[str, Sequence[str]]]:
+    """Return `links` in at most so many parts, of about the same size."""
+    articles = list(links)
+    count = min(parts, len(articles))
+    return [{article: links[article] for article in articles[at::count]} for at in range(count)]
+
+
+def passed_on(part: Links, ranks: Ranks) -> dict[str, float]:
+    """Return article -> the attention that it gets from the articles in `part`.
+
+    An article without links passes its attention on to all.
+    """
+    passed: dict[str, float] = defaultdict(float)
+    for article, linked in part.items():
+        targets = linked or list(ranks)
+        for target in targets:
+            passed[target] += ranks[article] / len(targets)
+    return dict(passed)
+
+
+def next_ranks(articles: Iterable[str], passed: Sequence[Ranks]) -> dict[str, float]:
+    """Return the ranks after a round, from what all parts have passed on."""
+    names = list(articles)
+    anew = (1 - FOLLOWED) / len(names)
+    return {name: anew + FOLLOWED * sum(part.get(name, 0.0) for part in passed) for name in names}

@@ -1,0 +1,37 @@
+"""Prints the words that texts have in common: one Ray task a text.
+
+From the directory src:
+
+    python -m jobs.reports.common_words 'The quick fox' 'A fox in a box'
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import Sequence
+
+import ray
+
+from libs.cluster.connection import connected
+from libs.text.words import meaningful_words
+
+
+@ray.remote
+def words_of(text: str) -> set[str]:
+    """Return the words of a text, each once."""
+    return set(meaningful_words(text))
+
+
+def common_words(texts: Sequence[str]) -> dict[str, int]:
+    """Return word -> in how many of the texts it is, of those in two or more."""
+    counts = Counter(
+        word for words in ray.get([words_of.remote(t) for t in texts]) for word in words
+    )
+    return {word: count for word, count in sorted(counts.items()) if count > 1}
+
+
+if __name__ == "__main__":
+    with connected():
+        print(json.dumps({"common": common_words(sys.argv[1:])}), flush=True)
