@@ -17,7 +17,7 @@ from pants.backend.shell.target_types import ShellSourceField
 from pants.core.goals.package import PackageFieldSet
 from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.source_files import SourceFiles
-from pants.engine.addresses import Address, UnparsedAddressInputs
+from pants.engine.addresses import Address
 from pants.engine.fs import Digest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
@@ -40,6 +40,7 @@ from slim_ray_image.compat import (
     python_imports,
     resolve_dependencies,
     resolve_targets,
+    resolve_unparsed_address_inputs,
     rule,
     strip_source_roots,
 )
@@ -222,10 +223,10 @@ async def _reach(address: Address, field: Dependencies) -> _Reached:
     So it is not by Pants' transitive targets. They do not stop there, and what a package excludes by `!!` would be
     missing from the image.
     """
-    excludes = await resolve_targets(
-        **implicitly({field.unevaluated_transitive_excludes: UnparsedAddressInputs})
+    excludes = await resolve_unparsed_address_inputs(
+        field.unevaluated_transitive_excludes, **implicitly()
     )
-    excluded = {target.address for target in excludes}
+    excluded = {target.address for target in await resolve_targets(**implicitly(excludes))}
     pending = await _direct_dependencies(field)
     dependencies = {str(address): tuple(str(target.address) for target in pending)}
     seen: dict[Address, Target] = {}

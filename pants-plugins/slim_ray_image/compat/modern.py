@@ -26,6 +26,9 @@ from pants.engine.internals.graph import find_valid_field_sets as find_valid_fie
 from pants.engine.internals.graph import hydrate_sources as hydrate_sources
 from pants.engine.internals.graph import resolve_dependencies as resolve_dependencies
 from pants.engine.internals.graph import resolve_targets as resolve_targets
+from pants.engine.internals.graph import (
+    resolve_unparsed_address_inputs as resolve_unparsed_address_inputs,
+)
 from pants.engine.intrinsics import add_prefix as add_prefix
 from pants.engine.intrinsics import create_digest as create_digest
 from pants.engine.intrinsics import digest_subset_to_digest as digest_subset_to_digest

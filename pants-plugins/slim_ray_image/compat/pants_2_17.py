@@ -172,7 +172,8 @@ determine_explicitly_provided_dependencies = _by_name(
     ExplicitlyProvidedDependencies, DependenciesRequest
 )
 find_owners = _by_name(Owners, OwnersRequest)
-resolve_targets = _by_name(Targets, Addresses, UnparsedAddressInputs)
+resolve_targets = _by_name(Targets, Addresses)
+resolve_unparsed_address_inputs = _by_name(Addresses, UnparsedAddressInputs)
 
 # pants.core
 environment_aware_package = _by_name(BuiltPackage, EnvironmentAwarePackageRequest)
