@@ -82,7 +82,9 @@ def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[
     """The examples in Docker, but those of test_run.py, under names of this run alone."""
     skopeo = executable("skopeo")
     repository = f"slim-ray-image.test/{free_port()}"
-    names = {name: f"{repository}/{name}" for name in ("drivers", "essentials", "nightly", "records")}
+    names = {
+        name: f"{repository}/{name}" for name in ("drivers", "essentials", "nightly", "records")
+    }
     try:
         for name, image in names.items():
             layout, loaded = f"oci:{packaged[name].folder}/oci", f"docker-daemon:{image}:latest"
@@ -132,9 +134,7 @@ def mariadb(workspace: Path, gateway: str) -> Iterator[MariaDB]:
 def restricted(network: str, environment: Mapping[str, str] = {}) -> list[str]:
     """Return the arguments of `docker run` for a container on the network, without rights."""
     variables = [
-        argument
-        for name, value in environment.items()
-        for argument in ("--env", f"{name}={value}")
+        argument for name, value in environment.items() for argument in ("--env", f"{name}={value}")
     ]
     return [*RESTRICTED, "--network", network, *variables]
 
