@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -25,50 +25,51 @@ TARGETS = {
     "ranker": "src/services/ranker:image",
     "records": "src/services/records:image",
 }
-PROVEN = {
-    *("aiohttp", "asyncpg", "fastapi", "neo4j", "numpy", "pandas", "prometheus-client", "psutil"),
-    *("psycopg2-binary", "pydantic", "pyyaml", "scikit-learn", "scipy", "tqdm", "uvicorn"),
-}
+# What the routes of essentials prove, as distributions.
+PROVEN = frozenset(
+    [
+        *("aiohttp", "asyncpg", "fastapi", "neo4j", "numpy", "pandas", "prometheus-client"),
+        *("psutil", "psycopg2-binary", "pydantic", "pyyaml", "scikit-learn", "scipy", "tqdm"),
+        "uvicorn",
+    ]
+)
 START = "src/jobs/nightly/start.sh"
 NOTHING_LISTENS = "bolt://127.0.0.1:1"
-
-# What the routes of essentials answer, at least.
-ARTICLES = [{"title": "Quiet", "clicks": 2, "age_days": 9}, {"clicks": 900, "age_days": 0}]
+TEXT = "A+fox,+a+box,+a+fox"
 LINES = [{"product": "fox", "quantity": 3, "price": "0.10"}]
-GET = {
-    "/health": {"status": "ok"},
-    "/uvicorn?text=A+fox": {"status": 200, "body": "A fox"},
+SALES = [{"region": "north", "amount": 1}, {"region": "north", "amount": 2}]
+
+# What routes of essentials are asked, and what is at least in their answers. The others have tests of their own.
+GET: Mapping[str, Mapping[str, Any]] = {
     "/aiohttp": {"status": 200, "body": '{"status":"ok"}'},
-    "/psutil": {"uid": 1000},
-    "/tqdm?text=the+quick+fox": {"lengths": {"quick": 5, "fox": 3}},
-    "/asyncpg?text=A+fox,+a+box,+a+fox": {"words": {"box": 1, "fox": 2}},
-    "/psycopg2?text=A+fox,+a+box,+a+fox": {"words": {"box": 1, "fox": 2}},
+    f"/asyncpg?text={TEXT}": {"words": {"box": 1, "fox": 2}},
+    "/health": {"status": "ok"},
     "/neo4j": {"uri": NOTHING_LISTENS, "agent": None},
+    "/psutil": {"uid": 1000},
+    f"/psycopg2?text={TEXT}": {"words": {"box": 1, "fox": 2}},
+    f"/tqdm?text={TEXT}": {"lengths": {"fox": 3, "box": 3}},
+    "/uvicorn?text=A+fox": {"status": 200, "body": "A fox"},
 }
-POST: Mapping[str, tuple[Any, Any]] = {
+POST: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "/numpy": (
         {"matrix": [[2, 1], [1, 3]], "vector": [3, 5]},
         {"solution": pytest.approx([0.8, 1.4])},
     ),
-    "/pandas": (
-        [{"region": "north", "amount": 1}, {"region": "north", "amount": 2}],
-        {"north": {"sum": 3, "mean": 1.5}},
-    ),
+    "/pandas": (SALES, {"north": {"sum": 3, "mean": 1.5}}),
+    "/pydantic": ({"lines": LINES}, {"lines": LINES, "total": "0.30"}),
     "/scipy": (
         {"first": [1, 2, 3], "second": [4, 5, 7]},
         {"p_value": pytest.approx(0.041914517)},
     ),
-    "/pydantic": ({"lines": LINES}, {"lines": LINES, "total": "0.30"}),
-    "/pyyaml": ({"fox": ["quick"]}, {"document": {"fox": ["quick"]}}),  # JSON is YAML, too
 }
-OTHERS = {"/fastapi", "/prometheus", "/scikit-learn"}
+ALONE = {"/fastapi", "/prometheus", "/pyyaml", "/scikit-learn"}
 
 
 @pytest.fixture(scope="module")
 def packaged(
     shared_repository: Repository, echo: PackagedImage, ranker: PackagedImage
 ) -> dict[str, PackagedImage]:
-    """Every example, by one `pants package ::`; of echo and ranker, the processes are in the cache."""
+    """Every example, by one `pants package ::`, after echo and ranker each by itself."""
     run = shared_repository.pants("package", "::")
     return {
         name: PackagedImage(target, shared_repository.output_of(target), run)
@@ -78,16 +79,262 @@ def packaged(
 
 @pytest.fixture(scope="module")
 def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[str, str]]:
-    """The examples in Docker, under names of this run alone, until its end."""
+    """The examples in Docker, but those of test_run.py, under names of this run alone."""
     skopeo = executable("skopeo")
     repository = f"slim-ray-image.test/{free_port()}"
-    names = {name: f"{repository}/{name}:test" for name in TARGETS}
+    names = {
+        name: f"{repository}/{name}" for name in ("drivers", "essentials", "nightly", "records")
+    }
     try:
-        for name, reference in names.items():
-            if name not in ("echo", "ranker"):  # test_run.py has those
-                layout = f"oci:{packaged[name].folder}/oci"
-                run_program(skopeo, "copy", "--quiet", layout, f"docker-daemon:{reference}")
+        for name, image in names.items():
+            layout, loaded = f"oci:{packaged[name].folder}/oci", f"docker-daemon:{image}:latest"
+            subprocess.run([skopeo, "copy", "--quiet", layout, loaded], check=True)
         yield names
     finally:
-        for reference in names.values():
-            docker.remove(reference)
+        for image in names.values():
+            docker.remove(image)
+
+
+@pytest.fixture(scope="module")
+def network(docker: Docker) -> Iterator[str]:
+    """A network of Docker's for this module's containers alone."""
+    created = docker("network", "create", f"slim-ray-image-test-{free_port()}")
+    try:
+        yield created
+    finally:
+        docker("network", "rm", created)
+
+
+@pytest.fixture(scope="module")
+def gateway(docker: Docker, network: str) -> str:
+    """The address that this machine has for the containers."""
+    gateway = "{{(index .IPAM.Config 0).Gateway}}"
+    return docker("network", "inspect", "--format", gateway, network)
+
+
+@pytest.fixture(scope="module")
+def postgresql(workspace: Path, gateway: str) -> Iterator[PostgreSQL]:
+    """A PostgreSQL that the containers reach."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    programs = (debian[-1] if debian else Path(executable("initdb"))).parent
+    server = PostgreSQL(programs, workspace / "postgresql", gateway)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def mariadb(workspace: Path, gateway: str) -> Iterator[MariaDB]:
+    """A MariaDB that the containers reach."""
+    programs = [executable(name) for name in ("mariadbd", "mariadb-install-db", "mariadb-admin")]
+    server = MariaDB(*programs, workspace / "mariadb", gateway)
+    yield server
+    server.close()
+
+
+def restricted(network: str, environment: Mapping[str, str] = {}) -> list[str]:
+    """Return the arguments of `docker run` for a container on the network, without rights."""
+    variables = [
+        argument for name, value in environment.items() for argument in ("--env", f"{name}={value}")
+    ]
+    return [*RESTRICTED, "--network", network, *variables]
+
+
+@pytest.fixture(scope="module")
+def essentials(
+    docker: Docker, images: dict[str, str], network: str, postgresql: PostgreSQL
+) -> Iterator[Service]:
+    """The service of many libraries, with a PostgreSQL and no Neo4j."""
+    port = free_port()
+    arguments = restricted(network, {**postgresql.environment, "NEO4J_URI": NOTHING_LISTENS})
+    published = ("--publish", f"127.0.0.1:{port}:8000")
+    with docker.running(*arguments, *published, images["essentials"]) as container:
+        service = Service(docker, container, port)
+        service.await_ready("/health")
+        yield service
+
+
+@pytest.fixture(scope="module")
+def records(
+    docker: Docker, images: dict[str, str], network: str, mariadb: MariaDB
+) -> Iterator[Service]:
+    """The service that keeps records, with a MariaDB."""
+    port = free_port()
+    arguments = restricted(network, mariadb.environment)
+    published = ("--publish", f"127.0.0.1:{port}:8000")
+    with docker.running(*arguments, *published, images["records"]) as container:
+        service = Service(docker, container, port)
+        service.await_ready("/openapi.json")
+        yield service
+
+
+def json_lines(output: str) -> list[Any]:
+    """Return what a job printed; what Ray logs between is no JSON object."""
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+# --- All of them
+
+
+def test_each_example_alone_is_the_same_image(
+    packaged: dict[str, PackagedImage], shared_repository: Repository, workspace: Path
+) -> None:
+    """What else one run packages changes no image: by itself, in another folder and a fresh Pants, each is the same."""
+    copy = Repository.copy(workspace / "alone", shared_repository.environment, umask=0o022)
+    try:
+        digests = {
+            name: copy.package(target).description["manifest_digest"]
+            for name, target in TARGETS.items()
+        }
+    finally:
+        copy.close()
+    together = {name: image.description["manifest_digest"] for name, image in packaged.items()}
+    assert digests == together
+
+
+def test_echo_and_ranker_are_the_same_image_among_others(
+    packaged: dict[str, PackagedImage], echo: PackagedImage, ranker: PackagedImage
+) -> None:
+    """Packaged first and alone, before any cached process, they are what they are in a run of all."""
+    for name, alone in (("echo", echo), ("ranker", ranker)):
+        assert packaged[name].description["manifest_digest"] == alone.description["manifest_digest"]
+
+
+def test_only_essentials_holds_what_it_proves(packaged: dict[str, PackagedImage]) -> None:
+    """The image with a route for a library holds it; services that import no database client hold none."""
+    assert packaged["essentials"].distributions >= PROVEN
+    clients = {"asyncpg", "neo4j", "psycopg2-binary", "pymysql"}
+    assert clients & packaged["records"].distributions == {"pymysql"}
+    assert clients & packaged["essentials"].distributions == clients - {"pymysql"}
+    for name in ("drivers", "echo", "nightly", "ranker"):
+        assert clients.isdisjoint(packaged[name].distributions), name
+
+
+# --- Essentials
+
+
+@pytest.mark.parametrize("path", GET)
+def test_essentials_answers_get(essentials: Service, path: str) -> None:
+    """The library did its work on what the query says."""
+    answer = essentials.ask_json("GET", path)
+    assert answer == {**answer, **GET[path]}
+
+
+@pytest.mark.parametrize("path", POST)
+def test_essentials_answers_post(essentials: Service, path: str) -> None:
+    """The library did its work on what the body says."""
+    sent, expected = POST[path]
+    answer = essentials.ask_json("POST", path, sent)
+    assert answer == {**answer, **expected}
+
+
+def test_essentials_converts_yaml(essentials: Service) -> None:
+    """PyYAML reads the body, whatever it is called."""
+    body = essentials.ask("POST", "/pyyaml", b"fox: [quick, 2]\nborn: 2026-10-01")
+    assert json.loads(body) == {"document": {"fox": ["quick", 2], "born": "2026-10-01"}}
+
+
+def test_essentials_ranks_by_the_shared_library(essentials: Service) -> None:
+    """The model of libs.features is fitted, and ranks."""
+    articles = [{"clicks": 2, "age_days": 9}, {"clicks": 900, "age_days": 0}]
+    ranking = essentials.ask_json("POST", "/scikit-learn", articles)["ranking"]
+    assert [article["clicks"] for article in ranking] == [900, 2]
+
+
+def test_essentials_names_a_refused_connection(essentials: Service) -> None:
+    """Where no Neo4j listens, its driver's error says so, and the answer's first words do."""
+    error = essentials.ask_json("GET", "/neo4j")["error"]
+    assert error.startswith("Connection refused: Couldn't connect to 127.0.0.1:1 ")
+
+
+def test_essentials_exposes_its_metrics(essentials: Service) -> None:
+    """The counter of a route goes up by one with each request."""
+
+    def count() -> float:
+        lines = essentials.ask("GET", "/prometheus").decode().splitlines()
+        (value,) = [
+            line.rpartition(" ")[2]
+            for line in lines
+            if line.startswith('essentials_requests_total{route="/health"}')
+        ]
+        return float(value)
+
+    before = count()
+    essentials.ask("GET", "/health")
+    assert count() == before + 1
+
+
+def test_every_route_of_essentials_is_asked(essentials: Service) -> None:
+    """No route is without a test here: FastAPI's own list is that of the tests above."""
+    asked = {path.partition("?")[0] for path in (*GET, *POST)} | ALONE
+    assert set(essentials.ask_json("GET", "/fastapi")["routes"]) == asked
+    assert "Traceback" not in essentials.log()
+
+
+# --- Records
+
+
+def test_records_are_kept(records: Service) -> None:
+    """A table is made, once; what is inserted is listed, in order, whole or by a word."""
+    for _ in range(2):
+        assert records.ask_json("PUT", "/table") == {"table": "records"}
+    titles = ["A quick fox", "Über: 'boxes'; -- 🦊"]
+    ids = [records.ask_json("POST", "/records", {"title": title})["id"] for title in titles]
+    listed = records.ask_json("GET", "/records")
+    assert [(row["id"], row["title"]) for row in listed] == list(zip(ids, titles))
+    assert [row["id"] for row in records.ask_json("GET", "/records?word=fox")] == ids[:1]
+
+
+# --- Jobs
+
+
+def test_nightly_runs_its_driver(docker: Docker, images: dict[str, str], network: str) -> None:
+    """The default command does the rounds of `entry_point`, on a Ray of its own, and ends with 0."""
+    with docker.running(*restricted(network), images["nightly"]) as container:
+        exit_code, output = docker.finish(container)
+    assert exit_code == 0, output
+    *rounds, result = json_lines(output)
+    assert [line["round"] for line in rounds] == [1, 2, 3]
+    assert next(iter(result["ranks"])) == "an old favourite"
+    assert sum(result["ranks"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_nightly_waits_for_a_head(docker: Docker, images: dict[str, str], network: str) -> None:
+    """The script, started first, waits until the head in another container takes clients, and runs the driver there."""
+    image = images["nightly"]
+    head = f"head-{free_port()}"
+    waiting = restricted(network, {"RAY_HEAD": head, "RAY_HEAD_WAIT_SECONDS": "240"})
+    with docker.running(*waiting, image, START, "--rounds", "2") as job:
+        command = ("ray", "start", "--head", "--block", "--include-dashboard=false")
+        alias = ("--network-alias", head)
+        with docker.running(*restricted(network), *alias, image, *command) as container:
+            exit_code, output = docker.finish(job)
+            assert exit_code == 0, f"{output}\nThe head:\n{docker.output(container)}"
+    assert f"The Ray head at {head}:10001 takes clients" in output
+    assert f"ray://{head}:10001" in output
+    assert [line["round"] for line in json_lines(output)[:-1]] == [1, 2]
+
+
+def test_nightly_gives_up_without_a_head(
+    docker: Docker, images: dict[str, str], network: str
+) -> None:
+    """Where no head comes, the script ends in time, with a code of its own."""
+    waiting = restricted(network, {"RAY_HEAD": "127.0.0.1:1", "RAY_HEAD_WAIT_SECONDS": "1"})
+    with docker.running(*waiting, images["nightly"], START) as container:
+        exit_code, output = docker.finish(container)
+    assert exit_code == 75, output
+    assert "No Ray head takes clients at 127.0.0.1:1 after" in output
+
+
+def test_drivers_share_an_image(docker: Docker, images: dict[str, str], network: str) -> None:
+    """Each driver of the image without a command of its own runs, one after the other."""
+    articles = json.dumps([{"clicks": 3, "age_days": 9}, {"clicks": 900, "age_days": 1}])
+    script = (
+        "python -m jobs.reports.common_words 'The quick fox' 'A fox in a box' && "
+        f"echo '{articles}' | python -m jobs.reports.ranking"
+    )
+    with docker.running(*restricted(network), images["drivers"], "sh", "-c", script) as container:
+        exit_code, output = docker.finish(container)
+    assert exit_code == 0, output
+    words, ranking = json_lines(output)
+    assert words == {"common": {"fox": 2}}
+    assert [article["clicks"] for article in ranking["ranking"]] == [900, 3]
