@@ -251,11 +251,11 @@ def test_essentials_exposes_its_metrics(essentials: Service) -> None:
 
     def count() -> float:
         lines = essentials.ask("GET", "/prometheus").decode().splitlines()
-        (value,) = [
+        (value,) = (
             line.rpartition(" ")[2]
             for line in lines
             if line.startswith('essentials_requests_total{route="/health"}')
-        ]
+        )
         return float(value)
 
     before = count()

@@ -13,12 +13,17 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.sandbox.report import run_program
 from slim_ray_image.sandbox.run_uv import install_locked, message_lines
 
+# The registry client needs it. Pure Python, of which indexes have no wheel: uv builds it from the file that is locked.
+_WITHOUT_WHEEL = "www-authenticate"
+
 
 def main(request: Mapping[str, Any]) -> None:
     """Write `tools/`."""
     arguments = ["--target", "tools", "--python", sys.executable]
     if "python_version" in request:
         arguments += ["--python-version", request["python_version"]]
+    else:
+        arguments += ["--no-binary", _WITHOUT_WHEEL]
     result = install_locked(request["lockfile"], arguments, request)
     if result.returncode != 0:
         raise SlimRayImageError(
