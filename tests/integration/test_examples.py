@@ -125,8 +125,13 @@ def postgresql(workspace: Path, gateway: str) -> Iterator[PostgreSQL]:
 @pytest.fixture(scope="module")
 def mariadb(workspace: Path, gateway: str) -> Iterator[MariaDB]:
     """A MariaDB that the containers reach."""
-    programs = [executable(name) for name in ("mariadbd", "mariadb-install-db", "mariadb-admin")]
-    server = MariaDB(*programs, workspace / "mariadb", gateway)
+    server = MariaDB(
+        executable("mariadbd"),
+        executable("mariadb-install-db"),
+        executable("mariadb-admin"),
+        workspace / "mariadb",
+        gateway,
+    )
     yield server
     server.close()
 
