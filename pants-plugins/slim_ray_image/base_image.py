@@ -256,6 +256,38 @@ def _warn_unpinned(reference: RegistryReference, manifest_digest: str) -> None:
     )
 
 
+async def _ask_registry(
+    request: Mapping[str, Any],
+    reference: RegistryReference,
+    subsystem: SlimRayImageSubsystem,
+    network: NetworkSettings,
+    *,
+    output_files: tuple[str, ...],
+    description: str,
+    cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL,
+) -> Digest:
+    """What `sandbox/fetch_image.py` writes; `request` is its operation, with what that needs."""
+    tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
+    is_plain = reference.is_loopback or reference.registry in subsystem.insecure_registries
+    result = await run_on_host(
+        "fetch_image",
+        {
+            **request,
+            "reference": reference.text,
+            "host": reference.host,
+            "repository": reference.repository,
+            "plain_http": is_plain,
+            "certificates": network.certificates,
+        },
+        inputs=network.tree,
+        libraries=tools.tree,
+        output_files=output_files,
+        description=description,
+        cache_scope=cache_scope,
+    )
+    return result.output_digest
+
+
 @rule(desc="Find the base image")
 async def resolve_base_image(
     request: BaseImageRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
@@ -267,17 +299,15 @@ async def resolve_base_image(
         return await read_layout(
             LayoutRequest(request.reference, source, request.platform), **implicitly()
         )
-    tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
-    result = await run_on_host(
-        "fetch_image",
+    tree = await _ask_registry(
         {
             "operation": "resolve",
             "identifier": reference.identifier,
             "platform": request.platform,
-            **_registry_request(reference, subsystem, network),
         },
-        inputs=network.tree,
-        libraries=tools.tree,
+        reference,
+        subsystem,
+        network,
         output_files=("manifest.json", "config.json"),
         description=f"Find the base image {source}",
         cache_scope=(
@@ -286,7 +316,7 @@ async def resolve_base_image(
             else ProcessCacheScope.PER_RESTART_SUCCESSFUL
         ),
     )
-    contents = {c.path: c.content for c in await get_digest_contents(result.output_digest)}
+    contents = {c.path: c.content for c in await get_digest_contents(tree)}
     base = parse_base_image(
         request.reference,
         source,
@@ -299,38 +329,21 @@ async def resolve_base_image(
     return base
 
 
-def _registry_request(
-    reference: RegistryReference, subsystem: SlimRayImageSubsystem, network: NetworkSettings
-) -> Mapping[str, Any]:
-    return {
-        "reference": reference.text,
-        "host": reference.host,
-        "repository": reference.repository,
-        "plain_http": reference.is_loopback or reference.registry in subsystem.insecure_registries,
-        "certificates": network.certificates,
-    }
-
-
 async def _fetch_blob(
     reference: RegistryReference,
     layer: Descriptor,
     subsystem: SlimRayImageSubsystem,
     network: NetworkSettings,
 ) -> Digest:
-    tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
-    result = await run_on_host(
-        "fetch_image",
-        {
-            "operation": "blob",
-            "digest": layer.digest,
-            **_registry_request(reference, subsystem, network),
-        },
-        inputs=network.tree,
-        libraries=tools.tree,
+    tree = await _ask_registry(
+        {"operation": "blob", "digest": layer.digest},
+        reference,
+        subsystem,
+        network,
         output_files=("blob",),
         description=f"Fetch a layer of {reference.text} ({layer.size / 1e6:.1f} MB)",
     )
-    (entry,) = await get_digest_entries(result.output_digest)
+    (entry,) = await get_digest_entries(tree)
     return await create_digest(CreateDigest([FileEntry(blob_path(layer), entry.file_digest)]))
 
 

@@ -119,9 +119,8 @@ class BaseInterpreter:
     marker_environment: FrozenDict[str, str]
     directories: frozenset[str]
     commands: tuple[str, ...]  # in /usr/local/bin
-    programs: FrozenDict[
-        str, str
-    ]  # command -> path, on PATH beside the interpreter's own directory
+    # command -> path, on PATH beside the interpreter's own directory
+    programs: FrozenDict[str, str]
     passwd: str
     group: str
     layer_sizes: str  # JSON: unpacked_bytes and file_count of each layer of the base

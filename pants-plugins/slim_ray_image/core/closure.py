@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Collection, Iterable, Mapping
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.layers import parents
 
 
 @dataclass(frozen=True)
@@ -210,12 +211,7 @@ def files_in_wheels(paths: Collection[str], provided: Collection[str]) -> frozen
     split = {
         folder
         for path in set(paths) - set(provided)
-        for folder in _folders(path)
+        for folder in parents(path)
         if f"{folder}/__init__.py" in there
     }
-    return frozenset(path for path in set(paths) & set(provided) if not split & set(_folders(path)))
-
-
-def _folders(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+    return frozenset(path for path in set(paths) & set(provided) if not split & set(parents(path)))

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from typing import Mapping, Sequence
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import SlimRayImageError, count_of
 from slim_ray_image.core.layers import VENV, Distribution
 
 # Of the virtual environment itself.
@@ -19,10 +19,6 @@ _INTERPRETER = re.compile(r"python(\d+(\.\d+)?)?")
 
 def _named(distribution: Distribution) -> str:
     return f"{distribution.name} {distribution.version}"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def check_paths(image: str, distributions: Sequence[Distribution]) -> None:
@@ -42,7 +38,7 @@ def check_paths(image: str, distributions: Sequence[Distribution]) -> None:
     ]
     if clashes:
         raise SlimRayImageError(
-            f"{_count(len(clashes), 'file')} of the image {image} would be written twice, with different content.",
+            f"{count_of(len(clashes), 'file')} of the image {image} would be written twice, with different content.",
             evidence=clashes,
             fixes=[
                 "remove the import that needs one of the distributions",
@@ -76,7 +72,7 @@ def check_scripts(
             hidden.append(f"`{script}` of {_named(distribution)} hides {what}")
     if hidden:
         raise SlimRayImageError(
-            f"{_count(len(hidden), 'command')} that the image {image} would get from its distributions "
+            f"{count_of(len(hidden), 'command')} that the image {image} would get from its distributions "
             f"{'hides' if len(hidden) == 1 else 'hide'} another.",
             evidence=sorted(hidden),
             fixes=[

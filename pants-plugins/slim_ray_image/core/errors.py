@@ -25,6 +25,11 @@ class SlimRayImageError(Exception):
         super().__init__(format_error(subject, self.evidence, self.fixes))
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return a number of things in words, as "1 file" or "2 files"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def format_error(subject: str, evidence: Sequence[str], fixes: Sequence[str]) -> str:
     """Return the text that a user sees."""
     parts = [subject]

@@ -124,9 +124,8 @@ def plan_layers(
         layer_budget: Most layers that an image may add to its base, those of the first-party files included.
         has_large_files: Whether one layer is for large files.
     """
-    others = (
-        3 if has_large_files else 2
-    )  # that of the small distributions, and those of the first-party files
+    # That of the small distributions, and those of the first-party files.
+    others = 3 if has_large_files else 2
     by_size = sorted(distributions, key=lambda d: (d.name != "ray", -d.unpacked_bytes, d.name))
     own = [d for d in by_size if d.name == "ray" or d.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES][
         : max(layer_budget - others, 0)
@@ -140,9 +139,9 @@ def plan_layers(
 
 
 def parents(path: str) -> tuple[str, ...]:
-    """Return the directories above an absolute `path`, outermost first, without the root."""
+    """Return the directories above `path`, outermost first, without the root or, of a relative one, the start."""
     found = []
-    while (path := posixpath.dirname(path)) != "/":
+    while (path := posixpath.dirname(path)) not in ("/", ""):
         found.append(path)
     return tuple(reversed(found))
 

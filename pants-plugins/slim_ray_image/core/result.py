@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence
 
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
+from slim_ray_image.core.errors import count_of
 from slim_ray_image.core.layers import KIND_BASE, Distribution
 from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
 from slim_ray_image.core.requirements import RequiredDistribution
@@ -134,29 +135,27 @@ def describe_image(
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _count(things: Sequence[Any], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
-
-
 def _summarize_warnings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if not rows:
         return ()
     named = [f"{row['path']}:{row['line']}" for row in rows[:_MOST_NAMED]]
     more = ["..."] if len(rows) > _MOST_NAMED else []
+    count = count_of(len(rows), "import")
     return (
-        f"{_count(rows, 'import')} cannot be followed: {', '.join([*named, *more])}; see `warnings` in image.json",
+        f"{count} cannot be followed: {', '.join([*named, *more])}; see `warnings` in image.json",
     )
 
 
 def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the lines that tell a user what was built, from the fields of image.json."""
     totals = description["totals"]
-    ours = [layer for layer in description["layers"] if layer["kind"] != KIND_BASE]
+    layers = [layer for layer in description["layers"] if layer["kind"] != KIND_BASE]
+    distributions = count_of(len(description["requirements"]), "distribution")
+    files = count_of(len(description["files"]), "file")
     return (
         f"Image {description['manifest_digest']} for {description['platform']}",
         f"Named {', '.join(description['reference'])}",
         f"{totals['compressed_bytes'] / 1e6:.1f} MB compressed, {totals['unpacked_bytes'] / 1e6:.1f} MB unpacked; "
-        f"{_count(description['requirements'], 'distribution')} and {_count(description['files'], 'file')} "
-        f"in {_count(ours, 'layer')} on {description['base']['reference']}",
+        f"{distributions} and {files} in {count_of(len(layers), 'layer')} on {description['base']['reference']}",
         *_summarize_warnings(description["warnings"]),
     )

@@ -7,29 +7,19 @@ is in it, numeric owners, one time. Files are copied through; none is held in me
 from __future__ import annotations
 
 import os
-import posixpath
 import tarfile
 from typing import Any, Mapping, Sequence
 
+from slim_ray_image.core.layers import parents
 from slim_ray_image.sandbox.report import run_program
 
 _ARCHIVE = "image.tar"
 _COPIED_BYTES = 1 << 20  # at a time
 
 
-def _folders_of(paths: Sequence[str]) -> set[str]:
-    folders: set[str] = set()
-    for path in paths:
-        folder = posixpath.dirname(path)
-        while folder:
-            folders.add(folder)
-            folder = posixpath.dirname(folder)
-    return folders
-
-
 def write_archive(paths: Sequence[str], archive_path: str) -> None:
     """Write an archive of the files at `paths`, relative to the working directory."""
-    folders = _folders_of(paths)
+    folders = {folder for path in paths for folder in parents(path)}
     with tarfile.TarFile(
         archive_path, "w", format=tarfile.PAX_FORMAT, copybufsize=_COPIED_BYTES
     ) as archive:
