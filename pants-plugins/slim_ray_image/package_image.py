@@ -54,7 +54,7 @@ from slim_ray_image.core.oci import (
 from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, SPARSE_LAYOUT, parse_outputs
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.requirements import explain
-from slim_ray_image.core.result import describe_image, summarize
+from slim_ray_image.core.result import application_rows, describe_image, summarize
 from slim_ray_image.core.settings import (
     Account,
     TargetSettings,
@@ -340,6 +340,7 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         ),
         files=closure.files,
         unfollowed=written.unfollowed,
+        applications=application_rows(field_set.serve_app.import_path),
     )
     sparse_blobs_tree = await _own_blobs(image, base)
     blobs_tree = await merge_digests(MergeDigests([sparse_blobs_tree, base.blobs_tree]))

@@ -17,6 +17,7 @@ from conftest import (
 
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
+from slim_ray_image.core.import_paths import parse_import_path
 from slim_ray_image.core.oci import (
     BuiltLayer,
     Descriptor,
@@ -26,7 +27,7 @@ from slim_ray_image.core.oci import (
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.requirements import RequiredDistribution
-from slim_ray_image.core.result import describe_image, summarize
+from slim_ray_image.core.result import application_rows, describe_image, summarize
 
 
 def describe(*unfollowed: DynamicImport) -> bytes:
@@ -94,6 +95,7 @@ def describe(*unfollowed: DynamicImport) -> bytes:
         ],
         files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`", "0" * 64, False)],
         unfollowed=unfollowed,
+        applications=application_rows(parse_import_path("app.app:app")),
     )
 
 
@@ -114,6 +116,7 @@ def test_description_has_the_keys_of_schema_version_1() -> None:
     value = description()
     assert value["schema_version"] == 1
     assert sorted(value) == [
+        "applications",
         "base",
         "config_digest",
         "files",
@@ -128,6 +131,17 @@ def test_description_has_the_keys_of_schema_version_1() -> None:
         "totals",
         "warnings",
     ]
+
+
+def test_description_names_the_application_that_the_image_serves() -> None:
+    """What `serve run` of an import path serves has Ray Serve's default name and route; a job has no application."""
+    (application,) = description()["applications"]
+    assert application == {
+        "name": "default",
+        "route_prefix": "/",
+        "import_path": "app.app:app",
+    }
+    assert application_rows(None) == []
 
 
 def test_description_names_target_references_and_base() -> None:

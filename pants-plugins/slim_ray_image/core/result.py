@@ -6,11 +6,12 @@ Keys are only ever added; `schema_version` says when that promise is broken. Siz
 from __future__ import annotations
 
 import json
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.errors import count_of
+from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.layers import KIND_BASE, Distribution
 from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
 from slim_ray_image.core.requirements import RequiredDistribution
@@ -62,6 +63,13 @@ def _warning_rows(
     return sorted(rows, key=lambda row: (row["path"], row["line"], row["text"]))
 
 
+def application_rows(import_path: Optional[ImportPath]) -> list[Mapping[str, Any]]:
+    """Return a row for the application that `serve run` of an import path serves; Ray Serve's own names and defaults."""
+    if import_path is None:
+        return []
+    return [{"name": "default", "route_prefix": "/", "import_path": str(import_path)}]
+
+
 def _totals(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
     ours = [row for row in rows if row["kind"] != KIND_BASE]
     return {
@@ -85,6 +93,7 @@ def describe_image(
     required: Sequence[RequiredDistribution],
     files: Sequence[ClosureFile],
     unfollowed: Sequence[DynamicImport],
+    applications: Sequence[Mapping[str, Any]],
 ) -> bytes:
     """Return image.json.
 
@@ -95,12 +104,14 @@ def describe_image(
         distributions: What was installed.
         required: Why, in the same order.
         unfollowed: Imports that may need what the image does not hold.
+        applications: The Ray Serve applications, a row each.
     """
     compressed = {name: size for layer in layers for name, size in layer.compressed_bytes_of}
     rows = [*_base_rows(base, base_layer_sizes), *map(_layer_row, layers)]
     value = {
         "schema_version": SCHEMA_VERSION,
         "target": target,
+        "applications": list(applications),
         "reference": list(references),
         "platform": str(image.platform),
         "manifest_digest": image.manifest_descriptor.digest,
