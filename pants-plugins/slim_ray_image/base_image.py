@@ -412,6 +412,7 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
         directories=frozenset(facts["directories"]),
         commands=tuple(facts["commands"]),
         programs=FrozenDict(facts["programs"]),
+        has_bytecode=facts["has_bytecode"],
         passwd=facts["passwd"],
         group=facts["group"],
         layer_sizes=json.dumps(facts["layer_sizes"]),

@@ -7,11 +7,13 @@ distribution is the same layer in every image, in the cache, the registry and on
 from __future__ import annotations
 
 import json
+import posixpath
 from dataclasses import asdict, dataclass
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
-from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry
+from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent, FileDigest, FileEntry
 from pants.engine.rules import collect_rules
+from pants.util.resources import read_resource
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.closure import ImageClosure
@@ -28,6 +30,7 @@ from slim_ray_image.core.layers import (
     COMMAND_DIRECTORY,
     KIND_DISTRIBUTIONS,
     KIND_FILES,
+    KIND_RUNTIME,
     KIND_SOURCES,
     LINKED_SCRIPTS,
     VENV,
@@ -115,6 +118,43 @@ def _base_facts(interpreter: BaseInterpreter, *below: str) -> Mapping[str, Any]:
         "python_version": interpreter.python_version,
         "directories": sorted(wanted & interpreter.directories),
     }
+
+
+def _runtime_request(interpreter: BaseInterpreter, bytecode: bool) -> Mapping[str, Any]:
+    """What the base lacks; and of the base, where that goes."""
+    prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
+    facts = _base_facts(interpreter, COMMAND_DIRECTORY, prefix)
+    library = (directory for directory in interpreter.directories if directory.startswith(prefix))
+    return {
+        "wget": "wget" not in {*interpreter.programs, *interpreter.commands},
+        "bytecode": bytecode and not interpreter.has_bytecode,
+        "base": {**facts, "directories": sorted({*facts["directories"], *library})},
+    }
+
+
+async def _wget_tree() -> Digest:
+    content = read_resource("slim_ray_image.in_image", "wget.py")
+    assert content is not None
+    return await create_digest(CreateDigest([FileContent("wget.py", content)]))
+
+
+async def write_runtime_layer(base: PreparedBase, bytecode: bool) -> tuple[BuiltLayer, ...]:
+    """Return the layer of what every image on this base needs besides the base, if the base lacks any of it."""
+    request = _runtime_request(base.interpreter, bytecode)
+    if not request["wget"] and not request["bytecode"]:
+        return ()
+    written = await write_layer(
+        LayerRequest(
+            "runtime",
+            json.dumps(request, sort_keys=True),
+            await _wget_tree() if request["wget"] else EMPTY_DIGEST,
+            base.interpreter,
+            base.tools,
+            f"Write the layer of what {base.image.reference} lacks",
+        ),
+        **implicitly(),
+    )
+    return (_built_layer("runtime", KIND_RUNTIME, written),)
 
 
 def _distributions_request(

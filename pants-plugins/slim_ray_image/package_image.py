@@ -68,6 +68,7 @@ from slim_ray_image.layers import (
     SourcesLayer,
     write_distributions_layer,
     write_files_layers,
+    write_runtime_layer,
     write_sources_layer,
 )
 from slim_ray_image.outputs import ArchiveRequest, image_layout, write_archive
@@ -254,8 +255,9 @@ async def _write_layers(
     """The layers. That of the sources does not wait for the distributions: a mistake in them shows early."""
     budget = field_set.layer_budget.value
     plan = plan_files({file.path: file.bytes for file in closure.files}, budget)
-    packed, (files, sources) = await concurrently(
+    packed, runtime, (files, sources) = await concurrently(
         _pack(field_set, closure, base),
+        write_runtime_layer(base, field_set.bytecode.value),
         _write_files_layers(field_set, closure, plan, base, account),
     )
     image, base_reference = str(field_set.address), base.image.reference
@@ -267,7 +269,7 @@ async def _write_layers(
     )
     packages = [module for d in packed.distributions for module in d.modules]
     return _WrittenLayers(
-        (*distributions, *files, sources.layer),
+        (*runtime, *distributions, *files, sources.layer),
         packed,
         unfollowed_imports(sources.dynamic_imports, packages=packages),
     )

@@ -121,6 +121,7 @@ class BaseInterpreter:
     commands: tuple[str, ...]  # in /usr/local/bin
     # command -> path, on PATH beside the interpreter's own directory
     programs: FrozenDict[str, str]
+    has_bytecode: bool  # of its standard library
     passwd: str
     group: str
     layer_sizes: str  # JSON: unpacked_bytes and file_count of each layer of the base

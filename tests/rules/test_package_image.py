@@ -65,7 +65,20 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
 async def prepare_nothing(request: BaseImageRequest) -> PreparedBase:
     """Stand in for the base, of which only the archive needs the interpreter."""
     interpreter = BaseInterpreter(
-        EMPTY_DIGEST, "", "", "", "", "", FrozenDict(), frozenset(), (), FrozenDict(), "", "", ""
+        EMPTY_DIGEST,
+        "",
+        "",
+        "",
+        "",
+        "",
+        FrozenDict(),
+        frozenset(),
+        (),
+        FrozenDict(),
+        False,
+        "",
+        "",
+        "",
     )
     tools = BaseTools(EMPTY_DIGEST, Uv(EMPTY_DIGEST))
     return PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, interpreter, tools)

@@ -242,16 +242,16 @@ def test_ports_are_numbers(ports: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("budget", [-1, 0, 2, 101, True], ids=repr)
+@pytest.mark.parametrize("budget", [-1, 0, 3, 101, True], ids=repr)
 def test_layer_budget_out_of_range_is_refused(budget: int) -> None:
     """The message names the range."""
     assert field_error(layer_budget=budget) == (
-        f"The `layer_budget` field in target src/app:image must be a number from 3 to 100, but was {budget!r}.\n\n"
+        f"The `layer_budget` field in target src/app:image must be a number from 4 to 100, but was {budget!r}.\n\n"
         "To fix, leave it out or use a number in that range."
     )
 
 
-@pytest.mark.parametrize("budget", [3, 100])
+@pytest.mark.parametrize("budget", [4, 100])
 def test_layer_budget_may_be_each_end_of_its_range(budget: int) -> None:
     """Both ends of the range are in it."""
     assert make_service(layer_budget=budget)[LayerBudgetField].value == budget

@@ -21,6 +21,7 @@ KIND_BASE = "base"
 KIND_DISTRIBUTION = "distribution"
 KIND_DISTRIBUTIONS = "distributions"
 KIND_FILES = "files"
+KIND_RUNTIME = "runtime"
 KIND_SOURCES = "sources"
 
 # Below this, unpacked, a layer of its own costs a pull more (a request, a descriptor) than sharing it saves. A fixed
@@ -31,8 +32,8 @@ LARGE_DISTRIBUTION_BYTES = 5_000_000
 # does not push it again. Below, that would save less than the request for one layer more costs.
 LARGE_FILE_BYTES = 1_000_000
 
-# One layer for the small distributions, one for the sources, one for Ray.
-SMALLEST_LAYER_BUDGET = 3
+# One layer for the runtime, one for the small distributions, one for the sources, one for Ray.
+SMALLEST_LAYER_BUDGET = 4
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,12 @@ def plan_layers(
 
     Args:
         distributions: In any order.
-        layer_budget: Most layers that an image may add to its base, those of the first-party files included.
+        layer_budget: Most layers that an image may add to its base, those of the runtime and of the
+            first-party files included.
         has_large_files: Whether one layer is for large files.
     """
-    # That of the small distributions, and those of the first-party files.
-    others = 3 if has_large_files else 2
+    # That of the runtime, that of the small distributions, and those of the first-party files.
+    others = 4 if has_large_files else 3
     by_size = sorted(distributions, key=lambda d: (d.name != "ray", -d.unpacked_bytes, d.name))
     own = [d for d in by_size if d.name == "ray" or d.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES][
         : max(layer_budget - others, 0)

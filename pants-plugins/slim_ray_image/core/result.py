@@ -64,7 +64,7 @@ def _warning_rows(
 
 
 def application_rows(import_path: Optional[ImportPath]) -> list[Mapping[str, Any]]:
-    """Return a row for the application that `serve run` of an import path serves; Ray Serve's own names and defaults."""
+    """Return a row for the application that `serve run` of an import path serves, with Serve's own names."""
     if import_path is None:
         return []
     return [{"name": "default", "route_prefix": "/", "import_path": str(import_path)}]

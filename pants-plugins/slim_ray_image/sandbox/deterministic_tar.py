@@ -12,9 +12,11 @@ import io
 import os
 import tarfile
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, Iterator, Optional
+from typing import IO, Any, BinaryIO, Iterable, Iterator, Optional
 
 from isal import igzip
+
+from slim_ray_image.core.layers import missing_parents
 
 # Of isal's 0 to 3: the smallest it makes, at some eight times zlib's speed.
 COMPRESSION_LEVEL = 3
@@ -144,3 +146,18 @@ def directories_of(paths: Iterator[str], root: str) -> list[str]:
             found.add(parent)
             parent = parent.rpartition("/")[0]
     return sorted(found)
+
+
+def write_entries(
+    writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]
+) -> None:
+    """Write the directories of `entries` and above them, parents first, but for those of the base; then the rest."""
+    entries = list(entries)
+    needed = missing_parents((entry.path for entry in entries), base_directories)
+    directories = {path: Entry(path, is_directory=True) for path in needed}
+    directories.update((e.path, e) for e in entries if e.is_directory)
+    for path in sorted(directories.keys() - base_directories):
+        writer.add(directories[path])
+    for entry in entries:
+        if not entry.is_directory:
+            writer.add(entry)

@@ -181,6 +181,13 @@ def _programs(root: _RootFilesystem, config: Mapping[str, Any], python: str) -> 
     return found
 
 
+def _has_bytecode(root: _RootFilesystem, python: str) -> bool:
+    """Whether the base has the bytecode of its standard library, by that of a module which every start imports."""
+    name = posixpath.basename(python)
+    library = posixpath.join(posixpath.dirname(posixpath.dirname(python)), "lib", name)
+    return root.is_file(f"{library}/__pycache__/os.cpython-{name[6:].replace('.', '')}.pyc")
+
+
 def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) -> str:
     """Return the version of the base's glibc, as "2.36", from its dpkg status, else from libc.so.6 itself."""
     if any(posixpath.basename(path).startswith("ld-musl-") for path in root.entries):
@@ -358,6 +365,7 @@ def main(request: Mapping[str, Any]) -> None:
                 posixpath.basename(path) for path in root.children(root.resolve("/usr/local/bin"))
             ],
             "programs": _programs(root, config, python),
+            "has_bytecode": _has_bytecode(root, python),
             "passwd": (root.read("/etc/passwd") or b"").decode(errors="surrogateescape"),
             "group": (root.read("/etc/group") or b"").decode(errors="surrogateescape"),
         },

@@ -1,11 +1,12 @@
 """Stage 4 of 6: one layer, from files to blob, and nothing of any other layer.
 
-In: a request that names the layer's files, and the files. Out: layer.tar.gz and layer.json. Three kinds:
+In: a request that names the layer's files, and the files. Out: layer.tar.gz and layer.json. Four kinds:
 
 - distributions: zips of a packed PEX's `.deps`, installed into the virtual environment at its fixed path, console
   scripts included. Layout of a zip: Pex's, an installed wheel with its scripts and data under `.prefix`; layout in the
   image: https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
 - files: large first-party files under the working directory.
+- runtime: what Ray's operator or every start wants and the base lacks (see `runtime_layer`).
 - sources: the other first-party files under it, the user's account and home.
 
 `.layout.json` and `.prefix` are Pex's installed-wheel format: https://github.com/pex-tool/pex/blob/v2.105.2/pex/pep_427.py.
@@ -37,17 +38,23 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import defined_names
 from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
 from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP
+from slim_ray_image.sandbox.bytecode import compile_sources
 from slim_ray_image.sandbox.deps_zip import (
     console_scripts,
     has_place,
     metadata_path,
     place_of,
 )
-from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, directories_of
-from slim_ray_image.sandbox.report import run_program, run_tool, write_json
+from slim_ray_image.sandbox.deterministic_tar import (
+    Entry,
+    LayerWriter,
+    directories_of,
+    write_entries,
+)
+from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.runtime_layer import write_runtime
 
 _BLOB = "layer.tar.gz"
-_COMPILE = "compile"
 _SCRIPT = """\
 #!{python}
 import sys
@@ -56,45 +63,6 @@ if __name__ == "__main__":
     sys.argv[0] = sys.argv[0].removesuffix(".exe")
     sys.exit({call}())
 """
-
-
-def compile_sources(sources: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Return image path of the pyc -> its bytes, for each source that compiles.
-
-    Args:
-        sources: (path in the image, content), in the order to compile.
-    """
-    os.makedirs(_COMPILE, exist_ok=True)
-    lines, compiled = [], {}
-    for number, (path, content) in enumerate(sources):
-        source, target = f"{_COMPILE}/{number}.py", f"{_COMPILE}/{number}.pyc"
-        with open(source, "wb") as file:
-            file.write(content)
-        lines += [source, path, target]
-        compiled[target] = _pyc_path(path)
-    with open(f"{_COMPILE}/list", "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
-    run_tool(
-        [sys.executable, "-B", "-s", "-S", program, f"{_COMPILE}/list"],
-        {
-            "PYTHONHASHSEED": "0",
-            "SLIM_RAY_IMAGE_BASE_ROOT": os.environ["SLIM_RAY_IMAGE_BASE_ROOT"],
-        },
-    )
-    found = {}
-    for target, path in compiled.items():
-        if os.path.exists(target):
-            with open(target, "rb") as pyc:
-                found[path] = pyc.read()
-    return found
-
-
-def _pyc_path(source: str) -> str:
-    """PEP 3147's place for the bytecode of `source`."""
-    directory, name = posixpath.split(source)
-    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
-    return f"{directory}/__pycache__/{name[:-3]}.{tag}.pyc"
 
 
 class _InstalledDistribution:
@@ -193,21 +161,6 @@ def _file_entries(files: Mapping[str, tuple[bytes, bool]]) -> list[Entry]:
     ]
 
 
-def _write_entries(
-    writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]
-) -> None:
-    """Write the directories of `entries` and above them, parents first, but for those of the base; then the rest."""
-    entries = list(entries)
-    needed = missing_parents((entry.path for entry in entries), base_directories)
-    directories = {path: Entry(path, is_directory=True) for path in needed}
-    directories.update((e.path, e) for e in entries if e.is_directory)
-    for path in sorted(directories.keys() - base_directories):
-        writer.add(directories[path])
-    for entry in entries:
-        if not entry.is_directory:
-            writer.add(entry)
-
-
 def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
     """Write the layer of the zips in `distributions`.
 
@@ -244,7 +197,7 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> Mapp
     for directory in directories:
         writer.add(Entry(directory, is_directory=True))
     if request["virtual_environment"]:
-        _write_entries(
+        write_entries(
             writer,
             _virtual_environment(base, site_packages),
             base_directories | frozenset(directories),
@@ -343,7 +296,7 @@ def _bytecode_of(entries: Iterable[Entry]) -> list[Entry]:
 def write_files(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
     """Write the layer of large first-party files under `files/`, one after the other: none is in memory as a whole."""
     entries = [_first_party_entry(name, request["workdir"]) for name in sorted(request["files"])]
-    _write_entries(writer, entries, frozenset(request["base"]["directories"]))
+    write_entries(writer, entries, frozenset(request["base"]["directories"]))
     return {}
 
 
@@ -385,7 +338,7 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[st
         ),
         *files,
     ]
-    _write_entries(writer, entries, frozenset(request["base"]["directories"]))
+    write_entries(writer, entries, frozenset(request["base"]["directories"]))
     return {"dynamic_imports": _dynamic_imports(request["files"])}
 
 
@@ -394,6 +347,7 @@ def main(request: Mapping[str, Any]) -> None:
     write = {
         "distributions": write_distributions,
         "files": write_files,
+        "runtime": write_runtime,
         "sources": write_sources,
     }[request["kind"]]
     partial = f"{_BLOB}.partial"

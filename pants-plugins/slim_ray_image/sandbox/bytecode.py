@@ -1,0 +1,51 @@
+"""Stage 4 of 6: sources -> bytecode, by `compile_bytecode` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import sys
+from typing import Sequence
+
+from slim_ray_image.sandbox.report import run_tool
+
+_COMPILE = "compile"
+
+
+def compile_sources(sources: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Return image path of the pyc -> its bytes, for each source that compiles.
+
+    Args:
+        sources: (path in the image, content), in the order to compile.
+    """
+    os.makedirs(_COMPILE, exist_ok=True)
+    lines, compiled = [], {}
+    for number, (path, content) in enumerate(sources):
+        source, target = f"{_COMPILE}/{number}.py", f"{_COMPILE}/{number}.pyc"
+        with open(source, "wb") as file:
+            file.write(content)
+        lines += [source, path, target]
+        compiled[target] = _pyc_path(path)
+    with open(f"{_COMPILE}/list", "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
+    run_tool(
+        [sys.executable, "-B", "-s", "-S", program, f"{_COMPILE}/list"],
+        {
+            "PYTHONHASHSEED": "0",
+            "SLIM_RAY_IMAGE_BASE_ROOT": os.environ["SLIM_RAY_IMAGE_BASE_ROOT"],
+        },
+    )
+    found = {}
+    for target, path in compiled.items():
+        if os.path.exists(target):
+            with open(target, "rb") as pyc:
+                found[path] = pyc.read()
+    return found
+
+
+def _pyc_path(source: str) -> str:
+    """PEP 3147's place for the bytecode of `source`."""
+    directory, name = posixpath.split(source)
+    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
+    return f"{directory}/__pycache__/{name[:-3]}.{tag}.pyc"

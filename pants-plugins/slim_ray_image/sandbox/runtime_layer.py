@@ -1,0 +1,52 @@
+"""Stage 4 of 6: the layer `runtime`, the same for every image on a base: what the base lacks for Python and Ray.
+
+- wget, which the probes of Ray's Kubernetes operator call (`in_image/wget.py`).
+- the bytecode of the standard library. python:3.10-slim ships none and its user cannot write it, so every process of
+  every start would compile the standard library again.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from typing import Any, Iterator, Mapping
+
+from slim_ray_image.core.layers import COMMAND_DIRECTORY
+from slim_ray_image.sandbox.bytecode import compile_sources
+from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, write_entries
+
+# Read by people and by tools that no service runs. What `extract_base` leaves out of the base's folder is not here.
+_RARELY_IMPORTED = frozenset({"lib2to3", "pydoc_data", "site-packages"})
+
+
+def _wget(base: Mapping[str, Any]) -> Entry:
+    """wget, run by the base's interpreter without `site`: a probe has two seconds, and often a fifth of a CPU."""
+    with open("wget.py", "rb") as file:
+        source = file.read()
+    content = f"#!{base['python']} -ISB\n".encode() + source
+    return Entry(f"{COMMAND_DIRECTORY}/wget", content=content, is_executable=True)
+
+
+def _standard_library(python: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (path in the image, source) of the standard library's modules, sorted."""
+    root = os.environ["SLIM_RAY_IMAGE_BASE_ROOT"]
+    prefix = posixpath.dirname(posixpath.dirname(python))
+    library = f"{prefix}/lib/{posixpath.basename(python)}"
+    for directory, names, files in os.walk(f"{root}{library}"):
+        names[:] = sorted(set(names) - _RARELY_IMPORTED)
+        for name in sorted(files):
+            if name.endswith(".py"):
+                path = f"{directory}/{name}"
+                with open(path, "rb") as file:
+                    yield path[len(root) :], file.read()
+
+
+def write_runtime(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
+    """Write the layer; `wget` and `bytecode` of the request say what it holds."""
+    base = request["base"]
+    entries = [_wget(base)] if request["wget"] else []
+    if request["bytecode"]:
+        compiled = compile_sources(sorted(_standard_library(base["python"])))
+        entries += [Entry(path, content=pyc) for path, pyc in sorted(compiled.items())]
+    write_entries(writer, sorted(entries, key=lambda e: e.path), frozenset(base["directories"]))
+    return {}
