@@ -18,7 +18,7 @@ from pants.core.goals.package import PackageFieldSet
 from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.source_files import SourceFiles
 from pants.engine.addresses import Address
-from pants.engine.fs import Digest, FileEntry, MergeDigests
+from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
     Dependencies,
@@ -31,7 +31,9 @@ from pants.engine.target import (
 
 from slim_ray_image.compat import (
     concurrently,
+    create_digest,
     find_valid_field_sets,
+    get_digest_contents,
     get_digest_entries,
     hydrate_sources,
     implicitly,
@@ -58,6 +60,17 @@ from slim_ray_image.core.closure import (
     unneeded_type_stubs,
 )
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.ray_extras import (
+    RAY,
+    RayExtra,
+    RayUse,
+    check_removed,
+    decide_extras,
+    required_extras,
+    uses_in_source,
+    uses_of_imports,
+    with_extras,
+)
 from slim_ray_image.dependency_inference import (
     EntryFieldSet,
     EntryOwner,
@@ -81,6 +94,7 @@ class ImageClosureRequest:
     """A request for everything that a target's code needs."""
 
     field_set: EntryFieldSet
+    ray_extras: Optional[tuple[str, ...]] = None  # None: by what the code imports
 
 
 @dataclass(frozen=True)
@@ -89,12 +103,14 @@ class ImageClosure:
 
     Attributes:
         resolve: The resolve's name.
-        requirements: Sorted by text; none is of a wheel.
+        requirements: Sorted by text; none is of a wheel. Ray has the extras that `ray_extras` says.
         files: Sorted by path; none is in a wheel, but where a package would be split.
         wheels: Of the repository's own distributions, sorted by name.
         wheels_tree: The wheels, at their paths.
         entry: The file that the image starts with, where it is a first-party one.
         named_by: The field that names it, for messages.
+        ray_uses: The modules of Ray that the code uses.
+        ray_extras: What was decided of Ray's extras; none where Ray is not required.
     """
 
     resolve: str
@@ -104,6 +120,8 @@ class ImageClosure:
     wheels_tree: Digest
     entry: Optional[ClosureFile]
     named_by: str
+    ray_uses: tuple[RayUse, ...]
+    ray_extras: tuple[RayExtra, ...]
 
 
 @dataclass(frozen=True)
@@ -378,6 +396,32 @@ async def _first_party_files(
     return files, files_in_wheels(rooted, provided)
 
 
+async def _ray_uses(
+    field_set: EntryFieldSet, edges: Sequence[ImportEdge], files: Sequence[ClosureFile]
+) -> tuple[RayUse, ...]:
+    """What the code uses of Ray: by imports, by looking it up in `ray`, and by what serves it."""
+    importers = {edge.source for edge in edges if edge.module.split(".")[0] == RAY}
+    sources = [file for file in files if file.source in importers]
+    contents = await get_digest_contents(
+        await create_digest(
+            CreateDigest(FileEntry(f.path, FileDigest(f.sha256, f.bytes)) for f in sources)
+        )
+    )
+    source_at = {file.path: file.source for file in sources}
+    looked_up = [u for c in contents for u in uses_in_source(source_at[c.path], c.content)]
+    serve = [RayUse("ray.serve", "`serve_app`")] if field_set.serve_app.value else []
+    return (*uses_of_imports(edges), *looked_up, *serve)
+
+
+def _decide_ray_extras(
+    uses: Sequence[RayUse],
+    requirements: Collection[ClosureRequirement],
+    chosen: Optional[tuple[str, ...]],
+) -> tuple[RayExtra, ...]:
+    required = required_extras(requirements)
+    return () if required is None else decide_extras(uses, required, chosen)
+
+
 @rule(desc="Find what a slim_ray_image needs")
 async def resolve_image_closure(
     request: ImageClosureRequest, python_setup: PythonSetup
@@ -422,9 +466,14 @@ async def resolve_image_closure(
         if canonicalize_name(requirement.project_name) not in own_names
     }
     _check_not_empty(address, files, requirements, wheels)
+    ray_uses = await _ray_uses(field_set, edges, files)
+    check_removed(str(address), ray_uses)
+    ray_extras = _decide_ray_extras(ray_uses, requirements, request.ray_extras)
     return ImageClosure(
         resolve=resolve,
-        requirements=tuple(sorted(requirements, key=lambda r: (r.text, r.reason))),
+        requirements=tuple(
+            sorted(with_extras(requirements, ray_extras), key=lambda r: (r.text, r.reason))
+        ),
         files=tuple(file for file in files if file.path not in in_wheels),
         wheels=tuple(
             sorted(
@@ -438,6 +487,8 @@ async def resolve_image_closure(
         wheels_tree=await merge_digests(MergeDigests(wheel.tree for wheel in wheels)),
         entry=next((file for file in files if file.source == owner.source), None),
         named_by=owner.named_by,
+        ray_uses=ray_uses,
+        ray_extras=ray_extras,
     )
 
 

@@ -69,6 +69,9 @@ class PackRequest:
 
     address: Address
     requirements: tuple[str, ...]  # PEP 508, sorted
+    added_extras: tuple[
+        str, ...
+    ]  # those that no requirement of the repository names, with their reasons, for errors
     resolve: str
     base_reference: str
     interpreter: BaseInterpreter
@@ -146,6 +149,7 @@ def _origin(
     """What errors name, and what may be built."""
     names = subsystem.host_built_distributions
     return {
+        "added_extras": request.added_extras,
         "address": str(request.address),
         "base": request.base_reference,
         "host_built": sorted({canonicalize_name(name) for name in names}),

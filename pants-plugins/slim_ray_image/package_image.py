@@ -53,6 +53,7 @@ from slim_ray_image.core.oci import (
 )
 from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, SPARSE_LAYOUT, parse_outputs
 from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.core.ray_extras import check_uncovered, explain_added
 from slim_ray_image.core.requirements import explain
 from slim_ray_image.core.result import application_rows, describe_image, summarize
 from slim_ray_image.core.settings import (
@@ -93,6 +94,7 @@ from slim_ray_image.target_types import (
     OutputsField,
     PlatformsField,
     PortsField,
+    RayExtrasField,
     RegistriesField,
     RepositoryField,
     ServeAppField,
@@ -111,6 +113,7 @@ class SlimRayImageFieldSet(PackageFieldSet):
     serve_app: ServeAppField
     entry_point: EntryPointField
     dependencies: SlimRayImageDependencies
+    ray_extras: RayExtrasField
     resolve: PythonResolveField
     base_image: BaseImageField
     platforms: PlatformsField
@@ -193,6 +196,7 @@ async def _pack(
     request = PackRequest(
         field_set.address,
         tuple(sorted({requirement.text for requirement in closure.requirements})),
+        explain_added(closure.ray_extras),
         closure.resolve,
         base.image.reference,
         base.interpreter,
@@ -261,6 +265,7 @@ async def _write_layers(
         _write_files_layers(field_set, closure, plan, base, account),
     )
     image, base_reference = str(field_set.address), base.image.reference
+    check_uncovered(image, closure.ray_uses, {d.name for d in packed.distributions})
     check_paths(image, packed.distributions)
     check_scripts(image, base_reference, packed.distributions, base.interpreter.programs)
     specs = plan_layers(packed.distributions, budget, has_large_files=bool(files))
@@ -303,7 +308,10 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
     base_request = _base_request(field_set, subsystem)
     names = await find_image_names(_names_request(field_set), **implicitly())
     closure, base = await concurrently(
-        resolve_image_closure(ImageClosureRequest(_entry_field_set(field_set)), **implicitly()),
+        resolve_image_closure(
+            ImageClosureRequest(_entry_field_set(field_set), field_set.ray_extras.value),
+            **implicitly(),
+        ),
         prepare_base(base_request, **implicitly()),
     )
     interpreter = base.interpreter
@@ -342,6 +350,7 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         ),
         files=closure.files,
         unfollowed=written.unfollowed,
+        ray_extras=closure.ray_extras,
         applications=application_rows(field_set.serve_app.import_path),
     )
     sparse_blobs_tree = await _own_blobs(image, base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Optional, Tuple
+from typing import Dict, Iterable, Optional, Tuple, Union
 
 from pants.backend.python.target_types import PythonResolveField
 from pants.core.goals.package import OutputPathField
@@ -35,9 +35,11 @@ from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET
 from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
 from slim_ray_image.core.outputs import parse_outputs
 from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.core.ray_extras import EXTRA_NAME
 from slim_ray_image.core.references import parse_image_reference
 
 DEFAULT_USER = "1000:100"
+INFER = "infer"
 
 
 def _invalid(alias: str, address: Address, error: SlimRayImageError) -> InvalidFieldException:
@@ -104,6 +106,45 @@ class EntryPointField(StringField):
 
 class SlimRayImageDependencies(Dependencies):
     supports_transitive_excludes = True
+
+
+class RayExtrasField(StringSequenceField):
+    alias = "ray_extras"
+    help = help_text(
+        f"""
+        The extras of Ray to install, as a list, in place of those that the requirement names. Or `"{INFER}"`, the
+        default: those that the code needs, by what it imports of `ray`.
+
+        By imports, `ray.serve` and `serve_app` bring `serve`; `ray.data` and `ray.air` bring `data`; `ray.train`,
+        `ray.tune` and `ray.rllib` bring their own and `data`; `ray.llm`, `ray.serve.llm` and `ray.data.llm` bring
+        `llm`; an address of `ray://` brings `client`. Each image has `default`, of which `serve` has all: the head of a
+        Ray cluster and its health checks need it. Extras that imports do not tell, as `observability`, stay as
+        required.
+
+        `ray_extras` in image.json says what was kept, added and dropped, and why. For example,
+        `ray_extras=["serve-grpc"]`.
+        """
+    )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Union[str, Iterable[str], None], address: Address
+    ) -> Optional[Tuple[str, ...]]:
+        if raw_value == INFER:
+            return None
+        if isinstance(raw_value, str):
+            raise InvalidFieldException(
+                f"The `{cls.alias}` field in target {address} must be '{INFER}' or a list of extras, but was "
+                f"{raw_value!r}.\n\nTo fix, use [{raw_value!r}]."
+            )
+        value = super().compute_value(raw_value, address)
+        wrong = sorted(extra for extra in value or () if not EXTRA_NAME.fullmatch(extra))
+        if wrong:
+            raise InvalidFieldException(
+                f"The `{cls.alias}` field in target {address} must hold names of extras, but has "
+                f"{', '.join(map(repr, wrong))}.\n\nTo fix, correct the names, as in ['default', 'serve']."
+            )
+        return value
 
 
 class BaseImageField(StringField):
@@ -399,6 +440,7 @@ class SlimRayImageTarget(Target):
         ServeAppField,
         EntryPointField,
         SlimRayImageDependencies,
+        RayExtrasField,
         PythonResolveField,
         BaseImageField,
         PlatformsField,

@@ -26,6 +26,7 @@ from slim_ray_image.core.oci import (
     parse_base_image,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import application_rows, describe_image, summarize
 
@@ -95,6 +96,7 @@ def describe(*unfollowed: DynamicImport) -> bytes:
         ],
         files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`", "0" * 64, False)],
         unfollowed=unfollowed,
+        ray_extras=[RayExtra("serve", "kept", "import of ray.serve at src/app/app.py:1")],
         applications=application_rows(parse_import_path("app.app:app")),
     )
 
@@ -124,12 +126,24 @@ def test_description_has_the_keys_of_schema_version_1() -> None:
         "manifest_digest",
         "platform",
         "pruned",
+        "ray_extras",
         "reference",
         "requirements",
         "schema_version",
         "target",
         "totals",
         "warnings",
+    ]
+
+
+def test_description_says_what_was_decided_of_the_extras_of_ray() -> None:
+    """Each extra has what was done and why."""
+    assert description()["ray_extras"] == [
+        {
+            "name": "serve",
+            "change": "kept",
+            "reason": "import of ray.serve at src/app/app.py:1",
+        }
     ]
 
 

@@ -629,3 +629,36 @@ def test_paths_that_differ_by_case_are_refused(rule_runner: RuleRunner) -> None:
         "  * app/Words.txt from src/app/Words.txt, app/words.txt from src/app/words.txt\n"
         in closure_error(rule_runner)
     )
+
+
+# --- Extras of Ray
+
+RAY_APP = {
+    "3rd/BUILD": requirement("ray", "ray[all]==2.48.0"),
+    "app/BUILD": APP,
+    "app/main.py": "import ray\nfrom ray import serve\n\nrows = ray.data.range(3)\napp = 1\n",
+}
+
+
+def test_extras_of_ray_are_those_that_the_code_uses(rule_runner: RuleRunner) -> None:
+    """Imports and look-ups decide, whatever the requirement names; each extra says why."""
+    write(rule_runner, RAY_APP)
+    closure = find_closure(rule_runner)
+    assert [requirement.text for requirement in closure.requirements] == ["ray[data,serve]==2.48.0"]
+    assert [(extra.name, extra.change, extra.reason) for extra in closure.ray_extras] == [
+        ("all", "dropped", "nothing that the code imports needs it"),
+        ("data", "added", "use of ray.data at src/app/main.py:4"),
+        ("serve", "added", "import of ray.serve at src/app/main.py:2"),
+    ]
+
+
+def test_module_removed_from_ray_is_an_error(rule_runner: RuleRunner) -> None:
+    """`ray.workflow` is refused before anything is built."""
+    write(rule_runner, {**RAY_APP, "app/main.py": "from ray import workflow\n\napp = 1\n"})
+    assert closure_error(rule_runner) == (
+        "The code of the image src/app:image uses what was removed from Ray, which fails on import.\n\n"
+        "  * import of ray.workflow at src/app/main.py:1: ray.workflow is not in Ray 2.48 and later\n\n"
+        "To fix, do one of the following:\n"
+        "  * remove the import\n"
+        "  * require an older Ray, then refresh the lockfile"
+    )

@@ -90,6 +90,7 @@ def lock_request(**changes: Any) -> dict[str, Any]:
         "certificates": "",
         "find_links": ["wheels"],
         "glibc": "2.36",
+        "added_extras": [],
         "host_built": [],
         "indexes": [],
         "lockfile": "lock.txt",

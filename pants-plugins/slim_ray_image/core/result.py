@@ -6,6 +6,7 @@ Keys are only ever added; `schema_version` says when that promise is broken. Siz
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any, Mapping, Optional, Sequence
 
 from slim_ray_image.core.closure import ClosureFile
@@ -14,6 +15,7 @@ from slim_ray_image.core.errors import count_of
 from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.layers import KIND_BASE, Distribution
 from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
+from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 
 SCHEMA_VERSION = 1
@@ -93,6 +95,7 @@ def describe_image(
     required: Sequence[RequiredDistribution],
     files: Sequence[ClosureFile],
     unfollowed: Sequence[DynamicImport],
+    ray_extras: Sequence[RayExtra],
     applications: Sequence[Mapping[str, Any]],
 ) -> bytes:
     """Return image.json.
@@ -104,6 +107,7 @@ def describe_image(
         distributions: What was installed.
         required: Why, in the same order.
         unfollowed: Imports that may need what the image does not hold.
+        ray_extras: What was decided of Ray's extras.
         applications: The Ray Serve applications, a row each.
     """
     compressed = {name: size for layer in layers for name, size in layer.compressed_bytes_of}
@@ -140,6 +144,7 @@ def describe_image(
             for file in files
         ],
         "pruned": [],
+        "ray_extras": [asdict(extra) for extra in ray_extras],
         "totals": _totals(rows),
         "warnings": _warning_rows(unfollowed, files),
     }

@@ -63,7 +63,7 @@ def unresolvable(request: Mapping[str, Any], reasons: Sequence[str]) -> SlimRayI
     """Return the error for what a tool could not resolve, with the tool's own reasons."""
     return SlimRayImageError(
         f"Cannot resolve the requirements of {request['address']} for {_platform(request)}.",
-        evidence=reasons,
+        evidence=[*reasons, *request["added_extras"]],
         fixes=_wheel_fixes(request),
     )
 
@@ -88,7 +88,7 @@ def not_held_error(request: Mapping[str, Any], problems: Sequence[str]) -> SlimR
     """Return the error for a lockfile that is older than the requirements."""
     return SlimRayImageError(
         f"{_lockfile(request)} does not hold what {request['address']} needs.",
-        evidence=problems,
+        evidence=[*problems, *request["added_extras"]],
         fixes=[
             f"refresh {request['lockfile_path']} from its requirements, for CPython {request['python_version']} and "
             f"{request['platform']}"

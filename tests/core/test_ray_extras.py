@@ -1,0 +1,168 @@
+"""Tests of core.ray_extras."""
+
+from __future__ import annotations
+
+from typing import Collection, Optional
+
+import pytest
+from conftest import Golden, error_text
+
+from slim_ray_image.core.closure import ClosureRequirement, ImportEdge
+from slim_ray_image.core.ray_extras import (
+    RayExtra,
+    RayUse,
+    check_removed,
+    check_uncovered,
+    decide_extras,
+    explain_added,
+    required_extras,
+    uses_in_source,
+    uses_of_imports,
+    with_extras,
+)
+
+HEAD = "the head of a Ray cluster, its dashboard and its health checks"
+UNNEEDED = "nothing that the code imports needs it"
+
+
+def edge(module: str, line: int = 1, source: str = "src/a.py") -> ImportEdge:
+    return ImportEdge("3rd:ray", module, source, line)
+
+
+def use(module: str) -> RayUse:
+    return RayUse(module, f"import of {module} at src/a.py:1")
+
+
+def installed(
+    *modules: str, required: Collection[str] = (), chosen: Optional[Collection[str]] = None
+) -> list[str]:
+    """The extras that are installed for these modules."""
+    extras = decide_extras([use(module) for module in modules], required, chosen)
+    return [extra.name for extra in extras if extra.change != "dropped"]
+
+
+def test_uses_are_the_first_imports_of_modules_of_ray() -> None:
+    """Each module of Ray has the reason of its first import, by file and line; others have none."""
+    edges = [
+        edge("ray.data", 7),
+        edge("ray.data", 3),
+        edge("ray", 9, "src/b.py"),
+        edge("raytracer", 1),
+        edge("numpy", 1),
+    ]
+    assert uses_of_imports(edges) == (
+        RayUse("ray", "import of ray at src/b.py:9"),
+        RayUse("ray.data", "import of ray.data at src/a.py:3"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "uses"),
+    [
+        ("import ray\n\nray.data.range(3)\n", ["use of ray.data at src/a.py:3"]),
+        ("import ray\nray.init('ray://head:10001')\n", ["use of ray.util.client at src/a.py:2"]),
+        ('import ray\nray.init(f"ray://{head}")\n', ["use of ray.util.client at src/a.py:2"]),
+        ("import ray\nmatch x:\n    case 1:\n        ray.workflow.run()\n", ["use of ray.workflow at src/a.py:4"]),
+        ("import ray\n# ray.data\nx = 'ray.data'\nray.get(x)\nsting.ray.data\n", []),
+        ("import ray\nx = (\n", []),
+        ("ray", []),
+        ("ray.", []),
+    ],
+)  # fmt: skip
+def test_packages_that_ray_loads_by_itself_are_seen_in_the_tokens(
+    source: str, uses: list[str]
+) -> None:
+    """`ray.data` needs no import of its own, and a client's address is text; comments and strings are neither."""
+    assert [found.reason for found in uses_in_source("src/a.py", source.encode())] == uses
+
+
+@pytest.mark.parametrize(
+    ("modules", "extras"),
+    [
+        (["ray"], ["default"]),
+        (["ray.job_submission"], ["default"]),
+        (["ray.serve"], ["serve"]),
+        (["ray.serve.handle.DeploymentHandle"], ["serve"]),
+        (["ray.server"], ["default"]),
+        (["ray.data.Dataset"], ["data", "default"]),
+        (["ray.air"], ["data", "default"]),
+        (["ray.train.torch"], ["data", "default", "train"]),
+        (["ray.tune"], ["data", "default", "tune"]),
+        (["ray.rllib"], ["data", "default", "rllib"]),
+        (["ray.serve.llm"], ["llm"]),
+        (["ray.data.llm"], ["llm"]),
+        (["ray.util.client"], ["client", "default"]),
+        (["ray.serve", "ray.data"], ["data", "serve"]),
+    ],
+)
+def test_imports_bring_the_extras_that_their_modules_need(
+    modules: list[str], extras: list[str]
+) -> None:
+    """The module that names the most decides; what starts a cluster's head is always there."""
+    assert installed(*modules) == extras
+
+
+def test_each_extra_says_what_was_done_and_why() -> None:
+    """Kept is what was required and is needed, added what only the code says, dropped what nothing needs."""
+    extras = decide_extras([use("ray.serve"), use("ray.data")], ["serve", "Tune"])
+    assert extras == (
+        RayExtra("data", "added", "import of ray.data at src/a.py:1"),
+        RayExtra("serve", "kept", "import of ray.serve at src/a.py:1"),
+        RayExtra("tune", "dropped", UNNEEDED),
+    )
+    assert explain_added(extras) == ("ray[data] is there for import of ray.data at src/a.py:1",)
+    assert decide_extras([use("ray")], ["all"]) == (
+        RayExtra("all", "dropped", UNNEEDED),
+        RayExtra("default", "added", HEAD),
+    )
+
+
+def test_extras_that_imports_do_not_tell_stay_as_required() -> None:
+    """Nobody sees in the code whether memory is to be profiled."""
+    assert installed("ray.serve", required=["observability"]) == ["observability", "serve"]
+
+
+def test_what_the_target_chooses_overrides_imports_and_requirement() -> None:
+    """A list, even an empty one, is what is installed."""
+    assert installed("ray.data", required=["serve"], chosen=["serve-grpc"]) == ["serve-grpc"]
+    assert decide_extras([use("ray.data")], ["serve"], []) == (
+        RayExtra("serve", "dropped", "`ray_extras` does not name it"),
+    )
+
+
+def test_every_requirement_of_ray_gets_the_extras() -> None:
+    """Version and marker stay; other requirements are as they were."""
+    requirements = [
+        ClosureRequirement("numpy", "import"),
+        ClosureRequirement("Ray[serve]==2.48.0; python_version < '3.14'", "import"),
+        ClosureRequirement("ray[tune,all]>=2", "import"),
+        ClosureRequirement("raytracer[all]", "import"),
+    ]
+    assert required_extras(requirements) == {"serve", "tune", "all"}
+    assert required_extras(requirements[:1]) is None
+    extras = decide_extras([use("ray.serve")], ["serve", "tune", "all"])
+    assert [found.text for found in with_extras(requirements, extras)] == [
+        "numpy",
+        'Ray[serve]==2.48.0; python_version < "3.14"',
+        "ray[serve]>=2",
+        "raytracer[all]",
+    ]
+
+
+def test_module_that_was_removed_is_an_error(golden: Golden) -> None:
+    """What Ray no longer has fails on import, so it is said before anything is built."""
+    uses = [use("ray.workflow"), use("ray.util.sgd.torch"), use("ray.util.queue")]
+    golden.check(
+        "errors/ray_module_removed.txt", error_text(lambda: check_removed("src/app:image", uses))
+    )
+    check_removed("src/app:image", [use("ray.data")])
+
+
+def test_module_whose_distribution_no_extra_brings_is_an_error(golden: Golden) -> None:
+    """The distribution that is missing is named, with the import that needs it."""
+    uses = [use("ray.util.joblib.register_ray"), use("ray.util.dask"), use("ray.util.collective")]
+    golden.check(
+        "errors/ray_module_uncovered.txt",
+        error_text(lambda: check_uncovered("src/app:image", uses, {"ray", "numpy"})),
+    )
+    check_uncovered("src/app:image", uses, {"ray", "numpy", "dask", "joblib"})
