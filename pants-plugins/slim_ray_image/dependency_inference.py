@@ -14,6 +14,7 @@ from pants.backend.python.dependency_inference.module_mapper import PythonModule
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PythonResolveField, PythonSourceField
 from pants.engine.addresses import Address, Addresses
+from pants.engine.fs import PathGlobs
 from pants.engine.internals.graph import OwnersRequest
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
@@ -28,8 +29,10 @@ from pants.engine.unions import UnionRule
 from slim_ray_image.compat import (
     determine_explicitly_provided_dependencies,
     find_owners,
+    get_digest_entries,
     implicitly,
     map_module_to_address,
+    path_globs_to_digest,
     resolve_targets,
     rule,
 )
@@ -111,8 +114,17 @@ def _no_owner(
         evidence=[f"it is named by {named_by}", f"looked in the resolve {resolve!r}"],
         fixes=[
             f"correct {named_by}, a path from {root}",
-            "run `pants tailor` to create a target for the file",
+            "run `pants tailor ::` to create a target for the file",
         ],
+    )
+
+
+def _no_file(address: Address, named_by: str, path: str, beside: list[str]) -> SlimRayImageError:
+    folder = os.path.dirname(path) or "the build root"
+    return SlimRayImageError(
+        f"There is no file {path}, which {named_by} of the image {address} names.",
+        evidence=[f"{folder} has {', '.join(beside) or 'no Python file'}"],
+        fixes=[f"correct {named_by}, a path from the folder of the BUILD file"],
     )
 
 
@@ -142,9 +154,24 @@ def _file_path(address: Address, file: str) -> str:
 
 
 async def _file_owners(path: str) -> tuple[Target, ...]:
+    """The targets of a file; of one that is not there Pants names all targets of the folder."""
     owners = await find_owners(OwnersRequest((path,)), **implicitly())
     targets = await resolve_targets(**implicitly(Addresses(owners)))
-    return tuple(target for target in targets if target.has_field(PythonSourceField))
+    return tuple(
+        target
+        for target in targets
+        if target.has_field(PythonSourceField) and target[PythonSourceField].file_path == path
+    )
+
+
+async def _is_file(path: str) -> bool:
+    tree = await path_globs_to_digest(PathGlobs([path]))
+    return bool(await get_digest_entries(tree))
+
+
+async def _python_files_in(folder: str) -> list[str]:
+    tree = await path_globs_to_digest(PathGlobs([os.path.join(folder, "*.py")]))
+    return sorted(os.path.basename(entry.path) for entry in await get_digest_entries(tree))
 
 
 def _is_among(address: Address, addresses: Collection[Address]) -> bool:
@@ -175,8 +202,8 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
         named_by = f"`entry_point` {field_set.entry_point.value!r}"
     else:
         return EntryOwner(None, "`dependencies`")
+    path = _file_path(field_set.address, file)
     if file:
-        path = _file_path(field_set.address, file)
         what, root = f"the file {path}", "the folder of the BUILD file"
         everywhere = await _file_owners(path)
         owners = tuple(
@@ -194,13 +221,14 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
         (owner,) = owners
         source = owner[PythonSourceField].file_path if owner.has_field(PythonSourceField) else None
         return EntryOwner(owner.address, named_by, source)
-    error = (
-        _ambiguous(field_set.address, named_by, what, _describe(owners, python_setup))
-        if owners
-        else _no_owner(
-            field_set.address, named_by, what, root, resolve, _describe(everywhere, python_setup)
-        )
-    )
+    address = field_set.address
+    if owners:
+        error = _ambiguous(address, named_by, what, _describe(owners, python_setup))
+    elif file and not await _is_file(path):
+        error = _no_file(address, named_by, path, await _python_files_in(os.path.dirname(path)))
+    else:
+        elsewhere = _describe(everywhere, python_setup)
+        error = _no_owner(address, named_by, what, root, resolve, elsewhere)
     return EntryOwner(None, named_by, problem=str(error))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import Golden
 from pants.backend.project_info.dependencies import Dependencies as DependenciesGoal
 from pants.backend.project_info.list_targets import List
 from pants.engine.addresses import Address
@@ -124,7 +125,7 @@ def test_owner_of_the_parent_is_not_taken_for_the_owner(
         "  * looked in the resolve 'main'\n\n"
         "To fix, do one of the following:\n"
         f"  * correct `{field}` {text!r}, a path from a source root\n"
-        "  * run `pants tailor` to create a target for the file"
+        "  * run `pants tailor ::` to create a target for the file"
     )
 
 
@@ -145,7 +146,7 @@ def test_type_stub_alone_is_no_owner(rule_runner: RuleRunner) -> None:
         "  * looked in the resolve 'main'\n\n"
         "To fix, do one of the following:\n"
         "  * correct `serve_app` 'app.main:app', a path from a source root\n"
-        "  * run `pants tailor` to create a target for the file"
+        "  * run `pants tailor ::` to create a target for the file"
     )
 
 
@@ -158,24 +159,43 @@ def test_module_that_nobody_owns_is_named(rule_runner: RuleRunner) -> None:
         "  * looked in the resolve 'main'\n\n"
         "To fix, do one of the following:\n"
         "  * correct `serve_app` 'app.main:app', a path from a source root\n"
-        "  * run `pants tailor` to create a target for the file"
+        "  * run `pants tailor ::` to create a target for the file"
     )
 
 
-@pytest.mark.parametrize("exists", [True, False], ids=["without-target", "missing"])
-def test_file_that_nobody_owns_is_named_by_its_path(rule_runner: RuleRunner, exists: bool) -> None:
-    """The message has the path from the build root, whether the file is there or not."""
-    write(rule_runner, {"app/BUILD": image(entry_point="driver.py --rounds 3")})
-    if exists:
-        write(rule_runner, {"app/driver.py": ""})
+def test_file_that_nobody_owns_is_named_by_its_path(rule_runner: RuleRunner) -> None:
+    """The message has the path from the build root, and how the file gets a target."""
+    write(
+        rule_runner,
+        {"app/BUILD": image(entry_point="driver.py --rounds 3"), "app/driver.py": ""},
+    )
     assert closure_error(rule_runner) == (
         "No target owns the file src/app/driver.py, so it cannot go into the image src/app:image.\n\n"
         "  * it is named by `entry_point` 'driver.py --rounds 3'\n"
         "  * looked in the resolve 'main'\n\n"
         "To fix, do one of the following:\n"
         "  * correct `entry_point` 'driver.py --rounds 3', a path from the folder of the BUILD file\n"
-        "  * run `pants tailor` to create a target for the file"
+        "  * run `pants tailor ::` to create a target for the file"
     )
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "files", "golden_name"),
+    [
+        ("drivr.py", ["driver.py"], "entry_file_not_there.txt"),
+        ("drivr.py", ["__init__.py", "driver.py"], "entry_file_not_there_in_a_package.txt"),
+        ("jobs/driver.py", ["driver.py"], "entry_file_in_a_folder_without_python.txt"),
+    ],
+    ids=["one-file-beside", "package-beside", "other-folder"],
+)
+def test_file_that_is_not_there_is_not_another_file(
+    rule_runner: RuleRunner, golden: Golden, entry_point: str, files: list[str], golden_name: str
+) -> None:
+    """Pants names the owners of the folder for a file that is not there; none of them is what the image starts."""
+    build = "python_sources()\n" + image(entry_point=entry_point)
+    write(rule_runner, {"app/BUILD": build, **{f"app/{file}": "" for file in files}})
+    assert direct_dependencies(rule_runner) == []
+    golden.check(f"errors/{golden_name}", closure_error(rule_runner))
 
 
 @pytest.mark.parametrize(
