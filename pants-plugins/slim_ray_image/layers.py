@@ -26,6 +26,7 @@ from slim_ray_image.compat import (
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.import_paths import ImportPath
+from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.layers import (
     COMMAND_DIRECTORY,
     KIND_DISTRIBUTIONS,
@@ -248,10 +249,11 @@ async def write_files_layers(
 
 @dataclass(frozen=True)
 class SourcesLayer:
-    """The layer of the first-party files, and what they import by name that is neither theirs nor Python's own."""
+    """The layer of the first-party files, and what they import that is neither theirs nor Python's own."""
 
     layer: BuiltLayer
     dynamic_imports: tuple[DynamicImport, ...]
+    import_statements: tuple[ImportStatement, ...]
 
 
 async def write_sources_layer(
@@ -300,10 +302,11 @@ async def write_sources_layer(
         ),
         **implicitly(),
     )
-    dynamic_imports = json.loads(written.facts)["dynamic_imports"]
+    facts = json.loads(written.facts)
     return SourcesLayer(
         _built_layer("sources", KIND_SOURCES, written),
-        tuple(DynamicImport(**found) for found in dynamic_imports),
+        tuple(DynamicImport(**found) for found in facts["dynamic_imports"]),
+        tuple(ImportStatement(**found) for found in facts["import_statements"]),
     )
 
 

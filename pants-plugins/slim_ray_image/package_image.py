@@ -39,8 +39,14 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.conflicts import check_paths, check_scripts
-from slim_ray_image.core.dynamic_imports import DynamicImport, unfollowed_imports
+from slim_ray_image.core.dynamic_imports import (
+    DynamicImport,
+    HeldModules,
+    modules_of,
+    unfollowed_imports,
+)
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.import_statements import ImportStatement, missing_imports
 from slim_ray_image.core.layers import FilePlan, plan_files, plan_layers
 from slim_ray_image.core.names import tags_of
 from slim_ray_image.core.oci import (
@@ -248,6 +254,7 @@ class _WrittenLayers:
     layers: tuple[BuiltLayer, ...]
     packed: PackedDistributions
     unfollowed: tuple[DynamicImport, ...]
+    missing: tuple[ImportStatement, ...]
 
 
 async def _write_layers(
@@ -272,11 +279,15 @@ async def _write_layers(
     distributions = await concurrently(
         write_distributions_layer(spec, packed, base, field_set.bytecode.value) for spec in specs
     )
-    packages = [module for d in packed.distributions for module in d.modules]
+    held = HeldModules(
+        modules=modules_of(file.path for file in closure.files),
+        packages=[module for d in packed.distributions for module in d.modules],
+    )
     return _WrittenLayers(
         (*runtime, *distributions, *files, sources.layer),
         packed,
-        unfollowed_imports(sources.dynamic_imports, packages=packages),
+        unfollowed_imports(sources.dynamic_imports, held),
+        missing_imports(sources.import_statements, held),
     )
 
 
@@ -350,6 +361,7 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         ),
         files=closure.files,
         unfollowed=written.unfollowed,
+        missing=written.missing,
         ray_extras=closure.ray_extras,
         applications=application_rows(field_set.serve_app.import_path),
     )

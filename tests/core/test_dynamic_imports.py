@@ -6,6 +6,7 @@ import pytest
 
 from slim_ray_image.core.dynamic_imports import (
     DynamicImport,
+    HeldModules,
     find_dynamic_imports,
     modules_of,
     outermost_modules,
@@ -106,12 +107,21 @@ def test_call_has_its_line_and_its_text_on_one_line() -> None:
 
 def test_modules_are_those_of_the_sources_and_the_packages_above() -> None:
     """A package is there with and without an `__init__.py`; what is no source is no module."""
-    assert modules_of(["a/b/c.py", "d/__init__.py", "e.py", "f/data.csv"]) == {
+    paths = [
+        "a/b/c.py",
+        "d/__init__.py",
+        "e.py",
+        "f/data.csv",
+        "g/h.cpython-310-x86_64-linux-gnu.so",
+    ]
+    assert modules_of(paths) == {
         "a",
         "a.b",
         "a.b.c",
         "d",
         "e",
+        "g",
+        "g.h",
     }
 
 
@@ -151,13 +161,11 @@ def test_outermost_modules_of_a_distribution() -> None:
 def test_import_of_what_is_there_is_followed(module: str, is_followed: bool) -> None:
     """First-party modules are known one by one, installed packages whole; what is computed is never known."""
     call = DynamicImport("app/main.py", 1, "import", "", module)
-    unfollowed = unfollowed_imports(
-        [call], modules=["app", "app.main"], packages=["numpy", "google.cloud.storage"]
-    )
-    assert unfollowed == (() if is_followed else (call,))
+    held = HeldModules(modules=["app", "app.main"], packages=["numpy", "google.cloud.storage"])
+    assert unfollowed_imports([call], held) == (() if is_followed else (call,))
 
 
 def test_entry_points_are_never_followed() -> None:
     """A look-up of entry points is always told."""
     call = DynamicImport("app/main.py", 1, "entry_points", "")
-    assert unfollowed_imports([call]) == (call,)
+    assert unfollowed_imports([call], HeldModules()) == (call,)

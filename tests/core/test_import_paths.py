@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Optional
 
 import pytest
 from conftest import error_text
@@ -13,6 +14,7 @@ from slim_ray_image.core.import_paths import (
     defined_names,
     parse_entry_point,
     parse_import_path,
+    unbound_definition,
 )
 
 
@@ -219,3 +221,28 @@ def test_defined_names_of_an_invalid_source() -> None:
     """A source that does not parse is for the caller to report."""
     with pytest.raises(SyntaxError):
         defined_names("def")
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("class Greeter: ...", 1),
+        ("from ray import serve\n@serve.deployment\nclass Greeter: ...", 3),
+        ("from ray import serve\n@serve.deployment(num_replicas=2)\nclass Greeter: ...", 3),
+        ("import ray.serve\n@ray.serve.deployment\ndef Greeter(): ...", 3),
+        ("from ray.serve import deployment\n@deployment\nclass Greeter: ...", 3),
+        ("from ray import serve\n@serve.deployment\n@serve.ingress(api)\nclass Greeter: ...", 4),
+        ("Greeter = Deployment.bind()", None),
+        ("def Greeter(args): ...", None),
+        ("from greet import Greeter", None),
+        ("@bound\nclass Greeter: ...", None),
+        ("class Greeter: ...\nGreeter = serve.deployment(Greeter).bind()", None),
+        ("class Greeter: ...\nif x:\n    Greeter = Greeter.bind()", None),
+        ("class Greeter: ...\ndef f():\n    global Greeter\n    Greeter = 1", None),
+        ("class Greeter: ...\nfrom greet import *", None),
+        ("if x:\n    class Greeter: ...", None),
+    ],
+)
+def test_class_or_deployment_is_not_bound(source: str, line: Optional[int]) -> None:
+    """Told is only what cannot be an application: a builder may be one, and so may what is bound again."""
+    assert unbound_definition(source, "Greeter") == line

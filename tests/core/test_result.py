@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
 from conftest import (
@@ -18,6 +18,7 @@ from conftest import (
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.import_paths import parse_import_path
+from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.oci import (
     BuiltLayer,
     Descriptor,
@@ -31,7 +32,7 @@ from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import application_rows, describe_image, summarize
 
 
-def describe(*unfollowed: DynamicImport) -> bytes:
+def describe(*unfollowed: DynamicImport, missing: Sequence[ImportStatement] = ()) -> bytes:
     """image.json of an image with two base layers, Ray, two small distributions and one file."""
     config = as_json(make_base_config())
     base = parse_base_image(
@@ -96,6 +97,7 @@ def describe(*unfollowed: DynamicImport) -> bytes:
         ],
         files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`", "0" * 64, False)],
         unfollowed=unfollowed,
+        missing=missing,
         ray_extras=[RayExtra("serve", "kept", "import of ray.serve at src/app/app.py:1")],
         applications=application_rows(parse_import_path("app.app:app")),
     )
@@ -299,3 +301,27 @@ def test_summary_counts_the_imports_that_cannot_be_followed(
     """One line names the first few; the rest are in image.json."""
     summary = summarize(json.loads(describe(*unfollowed(*lines))))
     assert summary[3:] == (f"{expected}; see `warnings` in image.json",)
+
+
+MISSING = [ImportStatement("app/app.py", 5, "import toolz", "toolz")]
+
+
+def test_description_has_each_import_of_what_is_not_there() -> None:
+    """It is a warning of a kind of its own, among the others by file and line."""
+    rows = json.loads(describe(*unfollowed(12, 3), missing=MISSING))["warnings"]
+    assert [row["line"] for row in rows] == [3, 5, 12]
+    assert rows[1] == {
+        "path": "src/app/app.py",
+        "line": 5,
+        "kind": "missing",
+        "text": "import toolz",
+    }
+
+
+def test_summary_tells_imports_of_what_is_not_there_apart() -> None:
+    """They come first: a run will fail by them."""
+    summary = summarize(json.loads(describe(*unfollowed(3), missing=MISSING)))
+    assert summary[3:] == (
+        "1 import of what is not in the image: src/app/app.py:5; see `warnings` in image.json",
+        "1 import cannot be followed: src/app/app.py:3; see `warnings` in image.json",
+    )

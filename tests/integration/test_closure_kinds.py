@@ -391,3 +391,36 @@ def test_imports_that_cannot_be_followed_are_told(repository: Repository) -> Non
         f"2 imports cannot be followed: {path}:6, {path}:7; see `warnings` in image.json\n"
         in image.run.output
     )
+
+
+def test_import_of_what_nothing_has_is_told(repository: Repository) -> None:
+    """Each time, not only when Pants infers anew; what another distribution's dependencies bring is not told."""
+    write(
+        repository,
+        "unowned",
+        {
+            "BUILD": """\
+                python_sources()
+                slim_ray_image(name="image", entry_point="driver.py")
+                """,
+            "driver.py": """\
+                import ray
+                import attr
+                import referencing
+                import toolz
+                """,
+        },
+    )
+    place = "src/unowned/driver.py:4"
+    line = f"1 import of what is not in the image: {place}; see `warnings` in image.json\n"
+    for _ in range(2):
+        image = repository.package("src/unowned:image")
+        assert image.description["warnings"] == [
+            {
+                "path": "src/unowned/driver.py",
+                "line": 4,
+                "kind": "missing",
+                "text": "import toolz",
+            }
+        ]
+        assert line in image.run.output

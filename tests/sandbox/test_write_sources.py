@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 import pytest
-from conftest import Content, Layer, encoded, error_text
+from conftest import Content, Golden, Layer, encoded, error_text
 
 from slim_ray_image.sandbox.deterministic_tar import LayerWriter
 from slim_ray_image.sandbox.write_layer import write_sources
@@ -253,6 +253,26 @@ def test_module_without_any_name_is_an_error(sandbox: Path) -> None:
     assert "  * src/services/echo/app.py defines no name\n" in text
 
 
+@pytest.mark.parametrize(
+    ("source", "golden_name"),
+    [
+        (
+            "from ray import serve\n\n\n@serve.deployment\nclass Greeter: ...\n\n\napp = Greeter.bind()\n",
+            "application_not_bound.txt",
+        ),
+        ("class Greeter: ...\n", "application_nowhere_bound.txt"),
+    ],
+    ids=["another-is-bound", "none-is-bound"],
+)
+def test_class_is_no_application(
+    sandbox: Path, golden: Golden, source: str, golden_name: str
+) -> None:
+    """What has still to be bound is refused, and the name that is bound is told."""
+    check = {**CHECK, "attribute": "Greeter"}
+    text = error_text(lambda: layer_of({CHECK["file"]: source}, check=check))
+    golden.check(f"errors/{golden_name}", text)
+
+
 def test_module_that_is_no_valid_python_is_an_error(sandbox: Path) -> None:
     """A module that does not parse is refused with the line and what Python says of it."""
     minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -296,6 +316,21 @@ def test_imports_by_name_are_told(sandbox: Path) -> None:
 def test_source_that_is_not_valid_has_no_imports_by_name(sandbox: Path) -> None:
     """A template that ends with .py is no mistake."""
     assert dynamic_imports({"template.py": "{{ __import__(name) }} ="}) == []
+
+
+def test_import_statements_that_lead_out_of_the_sources_are_told(sandbox: Path) -> None:
+    """What is first-party or of the standard library of the image's Python is not; the rest may be installed."""
+    write_files(
+        {
+            "app/b.py": "import __main__\nfrom __future__ import annotations\nimport _socket, json.decoder\n",
+            "app/a.py": "import sys\nimport app.b\nfrom . import b\nfrom .c import d\nimport ray\n",
+        }
+    )
+    _, facts = write_facts(["app/b.py", "app/a.py"])
+    assert [(s["path"], s["line"], s["module"]) for s in facts["import_statements"]] == [
+        ("app/a.py", 4, "app.c"),
+        ("app/a.py", 5, "ray"),
+    ]
 
 
 # --- Determinism

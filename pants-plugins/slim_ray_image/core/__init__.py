@@ -15,6 +15,7 @@ In the order of the flow:
 | requirements | who requires a distribution, and which extras (stage 3)                    |
 | layers       | which distribution and which file goes into which layer (stage 4)          |
 | dynamic_imports | which imports of a source nothing can follow (stage 4)                  |
+| import_statements | which import statements want a module that is not there (stage 4)      |
 | oci          | descriptors, image config, manifest, index (stage 5)                       |
 | settings     | how the image runs: user, command, environment (stage 5)                   |
 | names        | what the image is called (stage 6)                                         |

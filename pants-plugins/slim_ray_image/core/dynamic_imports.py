@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from typing import Collection, Iterable, Mapping, Optional
+from typing import Iterable, Mapping, Optional
 
 KIND_IMPORT = "import"
 KIND_ENTRY_POINTS = "entry_points"
@@ -45,7 +45,7 @@ class DynamicImport:
     module: Optional[str] = None
 
 
-def _aliases(tree: ast.Module) -> dict[str, str]:
+def aliases_of(tree: ast.Module) -> dict[str, str]:
     """Return name -> what an import anywhere in the source binds it to, as a dotted name."""
     found = {}
     for node in ast.walk(tree):
@@ -59,12 +59,12 @@ def _aliases(tree: ast.Module) -> dict[str, str]:
     return found
 
 
-def _dotted_name(node: ast.AST, aliases: Mapping[str, str]) -> Optional[str]:
+def dotted_name(node: ast.AST, aliases: Mapping[str, str]) -> Optional[str]:
     """Return what an expression of names and attributes stands for."""
     if isinstance(node, ast.Name):
         return aliases.get(node.id, node.id)
     if isinstance(node, ast.Attribute):
-        value = _dotted_name(node.value, aliases)
+        value = dotted_name(node.value, aliases)
         return f"{value}.{node.attr}" if value else None
     return None
 
@@ -80,25 +80,29 @@ def _literal(node: Optional[ast.expr]) -> Optional[str]:
     return node.value if is_text else None  # type: ignore[union-attr]
 
 
-def _named_module(call: ast.Call, package: str) -> Optional[str]:
-    """Return the absolute name of the module that a call spells out; a relative one by the package it is given."""
-    name = _literal(_argument(call, 0, "name"))
-    if name is None or not name.startswith("."):
-        return name
-    anchor = _argument(call, 1, "package")
-    base = _literal(anchor)
-    if isinstance(anchor, ast.Name) and anchor.id == "__package__":
-        base = package
+def absolute_name(name: str, package: Optional[str]) -> Optional[str]:
+    """Return the absolute name of what may be a relative one; None where that leads out of `package`."""
     level = len(name) - len(name.lstrip("."))
-    parents = base.split(".") if base else []
+    if not level:
+        return name
+    parents = package.split(".") if package else []
     if level > len(parents):
         return None
     inner = [name[level:]] if name[level:] else []
     return ".".join([*parents[: len(parents) - level + 1], *inner])
 
 
-def _one_line(call: ast.Call) -> str:
-    text = ast.unparse(call)
+def _named_module(call: ast.Call, package: str) -> Optional[str]:
+    """Return the absolute name of the module that a call spells out; a relative one by the package it is given."""
+    name = _literal(_argument(call, 0, "name"))
+    anchor = _argument(call, 1, "package")
+    is_own = isinstance(anchor, ast.Name) and anchor.id == "__package__"
+    return absolute_name(name, package if is_own else _literal(anchor)) if name else name
+
+
+def one_line(node: ast.AST) -> str:
+    """Return a call or a statement as people read it in a list; cut where it is long."""
+    text = " ".join(ast.unparse(node).split())
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS - 3]}..."
 
 
@@ -117,14 +121,14 @@ def find_dynamic_imports(path: str, source: bytes) -> tuple[DynamicImport, ...]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return ()
-    aliases = _aliases(tree)
+    aliases = aliases_of(tree)
     package = ".".join(path.split("/")[:-1])
     found = []
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        kind = _FUNCTIONS.get(_dotted_name(call.func, aliases) or "")
+        kind = _FUNCTIONS.get(dotted_name(call.func, aliases) or "")
         if kind:
             module = _named_module(call, package) if kind == KIND_IMPORT else None
-            found.append(DynamicImport(path, call.lineno, kind, _one_line(call), module))
+            found.append(DynamicImport(path, call.lineno, kind, one_line(call), module))
     return tuple(sorted(found, key=lambda call: (call.line, call.text)))
 
 
@@ -133,9 +137,10 @@ def modules_of(paths: Iterable[str]) -> frozenset[str]:
     found = set()
     for path in paths:
         folder, _, name = path.rpartition("/")
-        if not name.endswith(".py"):
+        if not name.endswith((".py", ".so")):
             continue
-        parts = [*filter(None, folder.split("/")), *([] if name == "__init__.py" else [name[:-3]])]
+        module = name.split(".")[0]
+        parts = [*filter(None, folder.split("/")), *([] if module == "__init__" else [module])]
         found |= {".".join(parts[: end + 1]) for end in range(len(parts))}
     return frozenset(found)
 
@@ -156,27 +161,31 @@ def outermost_modules(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def unfollowed_imports(
-    found: Iterable[DynamicImport],
-    *,
-    modules: Collection[str] = (),
-    packages: Collection[str] = (),
-) -> tuple[DynamicImport, ...]:
-    """Return those of `found` that may need what is not there: those that spell out none of what is.
+class HeldModules:
+    """What can be imported in an image.
 
     Args:
         modules: Whose names are all known.
         packages: That are there with all they hold, namespaces aside.
     """
-    names = frozenset(modules) | {
-        ".".join(parts[: end + 1])
-        for parts in (package.split(".") for package in packages)
-        for end in range(len(parts))
-    }
-    whole = frozenset(packages)
 
-    def is_there(module: str) -> bool:
+    def __init__(self, *, modules: Iterable[str] = (), packages: Iterable[str] = ()) -> None:
+        self._packages = frozenset(packages)
+        self._names = frozenset(modules) | {
+            ".".join(parts[: end + 1])
+            for parts in (package.split(".") for package in self._packages)
+            for end in range(len(parts))
+        }
+
+    def has(self, module: str) -> bool:
         parts = module.split(".")
-        return module in names or any(".".join(parts[:end]) in whole for end in range(len(parts)))
+        return module in self._names or any(
+            ".".join(parts[:end]) in self._packages for end in range(len(parts))
+        )
 
-    return tuple(call for call in found if call.module is None or not is_there(call.module))
+
+def unfollowed_imports(
+    found: Iterable[DynamicImport], held: HeldModules
+) -> tuple[DynamicImport, ...]:
+    """Return those of `found` that may need what is not there: those that spell out none of what is."""
+    return tuple(call for call in found if call.module is None or not held.has(call.module))

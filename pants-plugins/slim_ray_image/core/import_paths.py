@@ -13,7 +13,11 @@ import shlex
 from dataclasses import dataclass
 from typing import Iterator, Optional, Union
 
+from slim_ray_image.core.dynamic_imports import aliases_of, dotted_name
 from slim_ray_image.core.errors import SlimRayImageError
+
+# Decorators that make a deployment, which has still to be bound, of what they decorate.
+_DEPLOYMENTS = frozenset({"ray.serve.deployment", "ray.serve.ingress"})
 
 
 @dataclass(frozen=True)
@@ -146,3 +150,35 @@ def defined_names(source: Union[str, bytes]) -> Optional[frozenset[str]]:
     if "*" in names or "__getattr__" in names or calls_globals:
         return None
     return frozenset(names)
+
+
+def _is_unbound(node: ast.AST, tree: ast.Module) -> bool:
+    """Whether a definition gives a class or a deployment. A function without a decorator builds an application."""
+    if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+        return False
+    if not node.decorator_list:
+        return isinstance(node, ast.ClassDef)
+    outermost = node.decorator_list[0]
+    function = outermost.func if isinstance(outermost, ast.Call) else outermost
+    return dotted_name(function, aliases_of(tree)) in _DEPLOYMENTS
+
+
+def unbound_definition(source: Union[str, bytes], name: str) -> Optional[int]:
+    """Return the line that defines `name` as what has to be bound before Ray Serve can serve it.
+
+    None where the name has any other definition besides, or may have.
+
+    Raises:
+        SyntaxError: If `source` is not valid for the running Python.
+    """
+    names = defined_names(source)
+    tree = ast.parse(source)
+    rebound = {n for node in ast.walk(tree) if isinstance(node, ast.Global) for n in node.names}
+    if names is None or name in rebound or list(_bound_names(tree)).count(name) != 1:
+        return None
+    lines = (
+        node.lineno
+        for node in tree.body
+        if getattr(node, "name", None) == name and _is_unbound(node, tree)
+    )
+    return next(lines, None)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence, Union
 
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.errors import count_of
 from slim_ray_image.core.import_paths import ImportPath
+from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.layers import KIND_BASE, Distribution
 from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
 from slim_ray_image.core.ray_extras import RayExtra
@@ -20,6 +21,8 @@ from slim_ray_image.core.requirements import RequiredDistribution
 
 SCHEMA_VERSION = 1
 _MOST_NAMED = 3
+# Of a warning: an import statement whose module is not in the image.
+KIND_MISSING = "missing"
 
 
 def _layer_row(layer: BuiltLayer) -> Mapping[str, Any]:
@@ -54,13 +57,21 @@ def _base_rows(base: BaseImage, sizes: Sequence[Mapping[str, int]]) -> list[Mapp
     ]
 
 
+def _warning_row(
+    kind: str, found: Union[DynamicImport, ImportStatement], sources: Mapping[str, str]
+) -> Mapping[str, Any]:
+    return {"path": sources[found.path], "line": found.line, "kind": kind, "text": found.text}
+
+
 def _warning_rows(
-    unfollowed: Sequence[DynamicImport], files: Sequence[ClosureFile]
+    unfollowed: Sequence[DynamicImport],
+    missing: Sequence[ImportStatement],
+    files: Sequence[ClosureFile],
 ) -> list[Mapping[str, Any]]:
     sources = {file.path: file.source for file in files}
     rows = [
-        {"path": sources[found.path], "line": found.line, "kind": found.kind, "text": found.text}
-        for found in unfollowed
+        *(_warning_row(call.kind, call, sources) for call in unfollowed),
+        *(_warning_row(KIND_MISSING, statement, sources) for statement in missing),
     ]
     return sorted(rows, key=lambda row: (row["path"], row["line"], row["text"]))
 
@@ -95,6 +106,7 @@ def describe_image(
     required: Sequence[RequiredDistribution],
     files: Sequence[ClosureFile],
     unfollowed: Sequence[DynamicImport],
+    missing: Sequence[ImportStatement],
     ray_extras: Sequence[RayExtra],
     applications: Sequence[Mapping[str, Any]],
 ) -> bytes:
@@ -107,6 +119,7 @@ def describe_image(
         distributions: What was installed.
         required: Why, in the same order.
         unfollowed: Imports that may need what the image does not hold.
+        missing: Imports that do.
         ray_extras: What was decided of Ray's extras.
         applications: The Ray Serve applications, a row each.
     """
@@ -146,19 +159,26 @@ def describe_image(
         "pruned": [],
         "ray_extras": [asdict(extra) for extra in ray_extras],
         "totals": _totals(rows),
-        "warnings": _warning_rows(unfollowed, files),
+        "warnings": _warning_rows(unfollowed, missing, files),
     }
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _summarize_warnings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def _summarize_places(rows: Sequence[Mapping[str, Any]], what: str) -> tuple[str, ...]:
     if not rows:
         return ()
     named = [f"{row['path']}:{row['line']}" for row in rows[:_MOST_NAMED]]
     more = ["..."] if len(rows) > _MOST_NAMED else []
     count = count_of(len(rows), "import")
+    return (f"{count} {what}: {', '.join([*named, *more])}; see `warnings` in image.json",)
+
+
+def _summarize_warnings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    missing = [row for row in rows if row["kind"] == KIND_MISSING]
+    others = [row for row in rows if row["kind"] != KIND_MISSING]
     return (
-        f"{count} cannot be followed: {', '.join([*named, *more])}; see `warnings` in image.json",
+        *_summarize_places(missing, "of what is not in the image"),
+        *_summarize_places(others, "cannot be followed"),
     )
 
 

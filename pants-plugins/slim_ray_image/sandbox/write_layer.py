@@ -28,14 +28,21 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
+from slim_ray_image.core.applications import bound_application
 from slim_ray_image.core.dynamic_imports import (
     DynamicImport,
+    HeldModules,
     find_dynamic_imports,
     modules_of,
     unfollowed_imports,
 )
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.import_paths import defined_names
+from slim_ray_image.core.import_paths import defined_names, unbound_definition
+from slim_ray_image.core.import_statements import (
+    ImportStatement,
+    find_import_statements,
+    missing_imports,
+)
 from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
 from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP
 from slim_ray_image.sandbox.bytecode import compile_sources
@@ -274,6 +281,24 @@ def _check_attribute(check: Mapping[str, str]) -> None:
             evidence=[f"{check['path']} defines {', '.join(likely) or 'no name'}"],
             fixes=[f"name one of these in {check['named_by']}, or define {check['attribute']!r}"],
         )
+    _check_bound(check, source)
+
+
+def _check_bound(check: Mapping[str, str], source: bytes) -> None:
+    """Raise if the attribute is a class or a deployment, of which `serve run` makes no application."""
+    attribute = check["attribute"]
+    line = unbound_definition(source, attribute)
+    if line is None:
+        return
+    bound = bound_application(source)
+    raise SlimRayImageError(
+        f"{check['module']}:{attribute} is not bound, so Ray Serve cannot serve it. {check['named_by']} names it.",
+        evidence=[f"{check['path']}:{line} defines {attribute}, a class or a deployment"],
+        fixes=[
+            *([f"name {check['module']}:{bound} there, which is bound"] if bound else []),
+            f"bind it in the module, as `app = {attribute}.bind()`, and name that",
+        ],
+    )
 
 
 def _first_party_entry(name: str, workdir: str) -> Entry:
@@ -300,23 +325,37 @@ def write_files(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str,
     return {}
 
 
-def _dynamic_imports(names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The calls that import by name what is neither first-party code nor of the standard library of this Python."""
-    found: list[DynamicImport] = []
+def _standard_modules() -> frozenset[str]:
+    names = getattr(sys, "stdlib_module_names", None)
+    if names is None:  # Python 3.9
+        folder = os.path.dirname(os.__file__)
+        files = [*os.listdir(folder), *os.listdir(f"{folder}/lib-dynload")]
+        names = [*sys.builtin_module_names, *(file.split(".")[0] for file in files)]
+    return frozenset([*names, "__main__"])
+
+
+def _imports(names: Sequence[str]) -> Mapping[str, Any]:
+    """The imports of what is neither first-party code nor of the standard library of this Python, by name and not."""
+    dynamic: list[DynamicImport] = []
+    statements: list[ImportStatement] = []
     for name in sorted(names):
         if name.endswith(".py"):
             with open(f"files/{name}", "rb") as file:
-                found += find_dynamic_imports(name, file.read())
-    modules = modules_of(names)
-    standard = getattr(sys, "stdlib_module_names", sys.builtin_module_names)
-    return [asdict(call) for call in unfollowed_imports(found, modules=modules, packages=standard)]
+                source = file.read()
+            dynamic += find_dynamic_imports(name, source)
+            statements += find_import_statements(name, source)
+    held = HeldModules(modules=modules_of(names), packages=_standard_modules())
+    return {
+        "dynamic_imports": list(map(asdict, unfollowed_imports(dynamic, held))),
+        "import_statements": list(map(asdict, missing_imports(statements, held))),
+    }
 
 
 def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
     """Write the layer of the first-party files under `files/`, the account and the home directory.
 
     Returns:
-        For layer.json, the imports of the sources that are made by name.
+        For layer.json, the imports of the sources that lead out of them.
     """
     if request["check"]:
         _check_attribute(request["check"])
@@ -339,7 +378,7 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[st
         *files,
     ]
     write_entries(writer, entries, frozenset(request["base"]["directories"]))
-    return {"dynamic_imports": _dynamic_imports(request["files"])}
+    return _imports(request["files"])
 
 
 def main(request: Mapping[str, Any]) -> None:
