@@ -59,6 +59,7 @@ from slim_ray_image.core.references import (
     LayoutReference,
     RegistryReference,
     parse_image_reference,
+    source_of,
 )
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.subsystem import SlimRayImageSubsystem
@@ -93,6 +94,7 @@ class LayoutRequest:
     reference: str
     source: str
     platform: str
+    digest: Optional[str] = None  # what the image must have, its manifest or its image index
 
 
 @dataclass(frozen=True)
@@ -186,10 +188,25 @@ def _describe_tags(manifests: Iterable[Mapping[str, Any]]) -> list[str]:
     return [f"the layout has the tag {tag!r}" for tag in sorted(tag for tag in tags if tag)]
 
 
-def _select_from_layout(reference: LayoutReference, platform: str) -> Descriptor:
-    """The descriptor of the manifest in index.json, by tag where one is given, and by platform."""
+def _not_pinned(request: LayoutRequest, digests: Iterable[str]) -> SlimRayImageError:
+    return SlimRayImageError(
+        f"The base image {request.reference} is not what {request.source}, which `[slim-ray].base_image_sources` maps "
+        "its tag to, has.",
+        evidence=sorted(f"the layout has {digest}" for digest in set(digests)),
+        fixes=[
+            "make the layout anew from that digest",
+            "pin a digest that the layout has",
+            f"map {request.reference!r} as a whole, to build on what the layout has anyway",
+        ],
+    )
+
+
+def _select_from_layout(reference: LayoutReference, request: LayoutRequest) -> Descriptor:
+    """The descriptor of the manifest in index.json, by tag and digest where they are given, and by platform."""
+    platform = request.platform
     everything = _read_layout_index(reference)["manifests"]
     manifests = [m for m in everything if not reference.tag or _tag_of(m) == reference.tag]
+    manifests = [m for m in manifests if m["digest"] == request.digest] or manifests
     if not manifests:
         raise SlimRayImageError(
             f"The base image {reference.text} was not found.",
@@ -212,6 +229,9 @@ def _select_from_layout(reference: LayoutReference, platform: str) -> Descriptor
     # An image need not say its platform here; its config does.
     unknown = {Descriptor.from_json(m) for m in manifests if not m.get("platform")}
     candidates = selected or {d for d in unknown if d.media_type not in INDEX_MEDIA_TYPES}
+    digests = {*(m["digest"] for m in manifests), *(d.digest for d in candidates)}
+    if request.digest and request.digest not in digests:
+        raise _not_pinned(request, digests)
     if len(candidates) > 1:
         raise SlimRayImageError(
             f"The base image {reference.text} is one of several for {platform} in the layout.",
@@ -233,7 +253,7 @@ async def read_layout(request: LayoutRequest) -> BaseImage:
     """The image in a local layout; run in each session: Pants does not watch what is outside the repository."""
     reference = parse_image_reference(request.source)
     assert isinstance(reference, LayoutReference)
-    manifest = _read_layout_blob(reference, _select_from_layout(reference, request.platform))
+    manifest = _read_layout_blob(reference, _select_from_layout(reference, request))
     try:
         config_descriptor = Descriptor.from_json(json.loads(manifest)["config"])
     except (ValueError, KeyError, TypeError) as error:
@@ -293,11 +313,12 @@ async def resolve_base_image(
     request: BaseImageRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
 ) -> BaseImage:
     """The base's manifest and config, checked against their digests."""
-    source = subsystem.base_image_sources.get(request.reference, request.reference)
+    found = source_of(request.reference, subsystem.base_image_sources)
+    source = found.text
     reference = parse_image_reference(source)
     if isinstance(reference, LayoutReference):
         return await read_layout(
-            LayoutRequest(request.reference, source, request.platform), **implicitly()
+            LayoutRequest(request.reference, source, request.platform, found.digest), **implicitly()
         )
     tree = await _ask_registry(
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Mapping, Optional
 
 import pytest
 from conftest import error_text
@@ -10,7 +10,9 @@ from conftest import error_text
 from slim_ray_image.core.references import (
     LayoutReference,
     RegistryReference,
+    Source,
     parse_image_reference,
+    source_of,
 )
 
 DIGEST = f"sha256:{'0a' * 32}"
@@ -152,3 +154,28 @@ def test_loopback_is_this_machine_alone(registry: str, expected: bool) -> None:
 def test_identifier_prefers_the_digest(text: str, identifier: str) -> None:
     """The manifest is asked for by digest, else by tag, else by `latest`."""
     assert registry_reference(text).identifier == identifier
+
+
+PINNED = f"python:3.10-slim@sha256:{'a' * 64}"
+OTHER = f"sha256:{'b' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("reference", "sources", "source"),
+    [
+        ("python:3.10-slim", {}, Source("python:3.10-slim")),
+        ("python:3.10-slim", {"python:3.10-slim": "m.test/p:1"}, Source("m.test/p:1")),
+        ("python:3.10-slim", {PINNED: "m.test/p:1"}, Source("python:3.10-slim")),
+        (PINNED, {}, Source(PINNED)),
+        (PINNED, {"python": "m.test/p:1"}, Source(PINNED)),
+        (PINNED, {"python:3.10-slim": "m.test/p:1"}, Source(f"m.test/p:1@sha256:{'a' * 64}")),
+        (PINNED, {"python:3.10-slim": f"m.test/p@{OTHER}"}, Source(f"m.test/p@sha256:{'a' * 64}")),
+        (PINNED, {"python:3.10-slim": "oci:base:1"}, Source("oci:base:1", f"sha256:{'a' * 64}")),
+        (PINNED, {PINNED: "oci:base", "python:3.10-slim": "m.test/p"}, Source("oci:base")),
+    ],
+)
+def test_source_is_found_without_the_digest(
+    reference: str, sources: Mapping[str, str], source: Source
+) -> None:
+    """The whole reference is looked for first; what is found without its digest is held to it."""
+    assert source_of(reference, sources) == source

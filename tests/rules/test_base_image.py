@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 import pytest
+from conftest import Golden
 from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import OPTIONS, error_text, file_contents
@@ -162,6 +163,34 @@ def test_source_of_a_reference_can_be_a_layout(rule_runner: RuleRunner, layout: 
     )
     base = read_base(rule_runner, "python:3.10-slim")
     assert (base.reference, base.source) == ("python:3.10-slim", "oci:base")
+
+
+SOURCES = "--slim-ray-base-image-sources={'python:3.10-slim': 'oci:base'}"
+
+
+@pytest.mark.parametrize("is_index", [False, True], ids=["manifest", "index"])
+def test_pinned_tag_is_read_from_the_source_of_the_tag(
+    rule_runner: RuleRunner, layout: Layout, is_index: bool
+) -> None:
+    """A digest needs no entry of its own in `base_image_sources`: of several images it selects the one that has it."""
+    ours, other = layout.add_image(), layout.add_image(layers=[b"other"])
+    pinned = ours
+    if is_index:
+        pinned = layout.add_json(INDEX, {"schemaVersion": 2, "manifests": [on(ours, "amd64")]})
+    layout.write_index(other, pinned)
+    rule_runner.set_options([*OPTIONS, SOURCES])
+    base = read_base(rule_runner, f"python:3.10-slim@{pinned['digest']}")
+    assert base.manifest_digest == ours["digest"]
+
+
+def test_source_without_the_pinned_image_is_an_error(
+    rule_runner: RuleRunner, layout: Layout, golden: Golden
+) -> None:
+    """What the tag's source has is not taken for what the digest names."""
+    layout.write_index(layout.add_image())
+    rule_runner.set_options([*OPTIONS, SOURCES])
+    text = base_error(rule_runner, f"python:3.10-slim@sha256:{'0' * 64}")
+    golden.check("errors/base_source_without_the_digest.txt", text)
 
 
 def test_layout_is_read_anew_in_each_session(rule_runner: RuleRunner, layout: Layout) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Mapping, Optional, Union
 
 from slim_ray_image.core.errors import SlimRayImageError
 
@@ -109,3 +109,33 @@ def parse_image_reference(text: str) -> ImageReference:
             "name a local OCI image layout by its folder and tag, as 'oci:3rdparty/oci/base:3.10-slim'",
         ],
     )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image is read from, and what it must be.
+
+    Attributes:
+        text: A reference or a local layout.
+        digest: That of a layout's image, where the reference that it stands for names one.
+    """
+
+    text: str
+    digest: Optional[str] = None
+
+
+def source_of(reference: str, sources: Mapping[str, str]) -> Source:
+    """Return where to read a reference from, by a mapping of references to sources.
+
+    One with a digest is also found without it, so that a pin is no second entry of the mapping; what is read is then
+    held to the digest.
+    """
+    name, _, digest = reference.partition("@")
+    if reference in sources:
+        return Source(sources[reference])
+    if not digest or name not in sources:
+        return Source(reference)
+    source = sources[name]
+    if source.startswith(LAYOUT_PREFIX):
+        return Source(source, digest)
+    return Source(f"{source.partition('@')[0]}@{digest}")
