@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.lockfiles import refresh_command
 
 # name -> (version, hashes)
 Locked = Mapping[str, tuple[str, tuple[str, ...]]]
@@ -84,15 +85,22 @@ def wheelless_error(request: Mapping[str, Any], found: Sequence[Wheelless]) -> S
     )
 
 
+def _refresh(request: Mapping[str, Any]) -> str:
+    """How to refresh the lockfile, with the command in its header, where there is one."""
+    with open(request["lockfile"], encoding="utf-8", errors="replace") as file:
+        command = refresh_command(file.read())
+    return (
+        f"refresh {request['lockfile_path']} from its requirements, for CPython {request['python_version']} and "
+        f"{request['platform']}{f'; its header has the command: `{command}`' if command else ''}"
+    )
+
+
 def not_held_error(request: Mapping[str, Any], problems: Sequence[str]) -> SlimRayImageError:
     """Return the error for a lockfile that is older than the requirements."""
     return SlimRayImageError(
         f"{_lockfile(request)} does not hold what {request['address']} needs.",
         evidence=[*problems, *request["added_extras"]],
-        fixes=[
-            f"refresh {request['lockfile_path']} from its requirements, for CPython {request['python_version']} and "
-            f"{request['platform']}"
-        ],
+        fixes=[_refresh(request)],
     )
 
 
