@@ -29,9 +29,11 @@ class SlimRayImageSubsystem(Subsystem):
             """
             Where to read base images from instead: a mapping from a reference, as targets name it, to another
             reference or to a local OCI image layout (`oci:PATH[:TAG]`). For mirrors, and for machines that reach no
-            registry. The image is still named by the reference that the target has.
+            registry. The image is still named by the reference that the target has. A reference with a digest is
+            looked for as a whole, then without the digest; what is read then must have it.
 
-            For example, `{"python:3.10-slim": "mirror.example.com/library/python:3.10-slim"}`.
+            For example, `{"python:3.10-slim": "mirror.example.com/library/python:3.10-slim"}`, or
+            `{"python:3.10-slim": "oci:/srv/base-images/python:3.10-slim"}`.
             """
         ),
     )
@@ -67,7 +69,8 @@ class SlimRayImageSubsystem(Subsystem):
         help=softwrap(
             """
             Arguments to give to `docker run` when `pants run` runs an image, before those that map its ports.
-            Ray wants shared memory: Docker's default of 64 MB makes it fall back to the disk.
+            Ray wants shared memory, of which Docker's default is 64 MB. `1g` suits small machines; Ray wants 30 % of
+            the memory, and where it has less it warns and takes the disk, /tmp, instead.
             """
         ),
     )

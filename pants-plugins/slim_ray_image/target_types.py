@@ -53,8 +53,9 @@ class ServeAppField(StringField):
         The Ray Serve application to serve, as Ray Serve's import path `module.path:attribute`.
 
         The module's owner, and everything that it imports, goes into the image; the image's default command is
-        `serve run` of the path, listening on all interfaces on port 8000. The attribute is checked without importing
-        the module.
+        `serve run` of the path, listening on all interfaces on port 8000. The module must
+        define the attribute, and not as a class or a deployment that has still to be bound; that is checked without
+        importing it.
 
         For example, `serve_app="services.echo.app:app"`. At most one of `serve_app` and `entry_point`.
         """
@@ -152,7 +153,8 @@ class BaseImageField(StringField):
     help = help_text(
         """
         The image to build on: a reference to an image in a registry, by tag or digest, or a local OCI image layout as
-        `oci:PATH[:TAG]`, with PATH relative to the build root. It must hold glibc and the CPython of the resolve.
+        `oci:PATH[:TAG]`, with PATH absolute or relative to the build root. It must hold glibc and the CPython of the
+        resolve.
 
         Default: `[slim-ray].default_base_image`, which is `python:3.10-slim`. Name the digest
         (`python:3.10-slim@sha256:...`) for an image that only changes when the repository does.
