@@ -16,11 +16,12 @@ import re
 import stat
 import subprocess
 import tarfile
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Iterator, Mapping, NamedTuple, Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.oci import environment_of
 from slim_ray_image.core.platforms import Platform, parse_platform
+from slim_ray_image.core.root_filesystem import RootFilesystem, absolute
 from slim_ray_image.sandbox.report import run_program, write_json
 
 _ROOT = "base"
@@ -46,65 +47,44 @@ _UNUSED_BY_THE_BUILD = re.compile(
 )
 
 
-def _absolute(member: str) -> str:
-    """The path in the image of a tar member's name."""
-    return posixpath.normpath("/" + member.lstrip("/"))
+class _Member(NamedTuple):
+    """An entry of a layer, and the layer's number."""
+
+    number: int
+    info: tarfile.TarInfo
+
+    @property
+    def is_directory(self) -> bool:
+        return self.info.isdir()
+
+    @property
+    def link(self) -> Optional[str]:
+        return self.info.linkname if self.info.issym() else None
 
 
-class _RootFilesystem:
+class _RootFilesystem(RootFilesystem[_Member]):
     """The base's layers, applied one over the other; paths are absolute in the image."""
 
     def __init__(self, blobs: list[str]) -> None:
+        super().__init__()
         self._blobs = blobs
-        self.entries: dict[str, tuple[int, tarfile.TarInfo]] = {}
         self.layer_sizes: list[dict[str, int]] = []
-        for number, blob in enumerate(blobs):
-            self._apply(number, blob)
+        for number in range(len(blobs)):
+            self.apply(self._members(number))
 
-    def _apply(self, number: int, blob: str) -> None:
-        below = dict(self.entries)
+    def _members(self, number: int) -> Iterator[tuple[str, _Member]]:
         sizes = {"unpacked_bytes": 0, "file_count": 0}
         self.layer_sizes.append(sizes)
-        with tarfile.open(blob) as layer:
+        with tarfile.open(self._blobs[number]) as layer:
             for info in layer:
-                directory, name = posixpath.split(_absolute(info.name))
-                directory = self.resolve(directory)  # as it may lie beyond a symlink of below
-                path = posixpath.join(directory, name)
                 if info.isreg():
                     sizes["unpacked_bytes"] += info.size
                     sizes["file_count"] += 1
-                if name == ".wh..wh..opq":
-                    self._remove(directory, below, keep_itself=True)
-                elif name.startswith(".wh."):
-                    self._remove(posixpath.join(directory, name[4:]), below)
-                else:
-                    if not info.isdir():
-                        self._remove(path, below)
-                    self.entries[path] = (number, info)
-
-    def _remove(self, path: str, below: Mapping[str, Any], keep_itself: bool = False) -> None:
-        """Take away what `below` has at `path`; what the layer itself has there stays, wherever the whiteout is."""
-        gone = [] if keep_itself else [path]
-        if path in below and below[path][1].isdir():
-            gone += [p for p in below if p.startswith(path + "/")]
-        for removed in gone:
-            if self.entries.get(removed) is below.get(removed):
-                self.entries.pop(removed, None)
-
-    def resolve(self, path: str, depth: int = 0) -> str:
-        """Return `path` with every symlink followed inside the image."""
-        real = ""
-        for part in path.strip("/").split("/"):
-            real = posixpath.normpath(f"{real}/{part}")
-            entry = self.entries.get(real)
-            if entry and entry[1].issym() and depth < 40:
-                target = posixpath.join(posixpath.dirname(real), entry[1].linkname)
-                real = self.resolve(posixpath.normpath(target), depth + 1)
-        return real or "/"
+                yield info.name, _Member(number, info)
 
     def is_file(self, path: str) -> bool:
-        entry = self.entries.get(self.resolve(path))
-        return entry is not None and (entry[1].isfile() or entry[1].islnk())
+        entry = self.find(path)
+        return entry is not None and (entry.info.isfile() or entry.info.islnk())
 
     def directories(self) -> list[str]:
         """Every directory, and every symlink to one, sorted."""
@@ -117,9 +97,6 @@ class _RootFilesystem:
                 if target is not None and target[1].isdir():
                     found.append(path)
         return sorted(found)
-
-    def children(self, directory: str) -> list[str]:
-        return sorted(p for p in self.entries if posixpath.dirname(p) == directory)
 
     def read(self, path: str) -> Optional[bytes]:
         """Return a file's content, None when there is none."""
@@ -134,13 +111,13 @@ class _RootFilesystem:
                 continue
             number, info = entry
             member = info.linkname if info.islnk() else info.name
-            by_layer.setdefault(number, {}).setdefault(_absolute(member), []).append(
+            by_layer.setdefault(number, {}).setdefault(absolute(member), []).append(
                 (name, bool(info.mode & stat.S_IXUSR))
             )
         for number, members in sorted(by_layer.items()):
             with tarfile.open(self._blobs[number]) as layer:
                 for info in layer:
-                    for name, is_executable in members.get(_absolute(info.name), ()):
+                    for name, is_executable in members.get(absolute(info.name), ()):
                         file = layer.extractfile(info) if info.isreg() else None
                         if file is not None:
                             yield name, file.read(), is_executable

@@ -1,0 +1,81 @@
+"""Layers applied one over the other: what is in an image at which path.
+
+In: the entries of each layer, lowest first. Out: the entries that a container sees; paths are absolute in the image.
+Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md ("Applying Changesets").
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Generic, Iterable, Mapping, Optional, Protocol, TypeVar
+
+_MOST_LINKS = 40  # as Linux follows at most
+
+
+class Entry(Protocol):
+    """What is at a path."""
+
+    @property
+    def is_directory(self) -> bool: ...
+
+    @property
+    def link(self) -> Optional[str]:
+        """Where a symlink points to."""
+
+
+_Entry = TypeVar("_Entry", bound=Entry)
+
+
+def absolute(member: str) -> str:
+    """Return the path in the image of a tar member's name."""
+    return posixpath.normpath("/" + member.lstrip("/"))
+
+
+class RootFilesystem(Generic[_Entry]):
+    """What a container of the layers sees."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, _Entry] = {}
+
+    def apply(self, layer: Iterable[tuple[str, _Entry]]) -> None:
+        """Put a layer on top: names as in its tar, whiteouts among them."""
+        below = dict(self.entries)
+        for member, entry in layer:
+            directory, name = posixpath.split(absolute(member))
+            directory = self.resolve(directory)  # as it may lie beyond a symlink of below
+            path = posixpath.join(directory, name)
+            if name == ".wh..wh..opq":
+                self._remove(directory, below, keep_itself=True)
+            elif name.startswith(".wh."):
+                self._remove(posixpath.join(directory, name[4:]), below)
+            else:
+                if not entry.is_directory:
+                    self._remove(path, below)
+                self.entries[path] = entry
+
+    def _remove(self, path: str, below: Mapping[str, _Entry], keep_itself: bool = False) -> None:
+        """Take away what `below` has at `path`; what the layer itself has there stays, wherever the whiteout is."""
+        gone = [] if keep_itself else [path]
+        if path in below and below[path].is_directory:
+            gone += [p for p in below if p.startswith(path + "/")]
+        for removed in gone:
+            if self.entries.get(removed) is below.get(removed):
+                self.entries.pop(removed, None)
+
+    def resolve(self, path: str, depth: int = 0) -> str:
+        """Return `path` with every symlink followed inside the image."""
+        real = ""
+        for part in path.strip("/").split("/"):
+            real = posixpath.normpath(f"{real}/{part}")
+            entry = self.entries.get(real)
+            if entry and entry.link is not None and depth < _MOST_LINKS:
+                target = posixpath.join(posixpath.dirname(real), entry.link)
+                real = self.resolve(posixpath.normpath(target), depth + 1)
+        return real or "/"
+
+    def find(self, path: str) -> Optional[_Entry]:
+        """Return what is at `path`, symlinks followed."""
+        return self.entries.get(self.resolve(path))
+
+    def children(self, directory: str) -> list[str]:
+        return sorted(p for p in self.entries if posixpath.dirname(p) == directory)
