@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import struct
 import sys
 import tarfile
 import zipfile
@@ -223,6 +224,42 @@ def make_deps_zip(
     folder.mkdir(parents=True, exist_ok=True)
     _write_zip(folder / file, contents, frozenset(executables))
     return file
+
+
+# --- ELF files
+
+
+def make_elf(
+    *needed: str,
+    soname: Optional[str] = None,
+    runpath: Optional[str] = None,
+    rpath: Optional[str] = None,
+    machine: int = 62,
+) -> bytes:
+    """Return a 64-bit shared object with this dynamic section and nothing else; 62 is x86-64.
+
+    Format: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html, chapters 4 and 5.
+    """
+    strings, tags = b"\0", []
+    for tag, texts in ((1, needed), (14, [soname]), (15, [rpath]), (29, [runpath])):
+        for text in texts:
+            if text is not None:
+                tags.append((tag, len(strings)))
+                strings += text.encode() + b"\0"
+    strings_at = 64 + 2 * 56
+    dynamic_at = strings_at + len(strings)
+    tags += [(5, strings_at), (10, len(strings)), (0, 0)]
+    dynamic = b"".join(struct.pack("<qQ", tag, value) for tag, value in tags)
+    size = dynamic_at + len(dynamic)
+    header = struct.pack(
+        "<4sBBBBB7xHHIQQQIHHHHHH",
+        *(b"\x7fELF", 2, 1, 1, 0, 0, 3, machine, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0),
+    )
+    segments = (
+        struct.pack("<IIQQQQQQ", kind, 4, offset, offset, offset, length, length, 8)
+        for kind, offset, length in ((1, 0, size), (2, dynamic_at, len(dynamic)))
+    )
+    return b"".join([header, *segments, strings, dynamic])
 
 
 # --- Layers

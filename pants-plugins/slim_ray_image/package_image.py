@@ -165,14 +165,16 @@ class BuiltImage:
     ports: tuple[int, ...]
 
 
-def _entry_field_set(field_set: SlimRayImageFieldSet) -> EntryFieldSet:
-    return EntryFieldSet(
+def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
+    """Return the request for what goes into the image of a target."""
+    entry = EntryFieldSet(
         field_set.address,
         serve_app=field_set.serve_app,
         entry_point=field_set.entry_point,
         dependencies=field_set.dependencies,
         resolve=field_set.resolve,
     )
+    return ImageClosureRequest(entry, field_set.ray_extras.value)
 
 
 def _names_request(field_set: SlimRayImageFieldSet) -> ImageNamesRequest:
@@ -305,9 +307,10 @@ async def _own_blobs(image: Image, base: PreparedBase) -> Digest:
     )
 
 
-def _base_request(
+def base_image_request(
     field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> BaseImageRequest:
+    """Return the request for the base image of a target."""
     (platform,) = field_set.platforms.value or ()
     return BaseImageRequest(field_set.base_image.value or subsystem.default_base_image, platform)
 
@@ -316,13 +319,10 @@ def _base_request(
 async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsystem) -> BuiltImage:
     """The whole image; every costly step in it is a cached process of its own."""
     field_set = request.field_set
-    base_request = _base_request(field_set, subsystem)
+    base_request = base_image_request(field_set, subsystem)
     names = await find_image_names(_names_request(field_set), **implicitly())
     closure, base = await concurrently(
-        resolve_image_closure(
-            ImageClosureRequest(_entry_field_set(field_set), field_set.ray_extras.value),
-            **implicitly(),
-        ),
+        resolve_image_closure(closure_request(field_set), **implicitly()),
         prepare_base(base_request, **implicitly()),
     )
     interpreter = base.interpreter
@@ -386,7 +386,7 @@ def _chosen_outputs(
 async def _archive_tree(
     built: BuiltImage, field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> Digest:
-    base = await prepare_base(_base_request(field_set, subsystem), **implicitly())
+    base = await prepare_base(base_image_request(field_set, subsystem), **implicitly())
     archive = await write_archive(
         ArchiveRequest(
             built.image,

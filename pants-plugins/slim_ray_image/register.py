@@ -8,6 +8,7 @@ from pants.backend.python.util_rules import pex
 
 from slim_ray_image import (
     base_image,
+    check_image,
     closure,
     dependency_inference,
     image_names,
@@ -42,6 +43,7 @@ def rules() -> Iterable[Any]:
         *outputs.rules(),
         *package_image.rules(),
         *run_image.rules(),
+        *check_image.rules(),
         *tailor.rules(),
         *pex.rules(),
     ]

@@ -6,6 +6,8 @@ from pants.option.option_types import BoolOption, DictOption, StrListOption, Str
 from pants.option.subsystem import Subsystem
 from pants.util.strutil import softwrap
 
+from slim_ray_image.core.shared_libraries import NODE_LIBRARIES
+
 
 class SlimRayImageSubsystem(Subsystem):
     options_scope = "slim-ray"
@@ -61,6 +63,19 @@ class SlimRayImageSubsystem(Subsystem):
             wheel for the image. An image that needs one that is locked is packed by Pants' own PEX rules, with a Python
             of this machine of the base's minor version. What is built can differ from machine to machine, and need a
             newer glibc than the base has: prefer versions that have wheels.
+            """
+        ),
+    )
+    skip_check = BoolOption(
+        default=False,
+        help="Whether `pants check` leaves all `slim_ray_image` targets out.",
+    )
+    node_libraries = StrListOption(
+        default=list(NODE_LIBRARIES),
+        help=softwrap(
+            """
+            Shared libraries, as patterns of file names, that `pants check` does not expect in an image, because the
+            nodes of the cluster bring them into containers: by default those of NVIDIA's driver.
             """
         ),
     )

@@ -435,6 +435,17 @@ class OutputsField(StringSequenceField):
         return value
 
 
+class SkipCheckField(BoolField):
+    alias = "skip_check"
+    default = False
+    value: bool
+    help = help_text(
+        """
+        Whether `pants check` leaves this image out.
+        """
+    )
+
+
 class SlimRayImageTarget(Target):
     alias = "slim_ray_image"
     core_fields = (
@@ -459,6 +470,7 @@ class SlimRayImageTarget(Target):
         RegistriesField,
         ImageTagsField,
         OutputsField,
+        SkipCheckField,
         OutputPathField,
         EnvironmentField,
     )
@@ -470,7 +482,7 @@ class SlimRayImageTarget(Target):
         `pants package` writes an OCI image layout (`oci/`) and a description of what is in it and why (`image.json`);
         `outputs` selects other forms.
         No Dockerfile and no Docker is needed, and the same commit gives the same image digest on every machine.
-        `pants run` loads it into Docker and runs it.
+        `pants run` loads it into Docker and runs it. `pants check` proves, without Docker, that it holds what it needs.
 
         For example:
 

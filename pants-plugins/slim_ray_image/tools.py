@@ -290,9 +290,10 @@ async def run_on_base(
     program_name: str,
     request: Mapping[str, Any],
     interpreter: BaseInterpreter,
-    tools: BaseTools,
+    tools: Optional[BaseTools],
     *,
     inputs: Digest = EMPTY_DIGEST,
+    immutable_inputs: Mapping[str, Digest] = {},
     output_files: tuple[str, ...] = (),
     output_directories: tuple[str, ...] = (),
     description: str,
@@ -301,8 +302,16 @@ async def run_on_base(
     """Run a program of `sandbox/` with the compile Python and raise what it reports.
 
     A plain process with an environment of its own: a fixed hash seed, and nothing of this host in its cache key.
+
+    Args:
+        tools: None for a program that must not see them.
+        immutable_inputs: Folder -> tree, of what many processes share and none writes to.
     """
-    uv = {"uv": tools.uv.tree} if uses_uv else {}
+    shared = {"base": interpreter.tree, **immutable_inputs}
+    if tools:
+        shared["tools"] = tools.tree
+        if uses_uv:
+            shared["uv"] = tools.uv.tree
     result = await execute_process(
         Process(
             argv=(
@@ -311,7 +320,7 @@ async def run_on_base(
             ),
             env={"PYTHONHASHSEED": "0", "PYTHONPATH": "tools", "LC_ALL": "C.UTF-8"},
             input_digest=await _program_inputs(program_name, request, inputs),
-            immutable_input_digests={"base": interpreter.tree, "tools": tools.tree, **uv},
+            immutable_input_digests=shared,
             output_files=output_files,
             output_directories=output_directories,
             append_only_caches={"slim_ray_image_uv": UV_CACHE} if uses_uv else None,

@@ -16,7 +16,7 @@ import slim_ray_image
 PACKAGE = Path(slim_ray_image.__file__).parent
 CORE = sorted((PACKAGE / "core").glob("**/*.py"))
 SANDBOX = sorted((PACKAGE / "sandbox").glob("**/*.py"))
-TOOLS = {"dxf", "isal", "packaging", "pip_requirements_parser", "requests", "uv"}
+TOOLS = {"dxf", "elftools", "isal", "packaging", "pip_requirements_parser", "requests", "uv"}
 # Of the standard library, what reaches the machine: core decides from what it is given.
 MACHINE = {
     "asyncio",

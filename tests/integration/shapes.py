@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, Mapping, Optional, Sequence
 
-from conftest import make_sdist, make_wheel
+from conftest import Content, make_sdist, make_wheel
 
 from integration.repository import Repository
 
@@ -39,13 +39,13 @@ class Shapes:
         *,
         version: str = "1.0",
         requires: Sequence[str] = (),
-        files: Mapping[str, str] = {},
+        files: Mapping[str, Content] = {},
         tag: str = "py3-none-any",
         scripts: Sequence[str] = (),
     ) -> None:
         """Add `name`-for-tests; its module has the same name, with underscores."""
         module = _module(name)
-        contents = {f"{module}.py": "def main(): ...\n", **files}
+        contents: dict[str, Content] = {f"{module}.py": "def main(): ...\n", **files}
         if scripts:
             lines = "".join(f"{script} = {module}:main\n" for script in scripts)
             contents[f"{module}-{version}.dist-info/entry_points.txt"] = (

@@ -1,0 +1,357 @@
+"""`pants check`: which imports an image must be able to do, and what is wrong with it when one fails.
+
+In: what is in the image, and what `sandbox/import_modules.py` says became of each import. Out: problems, which fail the
+check. An import that fails for what the image holds is one. An import that wants what only the place has that the image
+runs in, as an environment variable, a database or a value that these would have given, proves nothing either way.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
+from slim_ray_image.core.layers import VENV
+from slim_ray_image.core.problems import Problem
+from slim_ray_image.core.settings import module_of
+
+
+@dataclass(frozen=True)
+class Import:
+    """What an image must be able to import.
+
+    Attributes:
+        what: It, in words.
+        attribute: That the module must have.
+        script: The first-party file, relative to the working directory, where the module is one to run.
+        distribution: Whose console script it is.
+    """
+
+    what: str
+    module: str
+    attribute: Optional[str] = None
+    script: Optional[str] = None
+    distribution: Optional[LayerDistribution] = None
+
+    def to_json(self) -> Mapping[str, Any]:
+        return {"module": self.module, "attribute": self.attribute, "script": self.script}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An import that failed, and how: see `import_modules` for `outcome`."""
+
+    of: Import
+    outcome: Mapping[str, Any]
+
+    @property
+    def missing(self) -> Optional[str]:
+        """The module that was not there at the root of it."""
+        return (self.outcome.get("missing") or [None])[-1]
+
+    @property
+    def reason(self) -> str:
+        kind, text = self.outcome["error"], self.outcome["text"]
+        return f"{kind}: {text}" if kind else text
+
+
+# --- What to import
+
+
+def first_party_imports(paths: Iterable[str], entry: Optional[str]) -> tuple[Import, ...]:
+    """Return the imports of the modules among first-party files, sorted.
+
+    Left out are sources whose path is no module name, and `__main__`, which is to be run.
+
+    Args:
+        paths: Relative to the working directory.
+        entry: The file among them that the image runs as a script.
+    """
+    found = {}
+    for path in paths:
+        module = module_of(path) if path.endswith(".py") and path != "__init__.py" else ""
+        parts = module.split(".")
+        is_module = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+        if is_module and parts[-1] != "__main__":
+            script = path if path == entry else None
+            found[module] = Import(f"the module {module}", module, script=script)
+    return tuple(found[module] for module in sorted(found))
+
+
+def application_imports(applications: Iterable[Mapping[str, Any]]) -> tuple[Import, ...]:
+    """Return the imports of Ray Serve applications, as image.json has them. A builder is not called."""
+    found = []
+    for row in applications:
+        module, _, attribute = row["import_path"].rpartition(
+            ":" if ":" in row["import_path"] else "."
+        )
+        what = f"the application {row['name']!r} ({row['import_path']})"
+        found.append(Import(what, module, attribute))
+    return tuple(found)
+
+
+def script_imports(contents: ImageContents) -> tuple[Import, ...]:
+    """Return the imports of the console scripts that are in the image."""
+    found = []
+    for distribution in contents.distributions:
+        for command, target in distribution.scripts:
+            if contents.has_command(f"{VENV}/bin/{command}"):
+                module, _, attribute = target.partition(":")
+                what = f"the console script `{command}` of {distribution} ({target})"
+                found.append(Import(what, module, attribute, distribution=distribution))
+    return tuple(found)
+
+
+def left_out_modules(
+    missing: Iterable[str], contents: ImageContents, site_packages: str
+) -> frozenset[str]:
+    """Return those of `missing` whose outermost package, no namespace, is in the image without them."""
+    return frozenset(
+        module
+        for module in missing
+        if "." in module
+        and contents.files.find(f"{site_packages}/{module.split('.')[0]}/__init__.py")
+    )
+
+
+# --- What failed
+
+
+def _requirements(distribution: LayerDistribution) -> Iterable[Requirement]:
+    for line in distribution.requires:
+        try:
+            yield Requirement(line)
+        except InvalidRequirement:  # of an old distribution; installers take what they understand
+            continue
+
+
+def extras_that_bring(distribution: LayerDistribution, module: str) -> tuple[str, ...]:
+    """Return the extras of a distribution that alone bring a module, by METADATA; none where it needs it always."""
+    wanted = canonicalize_name(module.split(".")[0])
+    extras: set[str] = set()
+    for requirement in _requirements(distribution):
+        if canonicalize_name(requirement.name) == wanted:
+            found = re.findall(r"""extra *== *["']([^"']+)""", str(requirement.marker or ""))
+            if not found:
+                return ()
+            extras.update(found)
+    return tuple(sorted(extras))
+
+
+def _extra_in_text(distribution: LayerDistribution, text: str) -> tuple[str, ...]:
+    """The extras of a distribution that the text of an error names, as in `pip install "ray[tune]"`."""
+    named = re.findall(rf"\b{re.escape(distribution.name)}\[([\w.,-]+)\]", text.lower())
+    own = {
+        extra
+        for requirement in _requirements(distribution)
+        for extra in re.findall(r"""extra *== *["']([^"']+)""", str(requirement.marker or ""))
+    }
+    return tuple(sorted(own & {extra for names in named for extra in names.split(",")}))
+
+
+def _optional_extras(failure: Failure) -> tuple[str, ...]:
+    """The extras, not asked for, that a console script is for; METADATA and the error are the evidence."""
+    distribution = failure.of.distribution
+    if distribution is None or not failure.missing:
+        return ()
+    return extras_that_bring(distribution, failure.missing) or _extra_in_text(
+        distribution, failure.outcome["text"]
+    )
+
+
+def _is_pruned(failure: Failure, pruned: Collection[str]) -> bool:
+    """Whether it is a console script whose own module is of what a rule took away from its distribution."""
+    distribution, missing = failure.of.distribution, failure.missing
+    if distribution is None or missing is None or distribution.name not in pruned:
+        return False
+    return f"{failure.of.module}.".startswith(f"{missing}.")
+
+
+def _unproven(failure: Failure) -> Optional[str]:
+    """Why an import that failed proves nothing, in a line; None where it is the image's fault."""
+    if failure.missing:
+        return None
+    if failure.outcome.get("wanted"):
+        return f"{failure.of.what} is not proven: its import wants {failure.outcome['wanted']}"
+    if not failure.outcome["is_of_content"]:
+        reason = failure.reason.splitlines()[0]
+        return f"{failure.of.what} is not proven: its import raises {reason}"
+    return None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What failed imports mean.
+
+    Attributes:
+        faults: What the image is at fault for.
+        unproven: Of the others, why, in a line each.
+        left_out: Console scripts for extras of their distribution that nothing requires, which pip installs as well,
+            and those of what was pruned.
+    """
+
+    faults: tuple[Failure, ...]
+    unproven: tuple[str, ...]
+    left_out: tuple[Failure, ...]
+
+
+def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
+    """Return what the failures of an image's imports mean.
+
+    Args:
+        pruned: Names of the distributions that rules took something away from.
+    """
+    left_out = tuple(
+        failure for failure in failures if _optional_extras(failure) or _is_pruned(failure, pruned)
+    )
+    others = [failure for failure in failures if failure not in left_out]
+    return Verdict(
+        tuple(failure for failure in others if _unproven(failure) is None),
+        tuple(note for note in map(_unproven, others) if note),
+        left_out,
+    )
+
+
+def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
+    """Where a failure comes from, in the paths of the repository where it is first-party."""
+    frames = failure.outcome.get("frames")
+    if not frames:
+        return failure.of.what
+    frame = frames[0]
+    place = f"{sources.get(frame['path'], frame['path'])}:{frame['line']}"
+    return f"{place}: {frame['text']}" if frame["text"] else place
+
+
+def _evidence(failures: Sequence[Failure], sources: Mapping[str, str]) -> tuple[str, ...]:
+    """Each statement that fails once, with what fails by it."""
+    by_statement: dict[str, list[str]] = defaultdict(list)
+    for failure in failures:
+        by_statement[_statement(failure, sources)].append(failure.of.what)
+    return tuple(
+        statement if whats == [statement] else f"{statement} (reached by {_few(whats)})"
+        for statement, whats in sorted(by_statement.items())
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _missing_problem(
+    image: str,
+    module: str,
+    failures: Sequence[Failure],
+    sources: Mapping[str, str],
+    owners: Sequence[str],
+    distributions: Sequence[LayerDistribution],
+    is_left_out: bool,
+) -> Problem:
+    if is_left_out:
+        return Problem(
+            f"The image {image} lacks the module {module}, though it holds the package that it is of.",
+            _evidence(failures, sources),
+            (
+                "remove from `exclude_files` or `prune` what leaves it out of the image",
+                "lock a version of the distribution that has it",
+            ),
+        )
+    extras = [
+        f"{distribution.name}[{extra}]"
+        for distribution in distributions
+        for extra in extras_that_bring(distribution, module)
+    ]
+    fixes = [
+        *(
+            f"remove what excludes {owner} (it starts with `!`) from `dependencies`, or add {owner!r} to "
+            f"`dependencies` of {image}"
+            for owner in owners
+        ),
+        *([f"require {' or '.join(extras)}, whose extra brings it"] if extras else []),
+        *(
+            [
+                f"add a requirement that has the module {module}, and name it in `dependencies` of {image}"
+            ]
+            if not owners
+            else []
+        ),
+        "remove the import",
+    ]
+    return Problem(
+        f"The image {image} lacks the module {module}, which an import in it needs.",
+        _evidence(failures, sources),
+        tuple(fixes),
+    )
+
+
+def _other_problem(image: str, failures: Sequence[Failure], sources: Mapping[str, str]) -> Problem:
+    return Problem(
+        f"An import fails in the image {image}: {failures[0].reason}.",
+        _evidence(failures, sources),
+        (
+            "correct the code, or what of it goes into the image",
+            "set `skip_check=True` on the image",
+        ),
+    )
+
+
+def import_problems(
+    image: str,
+    failures: Iterable[Failure],
+    *,
+    sources: Mapping[str, str],
+    owners: Mapping[str, Sequence[str]],
+    distributions: Sequence[LayerDistribution],
+    left_out: Collection[str],
+) -> tuple[Problem, ...]:
+    """Return one problem for each module that is missing, and one for each other reason.
+
+    Args:
+        failures: Those that the image is at fault for.
+        sources: Path in the image -> path in the repository, of first-party files.
+        owners: Missing module -> addresses of the targets of the resolve that have it.
+        left_out: Missing modules of packages that are in the image.
+    """
+    missing: dict[str, list[Failure]] = defaultdict(list)
+    others: dict[str, list[Failure]] = defaultdict(list)
+    for failure in failures:
+        if failure.missing:
+            missing[failure.missing].append(failure)
+        else:
+            others[failure.reason].append(failure)
+    return (
+        *(
+            _missing_problem(
+                image,
+                module,
+                found,
+                sources,
+                owners.get(module, ()),
+                distributions,
+                module in left_out,
+            )
+            for module, found in sorted(missing.items())
+        ),
+        *(_other_problem(image, found, sources) for _, found in sorted(others.items())),
+    )
+
+
+def outside_problems(image: str, outside: Sequence[str]) -> tuple[Problem, ...]:
+    """Return the problem that imports used shared objects of this machine, where they did."""
+    if not outside:
+        return ()
+    return (
+        Problem(
+            f"The imports of {image} loaded shared libraries of this machine, which the image does not hold.",
+            tuple(sorted(outside)),
+            (
+                "name a base image in `base_image` that has them",
+                "lock versions of the distributions whose wheels bundle them",
+            ),
+        ),
+    )

@@ -1,0 +1,256 @@
+"""Tests of core.import_checks: what an image must import, and what a failure means."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence
+
+import pytest
+from conftest import Golden
+
+from slim_ray_image.core.import_checks import (
+    Failure,
+    Import,
+    application_imports,
+    extras_that_bring,
+    first_party_imports,
+    import_problems,
+    judge,
+    left_out_modules,
+    outside_problems,
+    script_imports,
+)
+from slim_ray_image.core.layer_contents import (
+    KIND_FILE,
+    ImageFile,
+    LayerContents,
+    LayerDistribution,
+    image_contents,
+)
+from slim_ray_image.core.problems import format_problems
+
+RAY = LayerDistribution(
+    "ray",
+    "2.48.0",
+    (
+        "click>=7.0",
+        'requests; extra == "default"',
+        "requests",
+        'pyarrow>=9.0.0; extra == "data"',
+        'pyarrow>=9.0.0; extra == "tune"',
+        'cupy_cuda12x; sys_platform != "darwin" and extra == "cgraph"',
+    ),
+    (("ray", "ray.scripts.scripts:main"), ("tune", "ray.tune.cli.scripts:cli")),
+    (),
+)
+TUNE = Import("the console script `tune` of ray 2.48.0", "ray.tune.cli.scripts", "cli", None, RAY)
+APP = Import("the module app.main", "app.main")
+
+
+def failure(
+    of: Import = APP,
+    *,
+    error: str = "ModuleNotFoundError",
+    text: str = "",
+    missing: Sequence[str] = (),
+    wanted: Optional[str] = None,
+    is_of_content: bool = True,
+    frame: Optional[tuple[str, int, str]] = None,
+) -> Failure:
+    frames = [dict(zip(("path", "line", "text"), frame))] if frame else []
+    return Failure(
+        of,
+        {
+            "error": error,
+            "text": text or f"No module named {missing[-1]!r}" if missing else text,
+            "missing": list(missing),
+            "wanted": wanted,
+            "is_of_content": is_of_content,
+            "frames": frames,
+        },
+    )
+
+
+# --- What to import
+
+
+def test_each_module_of_the_first_party_files_is_imported() -> None:
+    """Packages by their `__init__.py`; no data, no `__main__`, nothing whose path is no module name."""
+    paths = ["b/__init__.py", "b/x.py", "b/__main__.py", "a.py", "b/data.txt", "b/my-tool.py"]
+    paths += ["class/x.py", "__init__.py", "2to3.py"]
+    found = first_party_imports(paths, None)
+    assert [one.module for one in found] == ["a", "b", "b.x"]
+    assert {one.script for one in found} == {None}
+
+
+def test_file_that_the_image_runs_is_a_script() -> None:
+    """So it is not run to import it."""
+    found = first_party_imports(["jobs/driver.py", "jobs/x.py"], "jobs/driver.py")
+    assert [one.script for one in found] == ["jobs/driver.py", None]
+
+
+@pytest.mark.parametrize("import_path", ["app.main:build", "app.main.build"])
+def test_application_is_imported_with_its_attribute(import_path: str) -> None:
+    """Of either form that Ray Serve takes."""
+    (found,) = application_imports([{"name": "default", "import_path": import_path}])
+    assert (found.module, found.attribute) == ("app.main", "build")
+
+
+def test_console_scripts_are_those_that_are_in_the_image() -> None:
+    """One that was taken out of it, though its metadata stays, is not missed."""
+    script = ImageFile(KIND_FILE, 0o755, 0, 0)
+    contents = image_contents([], [LayerContents((("opt/venv/bin/tune", script),), (RAY,))])
+    (found,) = script_imports(contents)
+    assert (found.module, found.attribute) == ("ray.tune.cli.scripts", "cli")
+    assert found.what == "the console script `tune` of ray 2.48.0 (ray.tune.cli.scripts:cli)"
+
+
+# --- What a failure means
+
+
+@pytest.mark.parametrize(
+    ("module", "extras"),
+    [
+        ("pyarrow.lib", ("data", "tune")),
+        ("cupy_cuda12x", ("cgraph",)),
+        ("requests", ()),
+        ("click", ()),
+        ("numpy", ()),
+    ],
+)
+def test_extras_bring_what_is_required_for_them_alone(module: str, extras: tuple[str, ...]) -> None:
+    """By METADATA; what a distribution needs always is of no extra."""
+    assert extras_that_bring(RAY, module) == extras
+
+
+def test_console_script_of_an_extra_is_no_fault() -> None:
+    """METADATA says that the module it lacks comes with an extra."""
+    verdict = judge([failure(TUNE, missing=["pyarrow"])])
+    assert (verdict.faults, verdict.unproven) == ((), ())
+    assert [one.of for one in verdict.left_out] == [TUNE]
+
+
+def test_console_script_whose_error_names_its_extra_is_no_fault() -> None:
+    """Where a module's name is not its distribution's."""
+    text = 'Run `pip install "ray[tune]"` to fix.'
+    assert judge([failure(TUNE, missing=["arrow_py"], text=text)]).left_out
+    text = 'Run `pip install "ray[other]"` to fix.'
+    assert judge([failure(TUNE, missing=["arrow_py"], text=text)]).faults
+
+
+def test_console_script_of_what_was_pruned_is_no_fault() -> None:
+    """Its own module went; what it imports besides must be there."""
+    whole, inner = failure(TUNE, missing=["ray.tune"]), failure(TUNE, missing=["ray.tune.other"])
+    assert judge([whole], pruned=["ray"]).left_out
+    assert judge([whole], pruned=["numpy"]).faults
+    assert judge([inner], pruned=["ray"]).faults
+    assert judge([failure(APP, missing=["app"])], pruned=["ray"]).faults
+
+
+def test_console_script_that_lacks_what_it_always_needs_is_a_fault() -> None:
+    """And so is first-party code that lacks what an extra would bring."""
+    assert judge([failure(TUNE, missing=["click"])]).faults
+    assert judge([failure(APP, missing=["pyarrow"])]).faults
+
+
+@pytest.mark.parametrize(
+    ("case", "note"),
+    [
+        (
+            failure(error="KeyError", text="'X'", wanted="the environment variable X"),
+            "the module app.main is not proven: its import wants the environment variable X",
+        ),
+        (
+            failure(error="ValidationError", text="1 error\nmore", is_of_content=False),
+            "the module app.main is not proven: its import raises ValidationError: 1 error",
+        ),
+    ],
+    ids=["wants", "raises"],
+)
+def test_failure_for_what_the_place_gives_proves_nothing(case: Failure, note: str) -> None:
+    """A line says so; the check does not fail."""
+    verdict = judge([case])
+    assert (verdict.faults, verdict.unproven) == ((), (note,))
+
+
+def test_missing_module_is_a_fault_whatever_else_was_wanted() -> None:
+    """An import that went on without the network, and then lacked a module."""
+    assert judge([failure(missing=["gone"], wanted="the network")]).faults
+
+
+# --- What is said
+
+
+def problems(*failures: Failure, **owners: Sequence[str]) -> str:
+    return format_problems(
+        import_problems(
+            "src/app:image",
+            failures,
+            sources={"/app/app/main.py": "src/app/main.py"},
+            owners=owners,
+            distributions=(RAY,),
+            left_out=("numpy.core._natype",),
+        )
+    )
+
+
+def other(name: str) -> Import:
+    return Import(f"the module {name}", name)
+
+
+def test_excluded_requirement_is_named(golden: Golden) -> None:
+    """The import statement, once, and the target that has the module."""
+    frame = ("/app/app/main.py", 3, "import numpy as np")
+    text = problems(
+        failure(missing=["numpy"], frame=frame),
+        failure(other("app.more"), missing=["numpy"], frame=frame),
+        numpy=["3rdparty/python:requirements#numpy"],
+    )
+    golden.check("errors/check-import-excluded.txt", text)
+
+
+def test_module_that_no_target_has_is_named(golden: Golden) -> None:
+    """An extra of a distribution in the image may bring it."""
+    site = "/opt/venv/lib/python3.10/site-packages"
+    text = problems(
+        failure(missing=["pyarrow"], frame=(f"{site}/ray/data/x.py", 9, "import pyarrow")),
+        failure(other("b"), missing=["gone.inner"]),
+    )
+    golden.check("errors/check-import-unknown.txt", text)
+
+
+def test_module_of_a_package_that_is_there_was_left_out(golden: Golden) -> None:
+    """No requirement would bring it."""
+    text = problems(
+        failure(missing=["numpy.core._natype"]), **{"numpy.core._natype": ["3rdparty#numpy"]}
+    )
+    golden.check("errors/check-import-left-out.txt", text)
+
+
+def test_package_is_there_when_its_init_file_is() -> None:
+    """A namespace may be of other distributions."""
+    file = ImageFile(KIND_FILE, 0o644, 0, 0)
+    paths = ("site/numpy/__init__.py", "site/google/protobuf/__init__.py")
+    contents = image_contents([], [LayerContents(tuple((path, file) for path in paths), ())])
+    missing = ["numpy", "numpy.core", "google.cloud", "gone.inner"]
+    assert left_out_modules(missing, contents, "/site") == {"numpy.core"}
+
+
+def test_other_failures_are_grouped_by_reason(golden: Golden) -> None:
+    """A library that is not there, and a process that ended."""
+    text = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    frame = ("/app/app/main.py", 1, "import trees")
+    golden.check(
+        "errors/check-import-other.txt",
+        problems(
+            failure(error="OSError", text=text, frame=frame),
+            failure(other("b"), error="OSError", text=text, frame=frame),
+            failure(other("c"), error="", text="the process was ended by SIGSEGV"),
+        ),
+    )
+
+
+def test_libraries_of_this_machine_are_one_problem(golden: Golden) -> None:
+    """None is none."""
+    assert outside_problems("src/app:image", []) == ()
+    found: Any = outside_problems("src/app:image", ["/usr/lib/libz.so.1", "/lib/libgomp.so.1"])
+    golden.check("errors/check-libraries-outside.txt", format_problems(found))

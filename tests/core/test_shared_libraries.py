@@ -1,0 +1,177 @@
+"""Tests of core.shared_libraries: what the image's own loader finds for the ELF files of its layers."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+import pytest
+from conftest import Golden
+
+from slim_ray_image.core.layer_contents import (
+    KIND_DIRECTORY,
+    KIND_FILE,
+    KIND_SYMLINK,
+    Elf,
+    ImageFile,
+    LayerContents,
+    LayerDistribution,
+    image_contents,
+)
+from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.core.problems import format_problems
+from slim_ray_image.core.shared_libraries import (
+    NODE_LIBRARIES,
+    library_problems,
+    missing_libraries,
+)
+
+MACHINE = "EM_X86_64/64"
+SITE = "/opt/venv/lib/python3.10/site-packages"
+TRIPLET = "usr/lib/x86_64-linux-gnu"
+
+
+def elf(
+    *needed: str, soname: Optional[str] = None, search: tuple[str, ...] = (), machine: str = MACHINE
+) -> ImageFile:
+    return ImageFile(KIND_FILE, 0o644, 0, 0, elf=Elf(machine, needed, soname, search))
+
+
+def link(target: str) -> ImageFile:
+    return ImageFile(KIND_SYMLINK, 0o777, 0, 0, link=target)
+
+
+def text(content: str) -> ImageFile:
+    return ImageFile(KIND_FILE, 0o644, 0, 0, text=content)
+
+
+# As Debian has it: /lib and /lib64 are links, a library's name leads to the file.
+BASE: Mapping[str, ImageFile] = {
+    "usr": ImageFile(KIND_DIRECTORY, 0o755, 0, 0),
+    "lib": link("usr/lib"),
+    "lib64": link("usr/lib64"),
+    f"{TRIPLET}/ld-linux-x86-64.so.2": elf(),
+    "usr/lib64/ld-linux-x86-64.so.2": link("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
+    f"{TRIPLET}/libc.so.6": elf(soname="libc.so.6"),
+    f"{TRIPLET}/libz.so.1.2.13": elf(soname="libz.so.1"),
+    f"{TRIPLET}/libz.so.1": link("libz.so.1.2.13"),
+    "usr/local/lib/libpython3.10.so.1.0": elf(),
+    "etc/ld.so.conf": text("include /etc/ld.so.conf.d/*.conf\n"),
+    "etc/ld.so.conf.d/libc.conf": text("# libc default configuration\n/usr/local/lib\n"),
+}
+
+
+def distribution(name: str, *binaries: str, requires: tuple[str, ...] = ()) -> LayerDistribution:
+    return LayerDistribution(name, "1.0", requires, (), tuple(f"{SITE}/{b}" for b in binaries))
+
+
+def missing_in(
+    files: Mapping[str, ImageFile],
+    *distributions: LayerDistribution,
+    base: Mapping[str, ImageFile] = BASE,
+    environment: Mapping[str, str] = {},
+) -> Any:
+    own = {f"{SITE[1:]}/{path}": file for path, file in files.items()}
+    contents = image_contents(
+        [LayerContents(tuple(base.items()), ())],
+        [LayerContents(tuple(own.items()), distributions)],
+    )
+    return missing_libraries(contents, LINUX_AMD64, environment, NODE_LIBRARIES)
+
+
+def names_missing_in(files: Mapping[str, ImageFile], *distributions: Any, **more: Any) -> list[str]:
+    return [missing.library for missing in missing_in(files, *distributions, **more)]
+
+
+def test_libraries_of_the_base_are_found() -> None:
+    """In the loader's own directories, those of ld.so.conf, and by a name that is a symlink."""
+    assert names_missing_in({"a.so": elf("libc.so.6", "libz.so.1", "libpython3.10.so.1.0")}) == []
+
+
+def test_library_that_nothing_has_is_missing() -> None:
+    """The file, its distribution and the library are known."""
+    (missing,) = missing_in(
+        {"trees/lib_trees.so": elf("libc.so.6", "libgomp.so.1")},
+        distribution("trees", "trees/lib_trees.so"),
+    )
+    assert missing.library == "libgomp.so.1"
+    assert missing.path == f"{SITE}/trees/lib_trees.so"
+    assert str(missing.distribution) == "trees 1.0"
+
+
+@pytest.mark.parametrize("origin", ["$ORIGIN", "${ORIGIN}"])
+def test_bundled_library_is_found_by_the_file_s_own_path(origin: str) -> None:
+    """A wheel's RPATH leads from the extension module to the folder of its libraries."""
+    files = {
+        "pkg/core/ext.so": elf("libx-1.so", search=(f"{origin}/../../pkg.libs",)),
+        "pkg.libs/libx-1.so": elf(),
+    }
+    assert names_missing_in(files) == []
+    files["pkg/core/ext.so"] = elf("libx-1.so", search=(f"{origin}/../pkg.libs",))
+    assert names_missing_in(files) == ["libx-1.so"]
+
+
+def test_library_that_its_distribution_has_loaded_already_is_found() -> None:
+    """As scipy's libgfortran, which has no RPATH, finds libquadmath beside it: what needs both loads both."""
+    files = {"scipy.libs/libgfortran.so.5": elf("libquadmath.so.0"), "x.libs/q.so": elf()}
+    scipy = distribution("scipy", "scipy.libs/libgfortran.so.5", "scipy.libs/libquadmath.so.0")
+    assert names_missing_in(files, scipy) == ["libquadmath.so.0"]
+    files["scipy.libs/libquadmath.so.0"] = elf()
+    assert names_missing_in(files, scipy) == []
+
+
+def test_library_of_another_distribution_is_found_by_who_requires_that() -> None:
+    """Its code loads the library first; a distribution that happens to be there as well does not."""
+    files = {"torch/lib.so": elf("libcublas.so.12"), "nvidia/b.so": elf(soname="libcublas.so.12")}
+    cublas = distribution("nvidia-cublas", "nvidia/b.so")
+    alone = distribution("torch", "torch/lib.so")
+    assert names_missing_in(files, cublas, alone) == ["libcublas.so.12"]
+    torch = distribution(
+        "torch", "torch/lib.so", requires=("nvidia_cublas==12.1; os_name != 'nt'",)
+    )
+    assert names_missing_in(files, cublas, torch) == []
+
+
+def test_libraries_of_the_node_are_not_expected() -> None:
+    """The driver of a GPU is mounted into containers."""
+    assert names_missing_in({"a.so": elf("libcuda.so.1", "libnvidia-ml.so.1")}) == []
+
+
+def test_files_for_another_machine_are_left_alone_and_are_no_library() -> None:
+    """A debugger has modules for several; the loader takes none of another machine."""
+    other = "EM_386/32"
+    assert names_missing_in({"attach_x86.so": elf("libgone.so.1", machine=other)}) == []
+    files = {"a.so": elf("libb.so", search=("$ORIGIN",)), "libb.so": elf(machine=other)}
+    assert names_missing_in(files) == ["libb.so"]
+
+
+def test_environment_of_the_image_is_searched() -> None:
+    """LD_LIBRARY_PATH, where a target sets it."""
+    files = {"a.so": elf("libb.so"), "b/libb.so": elf()}
+    assert names_missing_in(files) == ["libb.so"]
+    assert names_missing_in(files, environment={"LD_LIBRARY_PATH": f"{SITE}/b"}) == []
+
+
+def test_library_that_an_upper_layer_of_the_base_removes_is_missing() -> None:
+    """Whiteouts of the base count."""
+    contents = image_contents(
+        [
+            LayerContents(tuple(BASE.items()), ()),
+            LayerContents(((f"{TRIPLET}/.wh.libz.so.1.2.13", text("")),), ()),
+        ],
+        [LayerContents(((f"{SITE[1:]}/a.so", elf("libz.so.1")),), ())],
+    )
+    found = missing_libraries(contents, LINUX_AMD64, {}, ())
+    assert [missing.library for missing in found] == ["libz.so.1"]
+
+
+def test_problem_names_file_distribution_library_and_fix(golden: Golden) -> None:
+    """One problem a library, whoever needs it; the package of Debian where we know it."""
+    missing = missing_in(
+        {
+            "trees/lib_trees.so": elf("libgomp.so.1"),
+            "trees/more.so": elf("libgomp.so.1", "libodd.so.3"),
+        },
+        distribution("trees", "trees/lib_trees.so"),
+    )
+    problems = library_problems("src/app:image", "python:3.10-slim", missing)
+    golden.check("errors/check-libraries.txt", format_problems(problems))
