@@ -21,6 +21,7 @@ from slim_ray_image import (
     run_image,
     tailor,
     tools,
+    try_image,
 )
 from slim_ray_image.target_types import SlimRayImageTarget
 
@@ -44,6 +45,7 @@ def rules() -> Iterable[Any]:
         *package_image.rules(),
         *run_image.rules(),
         *check_image.rules(),
+        *try_image.rules(),
         *tailor.rules(),
         *pex.rules(),
     ]

@@ -65,7 +65,7 @@ def local_reference(address_path: str, image: Image) -> str:
     return f"slim-ray-image.local/{repository}:{image.manifest_descriptor.hex[:12]}"
 
 
-def _address_path(address: Address) -> str:
+def address_path(address: Address) -> str:
     """The target's place, with its parameters where it was parametrized."""
     return f"{address.spec_path}/{address.target_name}{address.parameters_repr}"
 
@@ -81,7 +81,7 @@ async def run_slim_ray_image(
 ) -> RunRequest:
     """What `pants run` starts: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
     built = await build_image(BuildImageRequest(field_set), **implicitly())
-    reference = local_reference(_address_path(field_set.address), built.image)
+    reference = local_reference(address_path(field_set.address), built.image)
     archive, script = await concurrently(
         archive_folder(built.image, [reference], built.blobs_tree),
         create_digest(

@@ -97,6 +97,14 @@ class SlimRayImageSubsystem(Subsystem):
             """
         ),
     )
+    smoke_test = BoolOption(
+        default=False,
+        help=softwrap(
+            """
+            Whether `pants test` runs each `slim_ray_image` that does not set `smoke_test` in Docker: see that field.
+            """
+        ),
+    )
     tailor = BoolOption(
         default=True,
         help=softwrap(

@@ -19,6 +19,8 @@ from pants.engine.target import (
     StringField,
     StringSequenceField,
     Target,
+    TriBoolField,
+    ValidNumbers,
 )
 from pants.util.frozendict import FrozenDict
 from pants.util.strutil import help_text
@@ -37,6 +39,7 @@ from slim_ray_image.core.outputs import parse_outputs
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.ray_extras import EXTRA_NAME
 from slim_ray_image.core.references import parse_image_reference
+from slim_ray_image.core.smoke_requests import SmokeRequest, parse_smoke_request
 
 DEFAULT_USER = "1000:100"
 INFER = "infer"
@@ -446,6 +449,62 @@ class SkipCheckField(BoolField):
     )
 
 
+class SmokeTestField(TriBoolField):
+    alias = "smoke_test"
+    help = help_text(
+        """
+        Whether `pants test` runs the image in Docker, as KubeRay runs it, and checks that it does what a cluster needs
+        of it: it becomes ready by the operator's own probes, deploys its Serve applications, answers
+        `smoke_requests`, exports Ray's metrics and runs a job.
+
+        Default: `[slim-ray].smoke_test`, which is false. Where no Docker answers, the test is skipped.
+        """
+    )
+
+
+class SmokeRequestsField(StringSequenceField):
+    alias = "smoke_requests"
+    help = help_text(
+        """
+        The HTTP requests that a smoke test sends to the image's applications, in order, each as
+        `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`: the answer must have the status, which is any below 400 where none
+        is named, and must contain the text. A body that is JSON is sent as JSON.
+
+        For example, `smoke_requests=["/health", "GET /missing -> 404", 'POST /rank [{"clicks": 3}] -> 200 ranking']`.
+
+        Default: GET of the route prefix of each application.
+        """
+    )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Iterable[str]], address: Address
+    ) -> Optional[Tuple[str, ...]]:
+        value = super().compute_value(raw_value, address)
+        try:
+            for text in value or ():
+                parse_smoke_request(text)
+        except SlimRayImageError as error:
+            raise _invalid(cls.alias, address, error) from error
+        return value
+
+    @property
+    def requests(self) -> Optional[Tuple[SmokeRequest, ...]]:
+        return None if self.value is None else tuple(map(parse_smoke_request, self.value))
+
+
+class SmokeTestTimeoutField(IntField):
+    alias = "smoke_test_timeout"
+    default = 300
+    value: int
+    valid_numbers = ValidNumbers.positive_only
+    help = help_text(
+        """
+        The seconds after which a smoke test has failed, counted from the start of its container.
+        """
+    )
+
+
 class SlimRayImageTarget(Target):
     alias = "slim_ray_image"
     core_fields = (
@@ -472,6 +531,9 @@ class SlimRayImageTarget(Target):
         OutputsField,
         SkipCheckField,
         OutputPathField,
+        SmokeTestField,
+        SmokeRequestsField,
+        SmokeTestTimeoutField,
         EnvironmentField,
     )
     help = help_text(
@@ -483,6 +545,7 @@ class SlimRayImageTarget(Target):
         `outputs` selects other forms.
         No Dockerfile and no Docker is needed, and the same commit gives the same image digest on every machine.
         `pants run` loads it into Docker and runs it. `pants check` proves, without Docker, that it holds what it needs.
+        `pants test` tries it in Docker, where `smoke_test` says so.
 
         For example:
 

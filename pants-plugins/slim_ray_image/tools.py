@@ -15,6 +15,7 @@ import ast
 import json
 import posixpath
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Optional
 
 from pants.core.util_rules.adhoc_binaries import PythonBuildStandaloneBinary
@@ -252,12 +253,16 @@ async def run_on_host(
     output_directories: tuple[str, ...] = (),
     description: str,
     cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    reports_user_errors: bool = False,
 ) -> FallibleProcessResult:
     """Run a program of `sandbox/` with the tool Python and raise what it reports.
 
     Args:
         libraries: A folder for PYTHONPATH; what is installed beside Pants is out of reach.
         uv: For programs that run it, as `uv/uv`.
+        environment: What the program is given besides its own variables.
+        reports_user_errors: Whether the caller reports a user's mistake itself, from the result.
     """
     python = await find_host_python(HostPythonRequest(), **implicitly())
     result = await execute_process(
@@ -271,7 +276,7 @@ async def run_on_host(
                 f"{_PACKAGE}.sandbox.{program_name}",
                 _REQUEST,
             ),
-            env={"PYTHONPATH": ".:libraries", "LC_ALL": "C.UTF-8"},
+            env={**environment, "PYTHONPATH": ".:libraries", "LC_ALL": "C.UTF-8"},
             input_digest=await _program_inputs(program_name, request, inputs),
             immutable_input_digests={"libraries": libraries, **({"uv": uv.tree} if uv else {})},
             output_files=output_files,
@@ -282,7 +287,8 @@ async def run_on_host(
         ),
         **implicitly(),
     )
-    raise_if_failed(result, description)
+    if not (reports_user_errors and result.exit_code == USER_ERROR):
+        raise_if_failed(result, description)
     return result
 
 

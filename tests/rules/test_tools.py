@@ -20,18 +20,22 @@ from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest, raise
 
 PACKAGE = Path(slim_ray_image.__file__).parent
 PROGRAMS = (
+    "ask_http",
     "compile_bytecode",
     "extract_base",
     "fetch_image",
     "fetch_uv",
+    "find_docker",
     "import_modules",
     "install_tools",
     "list_layer",
     "list_wheels",
     "pack",
     "pack_wheels",
+    "remove_container",
     "repack",
     "subset_lock",
+    "try_image",
     "unpack_layer",
     "write_archive",
     "write_layer",

@@ -14,9 +14,11 @@ from pants.backend.python.target_types import PythonSourceField
 from pants.backend.python.util_rules.pex import create_pex as create_pex
 from pants.core.environments.target_types import EnvironmentField as EnvironmentField
 from pants.core.goals.package import environment_aware_package as environment_aware_package
+from pants.core.goals.test import ShowOutput, TestResult
 from pants.core.util_rules.env_vars import environment_vars_subset as environment_vars_subset
 from pants.core.util_rules.source_files import SourceFilesRequest, determine_source_files
 from pants.core.util_rules.stripped_source_files import strip_source_roots as strip_source_roots
+from pants.engine.addresses import Address
 from pants.engine.download_file import download_file as download_file
 from pants.engine.internals.graph import (
     determine_explicitly_provided_dependencies as determine_explicitly_provided_dependencies,
@@ -38,6 +40,7 @@ from pants.engine.intrinsics import get_digest_entries as get_digest_entries
 from pants.engine.intrinsics import merge_digests as merge_digests
 from pants.engine.intrinsics import path_globs_to_digest as path_globs_to_digest
 from pants.engine.intrinsics import remove_prefix as remove_prefix
+from pants.engine.process import FallibleProcessResult
 from pants.engine.rules import _uncacheable_rule as uncacheable_rule  # noqa: F401
 from pants.engine.rules import concurrently as concurrently
 from pants.engine.rules import implicitly as implicitly
@@ -52,3 +55,10 @@ async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str,
     parsed = await parse_python_dependencies(ParsePythonDependenciesRequest(files), **implicitly())
     (dependencies,) = parsed.path_to_deps.values()
     return {module: found.lineno for module, found in dependencies.imports.items()}
+
+
+def test_result(
+    result: FallibleProcessResult, address: Address, output_setting: ShowOutput
+) -> TestResult:
+    """Return what `pants test` reports of a process."""
+    return TestResult.from_fallible_process_result((result,), address, output_setting)

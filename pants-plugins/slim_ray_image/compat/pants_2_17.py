@@ -23,10 +23,11 @@ from pants.backend.python.target_types import InterpreterConstraintsField, Pytho
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import Pex, PexRequest
 from pants.core.goals.package import BuiltPackage, EnvironmentAwarePackageRequest
+from pants.core.goals.test import ShowOutput, TestResult
 from pants.core.util_rules.environments import EnvironmentField as EnvironmentField
 from pants.core.util_rules.source_files import SourceFiles
 from pants.core.util_rules.stripped_source_files import StrippedSourceFiles
-from pants.engine.addresses import Addresses, UnparsedAddressInputs
+from pants.engine.addresses import Address, Addresses, UnparsedAddressInputs
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.fs import (
     AddPrefix,
@@ -200,6 +201,13 @@ async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str,
         ParsePythonDependenciesRequest(target[PythonSourceField], constraints)
     )
     return {module: found.lineno for module, found in parsed.imports.items()}
+
+
+def test_result(
+    result: FallibleProcessResult, address: Address, output_setting: ShowOutput
+) -> TestResult:
+    """Return what `pants test` reports of a process."""
+    return TestResult.from_fallible_process_result(result, address, output_setting)
 
 
 def rule(*args: Any, **kwargs: Any) -> Callable:

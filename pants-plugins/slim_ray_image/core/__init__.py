@@ -21,5 +21,7 @@ In the order of the flow:
 | names        | what the image is called (stage 6)                                         |
 | outputs      | what `outputs` may say (stage 6)                                           |
 | result       | image.json (stage 6)                                                       |
+| smoke_requests | what `smoke_requests` may say                                            |
+| kuberay      | what KubeRay does with an image, and what its answers mean                 |
 | applications | where `pants tailor` finds a Serve application                             |
 """

@@ -8,6 +8,10 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 | fetch_image      | a Python of this host  | reads manifest, config and blobs of the base from its registry    |
 | extract_base     | a Python of this host  | takes the base's own interpreter and facts out of its layers      |
 | install_tools    | a Python of this host  | installs the tools that run on the base's interpreter             |
+| find_docker      | a Python of this host  | says whether a Docker answers                                     |
+| try_image        | a Python of this host  | runs an image in Docker, as KubeRay does                          |
+| ask_http         | the image's own Python | asks a server in a container, for try_image                       |
+| remove_container | a Python of this host  | removes the container of try_image when that is gone              |
 | list_wheels      | a Python of this host  | says what a wheel of the repository puts into site-packages       |
 | subset_lock      | the base's interpreter | lock and requirements -> the exact part of the lock               |
 | pack             | the base's interpreter | that part -> virtual environment (uv) -> packed PEX (pex)         |

@@ -1,0 +1,100 @@
+"""What the field `smoke_requests` may say: HTTP requests, and what must come back.
+
+In: the field's texts, `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`. Out: requests that a smoke test sends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping, Optional
+
+from slim_ray_image.core.errors import SlimRayImageError
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_REQUEST = re.compile(
+    r"(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*)(?: +(?P<body>(?!->).+?))?"
+    r"(?: +-> +(?P<status>[1-5]\d\d)(?: +(?P<text>.+))?)?",
+    re.DOTALL,
+)
+_FIRST_FAILURE = 400
+_FIX = (
+    "write `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`, as '/health', 'GET /missing -> 404' or "
+    "'POST /rank [{\"clicks\": 3}] -> 200 ranking'"
+)
+
+
+@dataclass(frozen=True)
+class SmokeRequest:
+    """A request, and what is expected of its answer.
+
+    Attributes:
+        status: The answer's; None for any below 400, redirects included.
+        text: What the answer's body must contain; may be empty.
+    """
+
+    method: str
+    path: str
+    body: Optional[str] = None
+    status: Optional[int] = None
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def media_type(self) -> str:
+        """That of the body: JSON where it is valid JSON."""
+        try:
+            json.loads(self.body or "")
+        except ValueError:
+            return "text/plain; charset=utf-8"
+        return "application/json"
+
+    def problem(self, status: int, body: str) -> Optional[str]:
+        """Return what is wrong with an answer, as a clause, or None."""
+        if self.status is None and status >= _FIRST_FAILURE:
+            return f"answered {status}, not a status below {_FIRST_FAILURE}"
+        if self.status not in (None, status):
+            return f"answered {status}, not {self.status}"
+        if self.text not in body:
+            return f"answered without {self.text!r}"
+        return None
+
+    def to_json(self) -> Mapping[str, Any]:
+        return dict(vars(self))
+
+
+def parse_smoke_request(text: str) -> SmokeRequest:
+    """Return the request that `text` says.
+
+    Raises:
+        SlimRayImageError: If it says none, or a method that HTTP does not have.
+    """
+    match = _REQUEST.fullmatch(text.strip())
+    if not match:
+        raise SlimRayImageError(f"must hold HTTP requests, but has {text!r}.", fixes=[_FIX])
+    method, body = match["method"] or "GET", match["body"]
+    if method not in METHODS:
+        raise SlimRayImageError(
+            f"must hold HTTP requests with a method of {', '.join(METHODS)}, but has {text!r}.",
+            fixes=[_FIX],
+        )
+    if body is not None and match["method"] is None:
+        raise SlimRayImageError(
+            f"must hold HTTP requests that name their method where they have a body, but has {text!r}.",
+            fixes=[_FIX],
+        )
+    return SmokeRequest(
+        method,
+        match["path"],
+        body,
+        int(match["status"]) if match["status"] else None,
+        match["text"] or "",
+    )
+
+
+def default_requests(route_prefixes: Iterable[Optional[str]]) -> tuple[SmokeRequest, ...]:
+    """Return what is asked of applications whose target says nothing: GET of each route; None is one without HTTP."""
+    return tuple(SmokeRequest("GET", prefix) for prefix in route_prefixes if prefix)

@@ -1,0 +1,73 @@
+"""Docker's command line, as the programs that talk to a Docker call it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+from slim_ray_image.core.errors import SlimRayImageError
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended, with what it wrote; exit code None: it did not end in time."""
+
+    exit_code: Optional[int]
+    stdout: str
+    stderr: str
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote."""
+        lines = [
+            line for line in (self.stdout + "\n" + self.stderr).splitlines() if line.strip()
+        ] or [""]
+        return lines[-1].strip()
+
+
+def docker_path() -> Optional[str]:
+    """Return the `docker` on PATH."""
+    return shutil.which("docker")
+
+
+def _text(output: object) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else str(output or "")
+
+
+def run_docker(arguments: Sequence[str], *, seconds: float, stdin: str = "") -> Finished:
+    """Run a command of Docker to its end, or kill it when the time is over."""
+    try:
+        result = subprocess.run(
+            ["docker", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=max(seconds, 0.1),
+        )
+    except subprocess.TimeoutExpired as error:
+        return Finished(None, _text(error.stdout), _text(error.stderr))
+    return Finished(result.returncode, result.stdout, result.stderr)
+
+
+def require_docker(arguments: Sequence[str], *, seconds: float) -> str:
+    """Run a command of Docker that must succeed, and return its stdout.
+
+    Raises:
+        SlimRayImageError: If it fails or does not end in time.
+    """
+    result = run_docker(arguments, seconds=seconds)
+    if result.exit_code != 0:
+        ended = (
+            "did not end in time" if result.exit_code is None else f"failed: {result.last_words}"
+        )
+        raise SlimRayImageError(
+            f"`docker {arguments[0]}` {ended}",
+            evidence=[f"DOCKER_HOST is {os.environ.get('DOCKER_HOST') or 'not set'}"],
+            fixes=["see that this Docker works, as by `docker run --rm IMAGE`"],
+        )
+    return result.stdout.strip()

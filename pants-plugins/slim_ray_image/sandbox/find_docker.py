@@ -1,0 +1,30 @@
+"""Says whether a Docker answers: in docker.json, `problem` has why none does, or nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from slim_ray_image.sandbox.docker_command import docker_path, run_docker
+from slim_ray_image.sandbox.report import run_program, write_json
+
+_SECONDS = 30
+
+
+def find_problem() -> str:
+    """Return why no Docker can be used, as a clause; nothing where one can."""
+    if docker_path() is None:
+        return "there is no `docker` on PATH"
+    result = run_docker(["version", "--format", "{{.Server.Version}}"], seconds=_SECONDS)
+    if result.exit_code == 0:
+        return ""
+    if result.exit_code is None:
+        return f"Docker does not answer in {_SECONDS} s"
+    return f"Docker does not answer: {result.last_words}"
+
+
+def main(request: Mapping[str, Any]) -> None:
+    write_json("docker.json", {"problem": find_problem()})
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,175 @@
+"""`pants test` of a `slim_ray_image`: the image, from the one build path, in Docker as KubeRay runs it.
+
+What is tested is what `pants package` writes and `pants run` runs. A test that passed is cached by the image's digest
+and what is requested of it, as any test; where no Docker answers, it is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping
+
+from pants.core.goals.test import TestFieldSet, TestRequest, TestResult, TestSubsystem
+from pants.core.util_rules.partitions import PartitionerType, Partitions
+from pants.engine.env_vars import EnvironmentVarsRequest
+from pants.engine.fs import AddPrefix
+from pants.engine.process import ProcessCacheScope
+from pants.engine.rules import collect_rules
+from pants.engine.target import Target
+from pants.util.frozendict import FrozenDict
+from pants.util.logging import LogLevel
+
+from slim_ray_image.compat import (
+    add_prefix,
+    environment_vars_subset,
+    implicitly,
+    rule,
+    test_result,
+    uncacheable_rule,
+)
+from slim_ray_image.core.smoke_requests import default_requests
+from slim_ray_image.outputs import archive_folder
+from slim_ray_image.package_image import (
+    BuildImageRequest,
+    BuiltImage,
+    SlimRayImageFieldSet,
+    build_image,
+)
+from slim_ray_image.run_image import address_path, local_reference
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.target_types import SmokeRequestsField, SmokeTestField, SmokeTestTimeoutField
+from slim_ray_image.tools import read_output, run_on_host
+
+logger = logging.getLogger(__name__)
+
+_IMAGE_FOLDER = "image"
+# What Docker's command line reads: https://docs.docker.com/reference/cli/docker/#environment-variables. HOME has its
+# contexts, and `ssh://` wants an agent.
+_VARIABLES = (
+    *("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST"),
+    *("DOCKER_TLS", "DOCKER_TLS_VERIFY", "HOME", "PATH", "SSH_AUTH_SOCK"),
+)
+
+
+@dataclass(frozen=True)
+class SmokeTestFieldSet(SlimRayImageFieldSet, TestFieldSet):
+    """The fields of the build, and those of the test. `sources`, which Pants wants, is empty."""
+
+    smoke_test: SmokeTestField
+    smoke_requests: SmokeRequestsField
+    timeout: SmokeTestTimeoutField
+
+    @classmethod
+    def opt_out(cls, tgt: Target) -> bool:
+        return tgt.get(SmokeTestField).value is False
+
+
+@dataclass(frozen=True)
+class SmokeTestRequest(TestRequest):
+    """A test of images, each by itself."""
+
+    tool_subsystem = SlimRayImageSubsystem  # type: ignore[assignment]  # no `skip`: it is `smoke_test`
+    field_set_type = SmokeTestFieldSet
+    partitioner_type = PartitionerType.CUSTOM
+
+
+@dataclass(frozen=True)
+class DockerRequest:
+    """A request for the Docker of this machine."""
+
+
+@dataclass(frozen=True)
+class Docker:
+    """The Docker of this machine.
+
+    Attributes:
+        environment: By which its command line is found, and finds it.
+        problem: Why none can be used; empty where one answers.
+    """
+
+    environment: FrozenDict[str, str]
+    problem: str
+
+
+@rule
+async def choose_smoke_tests(
+    request: SmokeTestRequest.PartitionRequest, subsystem: SlimRayImageSubsystem
+) -> Partitions:
+    """Those that their target, or else the option, wants."""
+    wanted = (
+        field_set
+        for field_set in request.field_sets
+        if field_set.smoke_test.value
+        or (field_set.smoke_test.value is None and subsystem.smoke_test)
+    )
+    return Partitions(
+        partition for field_set in wanted for partition in Partitions.single_partition([field_set])
+    )
+
+
+@uncacheable_rule(desc="Find Docker")
+async def find_docker(request: DockerRequest) -> Docker:
+    """Asked anew in each session, as Docker comes and goes; a session without it says so once."""
+    environment = await environment_vars_subset(EnvironmentVarsRequest(_VARIABLES), **implicitly())
+    result = await run_on_host(
+        "find_docker",
+        {},
+        environment=environment,
+        output_files=("docker.json",),
+        description="Find Docker",
+        cache_scope=ProcessCacheScope.PER_SESSION,
+    )
+    problem = json.loads(await read_output(result.output_digest, "docker.json"))["problem"]
+    if problem:
+        logger.warning(f"Smoke tests of `slim_ray_image` targets are skipped: {problem}.")
+    return Docker(FrozenDict(environment), problem)
+
+
+def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> Mapping[str, Any]:
+    """Return what the program is told: of the image, what image.json says."""
+    description = json.loads(built.description)
+    applications = description["applications"]
+    requests = field_set.smoke_requests.requests
+    if requests is None:
+        requests = default_requests(row["route_prefix"] for row in applications)
+    return {
+        "target": str(field_set.address),
+        "reference": local_reference(address_path(field_set.address), built.image),
+        "applications": applications,
+        "config_path": description.get("serve_config") or "",
+        "requests": [request.to_json() for request in requests],
+        "seconds": field_set.timeout.value,
+    }
+
+
+@rule(desc="Smoke-test", level=LogLevel.DEBUG)
+async def run_smoke_test(
+    batch: SmokeTestRequest.Batch, test_subsystem: TestSubsystem
+) -> TestResult:
+    """One process, cached where it passes."""
+    field_set = batch.single_element
+    address = field_set.address
+    docker = await find_docker(DockerRequest(), **implicitly())
+    if docker.problem:
+        return TestResult.no_tests_found(address, test_subsystem.output)
+    built = await build_image(BuildImageRequest(field_set), **implicitly())
+    request = program_request(field_set, built)
+    folder = await archive_folder(built.image, [request["reference"]], built.blobs_tree)
+    result = await run_on_host(
+        "try_image",
+        request,
+        inputs=await add_prefix(AddPrefix(folder, _IMAGE_FOLDER)),
+        environment=docker.environment,
+        description=f"Smoke-test {address}",
+        cache_scope=(
+            ProcessCacheScope.PER_SESSION if test_subsystem.force else ProcessCacheScope.SUCCESSFUL
+        ),
+        reports_user_errors=True,
+    )
+    return test_result(result, address, test_subsystem.output)
+
+
+def rules() -> Iterable[Any]:
+    return [*collect_rules(), *SmokeTestRequest.rules()]

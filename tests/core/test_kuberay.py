@@ -1,0 +1,97 @@
+"""Tests of core.kuberay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slim_ray_image.core.kuberay import (
+    HEAD_PROBE,
+    JOB_COMMAND,
+    SERVE_PROBE,
+    START_COMMAND,
+    DeploymentState,
+    deployment_state,
+    has_series,
+    last_exception,
+    serve_config,
+)
+
+TRACEBACK = """\
+Deploying app 'default' failed with exception:
+Traceback (most recent call last):
+  File "/app/services/broken/app.py", line 3, in <module>
+    raise RuntimeError("no model here")
+RuntimeError: no model here
+"""
+
+
+def application(status: str, message: str = "", **deployments: str) -> dict[str, Any]:
+    """Return what Ray Serve's GET says of an application; of its deployments, their messages."""
+    return {
+        "status": status,
+        "message": message,
+        "deployments": {name: {"message": text} for name, text in deployments.items()},
+    }
+
+
+def test_commands_are_those_of_the_operator() -> None:
+    """Probes and command are spelled as KubeRay spells them; what an image must have for them is what it has on a node."""
+    wget = "wget --tries 1 -T {} -q -O- http://localhost:{} | grep success"
+    raylet = wget.format(2, "52365/api/local_raylet_healthz")
+    assert f"{raylet} && {wget.format(10, '8265/api/gcs_healthz')}" == HEAD_PROBE
+    assert f"{raylet} && {wget.format(2, '8000/-/healthz')}" == SERVE_PROBE
+    assert START_COMMAND[:3] == ("/bin/bash", "-c", "--")
+    assert START_COMMAND[3].startswith("ulimit -n 65536; ray start --head --block ")
+    assert JOB_COMMAND[:3] == ("ray", "job", "submit")
+
+
+def test_config_has_what_ray_serve_knows() -> None:
+    """Keys that image.json has besides are left out; arguments of a builder are not."""
+    row = {"name": "a", "route_prefix": "/", "import_path": "m:app"}
+    assert serve_config([{**row, "source": "BUILD"}, {**row, "args": {"b": 1}}]) == {
+        "applications": [row, {**row, "args": {"b": 1}}]
+    }
+
+
+def test_applications_that_run_are_done() -> None:
+    """Others than those that were deployed do not count."""
+    answer = {"applications": {"a": application("RUNNING"), "other": application("DEPLOYING")}}
+    assert deployment_state(answer, ["a"]) == DeploymentState((), ())
+
+
+def test_applications_that_do_not_run_yet_are_named() -> None:
+    """One that Ray Serve does not know yet is not started."""
+    answer = {"applications": {"a": application("DEPLOYING")}}
+    expected = DeploymentState(("a: DEPLOYING", "b: NOT_STARTED"), ())
+    assert deployment_state(answer, ["a", "b"]) == expected
+
+
+def test_failures_have_all_that_is_said_of_them() -> None:
+    """The message of the application comes first, then those of deployments that say more; without any, the status."""
+    answer = {
+        "applications": {
+            "a": application(
+                "DEPLOY_FAILED", "All failed", One="failed", Two="it is out of memory"
+            ),
+            "b": application("UNHEALTHY"),
+        }
+    }
+    state = deployment_state(answer, ["a", "b"])
+    assert state.failures == (("a", "All failed\nit is out of memory"), ("b", "UNHEALTHY"))
+
+
+def test_last_exception_is_what_was_raised() -> None:
+    """Of a message with a traceback it is the last error, of any other the first line."""
+    assert last_exception(TRACEBACK) == "RuntimeError: no model here"
+    assert last_exception("services.app.MissingModelError: gone\nmore") == (
+        "services.app.MissingModelError: gone"
+    )
+    assert last_exception("\nThe replicas\ndo not fit\n") == "The replicas"
+    assert last_exception("") == "no message"
+
+
+def test_series_are_samples_and_no_comments() -> None:
+    """What is only described is not there."""
+    metrics = '# HELP ray_serve_x Help.\n# TYPE ray_serve_x gauge\nray_node_y{a="b"} 1.0\n'
+    assert not has_series(metrics, "ray_serve_")
+    assert has_series(metrics, "ray_")

@@ -1,0 +1,182 @@
+"""`pants test` of images in a real Docker: what passes, what fails and how it is told, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from integration.container import Docker
+from integration.registry import free_port
+from integration.repository import ROOT, PantsRun, Repository
+
+pytestmark = pytest.mark.integration
+
+LABEL = "slim-ray-image.smoke-test"
+IMAGES = "slim-ray-image.local/src/services/{}/image"
+STEPS = (
+    "the head answers the operator's probe",
+    "1 application deployed by the REST API: default",
+    "the proxy answers the operator's probe",
+    "2 requests answered as expected",
+    "the metrics on :8080 hold ray_serve_ series",
+    "`ray job submit` runs a job",
+    "`ray health-check` succeeds",
+)
+
+
+@pytest.fixture(scope="module")
+def service(docker: Docker) -> Iterator[str]:
+    """A name for targets of this run alone; their images go at the end."""
+    name = f"smoke_{free_port()}"
+    yield name
+    docker.remove(IMAGES.format(name))
+
+
+def smoke_test(
+    repository: Repository,
+    service: str,
+    *requests: str,
+    application: str = "services.echo.app:app",
+    **environment: str,
+) -> PantsRun:
+    """Test an image with an application, and return the run."""
+    repository.write(
+        f"src/services/{service}/BUILD",
+        f'python_sources()\nslim_ray_image(name="image", serve_app="{application}", smoke_test=True, '
+        f"smoke_requests={list(requests)!r})\n",
+    )
+    arguments = ("--test-output=all", "test", f"src/services/{service}:image")
+    return repository.pants(*arguments, check=False, **environment)
+
+
+def containers(docker: Docker, service: str) -> list[str]:
+    """Return the ids of the containers of the service's smoke tests, ended ones included."""
+    label = f"label={LABEL}=src/services/{service}:image"
+    return docker("ps", "--all", "--quiet", "--no-trunc", "--filter", label).splitlines()
+
+
+def await_containers(docker: Docker, service: str, count: int, seconds: float) -> list[str]:
+    until = time.monotonic() + seconds
+    while len(containers(docker, service)) != count:
+        assert time.monotonic() < until, f"There are {containers(docker, service)}, not {count}."
+        time.sleep(0.2)
+    return containers(docker, service)
+
+
+REQUESTS = ("/ -> 200 Hello", "POST / A quick fox -> 200 quick")
+
+
+def test_image_passes_as_kuberay_runs_it(
+    repository: Repository, docker: Docker, service: str
+) -> None:
+    """Each step is told; no container is left; and a second run takes the result from the cache."""
+    run = smoke_test(repository, service, *REQUESTS)
+    assert run.exit_code == 0, run.output
+    shown = [line.partition(" s  ")[2] for line in run.output.splitlines() if " s  " in line]
+    assert [line for line in shown if line in STEPS] == list(STEPS)
+    assert containers(docker, service) == []
+    again = smoke_test(repository, service, *REQUESTS)
+    assert again.exit_code == 0
+    assert f"Smoke-test src/services/{service}:image" not in again.started
+
+
+def test_wrong_answer_fails_with_the_logs(
+    repository: Repository, docker: Docker, service: str
+) -> None:
+    """Every request that was answered otherwise is named, and what the container wrote is shown."""
+    run = smoke_test(repository, service, "/ -> 200 Goodbye", "/ -> 200", "POST / fox -> 404")
+    assert run.exit_code != 0
+    assert (
+        f"2 of 3 requests to src/services/{service}:image had another answer than expected.\n\n"
+        '  * GET / answered without \'Goodbye\': {"echo":"Hello from Ray Serve"'
+    ) in run.output
+    assert "  * POST / answered 200, not 404: " in run.output
+    assert "--- docker logs\n" in run.output
+    assert "Traceback" not in run.output
+    assert containers(docker, service) == []
+
+
+def test_application_that_fails_to_start_tells_why(
+    repository: Repository, docker: Docker, service: str
+) -> None:
+    """The reason of the application's own error is in the message, its traceback above it."""
+    repository.write(
+        f"src/services/{service}/broken.py",
+        "from ray import serve\n\n\n@serve.deployment\nclass Broken:\n    def __init__(self) -> None:\n"
+        '        raise ValueError("there is no model")\n\n\napp = Broken.bind()\n',
+    )
+    repository.write(f"src/services/{service}/__init__.py", "")
+    run = smoke_test(repository, service, application=f"services.{service}.broken:app")
+    assert run.exit_code != 0
+    assert f"1 application of src/services/{service}:image failed to deploy." in run.output
+    assert "ValueError: there is no model" in run.output.rpartition("failed to deploy.")[2]
+    assert "--- message of application 'default'\n" in run.output
+    assert containers(docker, service) == []
+
+
+def test_without_docker_the_test_is_skipped(repository: Repository, service: str) -> None:
+    """The reason is told once, and nothing fails."""
+    run = smoke_test(repository, service, "/ -> 200", DOCKER_HOST="tcp://127.0.0.1:1")
+    assert run.exit_code == 0, run.output
+    (warning,) = (text for text in run.warnings if "Smoke tests" in text)
+    assert warning.startswith("Smoke tests of `slim_ray_image` targets are skipped: Docker does ")
+    assert f"Smoke-test src/services/{service}:image" not in run.started
+
+
+def test_interrupted_pants_leaves_no_container(
+    repository: Repository, docker: Docker, service: str, tmp_path: Path
+) -> None:
+    """Ctrl-C while the test runs: Pants kills the program, and the container goes."""
+    repository.write(
+        f"src/services/{service}/BUILD",
+        'slim_ray_image(name="image", serve_app="services.echo.app:app", smoke_test=True)\n',
+    )
+    output = tmp_path / "output"
+    process = repository.start("test", f"src/services/{service}:image", output=output)
+    try:
+        await_containers(docker, service, 1, seconds=240)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    await_containers(docker, service, 0, seconds=30)
+
+
+def test_killed_program_leaves_no_container(
+    docker: Docker, service: str, repository: Repository, tmp_path: Path
+) -> None:
+    """SIGKILL of the program's process group, which nothing in it can catch: the container is gone in seconds."""
+    smoke_test(repository, service, *REQUESTS)
+    request = {
+        "target": f"src/services/{service}:image",
+        "reference": docker.images(IMAGES.format(service))[0],
+        "applications": [],
+        "config_path": "",
+        "requests": [],
+        "seconds": 100,
+    }
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    program = subprocess.Popen(
+        [sys.executable, "-m", "slim_ray_image.sandbox.try_image", "request.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "pants-plugins")},
+        start_new_session=True,
+    )
+    try:
+        (container,) = await_containers(docker, service, 1, seconds=60)
+        label = f'{{{{index .Config.Labels "{LABEL}.until"}}}}'
+        assert int(docker("inspect", "--format", label, container)) > time.time()
+    finally:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+    await_containers(docker, service, 0, seconds=30)

@@ -1,0 +1,157 @@
+"""What `pants test` makes of a `slim_ray_image`: which are tested, what the program is told, and what is skipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pants.core.goals.test import TestResult
+from pants.core.util_rules.partitions import Partitions
+from pants.engine.addresses import Address
+from pants.engine.fs import EMPTY_DIGEST
+from pants.engine.target import InvalidTargetException
+from pants.testutil.rule_runner import QueryRule, RuleRunner
+
+from rules.rule_runner import make_rule_runner
+from slim_ray_image.core.oci import Descriptor, Image
+from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.package_image import BuiltImage
+from slim_ray_image.target_types import SlimRayImageTarget
+from slim_ray_image.try_image import (
+    Docker,
+    DockerRequest,
+    SmokeTestFieldSet,
+    SmokeTestRequest,
+    program_request,
+)
+
+ADDRESS = Address("src/app", target_name="image")
+IMAGE = Image(
+    manifest=b"the manifest",
+    config=b"the config",
+    layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
+    platform=LINUX_AMD64,
+)
+ROW = {"name": "default", "route_prefix": "/", "import_path": "app.main:app"}
+
+
+class QueryRules:
+    """A backend of queries alone."""
+
+    def __init__(self, *queries: QueryRule) -> None:
+        self._queries = queries
+
+    def rules(self) -> list[QueryRule]:
+        return list(self._queries)
+
+    def target_types(self) -> list[Any]:
+        return []
+
+
+@pytest.fixture(scope="module")
+def smoke_rule_runner() -> RuleRunner:
+    """A runner with the plugin's whole rule graph."""
+    return make_rule_runner(
+        QueryRules(
+            QueryRule(Docker, [DockerRequest]),
+            QueryRule(Partitions, [SmokeTestRequest.PartitionRequest]),
+            QueryRule(TestResult, [SmokeTestRequest.Batch]),
+        )
+    )
+
+
+def field_set(name: str = "image", **fields: Any) -> SmokeTestFieldSet:
+    target = SlimRayImageTarget(
+        {"serve_app": "app.main:app", **fields}, Address("src/app", target_name=name)
+    )
+    return SmokeTestFieldSet.create(target)
+
+
+def built(*rows: dict[str, Any], **keys: Any) -> BuiltImage:
+    description = json.dumps({"applications": rows, **keys})
+    return BuiltImage(IMAGE, ("app:1",), EMPTY_DIGEST, EMPTY_DIGEST, description, (8000,))
+
+
+def chosen(rule_runner: RuleRunner, *options: str) -> list[str]:
+    rule_runner.set_options(options)
+    sets = (field_set("unset"), field_set("yes", smoke_test=True))
+    partitions = rule_runner.request(Partitions, [SmokeTestRequest.PartitionRequest(sets)])
+    return [f.address.target_name for partition in partitions for f in partition.elements]
+
+
+def test_only_targets_that_want_it_are_tested(smoke_rule_runner: RuleRunner) -> None:
+    """Unset, the field leaves it to the option, which is off; each target is a test of its own."""
+    assert chosen(smoke_rule_runner) == ["yes"]
+    assert chosen(smoke_rule_runner, "--slim-ray-smoke-test") == ["unset", "yes"]
+
+
+def test_target_that_says_no_is_no_test() -> None:
+    """With `smoke_test=False` there is nothing to test, whatever the option says."""
+    target = {"serve_app": "app.main:app"}
+    assert SmokeTestFieldSet.is_applicable(SlimRayImageTarget(target, ADDRESS))
+    refusing = SlimRayImageTarget({**target, "smoke_test": False}, ADDRESS)
+    assert not SmokeTestFieldSet.is_applicable(refusing)
+
+
+def test_program_is_told_applications_and_requests() -> None:
+    """It has what image.json says, the name that `pants run` gives the image, and the target's requests."""
+    request = program_request(
+        field_set(smoke_requests=["POST / {} -> 400 list"], smoke_test_timeout=20),
+        built(ROW, serve_config="/app/serve.yaml"),
+    )
+    assert request == {
+        "target": "src/app:image",
+        "reference": f"slim-ray-image.local/src/app/image:{IMAGE.manifest_descriptor.hex[:12]}",
+        "applications": [ROW],
+        "config_path": "/app/serve.yaml",
+        "requests": [{"method": "POST", "path": "/", "body": "{}", "status": 400, "text": "list"}],
+        "seconds": 20,
+    }
+
+
+def test_program_asks_each_route_by_default() -> None:
+    """Where the target names no request, each application is asked; of an image without any, none."""
+    second = {"name": "second", "route_prefix": "/second", "import_path": "app.second:app"}
+    request = program_request(field_set(), built(ROW, second))
+    assert [row["path"] for row in request["requests"]] == ["/", "/second"]
+    assert request["seconds"] == 300
+    assert program_request(field_set(), built())["requests"] == []
+    assert program_request(field_set(smoke_requests=[]), built(ROW))["requests"] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        (None, "there is no `docker` on PATH"),
+        ("echo 'the daemon is away' >&2; exit 1", "Docker does not answer: the daemon is away"),
+    ],
+    ids=["no-docker", "no-daemon"],
+)
+def test_without_docker_the_test_is_skipped(
+    smoke_rule_runner: RuleRunner, tmp_path: Path, script: object, problem: str
+) -> None:
+    """The reason is told, nothing is built, and there is no result that counts."""
+    if script:
+        (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "docker").chmod(0o755)
+    smoke_rule_runner.set_options([], env={"PATH": str(tmp_path)})
+    assert smoke_rule_runner.request(Docker, [DockerRequest()]).problem == problem
+    (partition,) = Partitions.single_partition([field_set()])
+    batch = SmokeTestRequest.Batch("slim-ray", partition.elements, partition.metadata)
+    result = smoke_rule_runner.request(TestResult, [batch])
+    assert result.exit_code is None
+
+
+def test_wrong_requests_are_refused() -> None:
+    """The message names field and target."""
+    with pytest.raises(InvalidTargetException) as caught:
+        field_set(smoke_requests=["/", "health"])
+    assert (
+        str(caught.value)
+        .partition(": ")[2]
+        .startswith(
+            "The `smoke_requests` field in target src/app:image must hold HTTP requests, but has 'health'."
+        )
+    )
