@@ -98,6 +98,8 @@ def make_distribution(
     unpacked_bytes: int = 1,
     requires: Sequence[str] = (),
     extras: Sequence[str] = (),
+    part_bytes: Mapping[str, int] = {},
+    uses: Sequence[str] = (),
 ) -> Distribution:
     """Return a distribution as the inventory of the pack describes it."""
     return Distribution(
@@ -109,6 +111,8 @@ def make_distribution(
         requires_dist=tuple(requires),
         provides_extra=tuple(extras),
         modules=(name,),
+        part_bytes=tuple(sorted(part_bytes.items())),
+        uses=tuple(uses),
     )
 
 
@@ -224,6 +228,12 @@ def make_deps_zip(
     folder.mkdir(parents=True, exist_ok=True)
     _write_zip(folder / file, contents, frozenset(executables))
     return file
+
+
+def layer_item(file: str, part: str = "") -> dict[str, str]:
+    """Return what a request for a layer says of a zip of `make_deps_zip`, or of a part of it."""
+    key = f"{file}:{part}" if part else file
+    return {"key": key, "file": file, "name": file.split("-")[0], "part": part}
 
 
 # --- ELF files

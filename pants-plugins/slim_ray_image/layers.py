@@ -25,6 +25,7 @@ from slim_ray_image.compat import (
 )
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
+from slim_ray_image.core.exclude_files import patterns_for
 from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.layers import (
@@ -36,9 +37,16 @@ from slim_ray_image.core.layers import (
     LINKED_SCRIPTS,
     VENV,
     LayerSpec,
+    Piece,
     parents,
 )
 from slim_ray_image.core.oci import BuiltLayer, Descriptor
+from slim_ray_image.core.pruning import (
+    Pruned,
+    Pruning,
+    Saved,
+    fixed_rules,
+)
 from slim_ray_image.core.settings import HOME, Account
 from slim_ray_image.pack import PackedDistributions
 from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base
@@ -89,13 +97,24 @@ async def write_layer(request: LayerRequest) -> WrittenLayer:
     return WrittenLayer(facts.decode())
 
 
+def _sums(pieces: Sequence[Piece], sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return (distribution, bytes), of what a layer reports for each piece."""
+    totals: dict[str, int] = {}
+    for piece in pieces:
+        name = piece.distribution.name
+        totals[name] = totals.get(name, 0) + sizes[_key(piece)]
+    return tuple(sorted(totals.items()))
+
+
 def _built_layer(
     name: str, kind: str, written: WrittenLayer, spec: Optional[LayerSpec] = None
 ) -> BuiltLayer:
     facts = json.loads(written.facts)
     descriptor = Descriptor.from_json(facts["descriptor"])
-    distributions = spec.distributions if spec else ()
+    pieces = spec.pieces if spec else ()
     compressed = facts.get("compressed_bytes_of", {})
+    if len(pieces) == 1:
+        compressed = {_key(pieces[0]): descriptor.size}
     return BuiltLayer(
         name=name,
         kind=kind,
@@ -103,11 +122,9 @@ def _built_layer(
         diff_id=facts["diff_id"],
         unpacked_bytes=facts["unpacked_bytes"],
         file_count=facts["file_count"],
-        distributions=tuple(d.name for d in distributions),
-        compressed_bytes_of=tuple(
-            (d.name, descriptor.size if len(distributions) == 1 else compressed[d.file])
-            for d in distributions
-        ),
+        distributions=tuple(sorted({piece.distribution.name for piece in pieces})),
+        compressed_bytes_of=_sums(pieces, compressed),
+        unpacked_bytes_of=_sums(pieces, facts.get("unpacked_bytes_of", {})),
     )
 
 
@@ -121,7 +138,21 @@ def _base_facts(interpreter: BaseInterpreter, *below: str) -> Mapping[str, Any]:
     }
 
 
-def _runtime_request(interpreter: BaseInterpreter, bytecode: bool) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class RuntimeLayer:
+    """The layer of what the base lacks, if it lacks any of it.
+
+    Attributes:
+        matched: Patterns of `exclude_files`, absolute, that took something.
+    """
+
+    layers: tuple[BuiltLayer, ...] = ()
+    matched: tuple[str, ...] = ()
+
+
+def _runtime_request(
+    interpreter: BaseInterpreter, bytecode: bool, exclude_files: Sequence[str]
+) -> Mapping[str, Any]:
     """What the base lacks; and of the base, where that goes."""
     prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
     facts = _base_facts(interpreter, COMMAND_DIRECTORY, prefix)
@@ -129,6 +160,7 @@ def _runtime_request(interpreter: BaseInterpreter, bytecode: bool) -> Mapping[st
     return {
         "wget": "wget" not in {*interpreter.programs, *interpreter.commands},
         "bytecode": bytecode and not interpreter.has_bytecode,
+        "exclude_files": patterns_for(exclude_files, [f"{COMMAND_DIRECTORY}/wget", prefix]),
         "base": {**facts, "directories": sorted({*facts["directories"], *library})},
     }
 
@@ -139,11 +171,13 @@ async def _wget_tree() -> Digest:
     return await create_digest(CreateDigest([FileContent("wget.py", content)]))
 
 
-async def write_runtime_layer(base: PreparedBase, bytecode: bool) -> tuple[BuiltLayer, ...]:
+async def write_runtime_layer(
+    base: PreparedBase, bytecode: bool, exclude_files: Sequence[str]
+) -> RuntimeLayer:
     """Return the layer of what every image on this base needs besides the base, if the base lacks any of it."""
-    request = _runtime_request(base.interpreter, bytecode)
+    request = _runtime_request(base.interpreter, bytecode, exclude_files)
     if not request["wget"] and not request["bytecode"]:
-        return ()
+        return RuntimeLayer()
     written = await write_layer(
         LayerRequest(
             "runtime",
@@ -155,14 +189,52 @@ async def write_runtime_layer(base: PreparedBase, bytecode: bool) -> tuple[Built
         ),
         **implicitly(),
     )
-    return (_built_layer("runtime", KIND_RUNTIME, written),)
+    matched = json.loads(written.facts)["matched"]
+    return RuntimeLayer((_built_layer("runtime", KIND_RUNTIME, written),), tuple(matched))
+
+
+def _key(piece: Piece) -> str:
+    """The name of a piece in what its layer is asked and reports."""
+    file = piece.distribution.file
+    return f"{file}:{piece.part}" if piece.part else file
+
+
+@dataclass(frozen=True)
+class DistributionsLayer:
+    """A layer of distributions, and what does not go into it.
+
+    Attributes:
+        pruned: What rules took from what it holds.
+        parts: (part, what is in it), of the distributions that are in the layer without their parts.
+        matched: Patterns of `exclude_files`, absolute, that took something.
+    """
+
+    layer: BuiltLayer
+    pruned: tuple[Pruned, ...]
+    parts: tuple[tuple[str, Saved], ...]
+    matched: tuple[str, ...]
 
 
 def _distributions_request(
-    spec: LayerSpec, interpreter: BaseInterpreter, bytecode: bool
+    spec: LayerSpec,
+    interpreter: BaseInterpreter,
+    bytecode: bool,
+    pruning: Pruning,
+    exclude_files: Sequence[str],
 ) -> Mapping[str, Any]:
+    roots = [root for piece in spec.pieces for root in piece.distribution.roots]
     return {
-        "distributions": [distribution.file for distribution in spec.distributions],
+        "distributions": [
+            {
+                "key": _key(piece),
+                "file": piece.distribution.file,
+                "name": piece.distribution.name,
+                "part": piece.part,
+            }
+            for piece in spec.pieces
+        ],
+        "prune": fixed_rules(pruning.rules, {p.distribution.name for p in spec.pieces}),
+        "exclude_files": patterns_for(exclude_files, roots),
         "virtual_environment": spec.kind == KIND_DISTRIBUTIONS,
         "bytecode": bytecode,
         "base": {
@@ -173,17 +245,28 @@ def _distributions_request(
 
 
 async def write_distributions_layer(
-    spec: LayerSpec, packed: PackedDistributions, base: PreparedBase, bytecode: bool
-) -> BuiltLayer:
-    """Return the layer of `spec`'s distributions."""
+    spec: LayerSpec,
+    packed: PackedDistributions,
+    base: PreparedBase,
+    *,
+    bytecode: bool,
+    pruning: Pruning,
+    exclude_files: Sequence[str],
+) -> DistributionsLayer:
+    """Return the layer of what `spec` has of distributions.
+
+    Args:
+        exclude_files: Absolute patterns. Those that cannot match what the layer holds do not change its cache key.
+    """
+    files = sorted({piece.distribution.file for piece in spec.pieces})
     inputs = await create_digest(
-        CreateDigest(
-            FileEntry(f"deps/{distribution.file}", packed.files[distribution.file])
-            for distribution in spec.distributions
-        )
+        CreateDigest(FileEntry(f"deps/{file}", packed.files[file]) for file in files)
     )
-    request = json.dumps(_distributions_request(spec, base.interpreter, bytecode), sort_keys=True)
-    what = spec.name if len(spec.distributions) == 1 else f"{len(spec.distributions)} distributions"
+    request = json.dumps(
+        _distributions_request(spec, base.interpreter, bytecode, pruning, exclude_files),
+        sort_keys=True,
+    )
+    what = spec.name if len(spec.pieces) == 1 else f"{len(files)} distributions"
     written = await write_layer(
         LayerRequest(
             "distributions",
@@ -195,7 +278,17 @@ async def write_distributions_layer(
         ),
         **implicitly(),
     )
-    return _built_layer(spec.name, spec.kind, written, spec)
+    facts = json.loads(written.facts)
+    names = {_key(piece): piece.distribution.name for piece in spec.pieces}
+    return DistributionsLayer(
+        _built_layer(spec.name, spec.kind, written, spec),
+        tuple(
+            Pruned(row["rule"], names[row["key"]], Saved(row["bytes"], row["files"]))
+            for row in facts["pruned"]
+        ),
+        tuple((row["part"], Saved(row["bytes"], row["files"])) for row in facts["parts"]),
+        tuple(facts["matched"]),
+    )
 
 
 def attribute_check(
@@ -249,11 +342,18 @@ async def write_files_layers(
 
 @dataclass(frozen=True)
 class SourcesLayer:
-    """The layer of the first-party files, and what they import that is neither theirs nor Python's own."""
+    """The layer of the first-party files.
+
+    Attributes:
+        dynamic_imports: What they import by name that is neither theirs nor Python's own.
+        import_statements: The same of their import statements.
+        uses: What they use of the distributions that have parts.
+    """
 
     layer: BuiltLayer
     dynamic_imports: tuple[DynamicImport, ...]
     import_statements: tuple[ImportStatement, ...]
+    uses: tuple[str, ...]
 
 
 async def write_sources_layer(
@@ -307,6 +407,7 @@ async def write_sources_layer(
         _built_layer("sources", KIND_SOURCES, written),
         tuple(DynamicImport(**found) for found in facts["dynamic_imports"]),
         tuple(ImportStatement(**found) for found in facts["import_statements"]),
+        tuple(facts["uses"]),
     )
 
 

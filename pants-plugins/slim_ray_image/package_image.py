@@ -59,8 +59,9 @@ from slim_ray_image.core.oci import (
 )
 from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, SPARSE_LAYOUT, parse_outputs
 from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import check_uncovered, explain_added
-from slim_ray_image.core.requirements import explain
+from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import application_rows, describe_image, summarize
 from slim_ray_image.core.settings import (
     Account,
@@ -86,6 +87,13 @@ from slim_ray_image.pack import (
     pack_distributions,
     pack_wheels,
 )
+from slim_ray_image.prune import (
+    chosen_pruning,
+    excluded_files,
+    leave_out,
+    parts_for,
+    pruned_rows,
+)
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import (
     BaseImageField,
@@ -94,12 +102,14 @@ from slim_ray_image.target_types import (
     EntryPointField,
     EntrypointField,
     EnvField,
+    ExcludeFilesField,
     ImageTagsField,
     LabelsField,
     LayerBudgetField,
     OutputsField,
     PlatformsField,
     PortsField,
+    PruneField,
     RayExtrasField,
     RegistriesField,
     RepositoryField,
@@ -132,6 +142,8 @@ class SlimRayImageFieldSet(PackageFieldSet):
     cmd: CmdField
     layer_budget: LayerBudgetField
     bytecode: BytecodeField
+    prune: PruneField
+    exclude_files: ExcludeFilesField
     repository: RepositoryField
     registries: RegistriesField
     image_tags: ImageTagsField
@@ -255,39 +267,68 @@ class _WrittenLayers:
 
     layers: tuple[BuiltLayer, ...]
     packed: PackedDistributions
+    closure: ImageClosure
+    required: tuple[RequiredDistribution, ...]
+    pruned: tuple[Pruned, ...]
     unfollowed: tuple[DynamicImport, ...]
     missing: tuple[ImportStatement, ...]
 
 
+def _named_modules(field_set: SlimRayImageFieldSet) -> tuple[str, ...]:
+    """The modules that the target itself names, which may be Ray's own."""
+    import_path = field_set.serve_app.import_path
+    return (import_path.module,) if import_path else ()
+
+
 async def _write_layers(
     field_set: SlimRayImageFieldSet,
+    subsystem: SlimRayImageSubsystem,
     closure: ImageClosure,
     base: PreparedBase,
     account: Optional[Account],
 ) -> _WrittenLayers:
     """The layers. That of the sources does not wait for the distributions: a mistake in them shows early."""
     budget = field_set.layer_budget.value
+    pruning = chosen_pruning(field_set.prune.value, subsystem)
+    excluded = excluded_files(field_set.exclude_files.value or (), base.interpreter)
+    closure, matched = excluded.remove_from(closure, field_set.workdir.value)
     plan = plan_files({file.path: file.bytes for file in closure.files}, budget)
-    packed, runtime, (files, sources) = await concurrently(
+    every, runtime, (files, sources) = await concurrently(
         _pack(field_set, closure, base),
-        write_runtime_layer(base, field_set.bytecode.value),
+        write_runtime_layer(base, field_set.bytecode.value, excluded.absolute),
         _write_files_layers(field_set, closure, plan, base, account),
     )
     image, base_reference = str(field_set.address), base.image.reference
+    remaining = leave_out(image, pruning, closure, every, base.interpreter)
+    packed = remaining.packed
     check_uncovered(image, closure.ray_uses, {d.name for d in packed.distributions})
-    check_paths(image, packed.distributions)
+    check_paths(image, packed.distributions, excluded.absolute)
     check_scripts(image, base_reference, packed.distributions, base.interpreter.programs)
-    specs = plan_layers(packed.distributions, budget, has_large_files=bool(files))
+    parts = parts_for(pruning, (*_named_modules(field_set), *sources.uses), packed)
+    specs = plan_layers(packed.distributions, budget, parts=parts, has_large_files=bool(files))
     distributions = await concurrently(
-        write_distributions_layer(spec, packed, base, field_set.bytecode.value) for spec in specs
+        write_distributions_layer(
+            spec,
+            packed,
+            base,
+            bytecode=field_set.bytecode.value,
+            pruning=pruning,
+            exclude_files=excluded.absolute,
+        )
+        for spec in specs
     )
+    taken = (p for layer in (runtime, *distributions) for p in layer.matched)
+    excluded.check(image, {*matched, *taken})
     held = HeldModules(
         modules=modules_of(file.path for file in closure.files),
         packages=[module for d in packed.distributions for module in d.modules],
     )
     return _WrittenLayers(
-        (*runtime, *distributions, *files, sources.layer),
+        (*runtime.layers, *(written.layer for written in distributions), *files, sources.layer),
         packed,
+        closure,
+        remaining.required,
+        pruned_rows(distributions, parts, remaining.left_out),
         unfollowed_imports(sources.dynamic_imports, held),
         missing_imports(sources.import_statements, held),
     )
@@ -327,8 +368,8 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
     )
     interpreter = base.interpreter
     account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
-    written = await _write_layers(field_set, closure, base, account)
-    packed = written.packed
+    written = await _write_layers(field_set, subsystem, closure, base, account)
+    packed, closure = written.packed, written.closure
     settings = image_settings(
         _target_settings(field_set),
         base_path=environment_of(json.loads(base.image.config).get("config")).get(
@@ -351,15 +392,9 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         libc=f"glibc {interpreter.glibc}",
         layers=written.layers,
         distributions=packed.distributions,
-        required=explain(
-            [
-                *((requirement.text, requirement.reason) for requirement in closure.requirements),
-                *((f"{wheel.name}=={wheel.version}", wheel.reason) for wheel in closure.wheels),
-            ],
-            packed.distributions,
-            interpreter.marker_environment,
-        ),
+        required=written.required,
         files=closure.files,
+        pruned=written.pruned,
         unfollowed=written.unfollowed,
         missing=written.missing,
         ray_extras=closure.ray_extras,

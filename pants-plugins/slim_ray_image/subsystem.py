@@ -105,6 +105,14 @@ class SlimRayImageSubsystem(Subsystem):
             """
         ),
     )
+    prune = StrListOption(
+        default=["default"],
+        help=softwrap(
+            """
+            What the images of targets that do not set `prune` leave out of their distributions: see that field.
+            """
+        ),
+    )
     tailor = BoolOption(
         default=True,
         help=softwrap(

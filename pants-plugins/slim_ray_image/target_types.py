@@ -27,6 +27,7 @@ from pants.util.strutil import help_text
 
 from slim_ray_image.compat import EnvironmentField
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.exclude_files import parse_exclude_files
 from slim_ray_image.core.import_paths import (
     EntryPoint,
     ImportPath,
@@ -37,6 +38,8 @@ from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET
 from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
 from slim_ray_image.core.outputs import parse_outputs
 from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.core.prune_rules import RULES
+from slim_ray_image.core.pruning import parse_pruning
 from slim_ray_image.core.ray_extras import EXTRA_NAME
 from slim_ray_image.core.references import parse_image_reference
 from slim_ray_image.core.smoke_requests import SmokeRequest, parse_smoke_request
@@ -337,11 +340,11 @@ class LayerBudgetField(IntField):
         f"""
         The most layers that the image may add to its base, at least {SMALLEST_LAYER_BUDGET}.
 
-        Each large distribution (5 MB unpacked or more) has a layer of its own, which all services share, as long as
-        the budget lasts, largest first; the small ones share one layer; the first-party files are the last. Lowest is
-        one for what the base lacks, the same in every image (see `bytecode`). First-party files of
-        1 MB or more that are no Python sources have a layer apart from the others, where the budget is more than
-        {SMALLEST_LAYER_BUDGET}.
+        Each large distribution (5 MB unpacked or more), and each part of Ray that only some services need, has a layer
+        of its own, which all services share, as long as the budget lasts, largest first; the others share one layer;
+        the first-party files are the last. Lowest is one for what the base lacks, the same in every image (see
+        `bytecode`). First-party files of 1 MB or more that are no Python sources have a layer apart from the others,
+        where the budget is more than {SMALLEST_LAYER_BUDGET}.
         """
     )
 
@@ -367,6 +370,74 @@ class BytecodeField(BoolField):
         the image is smaller by about a tenth.
         """
     )
+
+
+def _rules_help(is_default: bool) -> str:
+    return "\n".join(
+        f"- `{rule.name}`: {rule.goes}. Needed by {rule.needed_by}."
+        for rule in RULES
+        if rule.is_default == is_default
+    )
+
+
+class PruneField(StringSequenceField):
+    alias = "prune"
+    help = help_text(
+        f"""
+        The rules by which files that a service does not need are left out of its distributions: `default` stands for
+        those that are on by default, `all` for every one, `!` before a name takes one away, and `[]` prunes nothing.
+        `distribution:NAME` leaves out a distribution as a whole, which others require and no code of the image imports;
+        `pip check` would name it.
+
+        Default: `[slim-ray].prune`, which is `["default"]`. For example, `prune=["default", "dashboard-ui", "!tests"]`.
+
+        On by default:
+
+        {_rules_help(True)}
+
+        Others:
+
+        {_rules_help(False)}
+
+        `METADATA`, entry points and licences stay, and `RECORD` lists what is there. `image.json` says what went.
+        """
+    )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Iterable[str]], address: Address
+    ) -> Optional[Tuple[str, ...]]:
+        value = super().compute_value(raw_value, address)
+        try:
+            if value is not None:
+                parse_pruning(value)
+        except SlimRayImageError as error:
+            raise _invalid(cls.alias, address, error) from error
+        return value
+
+
+class ExcludeFilesField(StringSequenceField):
+    alias = "exclude_files"
+    help = help_text(
+        """
+        Files that the image does not need at run time: paths in the image, absolute or relative to site-packages, with
+        `*` for any characters but `/`, and `**` for any folders. What is below a folder that matches goes too. They are
+        left out of the image's own layers; the base's stay as they are. A layer that loses files this way is no longer
+        the one that other images have.
+
+        For example, `exclude_files=["sklearn/datasets/images", "/usr/local/bin/serve"]`.
+        """
+    )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Iterable[str]], address: Address
+    ) -> Optional[Tuple[str, ...]]:
+        value = super().compute_value(raw_value, address)
+        try:
+            return None if value is None else parse_exclude_files(value)
+        except SlimRayImageError as error:
+            raise _invalid(cls.alias, address, error) from error
 
 
 class RepositoryField(StringField):
@@ -525,6 +596,8 @@ class SlimRayImageTarget(Target):
         CmdField,
         LayerBudgetField,
         BytecodeField,
+        PruneField,
+        ExcludeFilesField,
         RepositoryField,
         RegistriesField,
         ImageTagsField,

@@ -10,6 +10,7 @@ from conftest import make_distribution
 from slim_ray_image.core.layers import (
     KIND_DISTRIBUTION,
     KIND_DISTRIBUTIONS,
+    KIND_PART,
     LARGE_DISTRIBUTION_BYTES,
     LARGE_FILE_BYTES,
     SMALLEST_LAYER_BUDGET,
@@ -21,6 +22,7 @@ from slim_ray_image.core.layers import (
     plan_files,
     plan_layers,
 )
+from slim_ray_image.core.prune_rules import PARTS, Part
 
 LARGE = LARGE_DISTRIBUTION_BYTES
 
@@ -29,7 +31,7 @@ def plan(budget: int, **sizes: int) -> list[tuple[str, list[str]]]:
     """The layers for distributions of these sizes: (layer's name, its distributions)."""
     distributions = [make_distribution(name, unpacked_bytes=size) for name, size in sizes.items()]
     return [
-        (layer.name, [d.name for d in layer.distributions])
+        (layer.name, [piece.name for piece in layer.pieces])
         for layer in plan_layers(distributions, budget)
     ]
 
@@ -82,6 +84,45 @@ def test_budget_cuts_the_smallest_first_and_never_ray() -> None:
         ("ray", ["ray"]),
         ("distributions", ["a", "b", "c"]),
     ]
+
+
+def parts(*names: str) -> list[Part]:
+    return [part for part in PARTS if part.name in names]
+
+
+def test_needed_parts_have_layers_of_their_own_by_size() -> None:
+    """A part is a layer though it is small; what is left of its distribution is a layer without any."""
+    ray = make_distribution(
+        "ray",
+        unpacked_bytes=LARGE,
+        part_bytes={"ray-java": LARGE - 3, "ray-llm": 1, "ray-rllib": 2},
+    )
+    layers = plan_layers([ray, make_distribution("a")], 9, parts=parts("ray-java", "ray-llm"))
+    assert [(layer.name, layer.kind) for layer in layers] == [
+        ("ray-java", KIND_PART),
+        ("ray-llm", KIND_PART),
+        ("ray", KIND_DISTRIBUTION),
+        ("distributions", KIND_DISTRIBUTIONS),
+    ]
+    assert [(p.distribution.name, p.part) for p in layers[0].pieces] == [("ray", "ray-java")]
+
+
+def test_small_budget_puts_the_smallest_parts_among_the_rest() -> None:
+    """Over budget, a part is in the layer of the small distributions, like a distribution."""
+    ray = make_distribution("ray", unpacked_bytes=LARGE, part_bytes={"ray-java": 9, "ray-llm": 1})
+    both = parts("ray-java", "ray-llm")
+    names = [
+        [piece.name for piece in layer.pieces]
+        for layer in plan_layers([ray, make_distribution("a")], 5, parts=both)
+    ]
+    assert names == [["ray"], ["ray-java"], ["a", "ray-llm"]]
+
+
+def test_part_that_a_version_does_not_have_has_no_layer() -> None:
+    """An older Ray without ray.llm is planned without an empty layer for it."""
+    ray = make_distribution("ray", part_bytes={"ray-java": 1})
+    layers = plan_layers([ray], 9, parts=parts("ray-java", "ray-llm"))
+    assert [layer.name for layer in layers] == ["ray-java", "ray", "distributions"]
 
 
 @pytest.mark.parametrize("budget", range(SMALLEST_LAYER_BUDGET, 12))
@@ -155,6 +196,9 @@ def test_distributions_of_the_inventory_are_sorted_by_name() -> None:
             "modules": ["z"],
             "scripts": ["z"],
             "shared_files": {"/d": "2", "/c": "1"},
+            "part_bytes": {"q": 2, "p": 1},
+            "roots": ["/r"],
+            "uses": ["ray.data"],
         }
         for name in ("b", "a")
     ]
@@ -170,6 +214,9 @@ def test_distributions_of_the_inventory_are_sorted_by_name() -> None:
             ("z",),
             ("z",),
             (("/c", "1"), ("/d", "2")),
+            (("p", 1), ("q", 2)),
+            ("/r",),
+            ("ray.data",),
         )
         for name in "ab"
     )

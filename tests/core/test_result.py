@@ -27,12 +27,17 @@ from slim_ray_image.core.oci import (
     parse_base_image,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.core.pruning import Pruned, Saved
 from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import application_rows, describe_image, summarize
 
 
-def describe(*unfollowed: DynamicImport, missing: Sequence[ImportStatement] = ()) -> bytes:
+def describe(
+    *unfollowed: DynamicImport,
+    missing: Sequence[ImportStatement] = (),
+    pruned: Sequence[Pruned] = (),
+) -> bytes:
     """image.json of an image with two base layers, Ray, two small distributions and one file."""
     config = as_json(make_base_config())
     base = parse_base_image(
@@ -52,6 +57,7 @@ def describe(*unfollowed: DynamicImport, missing: Sequence[ImportStatement] = ()
             file_count=30,
             distributions=("ray",),
             compressed_bytes_of=(("ray", 1000),),
+            unpacked_bytes_of=(("ray", 2900),),
         ),
         BuiltLayer(
             "distributions",
@@ -61,7 +67,9 @@ def describe(*unfollowed: DynamicImport, missing: Sequence[ImportStatement] = ()
             unpacked_bytes=700,
             file_count=7,
             distributions=("click", "idna"),
-            compressed_bytes_of=(("click", 200), ("idna", 90)),
+            # A part of Ray that has no layer of its own is among the rest.
+            compressed_bytes_of=(("click", 100), ("idna", 90), ("ray", 100)),
+            unpacked_bytes_of=(("click", 100), ("idna", 300), ("ray", 300)),
         ),
         BuiltLayer(
             "sources",
@@ -96,6 +104,7 @@ def describe(*unfollowed: DynamicImport, missing: Sequence[ImportStatement] = ()
             RequiredDistribution("ray", ("serve",), ("import at src/app/app.py:1",)),
         ],
         files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`", "0" * 64, False)],
+        pruned=pruned,
         unfollowed=unfollowed,
         missing=missing,
         ray_extras=[RayExtra("serve", "kept", "import of ray.serve at src/app/app.py:1")],
@@ -214,20 +223,20 @@ def test_description_has_a_row_for_each_layer_of_the_manifest() -> None:
 
 
 def test_description_has_each_distribution_with_its_reason() -> None:
-    """A requirement has its version, its extras, what requires it, and its sizes."""
+    """A requirement has its version, its extras, what requires it, and the sizes of what is in the image of it."""
     requirements = description()["requirements"]
     assert requirements[2] == {
         "name": "ray",
         "version": "2.48.0",
         "extras": ["serve"],
         "required_by": ["import at src/app/app.py:1"],
-        "unpacked_bytes": 3000,
-        "compressed_bytes": 1000,
+        "unpacked_bytes": 3200,
+        "compressed_bytes": 1100,
     }
     assert [(r["name"], r["compressed_bytes"]) for r in requirements] == [
-        ("click", 200),
+        ("click", 100),
         ("idna", 90),
-        ("ray", 1000),
+        ("ray", 1100),
     ]
 
 
@@ -265,6 +274,26 @@ def test_summary_says_what_was_built() -> None:
         "Named registry.example.com/app:1",
         "83.4 MB compressed, 264.1 MB unpacked; 3 distributions and 1 file in 3 layers on python:3.10-slim",
     )
+
+
+def test_what_was_pruned_is_told() -> None:
+    """image.json has a row for each rule and distribution; the summary has their sum."""
+    value = json.loads(
+        describe(
+            pruned=[
+                Pruned("java", "ray", Saved(32_900_000, 1)),
+                Pruned("tests", "idna", Saved(1_000_000, 9)),
+                Pruned("tests", "ray", Saved(60_000, 2)),
+            ]
+        )
+    )
+    assert value["pruned"][0] == {
+        "rule": "java",
+        "distribution": "ray",
+        "bytes": 32_900_000,
+        "files": 1,
+    }
+    assert summarize(value)[3:] == ("Pruned 34.0 MB by 2 rules; see `pruned` in image.json",)
 
 
 def unfollowed(*lines: int) -> list[DynamicImport]:

@@ -42,6 +42,7 @@ DESCRIPTION = {
     "platform": "linux/amd64",
     "reference": ["app:1", "app:latest"],
     "totals": {"compressed_bytes": 1, "unpacked_bytes": 2},
+    "pruned": [],
     "warnings": [],
     "requirements": [],
     "files": [],

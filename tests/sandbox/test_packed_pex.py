@@ -12,6 +12,7 @@ from conftest import make_deps_zip, record_line
 from slim_ray_image.sandbox.packed_pex import _describe, find_shared_files
 
 DEPS = Path(".deps")
+SITE_PACKAGES = "/opt/venv/lib/python{}.{}/site-packages".format(*sys.version_info[:2])
 
 
 def test_inventory_describes_a_distribution(sandbox: Path) -> None:
@@ -40,7 +41,40 @@ def test_inventory_describes_a_distribution(sandbox: Path) -> None:
         "modules": ("foo",),
         "scripts": ["foo"],
         "shared_files": {},
+        "part_bytes": {},
+        "roots": (
+            "/opt/venv/bin/foo",
+            f"{SITE_PACKAGES}/Foo.Bar-1.0.dist-info",
+            f"{SITE_PACKAGES}/foo.py",
+        ),
+        "uses": [],
     }
+
+
+def test_inventory_has_the_parts_of_a_distribution(sandbox: Path) -> None:
+    """Each part has the bytes of its own files; the row's sum has them too."""
+    file = make_deps_zip(
+        DEPS,
+        "ray",
+        files={
+            "ray/a.py": "1",
+            "ray/jars/a.jar": "123",
+            "ray/data/a.py": "12",
+            "ray/air/b.py": "1",
+        },
+        has_record=False,
+    )
+    row = _describe(str(DEPS), file, {})
+    assert row["part_bytes"] == {"ray-data-train": 3, "ray-java": 3}
+
+
+def test_inventory_has_what_a_distribution_uses_of_those_with_parts(sandbox: Path) -> None:
+    """What its modules import or spell counts, but a distribution does not use itself."""
+    source = "import ray.tune\nfrom ray import data\n"
+    foo = make_deps_zip(DEPS, "foo", files={"foo.py": source, "foo.txt": "ray.rllib"})
+    ray = make_deps_zip(DEPS, "ray", files={"ray/a.py": source})
+    assert _describe(str(DEPS), foo, {})["uses"] == ["ray.data", "ray.tune"]
+    assert _describe(str(DEPS), ray, {})["uses"] == []
 
 
 @pytest.mark.parametrize("folder", ["foo/_vendor/", ".prefix/data/"])
@@ -67,7 +101,7 @@ def test_commands_are_those_of_files_and_of_entry_points(sandbox: Path) -> None:
     assert _describe(str(DEPS), file, {})["scripts"] == ["foo", "foo-data", "foo.sh"]
 
 
-SHARED = "/opt/venv/lib/python{}.{}/site-packages/tests.py".format(*sys.version_info[:2])
+SHARED = f"{SITE_PACKAGES}/tests.py"
 
 
 def test_shared_files_are_those_of_several_distributions(sandbox: Path) -> None:

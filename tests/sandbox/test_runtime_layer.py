@@ -6,7 +6,7 @@ import io
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
 from conftest import Layer
@@ -38,11 +38,14 @@ def base(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def layer_of(*, wget: bool = True, bytecode: bool = True) -> Layer:
+def layer_of(
+    *, wget: bool = True, bytecode: bool = True, exclude_files: Sequence[str] = ()
+) -> Layer:
     sink = io.BytesIO()
     request: dict[str, Any] = {
         "wget": wget,
         "bytecode": bytecode,
+        "exclude_files": exclude_files,
         "base": {
             "python": PYTHON,
             "directories": ["/usr", "/usr/local", "/usr/local/bin", LIBRARY, f"{LIBRARY}/json"],
@@ -50,7 +53,7 @@ def layer_of(*, wget: bool = True, bytecode: bool = True) -> Layer:
     }
     request["base"]["directories"].append("/usr/local/lib")
     with closing(LayerWriter(sink)) as writer:
-        assert write_runtime(request, writer) == {}
+        assert write_runtime(request, writer) == {"matched": sorted(exclude_files)}
     return Layer(sink.getvalue())
 
 
@@ -80,3 +83,12 @@ def test_bytecode_names_the_paths_of_the_image(base: Path) -> None:
     pyc = layer_of(wget=False).contents[f"usr/local/lib/python3.10/__pycache__/os.{TAG}.pyc"]
     assert f"{LIBRARY}/os.py".encode() in pyc
     assert str(base).encode() not in pyc
+
+
+def test_excluded_files_are_not_in_the_layer(base: Path) -> None:
+    """Who has a wget, or needs none, can leave ours out; the pattern is told, as in every layer."""
+    layer = layer_of(exclude_files=["/usr/local/bin/wget", f"{LIBRARY}/json"])
+    assert layer.names == [
+        "usr/local/lib/python3.10/__pycache__",
+        f"usr/local/lib/python3.10/__pycache__/os.{TAG}.pyc",
+    ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Sequence
 
 import pytest
-from conftest import Layer, error_text, make_deps_zip, record_line
+from conftest import Layer, error_text, layer_item, make_deps_zip, record_line
 
 from slim_ray_image.sandbox.deterministic_tar import LayerWriter
 from slim_ray_image.sandbox.write_layer import write_distributions
@@ -38,7 +38,9 @@ def write(
     with closing(LayerWriter(sink)) as writer:
         write_distributions(
             {
-                "distributions": list(files),
+                "distributions": [layer_item(file) for file in files],
+                "prune": [],
+                "exclude_files": [],
                 "virtual_environment": virtual_environment,
                 "bytecode": bytecode,
                 "base": {
@@ -350,7 +352,9 @@ def test_compressed_bytes_are_those_of_each_distribution(sandbox: Path) -> None:
     }
     shares = write_distributions(
         {
-            "distributions": list(files.values()),
+            "distributions": [layer_item(file) for file in files.values()],
+            "prune": [],
+            "exclude_files": [],
             "virtual_environment": True,
             "bytecode": False,
             "base": base,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 import pytest
-from conftest import PYTHONPATH, Layer, digest_of, make_deps_zip
+from conftest import PYTHONPATH, Layer, digest_of, layer_item, make_deps_zip
 
 from slim_ray_image.sandbox.report import USER_ERROR
 
@@ -27,7 +27,9 @@ def distributions_request(folder: Path) -> dict[str, Any]:
     ]
     return {
         "kind": "distributions",
-        "distributions": files,
+        "distributions": [layer_item(file) for file in files],
+        "prune": [],
+        "exclude_files": [],
         "virtual_environment": True,
         "bytecode": True,
         "base": {
@@ -110,8 +112,10 @@ def test_layer_json_describes_the_blob(tmp_path: Path, make_request: Request) ->
     blob, facts = run(tmp_path / "a", make_request)
     layer = Layer(blob)
     compressed_bytes_of = facts.pop("compressed_bytes_of", {})
-    facts.pop("dynamic_imports", None)
-    facts.pop("import_statements", None)
+    unpacked_bytes_of = facts.pop("unpacked_bytes_of", {})
+    told = ("dynamic_imports", "import_statements", "matched", "parts", "pruned", "uses")
+    for fact in told:
+        facts.pop(fact, None)
     assert facts == {
         "descriptor": {
             "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -122,7 +126,9 @@ def test_layer_json_describes_the_blob(tmp_path: Path, make_request: Request) ->
         "unpacked_bytes": sum(len(content) for content in layer.contents.values()),
         "file_count": len(layer.contents),
     }
-    assert list(compressed_bytes_of) == make_request(tmp_path / "b").get("distributions", [])
+    items = make_request(tmp_path / "b").get("distributions", [])
+    assert list(compressed_bytes_of) == [item["key"] for item in items]
+    assert list(unpacked_bytes_of) == list(compressed_bytes_of)
 
 
 @KINDS

@@ -14,6 +14,11 @@ In the order of the flow:
 | platforms    | what OCI, Python and uv each call a platform (stage 3)                      |
 | requirements | who requires a distribution, and which extras (stage 3)                    |
 | layers       | which distribution and which file goes into which layer (stage 4)          |
+| prune_rules  | which rules of `prune` there are, and which parts distributions have (stage 4) |
+| pruning      | which rules are on, and which parts an image needs (stage 4)               |
+| module_uses  | which modules of Ray a file uses (stage 4)                                 |
+| own_tests    | which files of a distribution are tests that nothing needs (stage 4)       |
+| exclude_files | what the patterns of `exclude_files` match (stage 4)                      |
 | dynamic_imports | which imports of a source nothing can follow (stage 4)                  |
 | import_statements | which import statements want a module that is not there (stage 4)      |
 | oci          | descriptors, image config, manifest, index (stage 5)                       |

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import Mapping, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError, count_of
+from slim_ray_image.core.exclude_files import matching_pattern
 from slim_ray_image.core.layers import VENV, Distribution
 
 # Of the virtual environment itself.
@@ -21,8 +22,13 @@ def _named(distribution: Distribution) -> str:
     return f"{distribution.name} {distribution.version}"
 
 
-def check_paths(image: str, distributions: Sequence[Distribution]) -> None:
+def check_paths(
+    image: str, distributions: Sequence[Distribution], exclude_files: Sequence[str] = ()
+) -> None:
     """Raise if two distributions have one path with different content.
+
+    Args:
+        exclude_files: Absolute patterns of paths that do not go into the image.
 
     Raises:
         SlimRayImageError: With each such path and who has it.
@@ -30,6 +36,8 @@ def check_paths(image: str, distributions: Sequence[Distribution]) -> None:
     contents: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for distribution in distributions:
         for path, content in distribution.shared_files:
+            if matching_pattern(path, exclude_files):
+                continue
             contents[path][content].append(_named(distribution))
     clashes = [
         f"{path}: from {', '.join(sorted(name for names in by.values() for name in names))}"
@@ -43,6 +51,7 @@ def check_paths(image: str, distributions: Sequence[Distribution]) -> None:
             fixes=[
                 "remove the import that needs one of the distributions",
                 "require a version of one that does not have the path, then refresh the lockfile",
+                "list the paths in `exclude_files`, if nothing needs them at run time",
             ],
         )
 

@@ -11,6 +11,8 @@ import posixpath
 from dataclasses import dataclass
 from typing import Iterable, Mapping, Sequence
 
+from slim_ray_image.core.prune_rules import Part
+
 VENV = "/opt/venv"
 # Where a login shell, whose profile resets PATH, still finds programs; KubeRay may start Ray by one.
 COMMAND_DIRECTORY = "/usr/local/bin"
@@ -21,6 +23,7 @@ KIND_BASE = "base"
 KIND_DISTRIBUTION = "distribution"
 KIND_DISTRIBUTIONS = "distributions"
 KIND_FILES = "files"
+KIND_PART = "part"
 KIND_RUNTIME = "runtime"
 KIND_SOURCES = "sources"
 
@@ -51,6 +54,9 @@ class Distribution:
     scripts: tuple[str, ...] = ()  # commands, by name
     # (path in the image, hash), for the paths that another distribution of the PEX has as well.
     shared_files: tuple[tuple[str, str], ...] = ()
+    part_bytes: tuple[tuple[str, int], ...] = ()  # of those that have parts, by name
+    roots: tuple[str, ...] = ()  # the outermost paths that it takes in the image
+    uses: tuple[str, ...] = ()  # names below distributions with parts
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,31 @@ class FilePlan:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """What a layer holds of a distribution: all but its parts, or one of them."""
+
+    distribution: Distribution
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.part or self.distribution.name
+
+    @property
+    def unpacked_bytes(self) -> int:
+        parts = dict(self.distribution.part_bytes)
+        if self.part:
+            return parts.get(self.part, 0)
+        return self.distribution.unpacked_bytes - sum(parts.values())
+
+
+@dataclass(frozen=True)
 class LayerSpec:
     """A planned layer of distributions; no bytes yet."""
 
     name: str  # for people, never hashed
     kind: str
-    distributions: tuple[Distribution, ...]  # sorted by name
+    pieces: tuple[Piece, ...]  # sorted by name
 
 
 def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]:
@@ -86,6 +111,9 @@ def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]
                     modules=tuple(row["modules"]),
                     scripts=tuple(row["scripts"]),
                     shared_files=tuple(sorted(row["shared_files"].items())),
+                    part_bytes=tuple(sorted(row["part_bytes"].items())),
+                    roots=tuple(row["roots"]),
+                    uses=tuple(row["uses"]),
                 )
                 for row in rows
             ),
@@ -113,30 +141,48 @@ def plan_files(file_bytes: Mapping[str, int], layer_budget: int) -> FilePlan:
 
 
 def plan_layers(
-    distributions: Sequence[Distribution], layer_budget: int, *, has_large_files: bool = False
+    distributions: Sequence[Distribution],
+    layer_budget: int,
+    *,
+    parts: Sequence[Part] = (),
+    has_large_files: bool = False,
 ) -> tuple[LayerSpec, ...]:
-    """Return one layer for each large distribution, largest first, and one for the rest.
+    """Return one layer for each large distribution and each part, largest first, and one for the rest.
 
-    Ray has its own layer whatever its size. The layer of the rest is always there, since it also holds the virtual
-    environment itself.
+    Ray has its own layer whatever its size, and so have parts: what would be in one layer with them, and is in every
+    service's, would not be the same in every service. When the budget is too small for all, the smallest are among the
+    rest. The layer of the rest is always there, since it also holds the virtual environment itself.
 
     Args:
         distributions: In any order.
         layer_budget: Most layers that an image may add to its base, those of the runtime and of the
             first-party files included.
+        parts: Those of the distributions that go into the image.
         has_large_files: Whether one layer is for large files.
     """
     # That of the runtime, that of the small distributions, and those of the first-party files.
     others = 4 if has_large_files else 3
-    by_size = sorted(distributions, key=lambda d: (d.name != "ray", -d.unpacked_bytes, d.name))
-    own = [d for d in by_size if d.name == "ray" or d.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES][
-        : max(layer_budget - others, 0)
+    whole = {d.name: d for d in distributions}
+    pieces = [
+        *(Piece(d) for d in distributions),
+        *(Piece(whole[part.distribution], part.name) for part in parts),
     ]
-    own.sort(key=lambda d: (-d.unpacked_bytes, d.name))
-    rest = sorted(set(distributions) - set(own), key=lambda d: d.name)
+    pieces = [piece for piece in pieces if piece.unpacked_bytes or not piece.part]
+    by_size = sorted(pieces, key=lambda p: (p.name != "ray", -p.unpacked_bytes, p.name))
+    own = [p for p in by_size if _has_own_layer(p)][: max(layer_budget - others, 0)]
+    own.sort(key=lambda p: (-p.unpacked_bytes, p.name))
+    rest = sorted(set(pieces) - set(own), key=lambda p: p.name)
     return (
-        *(LayerSpec(d.name, KIND_DISTRIBUTION, (d,)) for d in own),
+        *(LayerSpec(p.name, KIND_PART if p.part else KIND_DISTRIBUTION, (p,)) for p in own),
         LayerSpec("distributions", KIND_DISTRIBUTIONS, tuple(rest)),
+    )
+
+
+def _has_own_layer(piece: Piece) -> bool:
+    return bool(
+        piece.part
+        or piece.name == "ray"
+        or piece.distribution.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES
     )
 
 

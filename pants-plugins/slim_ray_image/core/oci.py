@@ -79,6 +79,7 @@ class BuiltLayer:
     file_count: int
     distributions: tuple[str, ...] = ()
     compressed_bytes_of: tuple[tuple[str, int], ...] = ()  # by distribution
+    unpacked_bytes_of: tuple[tuple[str, int], ...] = ()  # by distribution, without bytecode
 
 
 @dataclass(frozen=True)

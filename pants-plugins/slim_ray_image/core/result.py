@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any, Mapping, Optional, Sequence, Union
+from typing import Any, Iterable, Mapping, Optional, Sequence, Union
 
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
@@ -16,6 +16,7 @@ from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.layers import KIND_BASE, Distribution
 from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
+from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 
@@ -83,6 +84,14 @@ def application_rows(import_path: Optional[ImportPath]) -> list[Mapping[str, Any
     return [{"name": "default", "route_prefix": "/", "import_path": str(import_path)}]
 
 
+def _sums(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return name -> bytes, of what may be in more than one layer."""
+    totals: dict[str, int] = {}
+    for name, size in sizes:
+        totals[name] = totals.get(name, 0) + size
+    return totals
+
+
 def _totals(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
     ours = [row for row in rows if row["kind"] != KIND_BASE]
     return {
@@ -105,6 +114,7 @@ def describe_image(
     distributions: Sequence[Distribution],
     required: Sequence[RequiredDistribution],
     files: Sequence[ClosureFile],
+    pruned: Sequence[Pruned] = (),
     unfollowed: Sequence[DynamicImport],
     missing: Sequence[ImportStatement],
     ray_extras: Sequence[RayExtra],
@@ -118,12 +128,14 @@ def describe_image(
         layers: Those added to the base, lowest first.
         distributions: What was installed.
         required: Why, in the same order.
+        pruned: What rules took away, sorted.
         unfollowed: Imports that may need what the image does not hold.
         missing: Imports that do.
         ray_extras: What was decided of Ray's extras.
         applications: The Ray Serve applications, a row each.
     """
-    compressed = {name: size for layer in layers for name, size in layer.compressed_bytes_of}
+    compressed = _sums(size for layer in layers for size in layer.compressed_bytes_of)
+    unpacked = _sums(size for layer in layers for size in layer.unpacked_bytes_of)
     rows = [*_base_rows(base, base_layer_sizes), *map(_layer_row, layers)]
     value = {
         "schema_version": SCHEMA_VERSION,
@@ -147,7 +159,7 @@ def describe_image(
                 "version": distribution.version,
                 "extras": list(reason.extras),
                 "required_by": list(reason.required_by),
-                "unpacked_bytes": distribution.unpacked_bytes,
+                "unpacked_bytes": unpacked[distribution.name],
                 "compressed_bytes": compressed[distribution.name],
             }
             for distribution, reason in zip(distributions, required)
@@ -156,7 +168,15 @@ def describe_image(
             {"path": file.path, "source": file.source, "bytes": file.bytes, "reason": file.reason}
             for file in files
         ],
-        "pruned": [],
+        "pruned": [
+            {
+                "rule": row.rule,
+                "distribution": row.distribution,
+                "bytes": row.saved.bytes,
+                "files": row.saved.files,
+            }
+            for row in pruned
+        ],
         "ray_extras": [asdict(extra) for extra in ray_extras],
         "totals": _totals(rows),
         "warnings": _warning_rows(unfollowed, missing, files),
@@ -182,6 +202,14 @@ def _summarize_warnings(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
 
 
+def _summarize_pruned(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    if not rows:
+        return ()
+    pruned = sum(row["bytes"] for row in rows) / 1e6
+    rules = count_of(len({row["rule"] for row in rows}), "rule")
+    return (f"Pruned {pruned:.1f} MB by {rules}; see `pruned` in image.json",)
+
+
 def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the lines that tell a user what was built, from the fields of image.json."""
     totals = description["totals"]
@@ -193,5 +221,6 @@ def summarize(description: Mapping[str, Any]) -> tuple[str, ...]:
         f"Named {', '.join(description['reference'])}",
         f"{totals['compressed_bytes'] / 1e6:.1f} MB compressed, {totals['unpacked_bytes'] / 1e6:.1f} MB unpacked; "
         f"{distributions} and {files} in {count_of(len(layers), 'layer')} on {description['base']['reference']}",
+        *_summarize_pruned(description["pruned"]),
         *_summarize_warnings(description["warnings"]),
     )

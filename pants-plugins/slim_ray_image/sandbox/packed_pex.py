@@ -15,12 +15,15 @@ import posixpath
 import sys
 import zipfile
 from collections import Counter
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.dynamic_imports import outermost_modules
-from slim_ray_image.core.layers import VENV
+from slim_ray_image.core.exclude_files import outermost
+from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV
+from slim_ray_image.core.module_uses import find_uses
+from slim_ray_image.core.prune_rules import divided_distributions, part_at
 from slim_ray_image.sandbox.deps_zip import (
     LAYOUT,
     console_scripts,
@@ -55,22 +58,61 @@ def _scripts(wheel: zipfile.ZipFile, places: Mapping[str, str]) -> list[str]:
     return sorted(files | set(console_scripts(wheel)))
 
 
+def _uses(wheel: zipfile.ZipFile, name: str) -> list[str]:
+    """Return what a distribution uses of others that have parts."""
+    found: set[str] = set()
+    packages = [package for package in divided_distributions() if package != name]
+    for file in wheel.namelist():
+        if file.endswith(".py"):
+            content = wheel.read(file)
+            found.update(use for package in packages for use in find_uses(file, content, package))
+    return sorted(found)
+
+
+def _part_bytes(places: Mapping[str, int], name: str) -> dict[str, int]:
+    """Return part -> bytes, of a distribution that has parts.
+
+    Args:
+        places: Path in the image -> bytes.
+    """
+    found: dict[str, int] = {}
+    for path, size in places.items():
+        part = part_at(posixpath.relpath(path, _SITE_PACKAGES), name)
+        if part:
+            found[part.name] = found.get(part.name, 0) + size
+    return found
+
+
+def _roots(places: Iterable[str], scripts: Iterable[str]) -> tuple[str, ...]:
+    """Return the outermost paths that a distribution takes in the image, its commands' among them."""
+    commands = [f"{VENV}/bin/{script}" for script in scripts]
+    links = [f"{COMMAND_DIRECTORY}/{script}" for script in scripts if script in LINKED_SCRIPTS]
+    return outermost([*places, *commands, *links], _SITE_PACKAGES)
+
+
 def _describe(folder: str, file: str, shared_files: Mapping[str, str]) -> Mapping[str, Any]:
     """Return a row of inventory.json for one zip of `.deps` (core metadata: packaging.python.org)."""
     with zipfile.ZipFile(os.path.join(folder, file)) as wheel:
         files = [info for info in wheel.infolist() if not info.is_dir() and info.filename != LAYOUT]
         metadata = email.message_from_bytes(wheel.read(metadata_path(wheel)))
+        name = canonicalize_name(metadata["Name"])
+        places = _places(wheel)
+        scripts = _scripts(wheel, places)
+        sizes = {path: wheel.getinfo(inner).file_size for path, inner in places.items()}
         return {
             "file": file,
-            "name": canonicalize_name(metadata["Name"]),
+            "name": name,
             "version": metadata["Version"],
             "unpacked_bytes": sum(info.file_size for info in files),
             "file_count": len(files),
             "requires_dist": metadata.get_all("Requires-Dist") or [],
             "provides_extra": metadata.get_all("Provides-Extra") or [],
             "modules": outermost_modules(info.filename for info in files),
-            "scripts": _scripts(wheel, _places(wheel)),
+            "scripts": scripts,
             "shared_files": shared_files,
+            "part_bytes": _part_bytes(sizes, name),
+            "roots": _roots(places, scripts),
+            "uses": _uses(wheel, name),
         }
 
 

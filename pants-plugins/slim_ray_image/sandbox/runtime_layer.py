@@ -11,6 +11,7 @@ import os
 import posixpath
 from typing import Any, Iterator, Mapping
 
+from slim_ray_image.core.exclude_files import matching_pattern
 from slim_ray_image.core.layers import COMMAND_DIRECTORY
 from slim_ray_image.sandbox.bytecode import compile_sources
 from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, write_entries
@@ -42,11 +43,17 @@ def _standard_library(python: str) -> Iterator[tuple[str, bytes]]:
 
 
 def write_runtime(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
-    """Write the layer; `wget` and `bytecode` of the request say what it holds."""
+    """Write the layer; `wget` and `bytecode` of the request say what it holds.
+
+    Returns:
+        For layer.json, the patterns of `exclude_files` that took something.
+    """
     base = request["base"]
     entries = [_wget(base)] if request["wget"] else []
     if request["bytecode"]:
         compiled = compile_sources(sorted(_standard_library(base["python"])))
         entries += [Entry(path, content=pyc) for path, pyc in sorted(compiled.items())]
-    write_entries(writer, sorted(entries, key=lambda e: e.path), frozenset(base["directories"]))
-    return {}
+    found = {entry.path: matching_pattern(entry.path, request["exclude_files"]) for entry in entries}
+    kept = sorted((e for e in entries if not found[e.path]), key=lambda e: e.path)
+    write_entries(writer, kept, frozenset(base["directories"]))
+    return {"matched": sorted({pattern for pattern in found.values() if pattern})}

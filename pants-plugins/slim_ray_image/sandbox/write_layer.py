@@ -37,6 +37,7 @@ from slim_ray_image.core.dynamic_imports import (
     unfollowed_imports,
 )
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.exclude_files import matching_pattern
 from slim_ray_image.core.import_paths import defined_names, unbound_definition
 from slim_ray_image.core.import_statements import (
     ImportStatement,
@@ -44,7 +45,9 @@ from slim_ray_image.core.import_statements import (
     missing_imports,
 )
 from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
+from slim_ray_image.core.module_uses import find_uses
 from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP
+from slim_ray_image.core.prune_rules import divided_distributions
 from slim_ray_image.sandbox.bytecode import compile_sources
 from slim_ray_image.sandbox.deps_zip import (
     console_scripts,
@@ -58,6 +61,7 @@ from slim_ray_image.sandbox.deterministic_tar import (
     directories_of,
     write_entries,
 )
+from slim_ray_image.sandbox.prune_files import File, prune_distribution
 from slim_ray_image.sandbox.report import run_program, write_json
 from slim_ray_image.sandbox.runtime_layer import write_runtime
 
@@ -73,26 +77,45 @@ if __name__ == "__main__":
 
 
 class _InstalledDistribution:
-    """One zip of `.deps`, as the files it becomes in the image."""
+    """One zip of `.deps`, or a part of it, as the files it becomes in the image."""
 
-    def __init__(self, path: str, site_packages: str) -> None:
+    def __init__(self, item: Mapping[str, str], request: Mapping[str, Any]) -> None:
+        site_packages = _site_packages(request["base"])
         self._site_packages = site_packages
-        with zipfile.ZipFile(path) as wheel:
-            infos = [info for info in wheel.infolist() if not info.is_dir()]
+        with zipfile.ZipFile(f"deps/{item['file']}") as wheel:
             self._dist_info = posixpath.dirname(metadata_path(wheel))
-            self.scripts = console_scripts(wheel)
-            self.files: dict[str, tuple[bytes, bool]] = {}
+            self.scripts = {} if item["part"] else console_scripts(wheel)
             record = f"{self._dist_info}/RECORD"
-            for info in infos:
-                if not has_place(info.filename, record):
-                    continue
-                target = place_of(info.filename, site_packages)
-                content = self._content(target, wheel.read(info))
-                is_script = target.startswith(f"{VENV}/bin/")
-                is_executable = is_script or bool((info.external_attr >> 16) & stat.S_IXUSR)
-                self.files[target] = (content, is_executable)
-            if record in wheel.namelist():
-                self.files[f"{site_packages}/{record}"] = (self._record(), False)
+            has_record = record in wheel.namelist() and not item["part"]
+            files = self._read(wheel, record)
+        self.pruned = prune_distribution(
+            item["name"],
+            files,
+            site_packages,
+            rules=request["prune"],
+            patterns=request["exclude_files"],
+            part=item["part"],
+        )
+        self.files = {
+            path: (file.content, file.is_executable) for path, file in self.pruned.files.items()
+        }
+        if has_record:
+            self.files[f"{site_packages}/{record}"] = (self._record(), False)
+        self.unpacked_bytes = sum(len(content) for content, _ in self.files.values())
+
+    def _read(self, wheel: zipfile.ZipFile, record: str) -> dict[str, File]:
+        """Return path in the image -> the file there, for all of the zip."""
+        files = {}
+        for info in wheel.infolist():
+            if info.is_dir() or not has_place(info.filename, record):
+                continue
+            target = place_of(info.filename, self._site_packages)
+            is_executable = bool((info.external_attr >> 16) & stat.S_IXUSR)
+            files[target] = File(
+                self._content(target, wheel.read(info)),
+                is_executable or target.startswith(f"{VENV}/bin/"),
+            )
+        return files
 
     def _content(self, place: str, content: bytes) -> bytes:
         """Return the bytes that a file of the zip has in the image: scripts name their interpreter."""
@@ -117,6 +140,10 @@ class _InstalledDistribution:
             writer.writerow([relative, f"sha256={digest}", len(content)])
         writer.writerow([f"{self._dist_info}/RECORD", "", ""])
         return text.getvalue().encode()
+
+
+def _site_packages(base: Mapping[str, Any]) -> str:
+    return f"{VENV}/lib/{posixpath.basename(base['python'])}/site-packages"
 
 
 def _entry_point_script(target: str) -> bytes:
@@ -168,39 +195,72 @@ def _file_entries(files: Mapping[str, tuple[bytes, bool]]) -> list[Entry]:
     ]
 
 
+def _links(
+    distribution: _InstalledDistribution, request: Mapping[str, Any]
+) -> tuple[list[Entry], list[str]]:
+    """Return the links to a distribution's commands, and the patterns of `exclude_files` that took one."""
+    links, matched = [], []
+    for script in sorted(set(LINKED_SCRIPTS) & set(distribution.scripts)):
+        path = f"{COMMAND_DIRECTORY}/{script}"
+        pattern = matching_pattern(path, request["exclude_files"])
+        if pattern:
+            matched.append(pattern)
+        elif script not in request["base"]["commands"]:
+            links.append(Entry(path, link=f"{VENV}/bin/{script}"))
+    return links, matched
+
+
+def _pruned_facts(installed: Mapping[str, _InstalledDistribution]) -> Mapping[str, Any]:
+    """For layer.json, what the rules took, and what is left to the layers of parts."""
+    return {
+        "pruned": [
+            {"key": key, "rule": rule, **asdict(saved)}
+            for key, distribution in installed.items()
+            for rule, saved in distribution.pruned.saved.items()
+        ],
+        "parts": [
+            {"key": key, "part": part, **asdict(saved)}
+            for key, distribution in installed.items()
+            for part, saved in sorted(distribution.pruned.parts.items())
+        ],
+        "unpacked_bytes_of": {
+            key: distribution.unpacked_bytes for key, distribution in installed.items()
+        },
+    }
+
+
 def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
-    """Write the layer of the zips in `distributions`.
+    """Write the layer of the zips in `distributions`, or of parts of them.
 
     Returns:
-        For layer.json, the compressed bytes of each.
+        For layer.json, the sizes of each, and what was pruned.
 
     Raises:
         SlimRayImageError: If two distributions have one path with different content. `core/conflicts.py` tells that
             of those that were packed together; the repository's own are packed apart.
     """
     base = request["base"]
-    site_packages = f"{VENV}/lib/{posixpath.basename(base['python'])}/site-packages"
+    site_packages = _site_packages(base)
     base_directories = frozenset(base["directories"])
     installed = {
-        file: _InstalledDistribution(f"deps/{file}", site_packages)
-        for file in sorted(request["distributions"])
+        item["key"]: _InstalledDistribution(item, request)
+        for item in sorted(request["distributions"], key=lambda item: item["key"])
     }
-    _check_collisions({file: distribution.files for file, distribution in installed.items()})
+    _check_collisions({key: distribution.files for key, distribution in installed.items()})
     merged: dict[str, tuple[bytes, bool]] = {}
     for distribution in installed.values():
         merged.update(distribution.files)
     compiled = _with_bytecode(merged, request["bytecode"])
     owner = _owners(installed, compiled)
-    links = {
-        file: [
-            Entry(f"{COMMAND_DIRECTORY}/{script}", link=f"{VENV}/bin/{script}")
-            for script in sorted(set(LINKED_SCRIPTS) & set(distribution.scripts))
-            if script not in base["commands"]
-        ]
-        for file, distribution in installed.items()
-    }
+    links, matched = {}, {p for d in installed.values() for p in d.pruned.matched}
+    for key, distribution in installed.items():
+        links[key], found = _links(distribution, request)
+        matched.update(found)
     linked = [link.path for entries in links.values() for link in entries]
-    directories = missing_parents([*compiled, *linked], base_directories)
+    emptied = [path for d in installed.values() for path in d.pruned.directories]
+    directories = missing_parents(
+        [*compiled, *linked, *(f"{path}/x" for path in emptied)], base_directories
+    )
     for directory in directories:
         writer.add(Entry(directory, is_directory=True))
     if request["virtual_environment"]:
@@ -210,13 +270,17 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> Mapp
             base_directories | frozenset(directories),
         )
     compressed = {}
-    for file in installed:
+    for key in installed:
         before = writer.flush()
-        files = {path: compiled[path] for path in compiled if owner[path] == file}
-        for entry in [*_file_entries(files), *links[file]]:
+        files = {path: compiled[path] for path in compiled if owner[path] == key}
+        for entry in [*_file_entries(files), *links[key]]:
             writer.add(entry)
-        compressed[file] = writer.flush() - before
-    return {"compressed_bytes_of": compressed}
+        compressed[key] = writer.flush() - before
+    return {
+        "compressed_bytes_of": compressed,
+        "matched": sorted(matched),
+        **_pruned_facts(installed),
+    }
 
 
 def _owners(
@@ -351,11 +415,22 @@ def _imports(names: Sequence[str]) -> Mapping[str, Any]:
     }
 
 
+def _uses(names: Iterable[str]) -> list[str]:
+    """What the sources use of the distributions that have parts."""
+    found: set[str] = set()
+    for name in names:
+        with open(f"files/{name}", "rb") as file:
+            content = file.read()
+        for package in divided_distributions():
+            found |= find_uses(name, content, package)
+    return sorted(found)
+
+
 def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
     """Write the layer of the first-party files under `files/`, the account and the home directory.
 
     Returns:
-        For layer.json, the imports of the sources that lead out of them.
+        For layer.json, the imports of the sources that lead out of them, and what they use of distributions with parts.
     """
     if request["check"]:
         _check_attribute(request["check"])
@@ -378,7 +453,7 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[st
         *files,
     ]
     write_entries(writer, entries, frozenset(request["base"]["directories"]))
-    return _imports(request["files"])
+    return {**_imports(request["files"]), "uses": _uses(request["files"])}
 
 
 def main(request: Mapping[str, Any]) -> None:

@@ -1,0 +1,253 @@
+"""Stage 4 of 6: the files of one distribution, without what the rules of `core/pruning.py` take away.
+
+In: the files as they would be in the image, and the names of rules. Out: those that stay, and what each rule saved.
+Everything is decided by the content of that one distribution, so that its layer is the same in every service.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Iterable, Iterator, Mapping, Optional, Sequence
+
+from slim_ray_image.core.exclude_files import EXCLUDE_FILES, matching_pattern
+from slim_ray_image.core.own_tests import find_unneeded_tests
+from slim_ray_image.core.prune_rules import (
+    DEBUG_SYMBOLS,
+    HEADERS,
+    TESTS,
+    TYPE_STUBS,
+    VIRTUALENV_WHEELS,
+    Rule,
+    find_rule,
+    is_below,
+    part_at,
+    spares,
+)
+from slim_ray_image.core.pruning import Saved
+from slim_ray_image.sandbox.strip_symbols import strip_symbols
+
+# A name of a file that a module spells, as cffi names the header that it puts before what it generates.
+_FILE_NAME = re.compile(rb"[\w.+-]*\w\.\w+")
+# https://github.com/scientific-python/lazy-loader: a package that loads its names by its stub, at run time.
+_READS_STUBS = b"attach_stub"
+# virtualenv's own table: Python -> distribution -> wheel.
+_WHEELS_FOLDER = "virtualenv/seed/wheels/embed"
+_WHEELS_TABLE = "BUNDLE_SUPPORT"
+_LIBRARIES = ".libs"  # folder of a wheel's shared objects, as auditwheel makes it
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the image."""
+
+    content: bytes
+    is_executable: bool
+
+
+@dataclass(frozen=True)
+class PrunedDistribution:
+    """What is left of a distribution, or of a part of it.
+
+    Attributes:
+        files: Path in the image -> what stays.
+        directories: Empty ones that stay, by path in the image.
+        saved: Rule -> what it took.
+        parts: Name -> what is in a layer of its own instead, before any rule; of the distribution itself alone.
+        matched: The patterns of `exclude_files` that took something.
+    """
+
+    files: Mapping[str, File]
+    directories: tuple[str, ...]
+    saved: Mapping[str, Saved]
+    parts: Mapping[str, Saved]
+    matched: frozenset[str]
+
+
+def _literal(source: bytes, name: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the table that a module binds to a name, spelled out; else an empty one."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign) and node.value:
+            target, value = node.target, node.value
+        else:
+            continue
+        if isinstance(target, ast.Name) and target.id == name:
+            try:
+                table: Mapping[str, Mapping[str, str]] = ast.literal_eval(value)
+            except ValueError:
+                return {}
+            return table
+    return {}
+
+
+class _Pruner:
+    """Takes away from the files of a distribution, rule by rule."""
+
+    def __init__(self, name: str, files: Mapping[str, File], site_packages: str) -> None:
+        self.name = name
+        self.files = dict(files)
+        self.saved: dict[str, dict[str, int]] = defaultdict(dict)  # rule -> path -> bytes
+        self.matched: set[str] = set()
+        self._prefix = f"{site_packages}/"
+
+    def _in_site_packages(self) -> Iterator[tuple[str, str]]:
+        """Yield (path, path relative to site-packages), but for the distribution's metadata, which stays."""
+        for path in sorted(self.files):
+            relative = path[len(self._prefix) :]
+            if path.startswith(self._prefix) and not relative.split("/")[0].endswith(".dist-info"):
+                yield path, relative
+
+    def _take(self, rule: str, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.saved[rule][path] = len(self.files.pop(path).content)
+
+    def _modules(self) -> Iterator[bytes]:
+        for path, _ in self._in_site_packages():
+            if path.endswith(".py"):
+                yield self.files[path].content
+
+    def _kept_by_rule(self, rule: Rule) -> Optional[frozenset[bytes]]:
+        """Return the names of files that a rule by suffix must leave; None if it must leave all."""
+        if spares(rule, self.name):
+            return None
+        if rule.name == TYPE_STUBS and any(_READS_STUBS in content for content in self._modules()):
+            return None
+        if rule.name != HEADERS:
+            return frozenset()
+        suffixes = tuple(suffix.encode() for suffix in rule.suffixes)
+        return frozenset(
+            found
+            for content in self._modules()
+            for found in _FILE_NAME.findall(content)
+            if found.endswith(suffixes)
+        )
+
+    def take_tests(self) -> None:
+        contents = {
+            relative: self.files[path].content for path, relative in self._in_site_packages()
+        }
+        unneeded = find_unneeded_tests(contents)
+        self._take(TESTS, [f"{self._prefix}{relative}" for relative in unneeded])
+
+    def take_wheels(self, python_minor: str) -> None:
+        """Take the wheels that virtualenv has for other Pythons, if its table has this one."""
+        table = self.files.get(f"{self._prefix}{_WHEELS_FOLDER}/__init__.py")
+        wanted = _literal(table.content, _WHEELS_TABLE).get(python_minor) if table else None
+        if not wanted:
+            return
+        self._take(
+            VIRTUALENV_WHEELS,
+            [
+                path
+                for path, relative in self._in_site_packages()
+                if posixpath.dirname(relative) == _WHEELS_FOLDER
+                and relative.endswith(".whl")
+                and posixpath.basename(relative) not in wanted.values()
+            ],
+        )
+
+    def take_by_name(self, rule: Rule) -> None:
+        kept = self._kept_by_rule(rule)
+        if kept is None:
+            return
+        self._take(
+            rule.name,
+            [
+                path
+                for path, relative in self._in_site_packages()
+                if is_below(relative, rule.folders)
+                or (
+                    relative.endswith(rule.suffixes)
+                    and posixpath.basename(relative).encode() not in kept
+                )
+            ],
+        )
+
+    def take_excluded(self, patterns: Sequence[str]) -> None:
+        for path in sorted(self.files):
+            pattern = matching_pattern(path, patterns)
+            if pattern:
+                self.matched.add(pattern)
+                self._take(EXCLUDE_FILES, [path])
+
+    def strip(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            file = self.files[path]
+            folders = posixpath.dirname(path).split("/")
+            if any(folder.endswith(_LIBRARIES) for folder in folders):
+                continue
+            stripped = strip_symbols(file.content)
+            if stripped is not None:
+                self.saved[DEBUG_SYMBOLS][path] = len(file.content) - len(stripped)
+                self.files[path] = File(stripped, file.is_executable)
+
+
+def _region_of(path: str, name: str, site_packages: str) -> str:
+    """Return the name of the part that a path belongs to; "" for the distribution itself."""
+    part = part_at(posixpath.relpath(path, site_packages), name)
+    return part.name if part else ""
+
+
+def _directories(pruner: _Pruner, rules: Iterable[str], site_packages: str) -> tuple[str, ...]:
+    return tuple(
+        f"{site_packages}/{directory}"
+        for name in sorted(rules)
+        if pruner.saved.get(name)
+        for directory in find_rule(name).directories
+    )
+
+
+def prune_distribution(
+    name: str,
+    files: Mapping[str, File],
+    site_packages: str,
+    *,
+    rules: Sequence[str] = (),
+    patterns: Sequence[str] = (),
+    part: str = "",
+) -> PrunedDistribution:
+    """Return what of a distribution goes into a layer.
+
+    Args:
+        name: Canonical.
+        files: All of it, by path in the image.
+        rules: Names of fixed rules.
+        patterns: Of `exclude_files`, absolute.
+        part: The part that is asked for; else what is in none.
+    """
+    regions = {path: _region_of(path, name, site_packages) for path in files}
+    parts: dict[str, Saved] = defaultdict(Saved)
+    for path, region in regions.items():
+        if region and not part:
+            parts[region] += Saved(len(files[path].content), 1)
+    pruner = _Pruner(name, files, site_packages)
+    # Tests first: they are whole folders, and what is in them is theirs whatever its name.
+    if TESTS in rules:
+        pruner.take_tests()
+    if VIRTUALENV_WHEELS in rules:
+        python = posixpath.basename(posixpath.dirname(site_packages))
+        pruner.take_wheels(python[len("python") :])
+    for rule in rules:
+        pruner.take_by_name(find_rule(rule))
+    pruner.take_excluded(patterns)
+    here = [path for path in sorted(pruner.files) if regions[path] == part]
+    if DEBUG_SYMBOLS in rules:
+        pruner.strip(here)
+    saved = {
+        rule: sum(
+            (Saved(size, 1) for path, size in taken.items() if regions[path] == part), Saved()
+        )
+        for rule, taken in pruner.saved.items()
+    }
+    return PrunedDistribution(
+        {path: pruner.files[path] for path in here},
+        () if part else _directories(pruner, rules, site_packages),
+        {rule: total for rule, total in sorted(saved.items()) if total.files},
+        parts,
+        frozenset(pruner.matched),
+    )

@@ -1,0 +1,100 @@
+"""Tests of core.own_tests."""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+import pytest
+
+from slim_ray_image.core.own_tests import find_unneeded_tests
+
+
+def kept(files: Mapping[str, str]) -> set[str]:
+    """The files that stay."""
+    contents = {path: text.encode() for path, text in files.items()}
+    return set(contents) - find_unneeded_tests(contents)
+
+
+TESTS = {
+    "foo/__init__.py": "",
+    "foo/tests/__init__.py": "",
+    "foo/tests/test_a.py": "from foo.tests.data import x",
+    "foo/tests/data/__init__.py": "x = 1",
+    "foo/tests/data/table.csv": "1,2",
+}
+
+
+def test_folder_that_nothing_imports_goes_as_a_whole() -> None:
+    """No empty package stays, and no data of tests."""
+    assert kept(TESTS) == {"foo/__init__.py"}
+
+
+def test_module_that_others_import_stays_with_the_packages_above_it() -> None:
+    """As `numpy.testing` imports `numpy._core.tests._natype`: it, its packages and what it imports stay."""
+    natype = {
+        "foo/_core/tests/__init__.py": "",
+        "foo/_core/tests/_natype.py": "from . import _more\nfrom foo._core.tests._third import y",
+        "foo/_core/tests/_more.py": "",
+        "foo/_core/tests/_third.py": "",
+        "foo/_core/tests/test_a.py": "from foo._core.tests._fourth import z",
+        "foo/_core/tests/_fourth.py": "",
+        "foo/testing/__init__.py": "from foo._core.tests._natype import pd_NA",
+    }
+    assert kept({**TESTS, **natype}) == {
+        "foo/__init__.py",
+        "foo/testing/__init__.py",
+        *(f"foo/_core/tests/{name}.py" for name in ("__init__", "_natype", "_more", "_third")),
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import foo.tests.helpers",
+        "from .tests import helpers",
+        "from .tests.helpers import x",
+        "from foo.tests import helpers as h",
+        "def f():\n    from foo.tests.helpers import x",
+        "try:\n    import foo.tests.helpers\nexcept ImportError:\n    pass",
+        "import importlib\nimportlib.import_module('foo.tests.helpers')",
+    ],
+)
+def test_every_way_to_import_counts(source: str) -> None:
+    """Absolute and relative imports, in functions and by name, keep what they import."""
+    files = {
+        **TESTS,
+        "foo/tests/helpers.py": "",
+        "foo/a.py": source,
+    }
+    assert kept(files) == {
+        "foo/__init__.py",
+        "foo/a.py",
+        "foo/tests/__init__.py",
+        "foo/tests/helpers.py",
+    }
+
+
+def test_test_modules_outside_of_the_folders_keep_nothing() -> None:
+    """A conftest.py beside the code imports fixtures; no service imports it."""
+    assert "foo/tests/__init__.py" not in kept({**TESTS, "foo/conftest.py": "import foo.tests"})
+
+
+def test_folder_without_test_modules_is_code() -> None:
+    """As `django.test`, which people test with: a name alone does not make tests."""
+    files = {"foo/test/__init__.py": "", "foo/test/client.py": "", "foo/latest/test_a.py": ""}
+    assert kept(files) == set(files)
+
+
+def test_compiled_module_of_tests_stays_where_it_is_imported() -> None:
+    """An extension module is a module like others."""
+    files = {
+        **TESTS,
+        "foo/tests/_ext.cpython-310-x86_64-linux-gnu.so": "",
+        "foo/a.py": "from foo.tests import _ext",
+    }
+    assert "foo/tests/_ext.cpython-310-x86_64-linux-gnu.so" in kept(files)
+
+
+def test_module_that_is_not_valid_imports_nothing() -> None:
+    """A template that speaks of tests does not end the build."""
+    assert "foo/tests/test_a.py" not in kept({**TESTS, "foo/template.py": "{{ tests }} ("})

@@ -1,0 +1,368 @@
+"""Tests of sandbox.prune_files, by way of sandbox.write_layer: what goes into a layer when rules are on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+import pytest
+from conftest import Content, Layer, layer_item, make_deps_zip
+from elf import make_elf, section_names
+
+from slim_ray_image.core.prune_rules import RULES
+from slim_ray_image.core.pruning import fixed_rules
+from slim_ray_image.sandbox.deterministic_tar import LayerWriter
+from slim_ray_image.sandbox.write_layer import write_distributions
+
+SITE_PACKAGES = "opt/venv/lib/python3.10/site-packages"
+DEPS = Path("deps")
+EVERY_RULE = [rule.name for rule in RULES]
+
+
+class Written:
+    """The layer of distributions, and what was told of it."""
+
+    def __init__(
+        self,
+        *items: Mapping[str, str],
+        rules: Sequence[str] = EVERY_RULE,
+        exclude_files: Sequence[str] = (),
+        bytecode: bool = False,
+    ) -> None:
+        sink = io.BytesIO()
+        with closing(LayerWriter(sink)) as writer:
+            self.facts = write_distributions(
+                {
+                    "distributions": items,
+                    "prune": fixed_rules(rules, {item["name"] for item in items}),
+                    "exclude_files": exclude_files,
+                    "virtual_environment": False,
+                    "bytecode": bytecode,
+                    "base": {
+                        "python": "/usr/local/bin/python3.10",
+                        "python_version": "3.10.13",
+                        "directories": ["/"],
+                        "commands": [],
+                    },
+                },
+                writer,
+            )
+        self.blob = sink.getvalue()
+        self.layer = Layer(self.blob)
+
+    @property
+    def files(self) -> list[str]:
+        """Relative to site-packages; without the distributions' metadata."""
+        found = (name[len(SITE_PACKAGES) + 1 :] for name in self.layer.contents)
+        return sorted(name for name in found if ".dist-info" not in name)
+
+    @property
+    def pruned(self) -> dict[str, tuple[int, int]]:
+        """Rule -> bytes and files."""
+        return {row["rule"]: (row["bytes"], row["files"]) for row in self.facts["pruned"]}
+
+
+def write(files: Mapping[str, Content], name: str = "foo", **arguments: Any) -> Written:
+    """The layer of a distribution with these files."""
+    return Written(layer_item(make_deps_zip(DEPS, name, files=files)), **arguments)
+
+
+# --- Rules by name
+
+
+@pytest.mark.parametrize(
+    ("rule", "gone"),
+    [
+        ("source-maps", ["foo/main.js.map", "foo/main.css.map"]),
+        ("headers", ["foo/a.h", "foo/a.pxd", "foo/a.pyx", "foo/include/b.hpp", "foo/a.pyx.tp"]),
+        ("type-stubs", ["foo/a.pyi"]),
+        ("static-libraries", ["foo/lib/libfoo.a"]),
+        ("windows-programs", ["foo/t64.exe"]),
+    ],
+)
+def test_rule_takes_files_by_their_names(sandbox: Path, rule: str, gone: list[str]) -> None:
+    """Each rule takes what it says and counts it; nothing else goes."""
+    stays = ["foo/a.py", "foo/data.map", "foo/main.js", "foo/mapping.json", "foo/py.typed"]
+    written = write({path: "12" for path in (*gone, *stays)}, rules=[rule])
+    assert written.files == stays
+    assert written.pruned == {rule: (2 * len(gone), len(gone))}
+
+
+def test_folders_that_a_rule_empties_are_not_there(sandbox: Path) -> None:
+    """A folder of headers leaves no directory that Python could import as a package."""
+    written = write({"foo/__init__.py": "", "foo/include/a.h": "1"})
+    assert f"{SITE_PACKAGES}/foo/include" not in written.layer.names
+
+
+def test_without_rules_everything_is_there(sandbox: Path) -> None:
+    """No rule, no change."""
+    files = ["foo/a.h", "foo/a.pyi", "foo/tests/test_a.py"]
+    written = write({path: "1" for path in files}, rules=[])
+    assert (written.files, written.pruned) == (files, {})
+
+
+def test_header_that_a_module_names_stays(sandbox: Path) -> None:
+    """As cffi reads a header of its own to generate code."""
+    source = "open(os.path.join(here, '_cffi_include.h'))"
+    written = write({"foo/a.py": source, "foo/_cffi_include.h": "1", "foo/include.h": "1"})
+    assert written.files == ["foo/_cffi_include.h", "foo/a.py"]
+
+
+@pytest.mark.parametrize("name", ["cupy_cuda12x", "triton", "numba"])
+def test_distributions_that_compile_on_their_own_keep_their_headers(
+    sandbox: Path, name: str
+) -> None:
+    """What is compiled at run time, without a compiler of the system, needs its headers there."""
+    file = make_deps_zip(DEPS, name, files={"a.h": "1"})
+    item = {**layer_item(file), "name": name.replace("_", "-")}
+    assert Written(item).files == ["a.h"]
+
+
+def test_stubs_that_are_read_at_run_time_stay(sandbox: Path) -> None:
+    """A package that loads its names by its stub has no names without it."""
+    source = "import lazy_loader\n__getattr__, *_ = lazy_loader.attach_stub(__name__, __file__)"
+    files = {"foo/__init__.py": source, "foo/__init__.pyi": "from .a import b", "foo/a.py": ""}
+    assert "foo/__init__.pyi" in write(files).files
+
+
+def test_metadata_and_licences_stay(sandbox: Path) -> None:
+    """Nothing of a dist-info folder goes, whatever its name."""
+    licence = "foo-1.0.dist-info/licenses/tests/test_licence.py"
+    written = write({licence: "1", "foo-1.0.dist-info/sboms/a.h": "1"})
+    assert f"{SITE_PACKAGES}/{licence}" in written.layer.contents
+    assert written.pruned == {}
+
+
+# --- Tests
+
+
+def test_tests_go_but_for_what_other_modules_import(sandbox: Path) -> None:
+    """As numpy: the module of `tests` that `numpy.testing` imports stays, and is a package's."""
+    written = write(
+        {
+            "numpy/__init__.py": "",
+            "numpy/_core/__init__.py": "",
+            "numpy/_core/tests/__init__.py": "",
+            "numpy/_core/tests/_natype.py": "pd_NA = 1",
+            "numpy/_core/tests/test_a.py": "",
+            "numpy/_core/tests/data/a.csv": "1",
+            "numpy/lib/__init__.py": "",
+            "numpy/lib/tests/__init__.py": "",
+            "numpy/lib/tests/test_b.py": "",
+            "numpy/testing/__init__.py": "from numpy._core.tests._natype import pd_NA",
+        },
+        "numpy",
+        bytecode=True,
+    )
+    sources = [name for name in written.files if name.endswith(".py")]
+    assert sources == [
+        "numpy/__init__.py",
+        "numpy/_core/__init__.py",
+        "numpy/_core/tests/__init__.py",
+        "numpy/_core/tests/_natype.py",
+        "numpy/lib/__init__.py",
+        "numpy/testing/__init__.py",
+    ]
+    assert f"{SITE_PACKAGES}/numpy/lib/tests" not in written.layer.names
+    assert not [name for name in written.layer.names if "test_" in name]
+    assert written.pruned["tests"][1] == 4
+
+
+# --- RECORD
+
+
+def test_pruned_distribution_is_whole_for_importlib_metadata(sandbox: Path, tmp_path: Path) -> None:
+    """Every file that RECORD lists is there with the size it says, and the metadata can be read."""
+    written = write(
+        {
+            "foo/__init__.py": "",
+            "foo/a.h": "1",
+            "foo/tests/test_a.py": "",
+            "foo/lib.so": make_elf(),
+        }
+    )
+    for name, content in written.layer.contents.items():
+        path = tmp_path / "image" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (found,) = importlib.metadata.distributions(path=[str(tmp_path / "image" / SITE_PACKAGES)])
+    assert (found.metadata["Name"], found.version) == ("foo", "1.0")
+    files = found.files or []
+    assert sorted(map(str, files)) == [
+        "foo-1.0.dist-info/METADATA",
+        "foo-1.0.dist-info/RECORD",
+        "foo/__init__.py",
+        "foo/lib.so",
+    ]
+    for file in files:
+        size = len(Path(str(file.locate())).read_bytes())
+        assert file.size in (None, size)
+
+
+# --- Symbols
+
+
+def test_symbols_go_from_programs_and_shared_objects_but_not_from_libs(sandbox: Path) -> None:
+    """What a wheel's repair tool put into `*.libs` was changed after linking, and stays as it is."""
+    elf = make_elf()
+    files: dict[str, Content] = {
+        "foo/a.so": elf,
+        "foo/bin/program": elf,
+        "foo.libs/libz.so.1": elf,
+        "foo/b.so": "text",
+    }
+    written = write(files, rules=["debug-symbols"])
+    contents = {name: written.layer.contents[f"{SITE_PACKAGES}/{name}"] for name in files}
+    assert contents["foo/a.so"] == contents["foo/bin/program"]
+    assert ".symtab" not in section_names(contents["foo/a.so"])
+    assert contents["foo.libs/libz.so.1"] == elf
+    saved = 2 * (len(elf) - len(contents["foo/a.so"]))
+    assert written.pruned == {"debug-symbols": (saved, 2)}
+
+
+# --- virtualenv
+
+TABLE = (
+    "BUNDLE_SUPPORT: dict = {'3.9': {'pip': 'pip-1.whl'}, '3.10': {'pip': 'pip-2.whl'}, "
+    "'3.11': {'pip': 'pip-3.whl'}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "wheels"),
+    [
+        (TABLE, ["pip-2.whl"]),
+        (TABLE.replace("'3.10'", "'3.12'"), ["pip-1.whl", "pip-2.whl", "pip-3.whl"]),
+        ("BUNDLE_SUPPORT = load()\n", ["pip-1.whl", "pip-2.whl", "pip-3.whl"]),
+    ],
+    ids=["this Python", "others", "not spelled out"],
+)
+def test_wheels_for_other_pythons_go(sandbox: Path, table: str, wheels: list[str]) -> None:
+    """By virtualenv's own table; where that does not have the image's Python, every wheel stays."""
+    folder = "virtualenv/seed/wheels/embed"
+    files = {f"{folder}/pip-{number}.whl": "1" for number in (1, 2, 3)}
+    written = write({**files, f"{folder}/__init__.py": table}, "virtualenv")
+    assert [Path(name).name for name in written.files if name.endswith(".whl")] == wheels
+
+
+# --- The dashboard
+
+DASHBOARD = {
+    "ray/dashboard/head.py": "1",
+    "ray/dashboard/client/build/index.html": "12",
+    "ray/dashboard/client/build/static/js/main.js": "123",
+}
+
+
+@pytest.mark.parametrize(
+    ("rules", "has_pages"), [(["dashboard-ui"], False), (["tests"], True)], ids=["on", "off"]
+)
+def test_pages_of_the_dashboard_leave_an_empty_folder(
+    sandbox: Path, rules: list[str], has_pages: bool
+) -> None:
+    """The dashboard asks for its `build/static` when it starts, though nothing need be in it."""
+    written = write(DASHBOARD, "ray", rules=rules)
+    assert written.layer.members[f"{SITE_PACKAGES}/ray/dashboard/client/build/static"].isdir()
+    assert ("ray/dashboard/client/build/index.html" in written.files) == has_pages
+    assert written.pruned == ({} if has_pages else {"dashboard-ui": (5, 2)})
+
+
+# --- Parts
+
+RAY = {
+    "ray/__init__.py": "",
+    "ray/jars/ray_dist.jar": "123",
+    "ray/data/__init__.py": "",
+    "ray/data/a.pyi": "1",
+    "ray/train/__init__.py": "12",
+}
+
+
+def ray(part: str = "", rules: Optional[Sequence[str]] = None) -> Written:
+    file = make_deps_zip(
+        DEPS,
+        "ray",
+        files={**RAY, ".prefix/bin/ray": "#!python\n"},
+        entry_points="[console_scripts]\nray = ray.scripts:main\n",
+    )
+    return Written(layer_item(file, part), rules=EVERY_RULE if rules is None else rules)
+
+
+def test_distribution_is_without_its_parts_whatever_rules_are_on(sandbox: Path) -> None:
+    """The layer of Ray itself has no part and tells what is in each, so that it is one for all services."""
+    written = ray()
+    assert "opt/venv/bin/ray" in written.layer.names
+    assert not [name for name in written.files if name.startswith(("ray/jars", "ray/data"))]
+    parts = {row["part"]: (row["bytes"], row["files"]) for row in written.facts["parts"]}
+    assert parts == {"ray-java": (3, 1), "ray-data-train": (3, 3)}
+    assert ray(rules=["java", "ray-libraries"]).blob == ray(rules=[]).blob
+
+
+def test_part_is_what_the_distribution_is_without(sandbox: Path) -> None:
+    """The layer of a part has its files, no metadata and no commands; fixed rules hold in it too."""
+    written = ray("ray-data-train")
+    assert sorted(written.layer.contents) == [
+        f"{SITE_PACKAGES}/ray/data/__init__.py",
+        f"{SITE_PACKAGES}/ray/train/__init__.py",
+    ]
+    assert written.pruned == {"type-stubs": (1, 1)}
+    assert written.facts["parts"] == []
+
+
+def test_distribution_and_its_part_may_be_in_one_layer(sandbox: Path) -> None:
+    """With a small budget a part is among the rest; nothing is there twice."""
+    file = make_deps_zip(DEPS, "ray", files=RAY)
+    both = Written(layer_item(file), layer_item(file, "ray-java"))
+    assert both.files == ["ray/__init__.py", "ray/jars/ray_dist.jar"]
+    assert len(both.layer.names) == len(set(both.layer.names))
+
+
+def test_record_of_a_distribution_lists_nothing_of_its_parts(sandbox: Path) -> None:
+    """No file that RECORD names is missing where a part is not there."""
+    record = ray().layer.contents[f"{SITE_PACKAGES}/ray-1.0.dist-info/RECORD"].decode()
+    assert "ray/__init__.py" in record
+    assert "ray/jars" not in record and "ray/data" not in record
+
+
+# --- exclude_files
+
+
+def test_excluded_files_go_and_are_counted(sandbox: Path) -> None:
+    """Modules go with their bytecode, links with their command; a pattern that took something is told."""
+    file = make_deps_zip(
+        DEPS,
+        "ray",
+        files={"ray/a.py": "", "ray/b.py": "12"},
+        entry_points="[console_scripts]\nray = ray.a:main\nserve = ray.a:main\n",
+    )
+    patterns = [f"/{SITE_PACKAGES}/ray/b*", "/usr/local/bin/serve", "/opt/venv/bin/nothing"]
+    written = Written(layer_item(file), exclude_files=patterns, bytecode=True)
+    assert not [name for name in written.layer.names if "/b." in name]
+    assert "usr/local/bin/ray" in written.layer.names
+    assert "usr/local/bin/serve" not in written.layer.names
+    assert written.facts["matched"] == sorted(patterns[:2])
+    assert written.pruned == {"exclude_files": (2, 1)}
+
+
+def test_two_contents_of_a_path_that_is_excluded_are_no_error(sandbox: Path) -> None:
+    """A path that two distributions disagree on can be left out."""
+    items = [
+        layer_item(make_deps_zip(DEPS, name, files={"examples/a.py": name, f"{name}.py": ""}))
+        for name in ("bar", "foo")
+    ]
+    assert Written(*items, exclude_files=[f"/{SITE_PACKAGES}/examples"]).files == [
+        "bar.py",
+        "foo.py",
+    ]
+
+
+def test_unpacked_bytes_are_those_of_what_is_there(sandbox: Path) -> None:
+    """They count what stays, without bytecode."""
+    written = write({"foo/a.py": "12", "foo/a.h": "1234"}, bytecode=True)
+    (size,) = written.facts["unpacked_bytes_of"].values()
+    pycs = [c for name, c in written.layer.contents.items() if name.endswith(".pyc")]
+    contents = written.layer.contents.values()
+    assert pycs and size == sum(map(len, contents)) - sum(map(len, pycs))
