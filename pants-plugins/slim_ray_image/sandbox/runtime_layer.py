@@ -53,7 +53,9 @@ def write_runtime(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[st
     if request["bytecode"]:
         compiled = compile_sources(sorted(_standard_library(base["python"])))
         entries += [Entry(path, content=pyc) for path, pyc in sorted(compiled.items())]
-    found = {entry.path: matching_pattern(entry.path, request["exclude_files"]) for entry in entries}
+    found = {
+        entry.path: matching_pattern(entry.path, request["exclude_files"]) for entry in entries
+    }
     kept = sorted((e for e in entries if not found[e.path]), key=lambda e: e.path)
     write_entries(writer, kept, frozenset(base["directories"]))
     return {"matched": sorted({pattern for pattern in found.values() if pattern})}
