@@ -373,7 +373,7 @@ class BytecodeField(BoolField):
 
 
 def _rules_help(is_default: bool) -> str:
-    return "\n".join(
+    return "\n\n".join(
         f"- `{rule.name}`: {rule.goes}. Needed by {rule.needed_by}."
         for rule in RULES
         if rule.is_default == is_default

@@ -17,10 +17,12 @@ from slim_ray_image.target_types import (
     CmdField,
     EntryPointField,
     EntrypointField,
+    ExcludeFilesField,
     EnvField,
     LayerBudgetField,
     OutputsField,
     PlatformsField,
+    PruneField,
     PortsField,
     ServeAppField,
     SlimRayImageDependencies,
@@ -345,6 +347,30 @@ def test_no_outputs_is_not_the_default() -> None:
     """An empty list stays empty, and unset is told from it: the option says what unset means."""
     assert make_service(outputs=[])[OutputsField].value == ()
     assert make_service()[OutputsField].value is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "start"),
+    [
+        ({"prune": ["defaults"]}, "The `prune` field in target src/app:image must hold 'all', "),
+        ({"prune": ["!tests"]}, "The `prune` field in target src/app:image only takes rules away"),
+        (
+            {"exclude_files": ["../a"]},
+            "The `exclude_files` field in target src/app:image must hold paths, ",
+        ),
+    ],
+    ids=["unknown rule", "only away", "path outside"],
+)
+def test_what_cannot_be_pruned_is_refused(fields: dict[str, Any], start: str) -> None:
+    """The field and the target are named; `core` has the whole messages."""
+    assert field_error(**fields).startswith(start)
+
+
+def test_pruning_nothing_is_not_the_default() -> None:
+    """An empty list stays empty, and unset is told from it: the option says what unset means."""
+    assert make_service(prune=[])[PruneField].value == ()
+    assert make_service()[PruneField].value is None
+    assert make_service(exclude_files=["b", "a"])[ExcludeFilesField].value == ("a", "b")
 
 
 def test_empty_command_is_not_the_default() -> None:

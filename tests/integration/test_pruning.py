@@ -1,0 +1,118 @@
+"""What the rules of `prune` leave out of the images of services, and the parts of Ray that services share."""
+
+from __future__ import annotations
+
+import csv
+import posixpath
+from typing import Any, Mapping
+
+import pytest
+
+from integration.image_layout import Layer, path_of
+from integration.repository import PackagedImage, Repository
+
+pytestmark = pytest.mark.integration
+
+SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
+APP = """\
+from ray import serve
+
+@serve.deployment
+class Rows:
+    def __call__(self, request):
+        import ray
+        return ray.data.range(3).count()
+
+app = Rows.bind()
+"""
+
+
+@pytest.fixture
+def rows(repository: Repository, echo: PackagedImage) -> PackagedImage:
+    """A service that uses ray.data by an attribute alone, packaged after echo, with a pattern of `exclude_files`."""
+    folder = "src/services/rows"
+    repository.write(f"{folder}/__init__.py", "")
+    repository.write(f"{folder}/app.py", APP)
+    fields = 'ray_extras=["serve"], exclude_files=["idna/uts46data.py", "/usr/local/bin/serve"]'
+    repository.write(
+        f"{folder}/BUILD",
+        "python_sources()\n"
+        f'slim_ray_image(name="image", serve_app="services.rows.app:app", {fields})\n',
+    )
+    return repository.package(f"{folder}:image")
+
+
+def layers_by_name(image: PackagedImage) -> dict[str, Layer]:
+    layers = image.layout.layers[-len(image.own_rows) :]
+    return {row["name"]: layer for row, layer in zip(image.own_rows, layers)}
+
+
+def paths_of(image: PackagedImage) -> set[str]:
+    """The paths of all files of our own layers."""
+    layers = layers_by_name(image).values()
+    return {
+        path_of(entry)
+        for layer in layers
+        for entry in image.layout.entries(layer)
+        if not entry.isdir()
+    }
+
+
+def pruned(image: PackagedImage) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+    return {(row["rule"], row["distribution"]): row for row in image.description["pruned"]}
+
+
+def test_ray_is_one_layer_for_services_that_use_other_parts_of_it(
+    echo: PackagedImage, rows: PackagedImage
+) -> None:
+    """Who uses ray.data has a layer more, with that; Ray's own is the same, and holds no part."""
+    by_name = {image.target: {row["name"]: row for row in image.own_rows} for image in (echo, rows)}
+    of_echo, of_rows = by_name[echo.target], by_name[rows.target]
+    assert of_rows["ray-data-train"]["kind"] == "part"
+    assert "ray-data-train" not in of_echo
+    # A pattern of `exclude_files` reaches the layers alone that hold what it may match.
+    assert of_rows["grpcio"]["digest"] == of_echo["grpcio"]["digest"]
+    data = f"{SITE_PACKAGES}/ray/data/__init__.py"
+    assert data in paths_of(rows) and data not in paths_of(echo)
+    assert f"{SITE_PACKAGES}/ray/rllib/__init__.py" not in paths_of(rows)
+    assert pruned(echo)["ray-libraries", "ray"]["bytes"] > pruned(rows)["ray-libraries", "ray"]["bytes"]
+
+
+def test_excluded_files_are_in_no_layer(rows: PackagedImage) -> None:
+    """A module goes with its bytecode, a command's link with nothing else."""
+    left = paths_of(rows)
+    assert not [path for path in left if "uts46data" in path]
+    assert "/usr/local/bin/serve" not in left and "/opt/venv/bin/serve" in left
+
+
+def test_every_file_that_record_lists_is_there(echo: PackagedImage) -> None:
+    """importlib.metadata and scanners find what RECORD says, whatever rules took."""
+    left = paths_of(echo)
+    records = echo.layout.read(".dist-info/RECORD")
+    for content in records.values():
+        for row in csv.reader(content.decode().splitlines()):
+            assert posixpath.normpath(f"{SITE_PACKAGES}/{row[0]}") in left
+    assert len(records) == len(echo.distributions)
+
+
+def test_default_rules_leave_what_is_needed(echo: PackagedImage) -> None:
+    """Sizes of distributions are of what is there, and the summary tells what went."""
+    rules = {rule for rule, _ in pruned(echo)}
+    assert {"java", "ray-libraries", "agent-aiohttp", "tests", "type-stubs"} <= rules
+    assert not rules & {"dashboard-ui", "debug-symbols"}
+    assert "Pruned " in echo.run.output
+    assert echo.description["totals"]["app_unpacked_bytes"] < 240_000_000
+
+
+def test_pattern_that_matches_nothing_ends_the_build(repository: Repository) -> None:
+    """A pattern that has become stale is an error that names it."""
+    name = "src/services/echo/BUILD"
+    repository.write(
+        name, repository.read(name).replace('name="image",', 'name="image", exclude_files=["nope"],')
+    )
+    run = repository.pants("package", "src/services/echo:image", check=False)
+    assert run.exit_code != 0
+    assert (
+        "Patterns of `exclude_files` of src/services/echo:image match nothing that its layers hold."
+        in run.output
+    )
