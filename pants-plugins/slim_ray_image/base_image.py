@@ -6,6 +6,7 @@ digest never. Everything after that is keyed by digests alone.
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import os
@@ -43,6 +44,7 @@ from slim_ray_image.compat import (
     rule,
     uncacheable_rule,
 )
+from slim_ray_image.core.consistency import end_of_life_warning
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.oci import (
     ANNOTATION_REF_NAME,
@@ -440,8 +442,15 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
     )
 
 
+def _warn_end_of_life(reference: str, python_version: str) -> None:
+    """The clock decides on a warning alone, and on nothing that is written."""
+    text = end_of_life_warning(reference, python_version, datetime.date.today())
+    if text:
+        logger.warning(text)
+
+
 @rule(desc="Prepare the base image")
-async def prepare_base(request: BaseImageRequest) -> PreparedBase:
+async def prepare_base(request: BaseImageRequest, subsystem: SlimRayImageSubsystem) -> PreparedBase:
     """The base with its blobs, its interpreter and the tools for that; made once for all images on it."""
     image = await resolve_base_image(request, **implicitly())
     blobs, interpreter, _ = await concurrently(
@@ -449,6 +458,8 @@ async def prepare_base(request: BaseImageRequest) -> PreparedBase:
         extract_base_interpreter(BaseInterpreterRequest(image, request.platform), **implicitly()),
         fetch_uv(UvRequest(), **implicitly()),  # early: what comes next waits for it
     )
+    if subsystem.warn_end_of_life:
+        _warn_end_of_life(request.reference, interpreter.python_version)
     tools = await prepare_base_tools(
         BaseToolsRequest(interpreter.python_minor, interpreter.glibc, request.platform),
         **implicitly(),

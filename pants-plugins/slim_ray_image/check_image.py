@@ -414,7 +414,6 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
     config = json.loads(built.image.config)["config"]
     layers = _layers_of(built)
     contents = await _contents_of(layers, base)
-    is_script = field_set.entry_point.value is not None and closure.entry is not None
     imported = await _import_all(
         image,
         config,
@@ -423,7 +422,7 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
         (
             *first_party_imports(
                 [file.path for file in closure.files],
-                closure.entry.path if closure.entry and is_script else None,
+                closure.program.path if closure.program else None,
             ),
             *application_imports(description["applications"]),
         ),

@@ -18,7 +18,14 @@ from pants.core.goals.package import PackageFieldSet
 from pants.core.target_types import FileSourceField, ResourceSourceField
 from pants.core.util_rules.source_files import SourceFiles
 from pants.engine.addresses import Address
-from pants.engine.fs import CreateDigest, Digest, FileDigest, FileEntry, MergeDigests
+from pants.engine.fs import (
+    CreateDigest,
+    Digest,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+)
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
     Dependencies,
@@ -60,6 +67,7 @@ from slim_ray_image.core.closure import (
     unneeded_type_stubs,
 )
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.ray_extras import (
     RAY,
     RayExtra,
@@ -71,11 +79,13 @@ from slim_ray_image.core.ray_extras import (
     uses_of_imports,
     with_extras,
 )
+from slim_ray_image.core.serve_config import SERVE_CONFIG_FILE, ImageConfig
 from slim_ray_image.dependency_inference import (
     EntryFieldSet,
     EntryOwner,
-    EntryOwnerRequest,
-    find_entry_owner,
+    EntryOwners,
+    EntryOwnersRequest,
+    find_entry_owners,
 )
 from slim_ray_image.packages import (
     OwnWheel,
@@ -98,6 +108,21 @@ class ImageClosureRequest:
 
 
 @dataclass(frozen=True)
+class ImageEntry:
+    """Something that the image starts with.
+
+    Attributes:
+        file: Where it is a first-party one.
+        named_by: What names it, for messages.
+        import_path: Of a Serve application.
+    """
+
+    file: Optional[ClosureFile]
+    named_by: str
+    import_path: Optional[ImportPath]
+
+
+@dataclass(frozen=True)
 class ImageClosure:
     """Everything that goes into the image on top of the base.
 
@@ -107,8 +132,8 @@ class ImageClosure:
         files: Sorted by path; none is in a wheel, but where a package would be split.
         wheels: Of the repository's own distributions, sorted by name.
         wheels_tree: The wheels, at their paths.
-        entry: The file that the image starts with, where it is a first-party one.
-        named_by: The field that names it, for messages.
+        entries: What the image starts with.
+        config: What the file of `serve_config` says.
         ray_uses: The modules of Ray that the code uses.
         ray_extras: What was decided of Ray's extras; none where Ray is not required.
     """
@@ -118,10 +143,15 @@ class ImageClosure:
     files: tuple[ClosureFile, ...]
     wheels: tuple[ClosureWheel, ...]
     wheels_tree: Digest
-    entry: Optional[ClosureFile]
-    named_by: str
+    entries: tuple[ImageEntry, ...]
+    config: Optional[ImageConfig]
     ray_uses: tuple[RayUse, ...]
     ray_extras: tuple[RayExtra, ...]
+
+    @property
+    def program(self) -> Optional[ClosureFile]:
+        """The file that is run as a program, where it is a first-party one."""
+        return next((entry.file for entry in self.entries if not entry.import_path), None)
 
 
 @dataclass(frozen=True)
@@ -311,13 +341,17 @@ def _check_has_lockfile(address: Address, python_setup: PythonSetup) -> None:
         )
 
 
-def _check_has_entry(address: Address, owner: EntryOwner, targets: Iterable[Target]) -> None:
-    if owner.address and owner.address not in {target.address for target in targets}:
-        raise SlimRayImageError(
-            f"The image {address} would start with {owner.address}, by {owner.named_by}, but its `dependencies` "
-            "exclude that.",
-            fixes=["remove the exclusion, which starts with `!`, from `dependencies`"],
-        )
+def _check_has_entries(
+    address: Address, owners: Iterable[EntryOwner], targets: Iterable[Target]
+) -> None:
+    there = {target.address for target in targets}
+    for owner in owners:
+        if owner.address and owner.address not in there:
+            raise SlimRayImageError(
+                f"The image {address} would start with {owner.address}, by {owner.named_by}, but its `dependencies` "
+                "exclude that.",
+                fixes=["remove the exclusion, which starts with `!`, from `dependencies`"],
+            )
 
 
 def _check_not_empty(address: Address, *things: Collection[Any]) -> None:
@@ -396,8 +430,15 @@ async def _first_party_files(
     return files, files_in_wheels(rooted, provided)
 
 
+def _serving_fields(field_set: EntryFieldSet, found: EntryOwners) -> list[str]:
+    """The field that has applications served, if there is one."""
+    if field_set.serve_app.value:
+        return [field_set.serve_app.alias]
+    return [field_set.serve_config.alias] if found.config and found.config.serve else []
+
+
 async def _ray_uses(
-    field_set: EntryFieldSet, edges: Sequence[ImportEdge], files: Sequence[ClosureFile]
+    fields: Sequence[str], edges: Sequence[ImportEdge], files: Sequence[ClosureFile]
 ) -> tuple[RayUse, ...]:
     """What the code uses of Ray: by imports, by looking it up in `ray`, and by what serves it."""
     importers = {edge.source for edge in edges if edge.module.split(".")[0] == RAY}
@@ -409,7 +450,7 @@ async def _ray_uses(
     )
     source_at = {file.path: file.source for file in sources}
     looked_up = [u for c in contents for u in uses_in_source(source_at[c.path], c.content)]
-    serve = [RayUse("ray.serve", "`serve_app`")] if field_set.serve_app.value else []
+    serve = [RayUse("ray.serve", f"`{field}`") for field in fields]
     return (*uses_of_imports(edges), *looked_up, *serve)
 
 
@@ -422,6 +463,30 @@ def _decide_ray_extras(
     return () if required is None else decide_extras(uses, required, chosen)
 
 
+async def _config_files(address: Address, found: EntryOwners) -> list[ClosureFile]:
+    """The Serve config, in the working directory, where there is one."""
+    if not found.config or not found.config.serve:
+        return []
+    content = FileContent(SERVE_CONFIG_FILE, found.config.serve.text.encode())
+    entries = await get_digest_entries(await create_digest(CreateDigest([content])))
+    reason = f"`serve_config` of {address}"
+    return [
+        _closure_file(entry, found.config.file, reason)
+        for entry in entries
+        if isinstance(entry, FileEntry)
+    ]
+
+
+def _image_entries(
+    owners: Iterable[EntryOwner], files: Iterable[ClosureFile]
+) -> tuple[ImageEntry, ...]:
+    by_source = {file.source: file for file in files}
+    return tuple(
+        ImageEntry(by_source.get(owner.source or ""), owner.named_by, owner.import_path)
+        for owner in owners
+    )
+
+
 @rule(desc="Find what a slim_ray_image needs")
 async def resolve_image_closure(
     request: ImageClosureRequest, python_setup: PythonSetup
@@ -431,19 +496,20 @@ async def resolve_image_closure(
     address = field_set.address
     _check_has_lockfile(address, python_setup)
     resolve = field_set.resolve.normalized_value(python_setup)
-    owner = await find_entry_owner(EntryOwnerRequest(field_set), **implicitly())
-    if owner.problem:
-        raise SlimRayImageError(owner.problem)
+    found = await find_entry_owners(EntryOwnersRequest(field_set), **implicitly())
+    if found.problem:
+        raise SlimRayImageError(found.problem)
     reached = await _reach(address, field_set.dependencies)
     targets, packages = reached.targets, reached.packages
-    _check_has_entry(address, owner, targets)
+    _check_has_entries(address, found.owners, targets)
     _check_resolves(address, resolve, targets, python_setup)
     check_no_image(address, packages)
     check_paths(str(address), [f for target in (*targets, *packages) for f in path_fields(target)])
     edges = await _all_import_edges(targets, resolve, python_setup)
     reasons = explain_targets(
         str(address),
-        {str(owner.address): owner.named_by} if owner.address else {},
+        # Of several that name one owner, the first is the reason.
+        {str(owner.address): owner.named_by for owner in reversed(found.owners)},
         reached.dependencies,
         edges,
     )
@@ -456,7 +522,8 @@ async def resolve_image_closure(
     wheels = await _build_wheels(address, packages)
     packaged = await _packaged_files(packages, reasons)
     first_party, in_wheels = await _first_party_files(reached, needed, reasons, wheels)
-    files = unite_files(str(address), [*first_party, *packaged])
+    config_files = await _config_files(address, found)
+    files = unite_files(str(address), [*first_party, *packaged, *config_files])
     own_names = {wheel.name for wheel in wheels}
     requirements = {
         ClosureRequirement(str(requirement), reasons[str(target.address)])
@@ -466,7 +533,7 @@ async def resolve_image_closure(
         if canonicalize_name(requirement.project_name) not in own_names
     }
     _check_not_empty(address, files, requirements, wheels)
-    ray_uses = await _ray_uses(field_set, edges, files)
+    ray_uses = await _ray_uses(_serving_fields(field_set, found), edges, files)
     check_removed(str(address), ray_uses)
     ray_extras = _decide_ray_extras(ray_uses, requirements, request.ray_extras)
     return ImageClosure(
@@ -485,8 +552,8 @@ async def resolve_image_closure(
             )
         ),
         wheels_tree=await merge_digests(MergeDigests(wheel.tree for wheel in wheels)),
-        entry=next((file for file in files if file.source == owner.source), None),
-        named_by=owner.named_by,
+        entries=_image_entries(found.owners, files),
+        config=found.config,
         ray_uses=ray_uses,
         ray_extras=ray_extras,
     )

@@ -1,7 +1,7 @@
 """Stage 1 of 6: import paths -> addresses.
 
-In: the `serve_app` or `entry_point` of a target. Out: the target that owns the module, as an inferred dependency, so
-that every goal of Pants sees what the image is made of.
+In: the `serve_app`, `serve_config` or `entry_point` of a target. Out: the targets that own the modules, as inferred
+dependencies, so that every goal of Pants sees what the image is made of.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pants.engine.target import (
 from pants.engine.unions import UnionRule
 
 from slim_ray_image.compat import (
+    concurrently,
     determine_explicitly_provided_dependencies,
     find_owners,
     get_digest_entries,
@@ -37,7 +38,16 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.target_types import EntryPointField, ServeAppField, SlimRayImageDependencies
+from slim_ray_image.core.import_paths import EntryPoint, ImportPath
+from slim_ray_image.core.serve_config import ImageConfig
+from slim_ray_image.serve_config import config_request, load_image_config
+from slim_ray_image.target_types import (
+    EntryPointField,
+    ServeAppField,
+    ServeApplicationField,
+    ServeConfigField,
+    SlimRayImageDependencies,
+)
 
 
 @dataclass(frozen=True)
@@ -47,26 +57,29 @@ class EntryFieldSet(FieldSet):
     required_fields = (ServeAppField, EntryPointField, SlimRayImageDependencies)
 
     serve_app: ServeAppField
+    serve_config: ServeConfigField
+    serve_application: ServeApplicationField
     entry_point: EntryPointField
     dependencies: SlimRayImageDependencies
     resolve: PythonResolveField
 
 
 @dataclass(frozen=True)
-class EntryOwnerRequest:
-    """A request for the target that owns what an image starts with."""
+class EntryOwnersRequest:
+    """A request for the targets that own what an image starts with."""
 
     field_set: EntryFieldSet
 
 
 @dataclass(frozen=True)
 class EntryOwner:
-    """The target that owns what an image starts with.
+    """The target that owns one thing that an image starts with.
 
     Attributes:
-        address: None when there is no entry, or no one owner.
-        named_by: The field and its value, for messages and reasons.
+        address: None when there is no one owner.
+        named_by: The field and its value, or the application and its line; for messages and reasons.
         source: The first-party file, relative to the build root; None for a module of a distribution.
+        import_path: Of a Serve application.
         problem: Why there is no one owner; the whole message. Only what needs the image raises it, so that one wrong
             field does not break `pants list`.
     """
@@ -74,7 +87,53 @@ class EntryOwner:
     address: Optional[Address]
     named_by: str
     source: Optional[str] = None
+    import_path: Optional[ImportPath] = None
     problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class EntryOwners:
+    """The targets that own what an image starts with; none for an image of `dependencies` alone.
+
+    Attributes:
+        config: What the file of `serve_config` says.
+        problem: Of the first owner that has one, or of the file.
+    """
+
+    owners: tuple[EntryOwner, ...]
+    config: Optional[ImageConfig] = None
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A module, or a file beside the BUILD file, that an image starts with."""
+
+    named_by: str
+    module: str
+    file: str = ""
+    import_path: Optional[ImportPath] = None
+
+
+def _application_entry(named_by: str, import_path: ImportPath) -> _Entry:
+    return _Entry(named_by, import_path.module, import_path=import_path)
+
+
+def _program_entry(named_by: str, entry_point: EntryPoint) -> _Entry:
+    return _Entry(named_by, entry_point.module or "", entry_point.file or "")
+
+
+def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_Entry, ...]:
+    """What the fields and the file name."""
+    import_path, entry_point = field_set.serve_app.import_path, field_set.entry_point.entry_point
+    if import_path:
+        return (_application_entry(f"`serve_app` {str(import_path)!r}", import_path),)
+    if entry_point:
+        return (_program_entry(f"`entry_point` {field_set.entry_point.value!r}", entry_point),)
+    if config and config.entry_point:
+        return (_program_entry(config.named_by, config.entry_point),)
+    applications = config.serve.applications if config and config.serve else ()
+    return tuple(_application_entry(a.named_by, a.import_path) for a in applications)
 
 
 def _owns_module(target: Target, module: str) -> bool:
@@ -188,22 +247,13 @@ async def _chosen(field_set: EntryFieldSet, owners: tuple[Target, ...]) -> tuple
     return named or left or owners
 
 
-@rule(desc="Find the owner of what an image starts with")
-async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup) -> EntryOwner:
-    """Return the owner, or the problem; re-runs when a file or a target comes, goes or moves."""
-    field_set = request.field_set
+async def _find_owner(
+    field_set: EntryFieldSet, entry: _Entry, python_setup: PythonSetup
+) -> EntryOwner:
     resolve = field_set.resolve.normalized_value(python_setup)
-    import_path, entry_point = field_set.serve_app.import_path, field_set.entry_point.entry_point
-    if import_path:
-        named_by = f"`serve_app` {str(import_path)!r}"
-        module, file = import_path.module, ""
-    elif entry_point:
-        module, file = entry_point.module or "", entry_point.file or ""
-        named_by = f"`entry_point` {field_set.entry_point.value!r}"
-    else:
-        return EntryOwner(None, "`dependencies`")
-    path = _file_path(field_set.address, file)
-    if file:
+    address, named_by = field_set.address, entry.named_by
+    path = _file_path(address, entry.file)
+    if entry.file:
         what, root = f"the file {path}", "the folder of the BUILD file"
         everywhere = await _file_owners(path)
         owners = tuple(
@@ -212,24 +262,40 @@ async def find_entry_owner(request: EntryOwnerRequest, python_setup: PythonSetup
             if target[PythonResolveField].normalized_value(python_setup) == resolve
         )
     else:
-        what, root = f"the module {module}", "a source root"
-        owners = await _module_owners(module, resolve)
-        everywhere = owners or await _module_owners(module, None)
+        what, root = f"the module {entry.module}", "a source root"
+        owners = await _module_owners(entry.module, resolve)
+        everywhere = owners or await _module_owners(entry.module, None)
     if len(owners) > 1:
         owners = await _chosen(field_set, owners)
     if len(owners) == 1:
         (owner,) = owners
         source = owner[PythonSourceField].file_path if owner.has_field(PythonSourceField) else None
-        return EntryOwner(owner.address, named_by, source)
-    address = field_set.address
+        return EntryOwner(owner.address, named_by, source, entry.import_path)
     if owners:
         error = _ambiguous(address, named_by, what, _describe(owners, python_setup))
-    elif file and not await _is_file(path):
+    elif entry.file and not await _is_file(path):
         error = _no_file(address, named_by, path, await _python_files_in(os.path.dirname(path)))
     else:
         elsewhere = _describe(everywhere, python_setup)
         error = _no_owner(address, named_by, what, root, resolve, elsewhere)
-    return EntryOwner(None, named_by, problem=str(error))
+    return EntryOwner(None, named_by, import_path=entry.import_path, problem=str(error))
+
+
+@rule(desc="Find the owners of what an image starts with")
+async def find_entry_owners(request: EntryOwnersRequest, python_setup: PythonSetup) -> EntryOwners:
+    """Return the owners, or the problem; re-runs when a file or a target comes, goes or moves."""
+    field_set, config = request.field_set, None
+    of_config = config_request(field_set.serve_config, field_set.serve_application)
+    if of_config:
+        loaded = await load_image_config(of_config, **implicitly())
+        if loaded.problem:
+            return EntryOwners((), problem=loaded.problem)
+        config = loaded.config
+    owners = await concurrently(
+        _find_owner(field_set, entry, python_setup) for entry in _entries(field_set, config)
+    )
+    problems = [owner.problem for owner in owners if owner.problem]
+    return EntryOwners(owners, config, problems[0] if problems else None)
 
 
 class InferSlimRayImageDependencies(InferDependenciesRequest):
@@ -240,8 +306,9 @@ class InferSlimRayImageDependencies(InferDependenciesRequest):
 async def infer_slim_ray_image_dependencies(
     request: InferSlimRayImageDependencies,
 ) -> InferredDependencies:
-    owner = await find_entry_owner(EntryOwnerRequest(request.field_set), **implicitly())
-    return InferredDependencies([owner.address] if owner.address else [])
+    found = await find_entry_owners(EntryOwnersRequest(request.field_set), **implicitly())
+    addresses = {owner.address for owner in found.owners if owner.address}
+    return InferredDependencies(sorted(addresses))
 
 
 def rules() -> Iterable[Any]:

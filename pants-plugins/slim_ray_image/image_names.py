@@ -60,7 +60,7 @@ async def find_image_names(request: ImageNamesRequest, docker: DockerOptions) ->
     return name_image(
         NameSettings(
             address=str(request.address),
-            target_name=request.address.target_name,
+            target_name=request.address.generated_name or request.address.target_name,
             directory=request.address.spec_path,
             repository=request.repository.value,
             registries=request.registries.value or (),

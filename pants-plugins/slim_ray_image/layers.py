@@ -26,7 +26,6 @@ from slim_ray_image.compat import (
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.exclude_files import patterns_for
-from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.layers import (
     COMMAND_DIRECTORY,
@@ -291,19 +290,19 @@ async def write_distributions_layer(
     )
 
 
-def attribute_check(
-    image: str, import_path: Optional[ImportPath], closure: ImageClosure
-) -> Optional[Mapping[str, str]]:
-    """Return what to look up in the first-party module of `serve_app`, where it is one."""
-    if not import_path or not closure.entry or closure.entry not in closure.files:
-        return None
-    return {
-        "file": closure.entry.path,
-        "path": closure.entry.source,
-        "module": import_path.module,
-        "attribute": import_path.attribute,
-        "named_by": f"{closure.named_by} of {image}",
-    }
+def attribute_checks(image: str, closure: ImageClosure) -> list[Mapping[str, str]]:
+    """Return what to look up in the first-party modules of Serve applications."""
+    return [
+        {
+            "file": entry.file.path,
+            "path": entry.file.source,
+            "module": entry.import_path.module,
+            "attribute": entry.import_path.attribute,
+            "named_by": f"{entry.named_by} of {image}",
+        }
+        for entry in closure.entries
+        if entry.import_path and entry.file and entry.file in closure.files
+    ]
 
 
 async def _files_tree(files: Iterable[ClosureFile]) -> Digest:
@@ -366,7 +365,6 @@ async def write_sources_layer(
     bytecode: bool,
     owner: tuple[int, int],
     account: Optional[Account],
-    import_path: Optional[ImportPath],
 ) -> SourcesLayer:
     """Return the layer of first-party files, of the user's account and home.
 
@@ -374,7 +372,7 @@ async def write_sources_layer(
         files: Those of the closure that are in no other layer.
 
     Raises:
-        SlimRayImageError: If the module of `import_path` is not valid or does not define the attribute. The process
+        SlimRayImageError: If the module of an application is not valid or does not define the attribute. The process
             that compiles it is the one that can tell: it has the image's own Python.
     """
     interpreter = base.interpreter
@@ -382,7 +380,7 @@ async def write_sources_layer(
         "files": [file.path for file in files],
         "workdir": workdir,
         "bytecode": bytecode,
-        "check": attribute_check(image, import_path, closure),
+        "checks": attribute_checks(image, closure),
         "owner": owner,
         "account": asdict(account) if account else None,
         "base": {

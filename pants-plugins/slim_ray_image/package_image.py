@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Iterable, Optional
 
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PythonResolveField
 from pants.core.goals.package import (
     BuiltPackage,
@@ -39,6 +40,7 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.conflicts import check_paths, check_scripts
+from slim_ray_image.core.consistency import check_python, check_ray_versions
 from slim_ray_image.core.dynamic_imports import (
     DynamicImport,
     HeldModules,
@@ -94,6 +96,7 @@ from slim_ray_image.prune import (
     parts_for,
     pruned_rows,
 )
+from slim_ray_image.serve_config import ConfigWarningsRequest, warn_of_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import (
     BaseImageField,
@@ -114,6 +117,8 @@ from slim_ray_image.target_types import (
     RegistriesField,
     RepositoryField,
     ServeAppField,
+    ServeApplicationField,
+    ServeConfigField,
     SlimRayImageDependencies,
     UserField,
     WorkdirField,
@@ -127,6 +132,8 @@ class SlimRayImageFieldSet(PackageFieldSet):
     required_fields = (ServeAppField, EntryPointField, SlimRayImageDependencies)
 
     serve_app: ServeAppField
+    serve_config: ServeConfigField
+    serve_application: ServeApplicationField
     entry_point: EntryPointField
     dependencies: SlimRayImageDependencies
     ray_extras: RayExtrasField
@@ -182,6 +189,8 @@ def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
     entry = EntryFieldSet(
         field_set.address,
         serve_app=field_set.serve_app,
+        serve_config=field_set.serve_config,
+        serve_application=field_set.serve_application,
         entry_point=field_set.entry_point,
         dependencies=field_set.dependencies,
         resolve=field_set.resolve,
@@ -195,9 +204,10 @@ def _names_request(field_set: SlimRayImageFieldSet) -> ImageNamesRequest:
     )
 
 
-def _target_settings(field_set: SlimRayImageFieldSet) -> TargetSettings:
+def _target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> TargetSettings:
     return TargetSettings(
         serve_app=field_set.serve_app.import_path,
+        config=closure.config,
         entry_point=field_set.entry_point.entry_point,
         user=field_set.user.value,
         workdir=field_set.workdir.value,
@@ -255,7 +265,6 @@ async def _write_files_layers(
             bytecode=field_set.bytecode.value,
             owner=owner_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group),
             account=account,
-            import_path=field_set.serve_app.import_path,
         ),
     )
     return files, sources
@@ -274,10 +283,9 @@ class _WrittenLayers:
     missing: tuple[ImportStatement, ...]
 
 
-def _named_modules(field_set: SlimRayImageFieldSet) -> tuple[str, ...]:
-    """The modules that the target itself names, which may be Ray's own."""
-    import_path = field_set.serve_app.import_path
-    return (import_path.module,) if import_path else ()
+def _named_modules(closure: ImageClosure) -> tuple[str, ...]:
+    """The modules that the image starts with, which may be Ray's own."""
+    return tuple(entry.import_path.module for entry in closure.entries if entry.import_path)
 
 
 async def _write_layers(
@@ -302,9 +310,12 @@ async def _write_layers(
     remaining = leave_out(image, pruning, closure, every, base.interpreter)
     packed = remaining.packed
     check_uncovered(image, closure.ray_uses, {d.name for d in packed.distributions})
+    if closure.config:
+        ray = next((d.version for d in packed.distributions if d.name == "ray"), None)
+        check_ray_versions(image, closure.config.ray_versions, ray)
     check_paths(image, packed.distributions, excluded.absolute)
     check_scripts(image, base_reference, packed.distributions, base.interpreter.programs)
-    parts = parts_for(pruning, (*_named_modules(field_set), *sources.uses), packed)
+    parts = parts_for(pruning, (*_named_modules(closure), *sources.uses), packed)
     specs = plan_layers(packed.distributions, budget, parts=parts, has_large_files=bool(files))
     distributions = await concurrently(
         write_distributions_layer(
@@ -356,8 +367,30 @@ def base_image_request(
     return BaseImageRequest(field_set.base_image.value or subsystem.default_base_image, platform)
 
 
+def _check_python(
+    field_set: SlimRayImageFieldSet, closure: ImageClosure, base: PreparedBase, setup: PythonSetup
+) -> None:
+    constraints = setup.resolves_to_interpreter_constraints.get(
+        closure.resolve, setup.interpreter_constraints
+    )
+    check_python(
+        str(field_set.address),
+        closure.resolve,
+        constraints,
+        base.image.reference,
+        base.interpreter.python_version,
+    )
+
+
+async def _warn_of_config(closure: ImageClosure) -> None:
+    if closure.config:
+        await warn_of_config(ConfigWarningsRequest(closure.config.file), **implicitly())
+
+
 @rule(desc="Build a slim_ray_image")
-async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsystem) -> BuiltImage:
+async def build_image(
+    request: BuildImageRequest, subsystem: SlimRayImageSubsystem, python_setup: PythonSetup
+) -> BuiltImage:
     """The whole image; every costly step in it is a cached process of its own."""
     field_set = request.field_set
     base_request = base_image_request(field_set, subsystem)
@@ -366,17 +399,20 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         resolve_image_closure(closure_request(field_set), **implicitly()),
         prepare_base(base_request, **implicitly()),
     )
+    await _warn_of_config(closure)
+    _check_python(field_set, closure, base, python_setup)
     interpreter = base.interpreter
     account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
     written = await _write_layers(field_set, subsystem, closure, base, account)
     packed, closure = written.packed, written.closure
+    target_settings = _target_settings(field_set, closure)
     settings = image_settings(
-        _target_settings(field_set),
+        target_settings,
         base_path=environment_of(json.loads(base.image.config).get("config")).get(
             "PATH", DEFAULT_PATH
         ),
         account=account,
-        entry_path=closure.entry.path if closure.entry else None,
+        entry_path=closure.program.path if closure.program else None,
     )
     image = append_layers(
         base.image, written.layers, settings, parse_platform(base_request.platform)
@@ -398,7 +434,10 @@ async def build_image(request: BuildImageRequest, subsystem: SlimRayImageSubsyst
         unfollowed=written.unfollowed,
         missing=written.missing,
         ray_extras=closure.ray_extras,
-        applications=application_rows(field_set.serve_app.import_path),
+        applications=application_rows(
+            field_set.serve_app.import_path, closure.config.serve if closure.config else None
+        ),
+        serve_config=target_settings.serve_config,
     )
     sparse_blobs_tree = await _own_blobs(image, base)
     blobs_tree = await merge_digests(MergeDigests([sparse_blobs_tree, base.blobs_tree]))

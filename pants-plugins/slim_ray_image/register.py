@@ -19,19 +19,21 @@ from slim_ray_image import (
     package_image,
     packages,
     run_image,
+    serve_config,
     tailor,
     tools,
     try_image,
 )
-from slim_ray_image.target_types import SlimRayImageTarget
+from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 
 
 def target_types() -> Iterable[Any]:
-    return [SlimRayImageTarget]
+    return [SlimRayImageTarget, SlimRayImagesTarget]
 
 
 def rules() -> Iterable[Any]:
     return [
+        *serve_config.rules(),
         *dependency_inference.rules(),
         *packages.rules(),
         *closure.rules(),

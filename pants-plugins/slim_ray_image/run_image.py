@@ -66,8 +66,9 @@ def local_reference(address_path: str, image: Image) -> str:
 
 
 def address_path(address: Address) -> str:
-    """The target's place, with its parameters where it was parametrized."""
-    return f"{address.spec_path}/{address.target_name}{address.parameters_repr}"
+    """The target's place, with its own name where it was generated, and its parameters where it was parametrized."""
+    generated = f"/{address.generated_name}" if address.generated_name else ""
+    return f"{address.spec_path}/{address.target_name}{generated}{address.parameters_repr}"
 
 
 def _port_arguments(ports: Sequence[int]) -> list[str]:

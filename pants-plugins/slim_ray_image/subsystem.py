@@ -56,6 +56,14 @@ class SlimRayImageSubsystem(Subsystem):
             """
         ),
     )
+    warn_end_of_life = BoolOption(
+        default=True,
+        help=softwrap(
+            """
+            Whether to warn when the Python of a base image is past its end of life.
+            """
+        ),
+    )
     host_built_distributions = StrListOption(
         help=softwrap(
             """
@@ -119,7 +127,7 @@ class SlimRayImageSubsystem(Subsystem):
             """
             Whether `pants tailor` adds a `slim_ray_image` beside a Python file that binds a Ray Serve application: that
             imports `ray.serve` and has `NAME = X.bind(...)` at its top level. Of several names it takes `app`, else
-            the last. Tests, and modules that a target's `serve_app` already names, are left out.
+            the last. Tests, and modules that a target's `serve_app` or `serve_config` already names, are left out.
             """
         ),
         advanced=True,

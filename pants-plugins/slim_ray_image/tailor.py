@@ -19,16 +19,19 @@ from pants.source.filespec import FilespecMatcher
 from pants.source.source_root import SourceRootsRequest
 
 from slim_ray_image.compat import (
+    concurrently,
     get_digest_contents,
     get_optional_source_roots,
+    implicitly,
     path_globs_to_digest,
     rule,
 )
 from slim_ray_image.core.applications import bound_application, may_bind_application
 from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.settings import module_of
+from slim_ray_image.serve_config import ImageConfigRequest, load_image_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
-from slim_ray_image.target_types import ServeAppField, SlimRayImageTarget
+from slim_ray_image.target_types import ServeAppField, ServeConfigField, SlimRayImageTarget
 
 _NAME = "image"
 
@@ -69,6 +72,20 @@ async def _import_paths(applications: dict[str, str]) -> dict[str, ImportPath]:
     return found
 
 
+async def _served_modules(existing: AllUnexpandedTargets) -> set[str]:
+    """The modules whose applications images serve already."""
+    import_paths = [target.get(ServeAppField).import_path for target in existing]
+    files = {target.get(ServeConfigField).file_path for target in existing}
+    loaded = await concurrently(
+        load_image_config(ImageConfigRequest(path), **implicitly())
+        for path in sorted(path for path in files if path)
+    )
+    configs = [found.config.serve for found in loaded if found.config and found.config.serve]
+    applications = [application for config in configs for application in config.applications]
+    import_paths += [application.import_path for application in applications]
+    return {import_path.module for import_path in import_paths if import_path}
+
+
 @rule(desc="Find Ray Serve applications without an image")
 async def find_putative_images(
     request: PutativeSlimRayImagesRequest,
@@ -79,8 +96,7 @@ async def find_putative_images(
     if not subsystem.tailor:
         return PutativeTargets()
     import_paths = await _import_paths(await _find_applications(request))
-    served = {target.get(ServeAppField).import_path for target in existing}
-    served_modules = {import_path.module for import_path in served if import_path}
+    served_modules = await _served_modules(existing)
     return PutativeTargets(
         PutativeTarget.for_target_type(
             SlimRayImageTarget,

@@ -15,10 +15,13 @@ from pants.engine.target import (
     IntField,
     InvalidFieldException,
     InvalidTargetException,
+    OptionalSingleSourceField,
+    OverridesField,
     SequenceField,
     StringField,
     StringSequenceField,
     Target,
+    TargetGenerator,
     TriBoolField,
     ValidNumbers,
 )
@@ -63,7 +66,7 @@ class ServeAppField(StringField):
         define the attribute, and not as a class or a deployment that has still to be bound; that is checked without
         importing it.
 
-        For example, `serve_app="services.echo.app:app"`. At most one of `serve_app` and `entry_point`.
+        For example, `serve_app="services.echo.app:app"`. At most one of `serve_app`, `serve_config` and `entry_point`.
         """
     )
 
@@ -82,6 +85,33 @@ class ServeAppField(StringField):
         return parse_import_path(self.value) if self.value else None
 
 
+class ServeConfigField(OptionalSingleSourceField):
+    alias = "serve_config"
+    uses_source_roots = False
+    help = help_text(
+        """
+        The Ray Serve applications to serve, as a file beside the BUILD file or below it: a Serve config, as
+        `serve build` writes it, or a KubeRay manifest with one RayService (`spec.serveConfigV2`) or RayJob
+        (`spec.entrypoint`).
+
+        The owner of each application's `import_path`, and everything that they import, goes into the image, and so
+        does the config, as `serve_config.yaml` in its working directory; the image's default command is `serve run` of
+        it. Of a RayJob it is the job's command.
+
+        For example, `serve_config="rayservice.yaml"`. At most one of `serve_app`, `serve_config` and `entry_point`.
+        """
+    )
+
+
+class ServeApplicationField(StringField):
+    alias = "serve_application"
+    help = help_text(
+        """
+        The name of the one application of `serve_config` to serve; the others are left out. Default: all of them.
+        """
+    )
+
+
 class EntryPointField(StringField):
     alias = "entry_point"
     help = help_text(
@@ -91,8 +121,8 @@ class EntryPointField(StringField):
         Its owner, and everything that it imports, goes into the image; the image's default command is
         `python -m` of the module, with the arguments.
 
-        For example, `entry_point="driver.py --rounds 3"` or `entry_point="jobs.nightly"`. At most one of `serve_app`
-        and `entry_point`; with neither, `dependencies` alone say what goes in.
+        For example, `entry_point="driver.py --rounds 3"` or `entry_point="jobs.nightly"`. At most one of `serve_app`,
+        `serve_config` and `entry_point`; with none, `dependencies` alone say what goes in.
         """
     )
 
@@ -234,7 +264,8 @@ class PortsField(SequenceField[int]):
         """
         The TCP ports that the image listens on: recorded in the image config, and mapped by `pants run`.
 
-        Default: `[8000]`, Ray Serve's HTTP port, with `serve_app`; else none.
+        Default: `[8000]`, Ray Serve's HTTP port, with `serve_app`; those of the config with `serve_config`; else
+        none.
         """
     )
 
@@ -327,7 +358,8 @@ class CmdField(StringSequenceField):
     alias = "cmd"
     help = help_text(
         """
-        The image config's `Cmd`. Default: what runs `serve_app` or `entry_point`; with neither, the base's.
+        The image config's `Cmd`. Default: what runs `serve_app`, `serve_config` or `entry_point`; with none, the
+        base's.
         """
     )
 
@@ -447,7 +479,8 @@ class RepositoryField(StringField):
         The repository of the image's names, without registry and tag. Default: `[docker].default_repository`, which is
         `{name}`. A registry of `[docker].registries` may have a `repository` of its own instead.
 
-        The placeholders are those of `docker_image`: `{name}` is the target's name; `{directory}`,
+        The placeholders are those of `docker_image`: `{name}` is the target's name, the application's for a target that
+        `slim_ray_images` generates; `{directory}`,
         `{parent_directory}` and `{full_directory}` are of the BUILD file, all these with capitals lowered;
         `{default_repository}` and `{target_repository}` (this field) are for the values that replace them;
         `{pants.hash}` is the SHA-256 of the image's manifest.
@@ -576,38 +609,46 @@ class SmokeTestTimeoutField(IntField):
     )
 
 
+# Those of `slim_ray_image` that do not say what it starts with.
+_COMMON_FIELDS = (
+    SlimRayImageDependencies,
+    RayExtrasField,
+    PythonResolveField,
+    BaseImageField,
+    PlatformsField,
+    EnvField,
+    PortsField,
+    LabelsField,
+    UserField,
+    WorkdirField,
+    EntrypointField,
+    CmdField,
+    LayerBudgetField,
+    BytecodeField,
+    PruneField,
+    ExcludeFilesField,
+    RepositoryField,
+    RegistriesField,
+    ImageTagsField,
+    OutputsField,
+    SkipCheckField,
+    OutputPathField,
+    SmokeTestField,
+    SmokeRequestsField,
+    SmokeTestTimeoutField,
+    EnvironmentField,
+)
+
+
 class SlimRayImageTarget(Target):
     alias = "slim_ray_image"
     core_fields = (
         *COMMON_TARGET_FIELDS,
         ServeAppField,
+        ServeConfigField,
+        ServeApplicationField,
         EntryPointField,
-        SlimRayImageDependencies,
-        RayExtrasField,
-        PythonResolveField,
-        BaseImageField,
-        PlatformsField,
-        EnvField,
-        PortsField,
-        LabelsField,
-        UserField,
-        WorkdirField,
-        EntrypointField,
-        CmdField,
-        LayerBudgetField,
-        BytecodeField,
-        PruneField,
-        ExcludeFilesField,
-        RepositoryField,
-        RegistriesField,
-        ImageTagsField,
-        OutputsField,
-        SkipCheckField,
-        OutputPathField,
-        SmokeTestField,
-        SmokeRequestsField,
-        SmokeTestTimeoutField,
-        EnvironmentField,
+        *_COMMON_FIELDS,
     )
     help = help_text(
         """
@@ -630,15 +671,66 @@ class SlimRayImageTarget(Target):
     )
 
     def validate(self) -> None:
-        serve_app, entry_point = self[ServeAppField].value, self[EntryPointField].value
-        if serve_app and entry_point:
+        fields = (ServeAppField, ServeConfigField, EntryPointField)
+        entries = [(field.alias, self[field].value) for field in fields if self[field].value]
+        if len(entries) > 1:
+            what = " and ".join(f"`{alias}` ({value!r})" for alias, value in entries)
+            few = "both " if len(entries) == 2 else ""
             raise InvalidTargetException(
-                f"The target {self.address} has both `serve_app` ({serve_app!r}) and `entry_point` ({entry_point!r}), "
-                "but an image has one default command.\n\nTo fix, remove one of them; `dependencies` brings other "
+                f"The target {self.address} has {few}{what}, but an image has one default command.\n\n"
+                f"To fix, remove {'one' if len(entries) == 2 else 'all but one'} of them; `dependencies` brings other "
                 "drivers into the image."
             )
-        if not serve_app and not entry_point and not self[SlimRayImageDependencies].value:
+        application = self[ServeApplicationField].value
+        if application and not self[ServeConfigField].value:
+            raise InvalidTargetException(
+                f"The target {self.address} has `serve_application` ({application!r}), but no `serve_config` that "
+                "it is of.\n\nTo fix, set `serve_config`, or remove `serve_application`."
+            )
+        if not entries and not self[SlimRayImageDependencies].value:
             raise InvalidTargetException(
                 f"The target {self.address} has nothing to put into an image.\n\nTo fix, set `serve_app` (as "
-                "'services.echo.app:app'), `entry_point` (as 'driver.py') or `dependencies`."
+                "'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as 'driver.py') or "
+                "`dependencies`."
             )
+
+
+class SlimRayImagesConfigField(ServeConfigField):
+    required = True
+    help = help_text(
+        """
+        The Ray Serve applications to make images of, as a file beside the BUILD file or below it: a Serve config, or a
+        KubeRay manifest with one RayService.
+        """
+    )
+
+
+class SlimRayImagesOverridesField(OverridesField):
+    help = help_text(
+        """
+        Fields of single images, by the names of their applications. For example,
+        `overrides={"fruit": {"env": {"LOG_LEVEL": "debug"}}}`.
+        """
+    )
+
+
+class SlimRayImagesTarget(TargetGenerator):
+    alias = "slim_ray_images"
+    generated_target_cls = SlimRayImageTarget
+    core_fields = (*COMMON_TARGET_FIELDS, SlimRayImagesConfigField, SlimRayImagesOverridesField)
+    copied_fields = COMMON_TARGET_FIELDS
+    moved_fields = _COMMON_FIELDS
+    help = help_text(
+        """
+        A `slim_ray_image` for each application of a Serve config, named as the application is. It serves that one
+        alone, at its own route prefix.
+
+        For example, with applications `fruit` and `prices` in the file, `pants package src/services/shop:apart#fruit`
+        makes the image of one of them and `pants package src/services/shop:apart` both:
+
+            slim_ray_images(
+                name="apart",
+                serve_config="rayservice.yaml",
+            )
+        """
+    )

@@ -31,6 +31,7 @@ from slim_ray_image.core.pruning import Pruned, Saved
 from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import application_rows, describe_image, summarize
+from slim_ray_image.core.serve_config import Application, ServeConfig
 
 
 def describe(
@@ -108,7 +109,8 @@ def describe(
         unfollowed=unfollowed,
         missing=missing,
         ray_extras=[RayExtra("serve", "kept", "import of ray.serve at src/app/app.py:1")],
-        applications=application_rows(parse_import_path("app.app:app")),
+        applications=application_rows(parse_import_path("app.app:app"), None),
+        serve_config=None,
     )
 
 
@@ -141,6 +143,7 @@ def test_description_has_the_keys_of_schema_version_1() -> None:
         "reference",
         "requirements",
         "schema_version",
+        "serve_config",
         "target",
         "totals",
         "warnings",
@@ -166,7 +169,28 @@ def test_description_names_the_application_that_the_image_serves() -> None:
         "route_prefix": "/",
         "import_path": "app.app:app",
     }
-    assert application_rows(None) == []
+    assert application_rows(None, None) == []
+
+
+def test_applications_of_a_config_have_rows_in_its_order() -> None:
+    """Each has its own name and route; of a builder's arguments the names are told, and values, which may be secret, are not."""
+    config = ServeConfig(
+        "",
+        (
+            Application("b", "/b", parse_import_path("app.b:build"), ("sort", "limit"), "a.yaml:3"),
+            Application("a", None, parse_import_path("app.a:app"), (), "a.yaml:9"),
+        ),
+        (8000,),
+    )
+    assert application_rows(None, config) == [
+        {
+            "name": "b",
+            "route_prefix": "/b",
+            "import_path": "app.b:build",
+            "args": ["sort", "limit"],
+        },
+        {"name": "a", "route_prefix": None, "import_path": "app.a:app"},
+    ]
 
 
 def test_description_names_target_references_and_base() -> None:

@@ -9,6 +9,7 @@ from conftest import error_text
 
 from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.oci import ImageSettings
+from slim_ray_image.core.serve_config import ImageConfig, ServeConfig
 from slim_ray_image.core.settings import (
     Account,
     TargetSettings,
@@ -107,6 +108,7 @@ def settings_of(
     """The settings of an image whose target says `changes`."""
     values: dict[str, Any] = {
         "serve_app": None,
+        "config": None,
         "entry_point": None,
         "user": "1000:100",
         "workdir": "/app",
@@ -144,6 +146,25 @@ def test_image_of_a_serve_app_runs_it_where_others_reach_it() -> None:
     assert settings.ports == (8000,)
     assert settings.stop_signal == "SIGINT"
     assert dict(settings.env)["RAY_SERVE_DEFAULT_HTTP_HOST"] == "0.0.0.0"
+
+
+def test_image_of_a_serve_config_runs_it_by_its_absolute_path() -> None:
+    """The config in the working directory is what is served, at its own ports, wherever a container's shell starts."""
+    settings = settings_of(
+        config=ImageConfig("a.yaml", ServeConfig("", (), (8001, 9001))), workdir="/srv"
+    )
+    assert settings.cmd == ("serve", "run", "/srv/serve_config.yaml")
+    assert settings.ports == (8001, 9001)
+    assert settings.stop_signal == "SIGINT"
+    assert dict(settings.env)["RAY_SERVE_DEFAULT_HTTP_HOST"] == "0.0.0.0"
+
+
+def test_image_of_a_job_s_manifest_runs_its_command() -> None:
+    """A RayJob is an entry point: nothing is served, and no port is exposed."""
+    job = ImageConfig("job.yaml", entry_point=EntryPoint("jobs.driver", None, ("--rounds", "3")))
+    settings = settings_of(config=job, entry_path="jobs/driver.py")
+    assert settings.cmd == ("python", "-m", "jobs.driver", "--rounds", "3")
+    assert (settings.ports, settings.stop_signal) == ((), None)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def write_layer_request(folder: Path) -> None:
     base = {"directories": ["/"], "passwd": "", "group": ""}
     request = {
         **{"kind": "sources", "files": ["noise.bin"], "workdir": "/app", "bytecode": False},
-        **{"check": None, "owner": [0, 0], "account": None, "base": base},
+        **{"checks": [], "owner": [0, 0], "account": None, "base": base},
     }
     (folder / "request.json").write_text(json.dumps(request))
 

@@ -53,7 +53,7 @@ def sources_request(folder: Path) -> dict[str, Any]:
         "files": ["lib/words.txt", "app/app.py"],
         "workdir": "/app",
         "bytecode": True,
-        "check": None,
+        "checks": [],
         "owner": [1000, 100],
         "account": {"uid": 1000, "gid": 100, "home": "/home/ray", "passwd": "ray:x", "group": ""},
         "base": {"directories": ["/"], "passwd": "", "group": ""},
@@ -190,13 +190,14 @@ def test_layer_of_large_files_needs_little_memory(tmp_path: Path) -> None:
 def test_mistake_of_the_user_ends_the_program_with_the_message(tmp_path: Path) -> None:
     """A mistake is told on stderr, alone and whole, with the exit code that the rules know."""
     request = sources_request(tmp_path)
-    request["check"] = {
+    check = {
         "file": "app/app.py",
         "path": "src/app/app.py",
         "module": "app.app",
         "attribute": "app",
         "named_by": "`serve_app` of src/app:image",
     }
+    request["checks"] = [check]
     (tmp_path / "request.json").write_text(json.dumps(request))
     ran = subprocess.run(
         [sys.executable, "-B", "-m", "slim_ray_image.sandbox.write_layer", "request.json"],

@@ -54,7 +54,7 @@ def write_facts(
                 "files": list(files),
                 "workdir": workdir,
                 "bytecode": bytecode,
-                "check": check,
+                "checks": [check] if check else [],
                 "owner": [1000, 100] if account else [0, 0],
                 "account": account,
                 "base": {"directories": list(directories), "passwd": passwd, "group": group},

@@ -1,7 +1,7 @@
 """The pure core: JSON and text in, frozen dataclasses out.
 
-Nothing here imports Pants, opens a file or a socket; only the standard library, `packaging` and core itself. So every
-decision can be tested without an engine, and the programs in `sandbox/` can share it.
+Nothing here imports Pants, opens a file or a socket; only the standard library, `packaging`, PyYAML (in one
+module) and core itself. So every decision can be tested without an engine, and the programs in `sandbox/` can share it.
 
 In the order of the flow:
 
@@ -9,9 +9,14 @@ In the order of the flow:
 |--------------|---------------------------------------------------------------------------|
 | errors       | how a user's mistake is worded                                             |
 | import_paths | what `serve_app` and `entry_point` may say (stage 1)                       |
+| yaml_lines   | at which line of a file a value is (stage 1)                                |
+| serve_schema | what Ray takes as a Serve config (stage 1)                                 |
+| runtime_env  | what of a `runtime_env` defeats the image (stage 1)                        |
+| serve_config | what `serve_config` says, as a Serve config or a KubeRay manifest (stage 1) |
 | references   | what an image, as `base_image`, is named by                                |
 | closure      | which import of which file brings a thing into the image, and where (stage 2) |
 | platforms    | what OCI, Python and uv each call a platform (stage 3)                      |
+| consistency  | whether versions agree: manifest, lock, base, resolve (stage 3)             |
 | requirements | who requires a distribution, and which extras (stage 3)                    |
 | layers       | which distribution and which file goes into which layer (stage 4)          |
 | prune_rules  | which rules of `prune` there are, and which parts distributions have (stage 4) |

@@ -66,6 +66,18 @@ def parse_import_path(text: str) -> ImportPath:
     )
 
 
+def parse_application_path(text: str) -> ImportPath:
+    """Return the module and the attribute that an `import_path` of a Serve config names.
+
+    Ray takes `module.path.attribute` there, too.
+
+    Raises:
+        SlimRayImageError: If `text` is neither.
+    """
+    module, _, attribute = text.rpartition(".")
+    return parse_import_path(text if ":" in text or not module else f"{module}:{attribute}")
+
+
 def parse_entry_point(text: str) -> EntryPoint:
     """Return what to run: `text` is a module or a `.py` file, then arguments split as a POSIX shell does.
 

@@ -19,6 +19,8 @@ from slim_ray_image.core.oci import BaseImage, BuiltLayer, Image
 from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
+from slim_ray_image.core.serve_config import ServeConfig
+from slim_ray_image.core.serve_schema import DEFAULT_NAME, DEFAULT_ROUTE_PREFIX
 
 SCHEMA_VERSION = 1
 _MOST_NAMED = 3
@@ -77,11 +79,27 @@ def _warning_rows(
     return sorted(rows, key=lambda row: (row["path"], row["line"], row["text"]))
 
 
-def application_rows(import_path: Optional[ImportPath]) -> list[Mapping[str, Any]]:
-    """Return a row for the application that `serve run` of an import path serves, with Serve's own names."""
-    if import_path is None:
-        return []
-    return [{"name": "default", "route_prefix": "/", "import_path": str(import_path)}]
+def application_rows(
+    import_path: Optional[ImportPath], config: Optional[ServeConfig]
+) -> list[Mapping[str, Any]]:
+    """Return a row for each application that the image serves.
+
+    Args:
+        import_path: Of `serve run` of it alone, with Ray Serve's own names and defaults.
+        config: Instead, what `serve run` of a config serves; `args` are the names of a builder's arguments.
+    """
+    if import_path is not None:
+        row = {"name": DEFAULT_NAME, "route_prefix": DEFAULT_ROUTE_PREFIX}
+        return [{**row, "import_path": str(import_path)}]
+    return [
+        {
+            "name": application.name,
+            "route_prefix": application.route_prefix,
+            "import_path": str(application.import_path),
+            **({"args": list(application.arguments)} if application.arguments else {}),
+        }
+        for application in (config.applications if config else ())
+    ]
 
 
 def _sums(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -119,6 +137,7 @@ def describe_image(
     missing: Sequence[ImportStatement],
     ray_extras: Sequence[RayExtra],
     applications: Sequence[Mapping[str, Any]],
+    serve_config: Optional[str],
 ) -> bytes:
     """Return image.json.
 
@@ -133,6 +152,7 @@ def describe_image(
         missing: Imports that do.
         ray_extras: What was decided of Ray's extras.
         applications: The Ray Serve applications, a row each.
+        serve_config: The path that their config has in the image.
     """
     compressed = _sums(size for layer in layers for size in layer.compressed_bytes_of)
     unpacked = _sums(size for layer in layers for size in layer.unpacked_bytes_of)
@@ -141,6 +161,7 @@ def describe_image(
         "schema_version": SCHEMA_VERSION,
         "target": target,
         "applications": list(applications),
+        "serve_config": serve_config,
         "reference": list(references),
         "platform": str(image.platform),
         "manifest_digest": image.manifest_descriptor.digest,

@@ -9,16 +9,21 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.layers import VENV
 from slim_ray_image.core.oci import ImageSettings
+from slim_ray_image.core.serve_config import SERVE_CONFIG_FILE, SERVE_HTTP_PORT, ImageConfig
 
 HOME = "/home/ray"
-SERVE_HTTP_PORT = 8000
 
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """The fields of a target, as they are in the BUILD file; None is unset."""
+    """The fields of a target, as they are in the BUILD file; None is unset.
+
+    Attributes:
+        config: What the file of `serve_config` says.
+    """
 
     serve_app: Optional[ImportPath]
+    config: Optional[ImageConfig]
     entry_point: Optional[EntryPoint]
     user: str
     workdir: str
@@ -27,6 +32,26 @@ class TargetSettings:
     labels: Mapping[str, str]
     entrypoint: Optional[tuple[str, ...]]
     cmd: Optional[tuple[str, ...]]
+
+    @property
+    def program(self) -> Optional[EntryPoint]:
+        """What is run where nothing is served."""
+        return self.entry_point or (self.config.entry_point if self.config else None)
+
+    @property
+    def serve_config(self) -> Optional[str]:
+        """The path that the Serve config has in the image."""
+        return f"{self.workdir}/{SERVE_CONFIG_FILE}" if self.config and self.config.serve else None
+
+    @property
+    def is_service(self) -> bool:
+        return bool(self.serve_app or self.serve_config)
+
+    @property
+    def default_ports(self) -> tuple[int, ...]:
+        if self.config and self.config.serve:
+            return self.config.serve.ports
+        return (SERVE_HTTP_PORT,) if self.serve_app else ()
 
 
 @dataclass(frozen=True)
@@ -112,10 +137,10 @@ def owner_of(user: str, passwd: str, group: str) -> tuple[int, int]:
 def _default_command(
     settings: TargetSettings, entry_module: Optional[str]
 ) -> Optional[tuple[str, ...]]:
-    if settings.serve_app:
-        return ("serve", "run", str(settings.serve_app))
-    if settings.entry_point and entry_module:
-        return ("python", "-m", entry_module, *settings.entry_point.arguments)
+    if settings.is_service:
+        return ("serve", "run", settings.serve_config or str(settings.serve_app))
+    if settings.program and entry_module:
+        return ("python", "-m", entry_module, *settings.program.arguments)
     return None
 
 
@@ -142,24 +167,21 @@ def image_settings(
     env = {"PATH": f"{VENV}/bin:{base_path}", "PYTHONPATH": settings.workdir}
     if account:
         env["HOME"] = account.home
-    if settings.serve_app:
+    if settings.is_service:
         # Serve listens on 127.0.0.1 unless told otherwise, which nobody outside a container reaches.
         env["RAY_SERVE_DEFAULT_HTTP_HOST"] = "0.0.0.0"
     env.update(settings.env)
-    module = settings.entry_point.module if settings.entry_point else None
-    if settings.entry_point and entry_path and not module:
+    module = settings.program.module if settings.program else None
+    if settings.program and entry_path and not module:
         module = module_of(entry_path)
-    ports = settings.ports
-    if ports is None:
-        ports = (SERVE_HTTP_PORT,) if settings.serve_app else ()
     return ImageSettings(
         user=settings.user,
         workdir=settings.workdir,
         env=tuple(env.items()),
-        ports=ports,
+        ports=settings.default_ports if settings.ports is None else settings.ports,
         labels=tuple(sorted(settings.labels.items())),
         entrypoint=settings.entrypoint,
         cmd=settings.cmd if settings.cmd is not None else _default_command(settings, module),
         # On SIGINT `serve run` shuts its replicas down and exits with 0; on SIGTERM it dies with a C++ stack trace.
-        stop_signal="SIGINT" if settings.serve_app else None,
+        stop_signal="SIGINT" if settings.is_service else None,
     )

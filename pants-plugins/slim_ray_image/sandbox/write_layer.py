@@ -327,7 +327,7 @@ def _accounts(request: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def _check_attribute(check: Mapping[str, str]) -> None:
-    """Raise if the module of `serve_app` does not define its attribute; the module is parsed, not run."""
+    """Raise if a module does not define the application that it is to have; the module is parsed, not run."""
     with open(f"files/{check['file']}", "rb") as file:
         source = file.read()
     try:
@@ -432,8 +432,8 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[st
     Returns:
         For layer.json, the imports of the sources that lead out of them, and what they use of distributions with parts.
     """
-    if request["check"]:
-        _check_attribute(request["check"])
+    for check in request["checks"]:
+        _check_attribute(check)
     workdir, (uid, gid) = request["workdir"], request["owner"]
     files = [_first_party_entry(name, workdir) for name in request["files"]]
     if request["bytecode"]:

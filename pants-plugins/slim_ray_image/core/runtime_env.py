@@ -1,0 +1,109 @@
+"""Stage 1 of 6: what of a `runtime_env` would put other code beside that of the image, or another image in its place.
+
+https://docs.ray.io/en/releases-2.48.0/ray-core/handling-dependencies.html#api-reference
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterable, Iterator
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.serve_schema import show
+from slim_ray_image.core.yaml_lines import Located
+
+_INSTALLERS = ("conda", "pip", "uv")
+_IMAGES = ("container", "image_uri")
+_CODE = ("py_modules", "working_dir")
+_REMOTE = ("azure://", "file://", "gs://", "https://", "s3://")
+
+
+@dataclass(frozen=True)
+class RuntimeEnv:
+    """A `runtime_env`, with its key path."""
+
+    value: Located
+    path: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A key of a `runtime_env` that is set."""
+
+    key: str
+    value: Located
+    path: str
+
+    def bullet(self, file: str) -> str:
+        return f"{file}:{self.value.line}: {self.path} is {show(self.value.plain)}"
+
+
+def _set_keys(environments: Iterable[RuntimeEnv], keys: Iterable[str]) -> Iterator[_Found]:
+    for environment in environments:
+        for key in keys:
+            found = environment.value.get(key)
+            if found is not None and found.value:
+                yield _Found(key, found, f"{environment.path}.{key}")
+
+
+def _is_remote(found: _Found) -> bool:
+    plain = found.value.plain
+    places = plain if isinstance(plain, list) else [plain]
+    return all(isinstance(place, str) and place.startswith(_REMOTE) for place in places)
+
+
+def _packages(value: Any) -> Iterator[str]:
+    """The requirements among what an installer is given: a list, a mapping that holds one, or the name of a file."""
+    if isinstance(value, list):
+        for item in value:
+            yield from [item] if isinstance(item, str) else _packages(item)
+    elif isinstance(value, dict):
+        for key in ("packages", "dependencies", "pip"):
+            yield from _packages(value.get(key))
+
+
+def _fixes(found: Iterable[_Found]) -> Iterator[str]:
+    by_key: dict[str, list[_Found]] = {}
+    for each in found:
+        by_key.setdefault(each.key, []).append(each)
+    for key, places in by_key.items():
+        if key in _INSTALLERS:
+            packages = sorted({p for place in places for p in _packages(place.value.plain)})
+            what = ", ".join(map(repr, packages)) or "what it installs"
+            yield (
+                f"add {what} to the requirements and the lockfile of the image's resolve, where imports or "
+                f"`dependencies` of the target bring it into the image, and remove `{key}`"
+            )
+        elif key in _IMAGES:
+            yield f"remove `{key}`: the image is the one to run; what its base lacks belongs into another `base_image`"
+        else:
+            yield f"remove `{key}`: the image holds the code that the applications import"
+
+
+def check_runtime_envs(file: str, environments: Iterable[RuntimeEnv]) -> None:
+    """Check that Ray runs the image's own code. Variables (`env_vars`) are fine.
+
+    Raises:
+        SlimRayImageError: If distributions would be installed when a replica starts, another image would be run, or
+            code would come from a local folder.
+    """
+    everything = _set_keys(environments, (*_INSTALLERS, *_IMAGES, *_CODE))
+    found = [each for each in everything if each.key not in _CODE or not _is_remote(each)]
+    if found:
+        found.sort(key=lambda each: (each.value.line, each.path))
+        raise SlimRayImageError(
+            f"A `runtime_env` in {file} would run other code than that of the image.",
+            evidence=[each.bullet(file) for each in found],
+            fixes=list(_fixes(found)),
+        )
+
+
+def remote_code(file: str, environments: Iterable[RuntimeEnv]) -> Iterator[str]:
+    """Yield a warning for code that comes from elsewhere: what it has in common with the image hides the image's."""
+    found = [each for each in _set_keys(environments, _CODE) if _is_remote(each)]
+    if found:
+        evidence = "\n".join(f"  * {each.bullet(file)}" for each in found)
+        yield (
+            f"A `runtime_env` in {file} fetches code that hides that of the image:\n\n{evidence}\n\n"
+            "To fix, remove it: the image holds the code that the applications import."
+        )

@@ -1,0 +1,359 @@
+"""Stage 1 of 6: what the file of `serve_config` says an image serves, or runs.
+
+In: the text of a Serve config (https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html), or of a
+KubeRay manifest: a RayService with such a config in `spec.serveConfigV2`, a RayJob with `spec.entrypoint`
+(https://docs.ray.io/en/releases-2.48.0/cluster/kubernetes/getting-started.html). Out: `ImageConfig`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Iterable, Iterator, Mapping, Optional, Sequence
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.import_paths import (
+    EntryPoint,
+    ImportPath,
+    parse_application_path,
+    parse_entry_point,
+)
+from slim_ray_image.core.runtime_env import RuntimeEnv, check_runtime_envs, remote_code
+from slim_ray_image.core.serve_schema import (
+    Problem,
+    application_name,
+    check_config,
+    route_prefix,
+    show,
+)
+from slim_ray_image.core.yaml_lines import Located, Place, read_documents, write_document
+
+SERVE_CONFIG_FILE = "serve_config.yaml"
+SERVE_HTTP_PORT = 8000
+SERVE_GRPC_PORT = 9000
+_RAY_API = "ray.io/"
+_SERVICE, _JOB, _CLUSTER = "RayService", "RayJob", "RayCluster"
+# Where a manifest has the cluster's specification.
+_CLUSTER_SPECS: Mapping[str, tuple[str, ...]] = {
+    _SERVICE: ("spec", "rayClusterConfig"),
+    _JOB: ("spec", "rayClusterSpec"),
+    _CLUSTER: ("spec",),
+}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# What makes a command more than a program with arguments, where it is not in quotes.
+_SHELL = frozenset("&|;<>()$`")
+
+
+@dataclass(frozen=True)
+class Application:
+    """A Serve application of a config.
+
+    Attributes:
+        route_prefix: None where it has no route.
+        arguments: The keys of `args`, which go to an application builder.
+        place: `file:line` of its import path.
+    """
+
+    name: str
+    route_prefix: Optional[str]
+    import_path: ImportPath
+    arguments: tuple[str, ...]
+    place: str
+
+    @property
+    def named_by(self) -> str:
+        return f"application {self.name!r} at {self.place}"
+
+
+@dataclass(frozen=True)
+class RayVersion:
+    """A version of Ray that a manifest names."""
+
+    version: str
+    place: str  # file:line
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """A Serve config. `text` is the YAML that goes into the image."""
+
+    text: str
+    applications: tuple[Application, ...]
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What a file says: a Serve config, or a command to run; and what is said of it.
+
+    Attributes:
+        named_by: The command, for messages and reasons.
+        ray_versions: Those that manifests name.
+        warnings: Whole texts.
+    """
+
+    file: str
+    serve: Optional[ServeConfig] = None
+    entry_point: Optional[EntryPoint] = None
+    named_by: str = ""
+    ray_versions: tuple[RayVersion, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def _bullets(file: str, problems: Iterable[Problem]) -> list[str]:
+    return [f"{file}:{problem.line}: {problem.path} {problem.text}" for problem in problems]
+
+
+def _runtime_envs(config: Located) -> Iterator[RuntimeEnv]:
+    """Those of applications and of deployments."""
+    for number, application in enumerate(config["applications"].value):
+        path = f"applications[{number}]"
+        if "runtime_env" in application.value:
+            yield RuntimeEnv(application["runtime_env"], f"{path}.runtime_env")
+        deployments = application.get("deployments")
+        for child_number, deployment in enumerate(deployments.value if deployments else ()):
+            found = deployment.get("ray_actor_options", "runtime_env")
+            if found:
+                child_path = f"{path}.deployments[{child_number}].ray_actor_options.runtime_env"
+                yield RuntimeEnv(found, child_path)
+
+
+def _integer(found: Optional[Located], default: int) -> int:
+    return default if found is None else int(found.value)
+
+
+def _ports(config: Located) -> tuple[int, ...]:
+    """The HTTP port, and the gRPC port where there is something to serve on it."""
+    http = _integer(config.get("http_options", "port"), SERVE_HTTP_PORT)
+    functions = config.get("grpc_options", "grpc_servicer_functions")
+    if functions is None or not functions.value:
+        return (http,)
+    return http, _integer(config.get("grpc_options", "port"), SERVE_GRPC_PORT)
+
+
+def _applications(config: Located, file: str) -> tuple[Application, ...]:
+    found = []
+    for application in config["applications"].value:
+        import_path, args = application["import_path"], application.get("args")
+        found.append(
+            Application(
+                application_name(application),
+                route_prefix(application),
+                parse_application_path(str(import_path.value)),
+                tuple(map(str, args.value)) if args else (),
+                f"{file}:{import_path.line}",
+            )
+        )
+    return tuple(found)
+
+
+def _only(text: str, config: Located, number: int) -> str:
+    """The text of a config with one of its applications alone; that of a config which has no other, as it is."""
+    if len(config["applications"].value) == 1:
+        return text
+    plain = config.plain
+    return write_document({**plain, "applications": [plain["applications"][number]]})
+
+
+def _warnings(config: Located, file: str, ignored: Sequence[Problem]) -> Iterator[str]:
+    if ignored:
+        evidence = "\n".join(f"  * {bullet}" for bullet in _bullets(file, ignored))
+        yield (
+            f"Ray Serve ignores a part of the config in {file}:\n\n{evidence}\n\n"
+            "To fix, correct the keys or remove them."
+        )
+    yield from remote_code(file, _runtime_envs(config))
+    host = config.get("http_options", "host")
+    if host and host.value in _LOOPBACK:
+        yield (
+            f"Nobody outside of a container reaches what listens on {host.value}, which {file}:{host.line} has as "
+            "`http_options.host`.\n\nTo fix, use 0.0.0.0."
+        )
+
+
+def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
+    documents = read_documents(text, place)
+    file = place.file
+    if len(documents) != 1:
+        raise SlimRayImageError(
+            f"{file} must hold one Serve config, but has {len(documents) or 'none'}.",
+            evidence=[f"{file}:{document.line}: a document" for document in documents],
+            fixes=["write the config as `serve build` does, with `applications`"],
+        )
+    (config,) = documents
+    problems, ignored = check_config(config)
+    if problems:
+        raise SlimRayImageError(
+            f"Ray Serve 2.48 would refuse the config in {file}.",
+            evidence=_bullets(file, problems),
+            fixes=[
+                "correct it; https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html has every key"
+            ],
+        )
+    check_runtime_envs(file, _runtime_envs(config))
+    applications = _applications(config, file)
+    if not applications:
+        raise SlimRayImageError(
+            f"The Serve config in {file} has no application.",
+            evidence=[f"{file}:{config['applications'].line}: applications is empty"],
+            fixes=["add an application, with its `import_path`"],
+        )
+    serve = ServeConfig(text, applications, _ports(config))
+    if application:
+        names = [found.name for found in applications]
+        if application not in names:
+            raise SlimRayImageError(
+                f"The Serve config in {file} has no application {application!r}.",
+                evidence=[f"it has {found.name!r}, at {found.place}" for found in applications],
+                fixes=["name one of these in `serve_application`"],
+            )
+        number = names.index(application)
+        serve = ServeConfig(_only(text, config, number), (applications[number],), _ports(config))
+    return ImageConfig(file, serve, warnings=tuple(_warnings(config, file, ignored)))
+
+
+def _nested_place(found: Located, file: str) -> Place:
+    """Where a text inside of a manifest is: line for line in a literal block, else all at one."""
+    if found.text_line is not None:
+        return Place(file, found.text_line)
+    return Place(file, found.line, is_verbatim=False)
+
+
+def _required_text(manifest: Located, file: str, kind: str, key: str, example: str) -> Located:
+    found = manifest.get("spec", key)
+    if found is None or not isinstance(found.value, str) or not found.value.strip():
+        line, what = (
+            (manifest.line, "it has none") if found is None else (found.line, show(found.plain))
+        )
+        raise SlimRayImageError(
+            f"A {kind} must have `spec.{key}`, {example}.",
+            evidence=[f"{file}:{line}: {what}"],
+            fixes=[f"write it as text into {file}"],
+        )
+    return found
+
+
+def _service(manifest: Located, file: str, application: str) -> ImageConfig:
+    found = _required_text(
+        manifest, file, _SERVICE, "serveConfigV2", "a Serve config as a block of text (`|`)"
+    )
+    return _serve_config(found.value, _nested_place(found, file), application)
+
+
+def _shell_words(command: str) -> Optional[list[str]]:
+    """The words of a command; None where it takes a shell to run it, or is no command."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars="".join(sorted(_SHELL)))
+    lexer.commenters = ""
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:
+        return None
+    return None if any(set(word) <= _SHELL for word in words if word) else words
+
+
+def _module_of(file: str) -> str:
+    """The module that a file is, which is named from the image's working directory."""
+    path = file[2:] if file.startswith("./") else file
+    return path[: -len(".py")].replace("/", ".")
+
+
+def _entry_point(command: str) -> Optional[EntryPoint]:
+    """What `python -m MODULE` or `python FILE.py` runs; None for any other command."""
+    words = _shell_words(command) or []
+    if len(words) < 2 or words[0] not in ("python", "python3"):
+        return None
+    if words[1] == "-m":
+        program = words[2:]
+    elif words[1].endswith(".py"):
+        program = [_module_of(words[1]), *words[2:]]
+    else:
+        return None
+    try:
+        return parse_entry_point(shlex.join(program))
+    except SlimRayImageError:
+        return None
+
+
+def _job(manifest: Located, file: str) -> ImageConfig:
+    found = _required_text(manifest, file, _JOB, "entrypoint", "the command of the job")
+    entry_point = _entry_point(found.value)
+    if entry_point is None:
+        raise SlimRayImageError(
+            "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments, for its "
+            "code to be found.",
+            evidence=[f"{file}:{found.line}: {show(found.value)}"],
+            fixes=[
+                "correct it",
+                "name the driver in `entry_point` instead of the manifest in `serve_config`",
+            ],
+        )
+    text = manifest.get("spec", "runtimeEnvYAML")
+    if text is not None and isinstance(text.value, str):
+        for document in read_documents(text.value, _nested_place(text, file)):
+            check_runtime_envs(file, [RuntimeEnv(document, "spec.runtimeEnvYAML")])
+    return ImageConfig(
+        file,
+        entry_point=entry_point,
+        named_by=f"`entrypoint` {found.value.strip()!r} at {file}:{found.line}",
+    )
+
+
+def _kind(document: Located) -> str:
+    """The kind of a manifest of KubeRay's; "" for any other document."""
+    version, kind = document.get("apiVersion"), document.get("kind")
+    is_ray = version is not None and str(version.value).startswith(_RAY_API)
+    return str(kind.value) if is_ray and kind is not None else ""
+
+
+def _ray_versions(documents: Iterable[Located], file: str) -> Iterator[RayVersion]:
+    for document in documents:
+        found = document.get(*_CLUSTER_SPECS.get(_kind(document), ("-",)), "rayVersion")
+        if found is not None and found.value is not None:
+            yield RayVersion(str(found.value), f"{file}:{found.line}")
+
+
+def _one_manifest(documents: Sequence[Located], file: str) -> Located:
+    found = [document for document in documents if _kind(document) in (_SERVICE, _JOB)]
+    if len(found) == 1:
+        return found[0]
+    problem = "has none" if not found else f"has {len(found)}"
+    kinds = [(d.line, d.get("kind")) for d in (found or documents)]
+    raise SlimRayImageError(
+        f"The manifests in {file} must have one RayService or RayJob of `apiVersion: ray.io/v1`, but it {problem}.",
+        evidence=[f"{file}:{line}: {kind.value if kind else 'no kind'}" for line, kind in kinds],
+        fixes=["give each image a file of its own"],
+    )
+
+
+def parse_image_config(text: str, file: str, application: str = "") -> ImageConfig:
+    """Return what the image of a file serves or runs.
+
+    Args:
+        file: Relative to the build root, for messages.
+        application: The one to serve; all of them where it is empty.
+
+    Raises:
+        SlimRayImageError: If the file is of another form, or if Ray would refuse it or run other code than the image's.
+    """
+    documents = read_documents(text, Place(file))
+    if not any(document.get("kind") for document in documents):
+        return _serve_config(text, Place(file), application)
+    manifest = _one_manifest(documents, file)
+    if _kind(manifest) == _SERVICE:
+        config = _service(manifest, file, application)
+    elif application:
+        raise SlimRayImageError(
+            f"The RayJob in {file} has no application {application!r}.",
+            fixes=["remove `serve_application`"],
+        )
+    else:
+        config = _job(manifest, file)
+    return ImageConfig(
+        file,
+        config.serve,
+        config.entry_point,
+        config.named_by,
+        tuple(_ray_versions(documents, file)),
+        config.warnings,
+    )

@@ -1,0 +1,152 @@
+"""Stage 1 of 6: YAML with the line of every value, so that a mistake can be pointed at.
+
+In: text. Out: its documents, by PyYAML's safe loader (https://pyyaml.org/wiki/PyYAMLDocumentation); PyYAML is one of
+Pants' own requirements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping, Optional
+
+import yaml
+
+from slim_ray_image.core.errors import SlimRayImageError
+
+_SEQUENCE = "tag:yaml.org,2002:seq"
+_MAPPING = "tag:yaml.org,2002:map"
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True)
+class Located:
+    """A value of a YAML document.
+
+    Attributes:
+        value: A scalar; a tuple of `Located`; or a dict of such, by key.
+        line: Where it starts in the file, from 1.
+        text_line: Of a literal block (`|`) alone, where its text starts, line for line as it is in the file.
+    """
+
+    value: Any
+    line: int
+    text_line: Optional[int] = None
+
+    def __getitem__(self, key: Any) -> Located:
+        return self.value[key]
+
+    def get(self, *keys: str) -> Optional[Located]:
+        """Return the value at nested keys, or None where one of them is not there."""
+        found: Optional[Located] = self
+        for key in keys:
+            if found is None or not isinstance(found.value, dict):
+                return None
+            found = found.value.get(key)
+        return found
+
+    @property
+    def plain(self) -> Any:
+        """The value as PyYAML itself loads it."""
+        if isinstance(self.value, dict):
+            return {key: child.plain for key, child in self.value.items()}
+        if isinstance(self.value, tuple):
+            return [child.plain for child in self.value]
+        return self.value
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a text is in a file. Lines count only where the text is in it as it is."""
+
+    file: str
+    first_line: int = 1
+    is_verbatim: bool = True
+
+    def line(self, mark: Optional[yaml.Mark]) -> int:
+        return self.first_line + (mark.line if mark and self.is_verbatim else 0)
+
+
+class _Reader:
+    """One document, node by node; an anchor's node is read once, however often it is named."""
+
+    def __init__(self, loader: yaml.SafeLoader, place: Place) -> None:
+        self._loader = loader
+        self._place = place
+        self._read: dict[int, Located] = {}
+        self._open: set[int] = set()
+
+    def read(self, node: yaml.Node) -> Located:
+        if id(node) not in self._read:
+            if id(node) in self._open:
+                raise yaml.MarkedYAMLError(None, None, "it holds itself", node.start_mark)
+            self._open.add(id(node))
+            self._read[id(node)] = self._located(node)
+        return self._read[id(node)]
+
+    def _located(self, node: yaml.Node) -> Located:
+        line = self._place.line(node.start_mark)
+        if isinstance(node, yaml.ScalarNode):
+            is_exact = node.style == "|" and self._place.is_verbatim
+            return Located(self._scalar(node), line, line + 1 if is_exact else None)
+        if node.tag not in (_SEQUENCE, _MAPPING):
+            raise yaml.MarkedYAMLError(None, None, f"it has the tag {node.tag!r}", node.start_mark)
+        if isinstance(node, yaml.SequenceNode):
+            return Located(tuple(self.read(child) for child in node.value), line)
+        return Located(dict(self._pairs(node)), line)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._loader.construct_object(node)
+        except ValueError as error:  # as of a date with a month 13
+            raise yaml.MarkedYAMLError(None, None, str(error), node.start_mark) from error
+
+    def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[Any, Located]]:
+        """The pairs, those of merged mappings first: a key of the mapping itself wins."""
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(None, None, "a key is no scalar", key_node.start_mark)
+            if key_node.tag == _MERGE:
+                continue
+            key = self._scalar(key_node)
+            if key in lines:
+                problem = f"the key {key!r} is at line {lines[key]} already"
+                raise yaml.MarkedYAMLError(None, None, problem, key_node.start_mark)
+            lines[key] = self._place.line(key_node.start_mark)
+        self._loader.flatten_mapping(node)
+        for key_node, value_node in node.value:
+            yield self._scalar(key_node), self.read(value_node)
+
+
+def _problem(error: yaml.YAMLError, text: str, place: Place) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = place.first_line + (text[: error.position].count("\n") if place.is_verbatim else 0)
+        return f"{place.file}:{line}: the character {error.character!r} is not allowed"
+    assert isinstance(error, yaml.MarkedYAMLError)
+    line = place.line(error.problem_mark or error.context_mark)
+    return f"{place.file}:{line}: {error.problem or error.context}"
+
+
+def read_documents(text: str, place: Place) -> tuple[Located, ...]:
+    """Return the documents of `text`, empty ones left out.
+
+    Raises:
+        SlimRayImageError: If it is not valid YAML, or holds more than plain data.
+    """
+    documents = []
+    try:
+        loader = yaml.SafeLoader(text)
+        while loader.check_node():
+            documents.append(_Reader(loader, place).read(loader.get_node()))
+    except yaml.YAMLError as error:
+        raise SlimRayImageError(
+            f"{place.file} is not valid YAML.",
+            evidence=[_problem(error, text, place)],
+            fixes=[f"correct {place.file}; a template, as of Helm, has to be rendered first"],
+        ) from error
+    return tuple(document for document in documents if document.value is not None)
+
+
+def write_document(value: Mapping[str, Any]) -> str:
+    """Return a document in the order of `value`."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,178 @@
+"""Stage 1 of 6: the file of `serve_config` -> what it says, and a target for each of its applications."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Iterable, Optional
+
+from pants.build_graph.address import BANNED_CHARS_IN_GENERATED_NAME
+from pants.engine.fs import GlobMatchErrorBehavior, PathGlobs
+from pants.engine.rules import collect_rules
+from pants.engine.target import GeneratedTargets, GenerateTargetsRequest, InvalidTargetException
+from pants.engine.unions import UnionMembership, UnionRule
+
+from slim_ray_image.compat import get_digest_contents, implicitly, path_globs_to_digest, rule
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.serve_config import ImageConfig, parse_image_config
+from slim_ray_image.target_types import (
+    ServeApplicationField,
+    ServeConfigField,
+    SlimRayImagesConfigField,
+    SlimRayImagesTarget,
+    SlimRayImageTarget,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageConfigRequest:
+    """A request for what a file says."""
+
+    path: str  # relative to the build root
+    application: str = ""  # of all of them
+
+
+@dataclass(frozen=True)
+class LoadedImageConfig:
+    """What a file says, or why that cannot be told: the whole message."""
+
+    config: Optional[ImageConfig]
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class ConfigWarningsRequest:
+    """A request to warn of what a file says."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class ConfigWarnings:
+    """The warnings of a file, which were logged."""
+
+    texts: tuple[str, ...]
+
+
+@rule(desc="Read the Serve config of a slim_ray_image")
+async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
+    """What the file says; re-runs when it changes. A mistake is no error yet: only what needs the image raises it."""
+    globs = PathGlobs([request.path], GlobMatchErrorBehavior.ignore)
+    contents = await get_digest_contents(await path_globs_to_digest(globs))
+    try:
+        if not contents:
+            raise SlimRayImageError(
+                f"There is no file {request.path}, which `serve_config` names.",
+                fixes=["correct `serve_config`, a path from the folder of the BUILD file"],
+            )
+        text = contents[0].content.decode()
+        return LoadedImageConfig(parse_image_config(text, request.path, request.application))
+    except UnicodeDecodeError as error:
+        problem = SlimRayImageError(
+            f"{request.path} is not valid UTF-8.",
+            evidence=[f"byte {error.start}: {error.reason}"],
+            fixes=["save it as UTF-8"],
+        )
+        return LoadedImageConfig(None, str(problem))
+    except SlimRayImageError as error:
+        return LoadedImageConfig(None, str(error))
+
+
+def config_request(
+    config: ServeConfigField, application: ServeApplicationField
+) -> Optional[ImageConfigRequest]:
+    """Return the request for what a target's file says, if it names one."""
+    if config.file_path is None:
+        return None
+    return ImageConfigRequest(config.file_path, application.value or "")
+
+
+@rule
+async def warn_of_config(request: ConfigWarningsRequest) -> ConfigWarnings:
+    """Log the warnings of a file, once for all images that are made of it."""
+    loaded = await load_image_config(ImageConfigRequest(request.path), **implicitly())
+    texts = loaded.config.warnings if loaded.config else ()
+    for text in texts:
+        logger.warning(text)
+    return ConfigWarnings(texts)
+
+
+class GenerateSlimRayImagesRequest(GenerateTargetsRequest):
+    generate_from = SlimRayImagesTarget
+
+
+def _check_names(names: Iterable[str], path: str) -> None:
+    wrong = sorted(name for name in names if set(name) & set(BANNED_CHARS_IN_GENERATED_NAME))
+    if wrong:
+        characters = " ".join(sorted(BANNED_CHARS_IN_GENERATED_NAME))
+        raise SlimRayImageError(
+            f"The applications of {path} name targets, so their names cannot have any of {characters}",
+            evidence=[repr(name) for name in wrong],
+            fixes=["rename them", "write a `slim_ray_image` with `serve_application` for each"],
+        )
+
+
+def _check_overrides(overrides: Iterable[str], names: Iterable[str], path: str) -> None:
+    unknown = sorted(set(overrides) - set(names))
+    if unknown:
+        raise SlimRayImageError(
+            f"`overrides` has names that no application of {path} has: {', '.join(map(repr, unknown))}.",
+            evidence=[f"it has {name!r}" for name in names],
+            fixes=["correct the names"],
+        )
+
+
+async def _application_names(path: str) -> tuple[str, ...]:
+    loaded = await load_image_config(ImageConfigRequest(path), **implicitly())
+    if loaded.config is None:
+        raise SlimRayImageError(loaded.problem or "")
+    if loaded.config.serve is None:
+        raise SlimRayImageError(
+            f"{path} has a job, which is one image, and no Serve applications.",
+            fixes=["use `slim_ray_image` with the same `serve_config`"],
+        )
+    return tuple(application.name for application in loaded.config.serve.applications)
+
+
+@rule(desc="Generate a slim_ray_image for each application")
+async def generate_slim_ray_images(
+    request: GenerateSlimRayImagesRequest, union_membership: UnionMembership
+) -> GeneratedTargets:
+    """The images, one an application; re-runs when the file changes."""
+    config = request.generator[SlimRayImagesConfigField]
+    path = config.file_path or ""
+    overrides = request.require_unparametrized_overrides()
+    try:
+        names = await _application_names(path)
+        _check_names(names, path)
+        _check_overrides(overrides, names, path)
+    except SlimRayImageError as error:
+        raise InvalidTargetException(
+            f"The target {request.generator.address} cannot generate its images. {error}"
+        ) from error
+    return GeneratedTargets(
+        request.generator,
+        (
+            SlimRayImageTarget(
+                {
+                    **request.template,
+                    ServeConfigField.alias: config.value,
+                    ServeApplicationField.alias: name,
+                    **overrides.get(name, {}),
+                },
+                request.template_address.create_generated(name),
+                union_membership,
+                residence_dir=request.template_address.spec_path,
+            )
+            for name in names
+        ),
+    )
+
+
+def rules() -> Iterable[Any]:
+    return [
+        *collect_rules(),
+        UnionRule(GenerateTargetsRequest, GenerateSlimRayImagesRequest),
+    ]

@@ -1,0 +1,1 @@
+"""A shop: two applications in one RayService manifest, with one shared library."""
