@@ -164,7 +164,6 @@ async def generate_slim_ray_images(
                 },
                 request.template_address.create_generated(name),
                 union_membership,
-                residence_dir=request.template_address.spec_path,
             )
             for name in names
         ),

@@ -34,8 +34,14 @@ from slim_ray_image.closure import ImageClosure, ImageClosureRequest
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.names import ImageNames
 from slim_ray_image.core.oci import BaseImage
-from slim_ray_image.dependency_inference import EntryFieldSet, EntryOwner, EntryOwnerRequest
+from slim_ray_image.dependency_inference import (
+    EntryFieldSet,
+    EntryOwner,
+    EntryOwners,
+    EntryOwnersRequest,
+)
 from slim_ray_image.image_names import ImageNamesRequest
+from slim_ray_image.serve_config import ConfigWarnings, ConfigWarningsRequest
 from slim_ray_image.tailor import PutativeSlimRayImagesRequest
 from slim_ray_image.target_types import SlimRayImageDependencies
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest
@@ -71,7 +77,8 @@ def make_rule_runner(*backends: Any) -> RuleRunner:
             QueryRule(BaseImage, [BaseImageRequest]),
             QueryRule(Digest, [CreateDigest]),
             QueryRule(DigestContents, [Digest]),
-            QueryRule(EntryOwner, [EntryOwnerRequest]),
+            QueryRule(ConfigWarnings, [ConfigWarningsRequest]),
+            QueryRule(EntryOwners, [EntryOwnersRequest]),
             QueryRule(ImageClosure, [ImageClosureRequest]),
             QueryRule(ImageNames, [ImageNamesRequest]),
             QueryRule(NetworkSettings, []),
@@ -110,9 +117,15 @@ def entry_field_set(rule_runner: RuleRunner, address: Address = IMAGE) -> EntryF
     return EntryFieldSet.create(rule_runner.get_target(address))
 
 
+def find_owners(rule_runner: RuleRunner, address: Address = IMAGE) -> EntryOwners:
+    request = EntryOwnersRequest(entry_field_set(rule_runner, address))
+    return rule_runner.request(EntryOwners, [request])
+
+
 def find_owner(rule_runner: RuleRunner, address: Address = IMAGE) -> EntryOwner:
-    request = EntryOwnerRequest(entry_field_set(rule_runner, address))
-    return rule_runner.request(EntryOwner, [request])
+    """Return the owner of the one thing that an image starts with."""
+    (owner,) = find_owners(rule_runner, address).owners
+    return owner
 
 
 def find_closure(rule_runner: RuleRunner, address: Address = IMAGE) -> ImageClosure:

@@ -20,7 +20,9 @@ from rules.rule_runner import (
     find_closure,
     write,
 )
+from slim_ray_image.closure import ImageEntry
 from slim_ray_image.core.closure import ClosureFile, ClosureRequirement
+from slim_ray_image.core.import_paths import ImportPath
 
 ENTRY = "`serve_app` 'app.main:app'"
 APP = """\
@@ -67,7 +69,6 @@ def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleR
     )
     closure = find_closure(rule_runner)
     assert closure.resolve == "main"
-    assert closure.named_by == ENTRY
     assert closure.requirements == (
         ClosureRequirement("deep==1.0", "import of deep.part.thing at src/lib/words.py:1"),
         ClosureRequirement("used==1.0", "import of used at src/app/main.py:2"),
@@ -76,7 +77,9 @@ def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleR
         ("app/main.py", "src/app/main.py", 60, ENTRY),
         ("lib/words.py", "src/lib/words.py", 47, "import of lib.words.count at src/app/main.py:4"),
     ]
-    assert closure.entry == closure.files[0]
+    assert closure.entries == (
+        ImageEntry(closure.files[0], ENTRY, ImportPath("app.main", "app")),
+    )
     assert closure_contents(rule_runner, closure) == {
         "app/main.py": b"import os\nimport used\n\nfrom lib.words import count\n\napp = 1\n",
         "lib/words.py": b"from deep.part import thing\n\n\ndef count(): ...\n",
@@ -235,7 +238,7 @@ def test_generator_targets_stand_for_what_they_generate(rule_runner: RuleRunner)
         "one==1.0": "`dependencies` of src/app:image",
         "two==2.0": "`dependencies` of src/app:image",
     }
-    assert (closure.entry, closure.named_by) == (None, "`dependencies`")
+    assert closure.entries == ()
 
 
 def test_group_of_dependencies_is_followed(rule_runner: RuleRunner) -> None:
@@ -289,7 +292,8 @@ def test_entry_of_a_distribution_has_no_file(rule_runner: RuleRunner) -> None:
     build = requirement("third") + "slim_ray_image(name='image', entry_point='third.cli')\n"
     write(rule_runner, {"app/BUILD": build})
     closure = find_closure(rule_runner)
-    assert (closure.files, closure.entry) == ((), None)
+    assert closure.files == ()
+    assert closure.entries == (ImageEntry(None, "`entry_point` 'third.cli'", None),)
     assert requirements_of(rule_runner) == {"third==1.0": "`entry_point` 'third.cli'"}
 
 

@@ -16,6 +16,7 @@ from rules.rule_runner import (
     direct_dependencies,
     find_closure,
     find_owner,
+    find_owners,
     write,
 )
 
@@ -102,9 +103,8 @@ def test_image_of_dependencies_alone_has_no_entry(rule_runner: RuleRunner) -> No
         rule_runner,
         {"app/BUILD": "python_sources()\n" + image(dependencies=[":app"]), "app/main.py": ""},
     )
-    owner = find_owner(rule_runner)
-    assert (owner.address, owner.source, owner.problem) == (None, None, None)
-    assert owner.named_by == "`dependencies`"
+    found = find_owners(rule_runner)
+    assert (found.owners, found.problem) == ((), None)
     assert direct_dependencies(rule_runner) == ["src/app:app"]
 
 

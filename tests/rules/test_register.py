@@ -15,7 +15,7 @@ from slim_ray_image import register
 from slim_ray_image.dependency_inference import EntryFieldSet, InferSlimRayImageDependencies
 from slim_ray_image.package_image import SlimRayImageFieldSet
 from slim_ray_image.run_image import RunSlimRayImageFieldSet
-from slim_ray_image.target_types import SlimRayImageTarget
+from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 
 
 def test_rule_graph_solves_beside_the_python_backend() -> None:
@@ -23,15 +23,16 @@ def test_rule_graph_solves_beside_the_python_backend() -> None:
     assert make_rule_runner().scheduler is not None
 
 
-def test_one_target_type_is_registered() -> None:
-    """The backend has the target `slim_ray_image`, and describes it."""
-    assert list(register.target_types()) == [SlimRayImageTarget]
+def test_two_target_types_are_registered() -> None:
+    """The backend has the target `slim_ray_image`, and `slim_ray_images`, which generates some."""
+    assert list(register.target_types()) == [SlimRayImageTarget, SlimRayImagesTarget]
     assert SlimRayImageTarget.alias == "slim_ray_image"
+    assert SlimRayImagesTarget.alias == "slim_ray_images"
 
 
 def test_every_field_has_a_help_text() -> None:
-    """`pants help slim_ray_image` explains each field."""
-    for field in SlimRayImageTarget.core_fields:
+    """`pants help slim_ray_image` explains each field, and so does that of `slim_ray_images`."""
+    for field in (*SlimRayImageTarget.core_fields, *SlimRayImagesTarget.core_fields):
         text = field.help() if callable(field.help) else field.help
         assert text.strip(), field.alias
 

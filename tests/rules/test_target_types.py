@@ -157,12 +157,36 @@ def test_serve_app_and_entry_point_together_are_refused() -> None:
     )
 
 
+def test_serve_config_beside_others_is_refused() -> None:
+    """The message names each of two or three, and asks for one."""
+    assert error_of(serve_config="serve.yaml", entry_point="driver.py") == (
+        "The target src/app:image has both `serve_config` ('serve.yaml') and `entry_point` ('driver.py'), but an image "
+        "has one default command.\n\n"
+        "To fix, remove one of them; `dependencies` brings other drivers into the image."
+    )
+    three = error_of(serve_app="a:b", serve_config="serve.yaml", entry_point="driver.py")
+    assert three == (
+        "The target src/app:image has `serve_app` ('a:b') and `serve_config` ('serve.yaml') and `entry_point` "
+        "('driver.py'), but an image has one default command.\n\n"
+        "To fix, remove all but one of them; `dependencies` brings other drivers into the image."
+    )
+
+
+def test_serve_application_wants_a_config() -> None:
+    """An application is one of those of a file."""
+    assert error_of(serve_app="a:b", serve_application="fruit") == (
+        "The target src/app:image has `serve_application` ('fruit'), but no `serve_config` that it is of.\n\n"
+        "To fix, set `serve_config`, or remove `serve_application`."
+    )
+
+
 @pytest.mark.parametrize("fields", [{}, {"dependencies": []}], ids=["none", "empty"])
 def test_target_with_nothing_to_put_in_is_refused(fields: dict[str, Any]) -> None:
-    """Without `serve_app`, `entry_point` and `dependencies` the message names all three."""
+    """Without `serve_app`, `serve_config`, `entry_point` and `dependencies` the message names all four."""
     assert error_of(**fields) == (
         "The target src/app:image has nothing to put into an image.\n\n"
-        "To fix, set `serve_app` (as 'services.echo.app:app'), `entry_point` (as 'driver.py') or `dependencies`."
+        "To fix, set `serve_app` (as 'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as "
+        "'driver.py') or `dependencies`."
     )
 
 
@@ -396,5 +420,6 @@ def test_target_that_contradicts_itself_names_the_line_of_the_build_file(
     write(rule_runner, {"app/BUILD": "slim_ray_image(name='image')\n"})
     assert target_error(rule_runner, IMAGE) == (
         "src/app/BUILD:1: The target src/app:image has nothing to put into an image.\n\n"
-        "To fix, set `serve_app` (as 'services.echo.app:app'), `entry_point` (as 'driver.py') or `dependencies`."
+        "To fix, set `serve_app` (as 'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as "
+        "'driver.py') or `dependencies`."
     )

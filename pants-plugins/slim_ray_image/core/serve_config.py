@@ -101,7 +101,10 @@ class ImageConfig:
 
 
 def _bullets(file: str, problems: Iterable[Problem]) -> list[str]:
-    return [f"{file}:{problem.line}: {problem.path} {problem.text}" for problem in problems]
+    return [
+        f"{file}:{problem.line}: {problem.path or 'the config'} {problem.text}"
+        for problem in problems
+    ]
 
 
 def _runtime_envs(config: Located) -> Iterator[RuntimeEnv]:
@@ -306,6 +309,11 @@ def _kind(document: Located) -> str:
     return str(kind.value) if is_ray and kind is not None else ""
 
 
+def _describe_kind(document: Located) -> str:
+    version, kind = document.get("apiVersion"), document.get("kind")
+    return f"{kind.value if kind else 'no kind'} of {version.value if version else 'no apiVersion'}"
+
+
 def _ray_versions(documents: Iterable[Located], file: str) -> Iterator[RayVersion]:
     for document in documents:
         found = document.get(*_CLUSTER_SPECS.get(_kind(document), ("-",)), "rayVersion")
@@ -317,11 +325,9 @@ def _one_manifest(documents: Sequence[Located], file: str) -> Located:
     found = [document for document in documents if _kind(document) in (_SERVICE, _JOB)]
     if len(found) == 1:
         return found[0]
-    problem = "has none" if not found else f"has {len(found)}"
-    kinds = [(d.line, d.get("kind")) for d in (found or documents)]
     raise SlimRayImageError(
-        f"The manifests in {file} must have one RayService or RayJob of `apiVersion: ray.io/v1`, but it {problem}.",
-        evidence=[f"{file}:{line}: {kind.value if kind else 'no kind'}" for line, kind in kinds],
+        f"{file} must have one RayService or RayJob of `apiVersion: ray.io/v1`, but has {len(found) or 'none'}.",
+        evidence=[f"{file}:{d.line}: {_describe_kind(d)}" for d in found or documents],
         fixes=["give each image a file of its own"],
     )
 

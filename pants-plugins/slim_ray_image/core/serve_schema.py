@@ -144,6 +144,7 @@ _FLAG = _Value("true or false", lambda value: str(value).lower() in _FLAGS)
 _MAPPING = _Value("a mapping", lambda value: isinstance(value, dict))
 _INTEGER = _whole_numbers("a whole number", lambda number: True)
 _POSITIVE_INTEGER = _whole_numbers("a whole number above 0", lambda number: number > 0)
+_WHOLE_NOT_NEGATIVE = _whole_numbers("a whole number of 0 or more", lambda number: number >= 0)
 _FLOAT = _numbers("a number", lambda number: True)
 _POSITIVE = _numbers("a number above 0", lambda number: number > 0)
 _NOT_NEGATIVE = _numbers("a number of 0 or more", lambda number: number >= 0)
@@ -170,6 +171,39 @@ _ACTOR = _Table(
         "resources": _Field(_MAPPING),
         "accelerator_type": _Field(_TEXT, takes_null=True),
     }
+)
+
+
+_REPLICA_COUNTS = ("min_replicas", "initial_replicas", "max_replicas")
+
+
+def _check_autoscaling(config: Located, path: str) -> Iterator[Problem]:
+    """Those that are given, in their order; an application may have its defaults elsewhere."""
+    given = [(key, config[key]) for key in _REPLICA_COUNTS if _is_set(config, key)]
+    for (key, found), (above, limit) in zip(given, given[1:]):
+        first, last = _number(found.value, int), _number(limit.value, int)
+        if first is not None and last is not None and first > last:
+            text = f"must be at most `{above}`, {show(limit.plain)}, but is {show(found.plain)}"
+            yield Problem(found.line, f"{path}.{key}", text)
+
+
+_AUTOSCALING = _Table(
+    {
+        "min_replicas": _Field(_WHOLE_NOT_NEGATIVE),
+        "initial_replicas": _Field(_WHOLE_NOT_NEGATIVE, takes_null=True),
+        "max_replicas": _Field(_POSITIVE_INTEGER),
+        "target_ongoing_requests": _Field(_POSITIVE),
+        "metrics_interval_s": _Field(_POSITIVE),
+        "look_back_period_s": _Field(_POSITIVE),
+        "smoothing_factor": _Field(_POSITIVE),
+        "upscale_smoothing_factor": _Field(_POSITIVE, takes_null=True),
+        "downscale_smoothing_factor": _Field(_POSITIVE, takes_null=True),
+        "upscaling_factor": _Field(_POSITIVE, takes_null=True),
+        "downscaling_factor": _Field(_POSITIVE, takes_null=True),
+        "downscale_delay_s": _Field(_NOT_NEGATIVE),
+        "upscale_delay_s": _Field(_NOT_NEGATIVE),
+    },
+    check=_check_autoscaling,
 )
 
 
@@ -202,7 +236,7 @@ _DEPLOYMENT = _Table(
         "max_ongoing_requests": _Field(_POSITIVE_INTEGER),
         "max_queued_requests": _Field(_Value("-1 or a whole number above 0", _is_queue_length)),
         "user_config": _Field(_MAPPING, takes_null=True),
-        "autoscaling_config": _Field(_MAPPING, takes_null=True),
+        "autoscaling_config": _Field(_AUTOSCALING, takes_null=True),
         "graceful_shutdown_wait_loop_s": _Field(_NOT_NEGATIVE),
         "graceful_shutdown_timeout_s": _Field(_NOT_NEGATIVE),
         "health_check_period_s": _Field(_POSITIVE),

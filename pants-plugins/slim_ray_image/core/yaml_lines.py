@@ -92,6 +92,7 @@ class _Reader:
             raise yaml.MarkedYAMLError(None, None, f"it has the tag {node.tag!r}", node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             return Located(tuple(self.read(child) for child in node.value), line)
+        assert isinstance(node, yaml.MappingNode)
         return Located(dict(self._pairs(node)), line)
 
     def _scalar(self, node: yaml.Node) -> Any:
@@ -137,7 +138,9 @@ def read_documents(text: str, place: Place) -> tuple[Located, ...]:
     try:
         loader = yaml.SafeLoader(text)
         while loader.check_node():
-            documents.append(_Reader(loader, place).read(loader.get_node()))
+            node = loader.get_node()
+            assert node is not None
+            documents.append(_Reader(loader, place).read(node))
     except yaml.YAMLError as error:
         raise SlimRayImageError(
             f"{place.file} is not valid YAML.",

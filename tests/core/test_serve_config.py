@@ -1,0 +1,323 @@
+"""Tests of core.serve_config, and of core.runtime_env by way of it."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+import yaml
+from conftest import Golden, error_text
+
+from slim_ray_image.core.import_paths import EntryPoint, ImportPath
+from slim_ray_image.core.serve_config import (
+    Application,
+    ImageConfig,
+    RayVersion,
+    ServeConfig,
+    parse_image_config,
+)
+
+FILE = "src/shop/serve.yaml"
+CONFIG = """\
+# As `serve build` writes it.
+http_options:
+  host: 0.0.0.0
+  port: 8001
+applications:
+  - name: fruit
+    route_prefix: /fruit
+    import_path: shop.fruit:app
+  - name: prices
+    route_prefix: /prices
+    import_path: shop.prices.build
+    args: {currency: EUR, discount: 0.1}
+"""
+FRUIT = Application("fruit", "/fruit", ImportPath("shop.fruit", "app"), (), f"{FILE}:8")
+PRICES = Application(
+    "prices",
+    "/prices",
+    ImportPath("shop.prices", "build"),
+    ("currency", "discount"),
+    f"{FILE}:11",
+)
+SERVICE = f"""\
+apiVersion: ray.io/v1
+kind: RayService
+metadata: {{name: shop}}
+spec:
+  serveConfigV2: |
+{textwrap.indent(CONFIG, "    ")}\
+  rayClusterConfig:
+    rayVersion: "2.48.0"
+"""
+CLUSTER = 'apiVersion: ray.io/v1\nkind: RayCluster\nspec: {rayVersion: "2.9.0"}\n'
+OTHER = "apiVersion: v1\nkind: ConfigMap\n"
+
+
+def job(entrypoint: str, more: str = "") -> str:
+    return (
+        "apiVersion: ray.io/v1\nkind: RayJob\nspec:\n"
+        f"  entrypoint: {entrypoint}\n{textwrap.indent(more, '  ')}"
+    )
+
+
+def parse(text: str, application: str = "") -> ImageConfig:
+    return parse_image_config(text, FILE, application)
+
+
+def serve_of(text: str, application: str = "") -> ServeConfig:
+    found = parse(text, application).serve
+    assert found is not None
+    return found
+
+
+def message(text: str, application: str = "") -> str:
+    return error_text(lambda: parse(text, application))
+
+
+# --- A Serve config
+
+
+def test_config_names_its_applications_with_their_lines() -> None:
+    """Names, routes, both spellings of import paths, and the names of a builder's arguments; its text is as it was."""
+    assert parse(CONFIG) == ImageConfig(FILE, ServeConfig(CONFIG, (FRUIT, PRICES), (8001,)))
+    assert FRUIT.named_by == "application 'fruit' at src/shop/serve.yaml:8"
+
+
+def test_application_has_ray_s_own_defaults() -> None:
+    """What a config leaves out is what Ray Serve takes instead."""
+    config = serve_of("applications: [{import_path: 'a:b'}]\n")
+    (application,) = config.applications
+    assert (application.name, application.route_prefix) == ("default", "/")
+    assert config.ports == (8000,)
+
+
+def test_grpc_port_counts_where_something_is_served_on_it() -> None:
+    """Without servicer functions Ray opens none."""
+    text = CONFIG + "grpc_options: {grpc_servicer_functions: [a.b]}\n"
+    assert serve_of(text).ports == (8001, 9000)
+    assert serve_of(CONFIG + "grpc_options: {port: 9001}\n").ports == (8001,)
+
+
+def test_one_application_is_served_alone() -> None:
+    """Its text is a config without the others, and with everything else."""
+    config = serve_of(CONFIG, "prices")
+    assert config.applications == (PRICES,)
+    everything = yaml.safe_load(CONFIG)
+    (_, prices) = everything["applications"]
+    assert yaml.safe_load(config.text) == {**everything, "applications": [prices]}
+
+
+def test_config_of_one_application_stays_as_it_is() -> None:
+    """Where there is nothing to leave out, comments stay as well."""
+    text = "# Mine.\napplications: [{import_path: 'a:b'}]\n"
+    assert serve_of(text, "default").text == text
+
+
+def test_unknown_application_is_an_error(golden: Golden) -> None:
+    """The message has those that there are."""
+    golden.check("errors/serve-config-application-unknown.txt", message(CONFIG, "fish"))
+
+
+def test_all_problems_are_told_at_once(golden: Golden) -> None:
+    """Each with file, line, key and value, in the order of the file."""
+    text = CONFIG.replace("/prices", "/fruit").replace("8001", "web").replace("fruit:app", "fruit")
+    text = text.replace("shop.prices.build", "build")
+    golden.check("errors/serve-config-refused.txt", message(text))
+
+
+def test_config_without_applications_is_an_error(golden: Golden) -> None:
+    """Ray takes an empty list, but there would be nothing to put into an image."""
+    golden.check("errors/serve-config-empty.txt", message("applications: []\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("nothing", "# Later.\n"), ("two-documents", f"{CONFIG}---\n{CONFIG}")]
+)
+def test_file_of_no_one_config_is_an_error(name: str, text: str, golden: Golden) -> None:
+    """A config is a document, and the file has no other."""
+    golden.check(f"errors/serve-config-{name}.txt", message(text))
+
+
+def test_text_that_is_no_yaml_is_an_error(golden: Golden) -> None:
+    """As a template before it is rendered."""
+    text = "{{ define }}\n" + CONFIG
+    golden.check("errors/serve-config-no-yaml.txt", message(text))
+
+
+# --- Manifests
+
+
+def test_service_has_the_config_of_its_block() -> None:
+    """The text is the block's, its lines are those of the manifest, and the manifest's Ray is known."""
+    config = parse(SERVICE)
+    assert config.serve is not None
+    assert config.serve.text == CONFIG
+    places = [application.place for application in config.serve.applications]
+    assert places == [f"{FILE}:13", f"{FILE}:16"]
+    assert config.ray_versions == (RayVersion("2.48.0", f"{FILE}:19"),)
+
+
+def test_problem_in_a_block_has_the_line_of_the_manifest(golden: Golden) -> None:
+    """It is the line that an editor goes to."""
+    golden.check("errors/serve-config-block-refused.txt", message(SERVICE.replace("8001", "web")))
+
+
+def test_one_application_of_a_service_can_be_served() -> None:
+    """As of a plain config."""
+    (application,) = serve_of(SERVICE, "fruit").applications
+    assert application.name == "fruit"
+
+
+def test_other_documents_beside_a_service_are_passed_over() -> None:
+    """But a cluster among them names a version of Ray, too."""
+    config = parse(f"{OTHER}---\n{SERVICE}---\n{CLUSTER}")
+    assert [found.version for found in config.ray_versions] == ["2.48.0", "2.9.0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("two-manifests", f"{SERVICE}---\n{OTHER}---\n{job('python a.py')}"),
+        ("no-manifest", f"{OTHER}---\n{CLUSTER}"),
+        ("manifest-of-another", SERVICE.replace("ray.io/v1", "example.com/v1")),
+        ("manifest-without-config", SERVICE.replace("serveConfigV2", "serveConfig")),
+        ("manifest-with-a-mapping", SERVICE.replace("serveConfigV2: |", "serveConfigV2:")),
+        ("job-without-entrypoint", "apiVersion: ray.io/v1\nkind: RayJob\n"),
+    ],
+)
+def test_manifest_that_does_not_say_what_to_serve_is_an_error(
+    name: str, text: str, golden: Golden
+) -> None:
+    """The message has what was found instead, with its line."""
+    golden.check(f"errors/serve-config-{name}.txt", message(text))
+
+
+@pytest.mark.parametrize(
+    ("command", "entry_point"),
+    [
+        ("python -m jobs.driver --rounds 3", EntryPoint("jobs.driver", None, ("--rounds", "3"))),
+        ("python3 jobs/driver.py", EntryPoint("jobs.driver", None, ())),
+        ("python ./driver.py --a=b", EntryPoint("driver", None, ("--a=b",))),
+        ("python driver.py 'two words' \"x\"", EntryPoint("driver", None, ("two words", "x"))),
+    ],
+    ids=["module", "file", "file-with-dot", "quotes"],
+)
+def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
+    """A file is named from the image's working directory, so it is a module."""
+    config = parse(job(f"|\n    {command}"))
+    assert (config.serve, config.entry_point) == (None, entry_point)
+    assert config.named_by == f"`entrypoint` {command!r} at {FILE}:4"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("ray job submit x", "python", "python -c 'import x'", "python -u driver.py"),
+        *("python /app/driver.py", "python ../driver.py", "python driver.py && echo done"),
+        *("python driver.py > log", "python driver.py $DATE", "python driver.py; echo", "python 'a"),
+        *("env A=b python driver.py", "python -m", "python -m a/b"),
+    ],
+)
+def test_job_of_another_form_is_an_error(command: str) -> None:
+    """What takes a shell, or is no module or file, cannot be followed to its code."""
+    assert message(job(f"|\n    {command}")) == (
+        "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments, for its "
+        "code to be found.\n\n"
+        f"  * {FILE}:4: {(command + chr(10))!r}\n\n"
+        "To fix, do one of the following:\n"
+        "  * correct it\n"
+        "  * name the driver in `entry_point` instead of the manifest in `serve_config`"
+    )
+
+
+def test_job_has_no_application() -> None:
+    """So none of it can be chosen."""
+    assert message(job("python a.py"), "fruit") == (
+        "The RayJob in src/shop/serve.yaml has no application 'fruit'.\n\n"
+        "To fix, remove `serve_application`."
+    )
+
+
+def test_job_names_a_version_of_ray() -> None:
+    """Where its cluster does."""
+    config = parse(job("python a.py", "rayClusterSpec: {rayVersion: '2.48.0'}\n"))
+    assert config.ray_versions == (RayVersion("2.48.0", f"{FILE}:5"),)
+
+
+# --- runtime_env
+
+
+def with_environment(text: str) -> str:
+    return CONFIG + f"    runtime_env: {text}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{env_vars: {LOG_LEVEL: info, pip: x}}",
+        "{pip: [], conda: null, working_dir: ''}",
+        "{config: {setup_timeout_seconds: 10}}",
+    ],
+    ids=["empty", "variables", "unset", "config"],
+)
+def test_environment_that_leaves_the_image_alone_is_fine(text: str) -> None:
+    """Variables and limits change no code."""
+    assert parse(with_environment(text)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pip", "{pip: [requests==2.31, scipy]}"),
+        ("pip-mapping", "{pip: {packages: [requests], pip_check: false}}"),
+        ("pip-file", "{pip: ./requirements.txt}"),
+        ("uv", "{uv: {packages: [requests]}}"),
+        ("conda", "{conda: {dependencies: [pip, {pip: [requests]}]}}"),
+        ("image", "{image_uri: 'registry.example.com/other:1'}"),
+        ("container", "{container: {image: other}, pip: [requests]}"),
+        ("working-dir", "{working_dir: ./src}"),
+        ("py-modules", "{py_modules: [s3://bucket/a.zip, libs]}"),
+    ],
+)
+def test_environment_that_defeats_the_image_is_an_error(
+    name: str, text: str, golden: Golden
+) -> None:
+    """The message says what to do instead, with the requirements to add."""
+    golden.check(f"errors/runtime-env-{name}.txt", message(with_environment(text)))
+
+
+def test_environment_of_a_deployment_counts(golden: Golden) -> None:
+    """It is that of the replicas' actors; all of a file are told at once."""
+    deployments = "    deployments:\n    - name: D\n      ray_actor_options: {runtime_env: {uv: [a]}}\n"
+    text = with_environment("{pip: [b]}") + deployments
+    golden.check("errors/runtime-env-of-deployment.txt", message(text))
+
+
+def test_environment_of_a_job_counts(golden: Golden) -> None:
+    """A RayJob has it as text."""
+    text = job("python a.py", "runtimeEnvYAML: |\n  env_vars: {A: b}\n  working_dir: ./src\n")
+    golden.check("errors/runtime-env-of-job.txt", message(text))
+
+
+def test_code_from_elsewhere_is_a_warning(golden: Golden) -> None:
+    """Ray fetches it, and what it has in common with the image hides the image's."""
+    text = "{working_dir: 'https://example.com/a.zip', py_modules: ['s3://bucket/b.whl']}"
+    (warning,) = parse(with_environment(text)).warnings
+    golden.check("errors/runtime-env-remote.txt", warning)
+
+
+# --- Warnings
+
+
+def test_keys_that_ray_ignores_are_a_warning(golden: Golden) -> None:
+    """All of them in one."""
+    (warning,) = parse(CONFIG + "    num_replicas: 3\nhttp_port: 8000\n").warnings
+    golden.check("errors/serve-config-ignored.txt", warning)
+
+
+def test_host_that_nobody_reaches_is_a_warning(golden: Golden) -> None:
+    """Ray Serve would listen inside of the container alone."""
+    (warning,) = parse(CONFIG.replace("0.0.0.0", "127.0.0.1")).warnings
+    golden.check("errors/serve-config-loopback.txt", warning)

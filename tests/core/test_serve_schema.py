@@ -1,0 +1,86 @@
+"""Tests of core.serve_schema; tests/integration/test_serve_config.py asks Ray about the same configs."""
+
+from __future__ import annotations
+
+import pytest
+from serve_configs import ACCEPTED, REFUSED
+
+from slim_ray_image.core.serve_schema import Problem, check_config, show
+from slim_ray_image.core.yaml_lines import Place, read_documents
+
+
+def problems_of(text: str) -> tuple[list[Problem], list[Problem]]:
+    (config,) = read_documents(text, Place("serve.yaml"))
+    return check_config(config)
+
+
+@pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_ray_takes_is_accepted(text: str) -> None:
+    """Numbers as text, nulls where Ray allows them, unknown keys where it ignores them."""
+    assert problems_of(text)[0] == []
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_what_ray_refuses_is_a_problem(text: str) -> None:
+    """Each has a line of the file."""
+    problems, _ = problems_of(text)
+    assert problems
+    assert all(1 <= problem.line <= text.count("\n") + 1 for problem in problems)
+
+
+def test_problem_has_line_key_and_value() -> None:
+    """A key of a nested list is named as Python would get at it."""
+    text = "applications:\n- import_path: a:b\n  deployments:\n  - name: d\n    num_replicas: two\n"
+    assert problems_of(text)[0] == [
+        Problem(
+            5,
+            "applications[0].deployments[0].num_replicas",
+            "must be a whole number above 0 or 'auto', but is 'two'",
+        )
+    ]
+
+
+def test_problems_are_in_the_order_of_the_file() -> None:
+    """All of them are told, whatever order the keys have in Ray's schema."""
+    text = "target_capacity: -1\napplications:\n- name: ''\n  import_path: x\nproxy_location: None\n"
+    assert [problem.line for problem in problems_of(text)[0]] == [1, 3, 4, 5]
+
+
+def test_every_application_of_one_name_is_told() -> None:
+    """Each has its own line; a name that is left out is Ray's default one."""
+    text = "applications:\n- import_path: a:b\n- import_path: a:c\n  route_prefix: /c\n  name: default\n"
+    assert problems_of(text)[0] == [
+        Problem(
+            2,
+            "applications[0].name",
+            "must be of one application alone, but, by default, 'default' is of 2",
+        ),
+        Problem(
+            5, "applications[1].name", "must be of one application alone, but 'default' is of 2"
+        ),
+    ]
+
+
+def test_keys_that_ray_ignores_are_no_problems() -> None:
+    """They are told apart, since one may be a slip of the pen."""
+    text = "applications:\n- import_path: a:b\n  deployments:\n  - {name: d, num_replica: 2}\n"
+    assert problems_of(text) == (
+        [],
+        [Problem(4, "applications[0].deployments[0].num_replica", "is no key that Ray Serve has")],
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "'a'"),
+        (None, "null"),
+        (True, "true"),
+        ({"a": [1, "ä"]}, '{"a": [1, "ä"]}'),
+        ("x" * 100, "'" + "x" * 59 + "..."),
+    ],
+    ids=["text", "null", "flag", "mapping", "long"],
+)
+def test_value_is_shown_on_one_line(value: object, text: str) -> None:
+    """As YAML's own flow style has it, and not longer than a line of a message."""
+    assert show(value) == text

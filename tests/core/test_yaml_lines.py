@@ -1,0 +1,127 @@
+"""Tests of core.yaml_lines."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from conftest import error_text
+
+from slim_ray_image.core.yaml_lines import Located, Place, read_documents, write_document
+
+TEXT = """\
+# A comment.
+first: 1
+
+second:
+  - a: &anchor {deep: true}
+    b: 2.5
+  - *anchor
+block: |
+
+  line
+  line
+folded: >
+  line
+"""
+
+
+def read(text: str, place: Place = Place("file.yaml")) -> Located:
+    (document,) = read_documents(text, place)
+    return document
+
+
+def test_values_are_those_of_the_safe_loader() -> None:
+    """Nothing but lines is added."""
+    assert read(TEXT).plain == yaml.safe_load(TEXT)
+
+
+def test_every_value_has_its_line() -> None:
+    """The line is where the value starts; that of an alias is where its anchor is."""
+    document = read(TEXT)
+    assert document.line == 2
+    assert document["first"].line == 2
+    assert document["second"].value[0]["b"].line == 6
+    assert document["second"].value[1].line == 5
+
+
+def test_text_of_a_literal_block_has_lines_of_its_own() -> None:
+    """A block starts below its key, empty lines included; folded text is not there line for line."""
+    document = read(TEXT)
+    assert (document["block"].line, document["block"].text_line) == (8, 9)
+    assert document["block"].value == "\nline\nline\n"
+    assert document["folded"].text_line is None
+
+
+def test_nested_text_has_the_lines_of_the_file() -> None:
+    """YAML in a block of YAML is told by the line that an editor goes to; other text by where it starts."""
+    nested = read("\na: 1\nb: 2\n", Place("file.yaml", 9))
+    assert (nested["a"].line, nested["b"].line) == (10, 11)
+    flat = read("a: 1\nb: 2\n", Place("file.yaml", 9, is_verbatim=False))
+    assert (flat["a"].line, flat["b"].line) == (9, 9)
+
+
+def test_missing_key_has_no_value() -> None:
+    """Neither has one below a scalar."""
+    document = read("a: {b: 1}")
+    found = document.get("a", "b")
+    assert found is not None and found.value == 1
+    assert document.get("a", "c") is None
+    assert document.get("a", "b", "c") is None
+    assert document.get("x", "y") is None
+
+
+def test_empty_documents_are_left_out() -> None:
+    """A separator at the end, or a comment alone, is no document."""
+    assert [d.plain for d in read_documents("---\na: 1\n---\n# x\n---\nb: 2\n---\n", Place("f"))] == [
+        {"a": 1},
+        {"b": 2},
+    ]
+    assert read_documents("", Place("f")) == ()
+
+
+def test_anchors_that_multiply_are_read_once_each() -> None:
+    """A file of some lines cannot fill the memory."""
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))]
+    assert read("\n".join(lines)).value["a29"].line == 30
+
+
+def test_own_key_wins_over_a_merged_one() -> None:
+    """`<<` fills in what is not there."""
+    text = "a: &a {x: 1, y: 2}\nb:\n  y: 3\n  <<: *a\n"
+    assert read(text)["b"].plain == {"x": 1, "y": 3} == yaml.safe_load(text)["b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: [1", "file.yaml:1: expected ',' or ']', but got '<stream end>'"),
+        ("a: 1\nb: 2\na: 3\n", "file.yaml:3: the key 'a' is at line 1 already"),
+        ("{{ a }}: 1", "file.yaml:1: a key is no scalar"),
+        ("a: &a [*a]", "file.yaml:1: it holds itself"),
+        ("a: 1\nb: 2020-13-45", "file.yaml:2: month must be in 1..12"),
+        ("a: !!set {b}", "file.yaml:1: it has the tag 'tag:yaml.org,2002:set'"),
+        ("a: \x07", "file.yaml:1: the character 7 is not allowed"),
+        (
+            "a: !!python/name:os.system ''",
+            "file.yaml:1: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
+        ),
+        ("a: *b", "file.yaml:1: found undefined alias 'b'"),
+    ],
+    ids=[
+        *("open list", "key twice", "template", "holds itself", "no date", "set", "control"),
+        *("code", "no anchor"),
+    ],
+)
+def test_what_is_no_plain_data_is_an_error(text: str, problem: str) -> None:
+    """The message has file, line and what PyYAML says of it."""
+    assert error_text(lambda: read(text)) == (
+        f"file.yaml is not valid YAML.\n\n  * {problem}\n\n"
+        "To fix, correct file.yaml; a template, as of Helm, has to be rendered first."
+    )
+
+
+def test_document_is_written_in_its_order() -> None:
+    """What is written is read back as it was."""
+    value = {"b": [{"c": "ä", "a": None}], "a": "1"}
+    assert write_document(value) == "b:\n- c: ä\n  a: null\na: '1'\n"
+    assert yaml.safe_load(write_document(value)) == value

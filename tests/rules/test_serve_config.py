@@ -1,0 +1,275 @@
+"""Stage 1: what the file of `serve_config` brings into an image, and the targets that `slim_ray_images` makes of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Mapping, Optional
+
+import pytest
+from conftest import Golden
+from pants.engine.addresses import Address
+from pants.engine.target import InvalidTargetException, WrappedTarget, WrappedTargetRequest
+from pants.testutil.rule_runner import RuleRunner
+from pants.util.frozendict import FrozenDict
+
+from rules.rule_runner import (
+    IMAGE,
+    closure_contents,
+    closure_error,
+    direct_dependencies,
+    error_text,
+    find_closure,
+    find_owners,
+    write,
+)
+from slim_ray_image.core.import_paths import EntryPoint
+from slim_ray_image.layers import attribute_checks
+from slim_ray_image.serve_config import ConfigWarnings, ConfigWarningsRequest
+from slim_ray_image.target_types import (
+    BaseImageField,
+    LabelsField,
+    ServeApplicationField,
+    ServeConfigField,
+)
+
+BUILD = "python_sources()\nslim_ray_image(name='image', serve_config='serve.yaml')\n"
+APART = "python_sources()\nslim_ray_images(name='apart', serve_config='serve.yaml'{})\n"
+CONFIG = """\
+applications:
+- name: fruit
+  route_prefix: /fruit
+  import_path: app.fruit:app
+- name: prices
+  route_prefix: /prices
+  import_path: app.prices:build
+  args: {currency: EUR}
+"""
+JOB = """\
+apiVersion: ray.io/v1
+kind: RayJob
+spec:
+  entrypoint: python app/fruit.py --rounds 3
+"""
+
+
+def write_shop(rule_runner: RuleRunner, build: str = BUILD, config: Optional[str] = CONFIG) -> None:
+    files: dict[str, str] = {
+        "app/BUILD": build,
+        "app/fruit.py": "import app.goods\napp = 1\n",
+        "app/goods.py": "",
+        "app/prices.py": "import app.money\ndef build(args): ...\n",
+        "app/money.py": "",
+    }
+    write(rule_runner, files if config is None else {**files, "app/serve.yaml": config})
+
+
+def apart(name: str) -> Address:
+    return Address("src/app", target_name="apart", generated_name=name)
+
+
+def generated(rule_runner: RuleRunner, name: str) -> Mapping[str, object]:
+    """The fields of a generated target that are asked for below."""
+    target = rule_runner.get_target(apart(name))
+    fields = (ServeConfigField, ServeApplicationField, BaseImageField, LabelsField)
+    return {field.alias: target[field].value for field in fields}
+
+
+def generation_error(rule_runner: RuleRunner, name: str = "fruit") -> str:
+    request = WrappedTargetRequest(apart(name), description_of_origin="the test")
+    return error_text(rule_runner, WrappedTarget, [request], InvalidTargetException)
+
+
+# --- One image
+
+
+def test_owner_of_each_application_is_inferred(rule_runner: RuleRunner) -> None:
+    """Builders as well as what is bound, each with the line of the file as its reason."""
+    write_shop(rule_runner)
+    assert direct_dependencies(rule_runner) == ["src/app/fruit.py", "src/app/prices.py"]
+    closure = find_closure(rule_runner)
+    assert {file.path: file.reason for file in closure.files} == {
+        "app/fruit.py": "application 'fruit' at src/app/serve.yaml:4",
+        "app/goods.py": "import of app.goods at src/app/fruit.py:1",
+        "app/money.py": "import of app.money at src/app/prices.py:1",
+        "app/prices.py": "application 'prices' at src/app/serve.yaml:7",
+        "serve_config.yaml": "`serve_config` of src/app:image",
+    }
+    assert closure_contents(rule_runner, closure)["serve_config.yaml"].decode() == CONFIG
+
+
+def test_edit_of_the_file_changes_the_closure(rule_runner: RuleRunner) -> None:
+    """What no application names any more is not in the image, and the config in it is the new one."""
+    write_shop(rule_runner)
+    before = {file.path for file in find_closure(rule_runner).files}
+    edited = CONFIG.replace("app.prices:build", "app.fruit:app")
+    write(rule_runner, {"app/serve.yaml": edited})
+    closure = find_closure(rule_runner)
+    assert before - {file.path for file in closure.files} == {"app/money.py", "app/prices.py"}
+    assert closure_contents(rule_runner, closure)["serve_config.yaml"].decode() == edited
+
+
+def test_attribute_of_each_application_is_looked_up(rule_runner: RuleRunner) -> None:
+    """The layer's process is asked for all of them, each named by its application."""
+    write_shop(rule_runner)
+    assert attribute_checks("src/app:image", find_closure(rule_runner)) == [
+        {
+            "file": f"app/{name}.py",
+            "path": f"src/app/{name}.py",
+            "module": f"app.{name}",
+            "attribute": attribute,
+            "named_by": f"application {name!r} at src/app/serve.yaml:{line} of src/app:image",
+        }
+        for name, attribute, line in (("fruit", "app", 4), ("prices", "build", 7))
+    ]
+
+
+def test_two_applications_of_one_module_have_the_reason_of_the_first(
+    rule_runner: RuleRunner,
+) -> None:
+    """A module is in the image once."""
+    write_shop(rule_runner, config=CONFIG.replace("app.prices:build", "app.fruit:other"))
+    closure = find_closure(rule_runner)
+    assert closure.files[0].reason == "application 'fruit' at src/app/serve.yaml:4"
+    assert len(closure.entries) == 2
+
+
+def test_job_of_a_manifest_is_what_the_image_starts_with(rule_runner: RuleRunner) -> None:
+    """Its command is followed to its file, and there is no config to put into the image."""
+    write_shop(rule_runner, config=JOB)
+    closure = find_closure(rule_runner)
+    assert [file.path for file in closure.files] == ["app/fruit.py", "app/goods.py"]
+    assert closure.files[0].reason == (
+        "`entrypoint` 'python app/fruit.py --rounds 3' at src/app/serve.yaml:4"
+    )
+    assert closure.config is not None
+    assert closure.config.entry_point == EntryPoint("app.fruit", None, ("--rounds", "3"))
+
+
+def test_module_that_nobody_owns_is_named_by_its_application(
+    rule_runner: RuleRunner, golden: Golden
+) -> None:
+    """The message has the line of the file; nothing else of the repository is in the way of it."""
+    write_shop(rule_runner, config=CONFIG.replace("app.prices:", "app.price:"))
+    assert direct_dependencies(rule_runner) == ["src/app/fruit.py"]
+    golden.check("errors/serve-config-no-owner.txt", closure_error(rule_runner))
+
+
+def test_file_that_is_not_there_is_an_error(rule_runner: RuleRunner, golden: Golden) -> None:
+    """Of the image alone: listing targets and dependencies goes on."""
+    write_shop(rule_runner, config=None)
+    assert direct_dependencies(rule_runner) == []
+    golden.check("errors/serve-config-missing.txt", closure_error(rule_runner))
+
+
+def test_file_that_is_no_text_is_an_error(rule_runner: RuleRunner, golden: Golden) -> None:
+    """YAML is UTF-8."""
+    write_shop(rule_runner)
+    rule_runner.write_files({"src/app/serve.yaml": b"name: \xff\n"})
+    golden.check("errors/serve-config-no-utf-8.txt", closure_error(rule_runner))
+
+
+def test_first_party_file_at_the_place_of_the_config_is_an_error(rule_runner: RuleRunner) -> None:
+    """Both are named; neither is left out."""
+    write_shop(rule_runner, BUILD.replace("yaml')", "yaml', dependencies=['src:other'])"))
+    write(
+        rule_runner,
+        {
+            "BUILD": "resource(name='other', source='serve_config.yaml')\n",
+            "serve_config.yaml": "other: 1\n",
+        },
+    )
+    text = closure_error(rule_runner)
+    assert "serve_config.yaml: from src/app/serve.yaml, src/serve_config.yaml" in text
+
+
+def test_warnings_of_a_file_are_logged(
+    rule_runner: RuleRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a rule of their own, which runs once for all images of the file."""
+    write_shop(rule_runner, config=CONFIG + "ignored: 1\n")
+    with caplog.at_level(logging.WARNING):
+        request = ConfigWarningsRequest("src/app/serve.yaml")
+        (text,) = rule_runner.request(ConfigWarnings, [request]).texts
+        find_closure(rule_runner)
+    assert "src/app/serve.yaml:9: ignored is no key that Ray Serve has" in text
+    assert [record.getMessage() for record in caplog.records] == [text]
+
+
+# --- One application
+
+
+def test_one_application_is_served_alone(rule_runner: RuleRunner) -> None:
+    """`serve_application` works by hand; code and config of the others stay out."""
+    write_shop(rule_runner, BUILD.replace("yaml')", "yaml', serve_application='prices')"))
+    closure = find_closure(rule_runner)
+    assert [file.path for file in closure.files] == [
+        *("app/money.py", "app/prices.py", "serve_config.yaml")
+    ]
+    config = closure_contents(rule_runner, closure)["serve_config.yaml"].decode()
+    assert "prices" in config and "fruit" not in config
+
+
+def test_unknown_application_is_an_error(rule_runner: RuleRunner) -> None:
+    """The image is refused, with the names that there are."""
+    write_shop(rule_runner, BUILD.replace("yaml')", "yaml', serve_application='fish')"))
+    assert "has no application 'fish'" in closure_error(rule_runner)
+
+
+def test_image_is_generated_for_each_application(rule_runner: RuleRunner) -> None:
+    """Each has the name of its application, the file, and the fields of the generator."""
+    build = APART.format(", labels={'a': 'b'}, overrides={'prices': {'base_image': 'python:3.10'}}")
+    write_shop(rule_runner, build)
+    common = {"serve_config": "serve.yaml", "labels": FrozenDict({"a": "b"})}
+    assert generated(rule_runner, "fruit") == {
+        **common,
+        "serve_application": "fruit",
+        "base_image": None,
+    }
+    assert generated(rule_runner, "prices") == {
+        **common,
+        "serve_application": "prices",
+        "base_image": "python:3.10",
+    }
+    assert direct_dependencies(rule_runner, apart("fruit")) == ["src/app/fruit.py"]
+
+
+def test_edit_of_the_file_changes_the_generated_images(rule_runner: RuleRunner) -> None:
+    """An application that is new has an image."""
+    write_shop(rule_runner, APART.format(""))
+    assert generated(rule_runner, "fruit")["serve_application"] == "fruit"
+    write(rule_runner, {"app/serve.yaml": CONFIG.replace("name: fruit", "name: apples")})
+    assert generated(rule_runner, "apples")["serve_application"] == "apples"
+
+
+def test_fields_of_the_generator_can_be_parametrized(rule_runner: RuleRunner) -> None:
+    """An image for each application and each value."""
+    write_shop(rule_runner, APART.format(", base_image=parametrize(a='a:1', b='b:1')"))
+    address = Address(
+        "src/app", target_name="apart", generated_name="fruit", parameters={"base_image": "b"}
+    )
+    assert rule_runner.get_target(address)[BaseImageField].value == "b:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "config"),
+    [
+        ("refused", "", CONFIG.replace("app.fruit:app", "fruit")),
+        ("job", "", JOB),
+        ("characters", "", CONFIG.replace("name: fruit", "name: 'fruit@2'")),
+        ("overrides", ", overrides={'fish': {'env': {}}}", CONFIG),
+    ],
+    ids=["refused", "job", "characters", "overrides"],
+)
+def test_file_of_which_nothing_can_be_generated_is_an_error(
+    name: str, arguments: str, config: str, rule_runner: RuleRunner, golden: Golden
+) -> None:
+    """The message names the generator, and says what is wrong with the file."""
+    write_shop(rule_runner, APART.format(arguments), config)
+    golden.check(f"errors/generated-images-{name}.txt", generation_error(rule_runner))
+
+
+def test_config_is_a_source_of_the_image(rule_runner: RuleRunner) -> None:
+    """So that `--changed-since` finds the image when its config changed."""
+    write_shop(rule_runner)
+    assert rule_runner.get_target(IMAGE)[ServeConfigField].file_path == "src/app/serve.yaml"
+    assert find_owners(rule_runner).config is not None

@@ -1,0 +1,150 @@
+"""Serve configs that Ray 2.48 takes and refuses, at once or when it deploys them: a case for each rule of its schema.
+
+tests/core judges by them our table of that schema; tests/integration asks Ray itself, so that the table stays Ray's.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Mapping
+
+_APPLICATION = "  import_path: a.b:c\n"
+
+
+def _top(text: str) -> str:
+    """A config with one application, and more keys beside it."""
+    return f"applications:\n- name: a\n{_APPLICATION}{textwrap.dedent(text).lstrip()}"
+
+
+def _application(text: str, import_path: str = _APPLICATION) -> str:
+    return f"applications:\n-{import_path[1:]}{textwrap.indent(textwrap.dedent(text).lstrip(), '  ')}"
+
+
+def _deployment(text: str) -> str:
+    return _application(f"deployments:\n- name: d\n{textwrap.indent(text, '  ')}")
+
+
+def _two(first: str, second: str) -> str:
+    return f"applications:\n- {{import_path: 'a:b', {first}}}\n- {{import_path: 'a:c', {second}}}\n"
+
+
+ACCEPTED: Mapping[str, str] = {
+    "import path alone": _application(""),
+    "dotted import path": _application("", "  import_path: a.b.c\n"),
+    "name that is a number": _application("name: 7"),
+    "no route": _application("route_prefix: null"),
+    "nested route": _application("route_prefix: /a/b"),
+    "two without a route": _two("name: x, route_prefix: null", "name: y, route_prefix: null"),
+    "arguments": _application("args: {a: 1, b: [c]}"),
+    "variables": _application("runtime_env: {env_vars: {A: b}}"),
+    "unknown keys": _top("unknown: 1\nhttp_options: {unknown: 2}"),
+    "unknown key of an application": _application("unknown: 1"),
+    "options": _top(
+        """
+        proxy_location: HeadOnly
+        http_options: {host: 0.0.0.0, port: "8001", root_path: /x, request_timeout_s: null}
+        grpc_options: {port: 9001, grpc_servicer_functions: [a.b.add], request_timeout_s: 1.5}
+        logging_config: {encoding: JSON, log_level: 10, logs_dir: null, enable_access_log: "no"}
+        target_capacity: 50
+        """
+    ),
+    "nulls that are allowed": _top("logging_config: null\ntarget_capacity: null"),
+    "log attributes": _top("logging_config: {additional_log_standard_attrs: [name, thread]}"),
+    "deployment": _deployment(
+        "num_replicas: 2\nmax_ongoing_requests: 5\nmax_queued_requests: -1\nuser_config: {a: 1}\n"
+        "health_check_period_s: 1\ngraceful_shutdown_timeout_s: 0\nmax_replicas_per_node: 3\n"
+        "ray_actor_options: {num_cpus: 0.5, num_gpus: null, resources: {a: 1}, accelerator_type: A10}\n"
+        "logging_config: {log_level: DEBUG}\nrequest_router_config: {request_router_class: a.b}\n"
+    ),
+    "replicas as text": _deployment("num_replicas: '3'"),
+    "automatic replicas": _deployment("num_replicas: auto\nautoscaling_config: {max_replicas: 3}"),
+    "null replicas": _deployment("num_replicas: null\nautoscaling_config: {max_replicas: 3}"),
+    "autoscaling": _deployment(
+        "autoscaling_config: {min_replicas: 0, initial_replicas: 2, max_replicas: 3, upscale_delay_s: 0,\n"
+        "  target_ongoing_requests: 1.5, upscaling_factor: null}"
+    ),
+    "placement group": _deployment(
+        "placement_group_bundles: [{CPU: 1, GPU: 0.5}]\nplacement_group_strategy: PACK"
+    ),
+    "anchors": "applications:\n- &a {name: x, route_prefix: /x, import_path: 'a:b'}\n"
+    "- {<<: *a, name: y, route_prefix: /y}\n",
+    "flag as a number": _top("logging_config: {enable_access_log: 1}"),
+    "fraction of a port": _top("http_options: {port: 8000.0}"),
+    "list of no applications": "applications: []\n",
+}
+REFUSED: Mapping[str, str] = {
+    "no applications": "http_options: {port: 8000}\n",
+    "null applications": "applications: null\n",
+    "applications that are a mapping": "applications: {a: 1}\n",
+    "application that is text": "applications: [a.b]\n",
+    "one application alone": "import_path: a.b:c\nname: a\n",
+    "no import path": "applications: [{name: a}]\n",
+    "null import path": "applications: [{import_path: null}]\n",
+    "import path without an attribute": _application("", "  import_path: app\n"),
+    "import path that ends with a colon": _application("", "  import_path: 'app:'\n"),
+    "import path with two colons": _application("", "  import_path: 'a:b:c'\n"),
+    "empty name": _application("name: ''"),
+    "null name": _application("name: null"),
+    "one name twice": _two("name: x, route_prefix: /x", "name: x, route_prefix: /y"),
+    "default name twice": _two("route_prefix: /x", "route_prefix: /y"),
+    "one route twice": _two("name: x, route_prefix: /x", "name: y, route_prefix: /x"),
+    "default route twice": _two("name: x", "name: y"),
+    "default route and the same": _two("name: x, route_prefix: /", "name: y"),
+    "route without a slash": _application("route_prefix: a"),
+    "route with a slash at its end": _application("route_prefix: /a/"),
+    "route with a wildcard": _application("route_prefix: '/{a}'"),
+    "host of an application": _application("host: 0.0.0.0"),
+    "port of an application": _application("port: 8000"),
+    "arguments that are a list": _application("args: [1]"),
+    "null arguments": _application("args: null"),
+    "null runtime_env": _application("runtime_env: null"),
+    "deployments that are a mapping": _application("deployments: {name: d}"),
+    "deployment without a name": _application("deployments: [{num_replicas: 1}]"),
+    "no replicas": _deployment("num_replicas: 0"),
+    "replicas in words": _deployment("num_replicas: two"),
+    "replicas beside autoscaling": _deployment("num_replicas: 2\nautoscaling_config: {}"),
+    "autoscaling of nothing": _deployment("autoscaling_config: {max_replicas: 0}"),
+    "autoscaling down to more": _deployment(
+        "autoscaling_config: {min_replicas: 3, max_replicas: 2}"
+    ),
+    "autoscaling from more": _deployment(
+        "autoscaling_config: {initial_replicas: 3, max_replicas: 2}"
+    ),
+    "autoscaling from less": _deployment(
+        "autoscaling_config: {min_replicas: 3, initial_replicas: 2, max_replicas: 4}"
+    ),
+    "autoscaling in words": _deployment("autoscaling_config: {target_ongoing_requests: few}"),
+    "limit beside a placement group": _deployment(
+        "max_replicas_per_node: 2\nplacement_group_bundles: [{CPU: 1}]"
+    ),
+    "no ongoing requests": _deployment("max_ongoing_requests: 0"),
+    "null ongoing requests": _deployment("max_ongoing_requests: null"),
+    "queue of nothing": _deployment("max_queued_requests: 0"),
+    "queue as text": _deployment("max_queued_requests: '5'"),
+    "negative CPUs": _deployment("ray_actor_options: {num_cpus: -1}"),
+    "CPUs in words": _deployment("ray_actor_options: {num_cpus: many}"),
+    "null actor options": _deployment("ray_actor_options: null"),
+    "health check of no time": _deployment("health_check_period_s: 0"),
+    "negative time": _deployment("graceful_shutdown_timeout_s: -1"),
+    "bundles that are a mapping": _deployment("placement_group_bundles: {CPU: 1}"),
+    "bundle in words": _deployment("placement_group_bundles: [{CPU: one}]"),
+    "user config that is a list": _deployment("user_config: [1]"),
+    "unknown key of logging": _top("logging_config: {level: INFO}"),
+    "unknown encoding": _top("logging_config: {encoding: XML}"),
+    "unknown log level": _top("logging_config: {log_level: LOUD}"),
+    "log level of no name": _top("logging_config: {log_level: 15}"),
+    "unknown log attribute": _top("logging_config: {additional_log_standard_attrs: [color]}"),
+    "flag in words": _top("logging_config: {enable_access_log: maybe}"),
+    "unknown proxy location": _top("proxy_location: Everywhere"),
+    "null proxy location": _top("proxy_location: null"),
+    "null options": _top("http_options: null"),
+    "options that are text": _top("http_options: all"),
+    "port in words": _top("http_options: {port: http}"),
+    "null port": _top("http_options: {port: null}"),
+    "servicers that are text": _top("grpc_options: {grpc_servicer_functions: a.b}"),
+    "timeout in words": _top("grpc_options: {request_timeout_s: long}"),
+    "capacity above all": _top("target_capacity: 101"),
+    "negative capacity": _top("target_capacity: -1"),
+    "text": "applications\n",
+    "list": "- applications\n",
+}
