@@ -9,12 +9,12 @@ from pants.help.help_info_extracter import TargetFieldHelpInfo
 from pants.option.option_types import OptionsInfo, collect_options_info
 
 from slim_ray_image.subsystem import SlimRayImageSubsystem
-from slim_ray_image.target_types import SlimRayImageTarget
+from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 
 _INTRODUCTION = """\
 # Reference
 
-What `pants help slim_ray_image` and `pants help-advanced slim-ray` tell, on one page. It is generated from there;
+What `pants help slim_ray_image slim_ray_images` and `pants help-advanced slim-ray` tell, on one page. It is generated from there;
 CONTRIBUTING.md says how."""
 
 
@@ -68,6 +68,9 @@ def _sections() -> Iterator[str]:
     yield from (_field(field) for field in fields if _is_ours(field))
     yield "## Its fields that other targets of Pants have too"
     yield from (_field(field) for field in fields if not _is_ours(field))
+    yield f"## The target generator `{SlimRayImagesTarget.alias}`\n\n{_text(SlimRayImagesTarget.help)}"
+    yield "It takes the fields of `slim_ray_image` but `serve_app`, `serve_application` and `entry_point`, and:"
+    yield from (_field(field) for field in SlimRayImagesTarget.core_fields if _is_ours(field))
     yield f"## Options of `[{SlimRayImageSubsystem.options_scope}]`"
     yield from map(_option, collect_options_info(SlimRayImageSubsystem))
 

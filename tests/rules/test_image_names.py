@@ -153,3 +153,15 @@ def test_registries_that_cannot_be_read_are_an_error(
     """An entry that the docker backend cannot read either is the user's mistake, not a fault."""
     request = names_request(runner, "", registries, "{name}")
     golden.check(f"errors/registries-{name}.txt", error_text(runner, ImageNames, [request]))
+
+
+def test_generated_image_is_named_as_its_application(rule_runner: RuleRunner) -> None:
+    """`{name}` tells the images of one generator apart."""
+    config = "applications: [{name: fruit, import_path: 'a:b'}]\n"
+    build = "slim_ray_images(name='apart', serve_config='serve.yaml')\n"
+    write(rule_runner, {"shop/BUILD": build, "shop/serve.yaml": config})
+    address = Address("src/shop", target_name="apart", generated_name="fruit")
+    found = rule_runner.get_target(address)
+    fields = (found[RepositoryField], found[RegistriesField], found[ImageTagsField])
+    names = rule_runner.request(ImageNames, [ImageNamesRequest(address, *fields)])
+    assert names.references("0" * 64) == ("fruit:latest",)

@@ -70,6 +70,35 @@ def test_module_that_an_image_serves_gets_none(
     assert proposed(rule_runner) == PutativeTargets()
 
 
+@pytest.mark.parametrize("generator", ["slim_ray_image", "slim_ray_images"])
+def test_modules_that_a_serve_config_names_get_none(
+    generator: str, rule_runner: RuleRunner
+) -> None:
+    """Each application of the file counts, whether it is in an image with others or in one of its own."""
+    config = "applications:\n- {name: a, route_prefix: /a, import_path: 'echo.main:app'}\n"
+    more = "- {name: b, route_prefix: /b, import_path: 'echo.second:app'}\n"
+    write(
+        rule_runner,
+        {
+            "echo/main.py": APP,
+            "echo/second.py": APP,
+            "echo/third.py": APP,
+            "deploy/serve.yaml": config + more,
+            "deploy/BUILD": f"{generator}(name='echo', serve_config='serve.yaml')\n",
+        },
+    )
+    assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo.third:app")])
+
+
+def test_serve_config_that_cannot_be_read_names_nothing(rule_runner: RuleRunner) -> None:
+    """`pants tailor` is not the place for its mistakes."""
+    build = "slim_ray_image(name='echo', serve_config='serve.yaml')\n"
+    write(
+        rule_runner, {"echo/main.py": APP, "deploy/serve.yaml": "a: [", "deploy/BUILD": build}
+    )
+    assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo.main:app")])
+
+
 def test_image_of_another_module_does_not_count(rule_runner: RuleRunner) -> None:
     """A second file of a folder gets an image of its own."""
     write(
