@@ -17,7 +17,9 @@ def _top(text: str) -> str:
 
 
 def _application(text: str, import_path: str = _APPLICATION) -> str:
-    return f"applications:\n-{import_path[1:]}{textwrap.indent(textwrap.dedent(text).lstrip(), '  ')}"
+    return (
+        f"applications:\n-{import_path[1:]}{textwrap.indent(textwrap.dedent(text).lstrip(), '  ')}"
+    )
 
 
 def _deployment(text: str) -> str:

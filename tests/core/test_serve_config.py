@@ -215,7 +215,12 @@ def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
     [
         *("ray job submit x", "python", "python -c 'import x'", "python -u driver.py"),
         *("python /app/driver.py", "python ../driver.py", "python driver.py && echo done"),
-        *("python driver.py > log", "python driver.py $DATE", "python driver.py; echo", "python 'a"),
+        *(
+            "python driver.py > log",
+            "python driver.py $DATE",
+            "python driver.py; echo",
+            "python 'a",
+        ),
         *("env A=b python driver.py", "python -m", "python -m a/b"),
     ],
 )
@@ -290,7 +295,9 @@ def test_environment_that_defeats_the_image_is_an_error(
 
 def test_environment_of_a_deployment_counts(golden: Golden) -> None:
     """It is that of the replicas' actors; all of a file are told at once."""
-    deployments = "    deployments:\n    - name: D\n      ray_actor_options: {runtime_env: {uv: [a]}}\n"
+    deployments = (
+        "    deployments:\n    - name: D\n      ray_actor_options: {runtime_env: {uv: [a]}}\n"
+    )
     text = with_environment("{pip: [b]}") + deployments
     golden.check("errors/runtime-env-of-deployment.txt", message(text))
 

@@ -42,7 +42,9 @@ def test_problem_has_line_key_and_value() -> None:
 
 def test_problems_are_in_the_order_of_the_file() -> None:
     """All of them are told, whatever order the keys have in Ray's schema."""
-    text = "target_capacity: -1\napplications:\n- name: ''\n  import_path: x\nproxy_location: None\n"
+    text = (
+        "target_capacity: -1\napplications:\n- name: ''\n  import_path: x\nproxy_location: None\n"
+    )
     assert [problem.line for problem in problems_of(text)[0]] == [1, 3, 4, 5]
 
 

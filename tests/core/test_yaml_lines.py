@@ -25,7 +25,10 @@ folded: >
 """
 
 
-def read(text: str, place: Place = Place("file.yaml")) -> Located:
+WHOLE_FILE = Place("file.yaml")
+
+
+def read(text: str, place: Place = WHOLE_FILE) -> Located:
     (document,) = read_documents(text, place)
     return document
 
@@ -72,7 +75,9 @@ def test_missing_key_has_no_value() -> None:
 
 def test_empty_documents_are_left_out() -> None:
     """A separator at the end, or a comment alone, is no document."""
-    assert [d.plain for d in read_documents("---\na: 1\n---\n# x\n---\nb: 2\n---\n", Place("f"))] == [
+    assert [
+        d.plain for d in read_documents("---\na: 1\n---\n# x\n---\nb: 2\n---\n", Place("f"))
+    ] == [
         {"a": 1},
         {"b": 2},
     ]
@@ -81,7 +86,10 @@ def test_empty_documents_are_left_out() -> None:
 
 def test_anchors_that_multiply_are_read_once_each() -> None:
     """A file of some lines cannot fill the memory."""
-    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))]
+    lines = [
+        "a0: &a0 [x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)),
+    ]
     assert read("\n".join(lines)).value["a29"].line == 30
 
 

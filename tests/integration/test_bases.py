@@ -26,7 +26,9 @@ def python_311() -> Path:
 
 
 # The resolve is for one Python, and a base of another is refused; here it is for two.
-TWO_PYTHONS = "--python-resolves-to-interpreter-constraints=+{'ray-default': ['CPython>=3.10,<3.12']}"
+TWO_PYTHONS = (
+    "--python-resolves-to-interpreter-constraints=+{'ray-default': ['CPython>=3.10,<3.12']}"
+)
 
 BASES = [
     pytest.param(trixie, "3.10-slim", "3.10", "glibc 2.41", id="Debian 13"),

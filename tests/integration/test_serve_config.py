@@ -146,7 +146,8 @@ def test_edit_of_the_manifest_changes_the_image(
 
 
 @pytest.mark.parametrize(
-    ("name", "served"), [("both", ["fruit", "prices"]), ("fruit", ["fruit"]), ("prices", ["prices"])]
+    ("name", "served"),
+    [("both", ["fruit", "prices"]), ("fruit", ["fruit"]), ("prices", ["prices"])],
 )
 def test_image_serves_its_config_by_default(
     name: str, served: list[str], docker: Docker, images: dict[str, str]
@@ -162,7 +163,8 @@ def test_image_serves_its_config_by_default(
 
 
 @pytest.mark.parametrize(
-    ("name", "served"), [("both", ["fruit", "prices"]), ("fruit", ["fruit"]), ("prices", ["prices"])]
+    ("name", "served"),
+    [("both", ["fruit", "prices"]), ("fruit", ["fruit"]), ("prices", ["prices"])],
 )
 def test_config_is_deployed_by_rest(
     name: str,

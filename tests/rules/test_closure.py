@@ -77,9 +77,7 @@ def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleR
         ("app/main.py", "src/app/main.py", 60, ENTRY),
         ("lib/words.py", "src/lib/words.py", 47, "import of lib.words.count at src/app/main.py:4"),
     ]
-    assert closure.entries == (
-        ImageEntry(closure.files[0], ENTRY, ImportPath("app.main", "app")),
-    )
+    assert closure.entries == (ImageEntry(closure.files[0], ENTRY, ImportPath("app.main", "app")),)
     assert closure_contents(rule_runner, closure) == {
         "app/main.py": b"import os\nimport used\n\nfrom lib.words import count\n\napp = 1\n",
         "lib/words.py": b"from deep.part import thing\n\n\ndef count(): ...\n",

@@ -93,9 +93,7 @@ def test_modules_that_a_serve_config_names_get_none(
 def test_serve_config_that_cannot_be_read_names_nothing(rule_runner: RuleRunner) -> None:
     """`pants tailor` is not the place for its mistakes."""
     build = "slim_ray_image(name='echo', serve_config='serve.yaml')\n"
-    write(
-        rule_runner, {"echo/main.py": APP, "deploy/serve.yaml": "a: [", "deploy/BUILD": build}
-    )
+    write(rule_runner, {"echo/main.py": APP, "deploy/serve.yaml": "a: [", "deploy/BUILD": build})
     assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo.main:app")])
 
 

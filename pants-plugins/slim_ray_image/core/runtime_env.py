@@ -68,7 +68,9 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
         by_key.setdefault(each.key, []).append(each)
     for key, places in by_key.items():
         if key in _INSTALLERS:
-            packages = sorted({p for place in places for p in _packages(place.value.plain)} - {"pip"})
+            packages = sorted(
+                {p for place in places for p in _packages(place.value.plain)} - {"pip"}
+            )
             what = ", ".join(map(repr, packages)) or "what it installs"
             yield (
                 f"add {what} to the requirements and the lockfile of the image's resolve, where imports or "
