@@ -151,7 +151,9 @@ class ImageClosure:
     @property
     def program(self) -> Optional[ClosureFile]:
         """The file that is run as a program, where it is a first-party one."""
-        return next((entry.file for entry in self.entries if not entry.import_path), None)
+        if len(self.entries) != 1 or self.entries[0].import_path:
+            return None
+        return self.entries[0].file
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,12 @@ def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_
         return (_program_entry(f"`entry_point` {field_set.entry_point.value!r}", entry_point),)
     if config and config.entry_point:
         return (_program_entry(config.named_by, config.entry_point),)
-    applications = config.serve.applications if config and config.serve else ()
-    return tuple(_application_entry(a.named_by, a.import_path) for a in applications)
+    if not config or not config.serve:
+        return ()
+    return (
+        *(_application_entry(a.named_by, a.import_path) for a in config.serve.applications),
+        *(_Entry(named.named_by, named.module) for named in config.serve.modules),
+    )
 
 
 def _owns_module(target: Target, module: str) -> bool:

@@ -284,8 +284,12 @@ class _WrittenLayers:
 
 
 def _named_modules(closure: ImageClosure) -> tuple[str, ...]:
-    """The modules that the image starts with, which may be Ray's own."""
-    return tuple(entry.import_path.module for entry in closure.entries if entry.import_path)
+    """The modules that the image starts with, or that its Serve config names, which may be Ray's own."""
+    serve = closure.config.serve if closure.config else None
+    return (
+        *(entry.import_path.module for entry in closure.entries if entry.import_path),
+        *(named.module for named in (serve.modules if serve else ())),
+    )
 
 
 async def _write_layers(

@@ -12,6 +12,7 @@ from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.serve_config import (
     Application,
     ImageConfig,
+    NamedModule,
     RayVersion,
     ServeConfig,
     parse_image_config,
@@ -97,6 +98,17 @@ def test_grpc_port_counts_where_something_is_served_on_it() -> None:
     text = CONFIG + "grpc_options: {grpc_servicer_functions: [a.b]}\n"
     assert serve_of(text).ports == (8001, 9000)
     assert serve_of(CONFIG + "grpc_options: {port: 9001}\n").ports == (8001,)
+
+
+def test_modules_that_a_config_names_besides_are_known() -> None:
+    """Servicers of gRPC are of all applications, a router is of its own."""
+    router = "    deployments: [{name: D, request_router_config: {request_router_class: shop.a.Router}}]\n"
+    text = CONFIG + router + "grpc_options: {grpc_servicer_functions: ['shop.pb:add']}\n"
+    servicer = NamedModule("shop.pb", f"`grpc_servicer_functions` 'shop.pb:add' at {FILE}:14")
+    of_router = NamedModule("shop.a", f"`request_router_class` 'shop.a.Router' at {FILE}:13")
+    assert serve_of(text).modules == (servicer, of_router)
+    assert serve_of(text, "prices").modules == (servicer, of_router)
+    assert serve_of(text, "fruit").modules == (servicer,)
 
 
 def test_one_application_is_served_alone() -> None:

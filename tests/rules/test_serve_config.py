@@ -133,6 +133,21 @@ def test_two_applications_of_one_module_have_the_reason_of_the_first(
     assert len(closure.entries) == 2
 
 
+def test_servicers_of_grpc_are_in_the_image(rule_runner: RuleRunner) -> None:
+    """Ray imports them when it starts its proxy; they are no applications, and no program."""
+    write_shop(
+        rule_runner, config=CONFIG + "grpc_options: {grpc_servicer_functions: [app.pb.add]}\n"
+    )
+    write(rule_runner, {"app/pb.py": "def add(*arguments): ...\n"})
+    closure = find_closure(rule_runner)
+    reasons = {file.path: file.reason for file in closure.files}
+    assert reasons["app/pb.py"] == (
+        "`grpc_servicer_functions` 'app.pb.add' at src/app/serve.yaml:9"
+    )
+    assert len(attribute_checks("src/app:image", closure)) == 2
+    assert closure.program is None
+
+
 def test_job_of_a_manifest_is_what_the_image_starts_with(rule_runner: RuleRunner) -> None:
     """Its command is followed to its file, and there is no config to put into the image."""
     write_shop(rule_runner, config=JOB)

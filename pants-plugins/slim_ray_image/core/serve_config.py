@@ -66,6 +66,14 @@ class Application:
 
 
 @dataclass(frozen=True)
+class NamedModule:
+    """A module that a config names besides those of its applications, and where."""
+
+    module: str
+    named_by: str
+
+
+@dataclass(frozen=True)
 class RayVersion:
     """A version of Ray that a manifest names."""
 
@@ -75,11 +83,17 @@ class RayVersion:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """A Serve config. `text` is the YAML that goes into the image."""
+    """A Serve config.
+
+    Attributes:
+        text: The YAML that goes into the image.
+        modules: Of gRPC servicers and of request routers.
+    """
 
     text: str
     applications: tuple[Application, ...]
     ports: tuple[int, ...]
+    modules: tuple[NamedModule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,25 @@ def _applications(config: Located, file: str) -> tuple[Application, ...]:
     return tuple(found)
 
 
+def _module_at(found: Located, key: str, file: str) -> NamedModule:
+    module = parse_application_path(str(found.value)).module
+    return NamedModule(module, f"`{key}` {found.value!r} at {file}:{found.line}")
+
+
+def _modules(config: Located, file: str, number: Optional[int]) -> Iterator[NamedModule]:
+    """Those of the whole config, and of its applications; or of the one of that number alone."""
+    functions = config.get("grpc_options", "grpc_servicer_functions")
+    for function in functions.value if functions else ():
+        yield _module_at(function, "grpc_servicer_functions", file)
+    every = config["applications"].value
+    for application in every if number is None else (every[number],):
+        deployments = application.get("deployments")
+        for deployment in deployments.value if deployments else ():
+            router = deployment.get("request_router_config", "request_router_class")
+            if router:
+                yield _module_at(router, "request_router_class", file)
+
+
 def _only(text: str, config: Located, number: int) -> str:
     """The text of a config with one of its applications alone; that of a config which has no other, as it is."""
     if len(config["applications"].value) == 1:
@@ -201,7 +234,7 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
             evidence=[f"{file}:{config['applications'].line}: applications is empty"],
             fixes=["add an application, with its `import_path`"],
         )
-    serve = ServeConfig(text, applications, _ports(config))
+    number = None
     if application:
         names = [found.name for found in applications]
         if application not in names:
@@ -211,7 +244,12 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
                 fixes=["name one of these in `serve_application`"],
             )
         number = names.index(application)
-        serve = ServeConfig(_only(text, config, number), (applications[number],), _ports(config))
+    serve = ServeConfig(
+        text if number is None else _only(text, config, number),
+        applications if number is None else (applications[number],),
+        _ports(config),
+        tuple(_modules(config, file, number)),
+    )
     return ImageConfig(file, serve, warnings=tuple(_warnings(config, file, ignored)))
 
 

@@ -141,6 +141,7 @@ def _one_of(*names: str) -> _Value:
 _TEXT = _Value("text", _is_text)
 _NAME = _Value("text that is not empty", lambda value: _is_text(value) and str(value) != "")
 _FLAG = _Value("true or false", lambda value: str(value).lower() in _FLAGS)
+_IMPORT_PATH = _Value("an import path `module.path:attribute`", _is_import_path)
 _MAPPING = _Value("a mapping", lambda value: isinstance(value, dict))
 _INTEGER = _whole_numbers("a whole number", lambda number: True)
 _POSITIVE_INTEGER = _whole_numbers("a whole number above 0", lambda number: number > 0)
@@ -248,7 +249,7 @@ _DEPLOYMENT = _Table(
         "placement_group_strategy": _Field(_TEXT),
         "max_replicas_per_node": _Field(_INTEGER),
         "logging_config": _Field(_LOGGING),
-        "request_router_config": _Field(_MAPPING),
+        "request_router_config": _Field(_Table({"request_router_class": _Field(_IMPORT_PATH)})),
     },
     check=_check_deployment,
 )
@@ -270,9 +271,7 @@ _APPLICATION = _Table(
             ),
             takes_null=True,
         ),
-        "import_path": _Field(
-            _Value("an import path `module.path:attribute`", _is_import_path), is_required=True
-        ),
+        "import_path": _Field(_IMPORT_PATH, is_required=True),
         "runtime_env": _Field(_MAPPING),
         "host": _Field(_TEXT),
         "port": _Field(_INTEGER),
@@ -334,7 +333,7 @@ _CONFIG = _Table(
             _Table(
                 {
                     "port": _Field(_INTEGER),
-                    "grpc_servicer_functions": _Field(_ListOf(_TEXT)),
+                    "grpc_servicer_functions": _Field(_ListOf(_IMPORT_PATH)),
                     "request_timeout_s": _Field(_FLOAT, takes_null=True),
                 }
             )
