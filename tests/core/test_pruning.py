@@ -15,6 +15,7 @@ from slim_ray_image.core.exclude_files import (
     patterns_for,
 )
 from slim_ray_image.core.prune_rules import (
+    DEBUG_INFORMATION,
     DEBUG_SYMBOLS,
     PARTS,
     RULES,
@@ -92,7 +93,7 @@ def test_words_that_mean_nothing_are_refused(
 
 def test_each_rule_is_by_parts_or_says_what_it_takes() -> None:
     """A rule is about parts, or about names of files, or is one of those that read content."""
-    by_content = {TESTS, DEBUG_SYMBOLS, "virtualenv-wheels"}
+    by_content = {TESTS, DEBUG_INFORMATION, DEBUG_SYMBOLS, "virtualenv-wheels"}
     by_parts = {part.rule for part in PARTS}
     for rule in RULES:
         kinds = [

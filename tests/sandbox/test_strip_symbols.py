@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from elf import (
@@ -21,13 +23,45 @@ from elf import (
     section_names,
 )
 
-from slim_ray_image.sandbox.strip_symbols import strip_symbols
+from slim_ray_image.sandbox.strip_symbols import Stripped, strip
+
+
+def strip_all(content: bytes) -> Optional[bytes]:
+    """The content without debug information and symbol tables, None where neither goes."""
+    found = None
+    for kind in Stripped:
+        stripped = strip(content, kind)
+        if stripped is not None:
+            content = found = stripped
+    return found
+
+
+def test_debug_information_goes_and_symbols_stay() -> None:
+    """Each kind goes alone, so that names in native stack traces can stay without lines."""
+    stripped = strip(make_elf(), Stripped.DEBUG_INFORMATION)
+    assert section_names(stripped or b"")[3:] == [".symtab", ".strtab", ".shstrtab"]
+    stripped = strip(make_elf(), Stripped.SYMBOLS)
+    assert section_names(stripped or b"")[3:] == [".debug_info", ".shstrtab"]
+
+
+def test_symbols_that_stay_name_their_sections_by_the_new_numbers() -> None:
+    """A symbol of a section that went has none, one of a section behind it the number that it has now."""
+    content = bytearray(make_elf([TEXT, DEBUG, COMMENT, SYMBOLS, STRINGS]))
+    table = content.index(b".symtab" * 3)
+    content[table : table + 96] = b"".join(
+        struct.pack("<IBBHQQ", 0, 3, 0, index, 0, 0) for index in (1, 2, 3, 0xFFF1)
+    )
+    stripped = strip(bytes(content), Stripped.DEBUG_INFORMATION) or b""
+    symbols = section_content(stripped, ".symtab")
+    assert [struct.unpack_from("<IBBH", symbols, at)[3] for at in range(0, 96, 24)] == [
+        *(1, 0, 2, 0xFFF1)
+    ]
 
 
 def test_symbols_and_debug_information_go_and_the_rest_stays() -> None:
     """Tables of symbols, their strings and debug information go; others are where the headers say."""
     content = make_elf()
-    stripped = strip_symbols(content)
+    stripped = strip_all(content)
     assert stripped is not None
     assert section_names(content)[3:] == [".symtab", ".strtab", ".debug_info", ".shstrtab"]
     assert section_names(stripped) == ["", ".text", ".comment", ".shstrtab"]
@@ -39,7 +73,7 @@ def test_symbols_and_debug_information_go_and_the_rest_stays() -> None:
 def test_what_is_loaded_does_not_move() -> None:
     """But for the place and number of the section headers, the loaded part is the same byte for byte."""
     content = make_elf()
-    stripped = strip_symbols(content) or b""
+    stripped = strip_all(content) or b""
     end = content.index(LOADED) + len(LOADED)
     assert stripped[64:end] == content[64:end]
     changed = {number for number in range(64) if stripped[number] != content[number]}
@@ -48,8 +82,8 @@ def test_what_is_loaded_does_not_move() -> None:
 
 def test_stripping_twice_changes_nothing() -> None:
     """There is nothing left to strip."""
-    stripped = strip_symbols(make_elf())
-    assert stripped is not None and strip_symbols(stripped) is None
+    stripped = strip_all(make_elf())
+    assert stripped is not None and strip_all(stripped) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +105,7 @@ def test_stripping_twice_changes_nothing() -> None:
 )
 def test_what_cannot_be_stripped_safely_is_left_alone(content: bytes) -> None:
     """Other formats, what is stripped already, and files in which something could refer to what would go."""
-    assert strip_symbols(content) is None
+    assert strip_all(content) is None
 
 
 def test_section_that_refers_to_what_would_go_keeps_it() -> None:
@@ -80,7 +114,7 @@ def test_section_that_refers_to_what_would_go_keeps_it() -> None:
     headers = int.from_bytes(content[40:48], "little")
     comment = headers + 5 * 64
     content[comment + 40 : comment + 44] = (4).to_bytes(4, "little")
-    assert strip_symbols(bytes(content)) is None
+    assert strip(bytes(content), Stripped.SYMBOLS) is None
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
@@ -91,7 +125,7 @@ def test_stripped_extension_module_loads_and_works(tmp_path: Path) -> None:
     library = tmp_path / f"answer{sysconfig.get_config_var('SHLIB_SUFFIX')}"
     subprocess.run(["cc", "-g", "-shared", "-fPIC", "-o", library, source], check=True)
     content = library.read_bytes()
-    stripped = strip_symbols(content)
+    stripped = strip_all(content)
     assert stripped is not None and len(stripped) < len(content)
     library.write_bytes(stripped)
     program = f"import ctypes; print(ctypes.CDLL({str(library)!r}).answer())"

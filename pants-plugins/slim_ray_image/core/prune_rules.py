@@ -14,6 +14,7 @@ TESTS = "tests"
 HEADERS = "headers"
 TYPE_STUBS = "type-stubs"
 VIRTUALENV_WHEELS = "virtualenv-wheels"
+DEBUG_INFORMATION = "debug-information"
 DEBUG_SYMBOLS = "debug-symbols"
 
 
@@ -241,6 +242,12 @@ RULES = (
         suffixes=(".a",),
     ),
     Rule(
+        DEBUG_INFORMATION,
+        goes="debug information (DWARF) of shared objects and programs, but for those in `*.libs`; symbol tables stay, "
+        "and with them the names in native stack traces",
+        needed_by="lines and variables of native code in a debugger, as gdb",
+    ),
+    Rule(
         "dashboard-ui",
         goes="the pages of Ray's dashboard; its REST API, which KubeRay and the command line use, stays",
         needed_by="people who look at the dashboard in a browser",
@@ -252,7 +259,7 @@ RULES = (
     ),
     Rule(
         DEBUG_SYMBOLS,
-        goes="symbol tables and debug information of shared objects and programs, but for those in `*.libs`",
+        goes="symbol tables of shared objects and programs, but for those in `*.libs`",
         needed_by="native stack traces with names, as of gdb, perf, `py-spy --native` and a crash of Ray",
         is_default=False,
     ),

@@ -16,6 +16,7 @@ from typing import Iterable, Iterator, Mapping, Optional, Sequence
 from slim_ray_image.core.exclude_files import EXCLUDE_FILES, matching_pattern
 from slim_ray_image.core.own_tests import find_unneeded_tests
 from slim_ray_image.core.prune_rules import (
+    DEBUG_INFORMATION,
     DEBUG_SYMBOLS,
     HEADERS,
     TESTS,
@@ -28,7 +29,7 @@ from slim_ray_image.core.prune_rules import (
     spares,
 )
 from slim_ray_image.core.pruning import Saved
-from slim_ray_image.sandbox.strip_symbols import strip_symbols
+from slim_ray_image.sandbox.strip_symbols import Stripped, strip
 
 # A name of a file that a module spells, as cffi names the header that it puts before what it generates.
 _FILE_NAME = re.compile(rb"[\w.+-]*\w\.\w+")
@@ -37,6 +38,10 @@ _READS_STUBS = b"attach_stub"
 # virtualenv's own table: Python -> distribution -> wheel.
 _WHEELS_FOLDER = "virtualenv/seed/wheels/embed"
 _WHEELS_TABLE = "BUNDLE_SUPPORT"
+_STRIPPED_BY = {
+    DEBUG_INFORMATION: Stripped.DEBUG_INFORMATION,
+    DEBUG_SYMBOLS: Stripped.SYMBOLS,
+}
 _LIBRARIES = ".libs"  # folder of a wheel's shared objects, as auditwheel makes it
 
 
@@ -175,15 +180,15 @@ class _Pruner:
                 self.matched.add(pattern)
                 self._take(EXCLUDE_FILES, [path])
 
-    def strip(self, paths: Iterable[str]) -> None:
+    def strip(self, rule: str, paths: Iterable[str]) -> None:
         for path in paths:
             file = self.files[path]
             folders = posixpath.dirname(path).split("/")
             if any(folder.endswith(_LIBRARIES) for folder in folders):
                 continue
-            stripped = strip_symbols(file.content)
+            stripped = strip(file.content, _STRIPPED_BY[rule])
             if stripped is not None:
-                self.saved[DEBUG_SYMBOLS][path] = len(file.content) - len(stripped)
+                self.saved[rule][path] = len(file.content) - len(stripped)
                 self.files[path] = File(stripped, file.is_executable)
 
 
@@ -236,8 +241,9 @@ def prune_distribution(
         pruner.take_by_name(find_rule(rule))
     pruner.take_excluded(patterns)
     here = [path for path in sorted(pruner.files) if regions[path] == part]
-    if DEBUG_SYMBOLS in rules:
-        pruner.strip(here)
+    for rule in _STRIPPED_BY:
+        if rule in rules:
+            pruner.strip(rule, here)
     saved = {
         rule: sum(
             (Saved(size, 1) for path, size in taken.items() if regions[path] == part), Saved()

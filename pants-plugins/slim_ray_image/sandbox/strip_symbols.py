@@ -1,4 +1,4 @@
-"""Stage 4 of 6: an ELF file without symbol tables and debug information, every byte that is loaded left in its place.
+"""Stage 4 of 6: an ELF file without symbol tables or debug information, every byte that is loaded left in its place.
 
 In and out: the content of a file. What is stripped lies behind all that a program header names, so that the loader sees
 no difference; nothing is moved that it reads. Tools for building programs lay the whole file out anew, which breaks
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import Optional, Sequence
+from enum import Enum
+from typing import Mapping, Optional, Sequence
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
@@ -18,9 +19,18 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _IDENT = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 _SYMBOLS, _SYMBOL_INDEXES, _NO_BITS = 2, 18, 8
 _RELOCATIONS = (4, 9)
+_SYMBOL_BYTES, _SYMBOL_SECTION_AT, _SYMBOL_SECTION = 24, 6, struct.Struct("<H")  # st_shndx
+_RESERVED_INDEXES = 0xFF00
 _ALLOCATED = 0x2
 _DEBUG_NAMES = (b".debug_", b".zdebug_", b".stab", b".gdb_index")
 _EXECUTABLE, _SHARED_OBJECT = 2, 3
+
+
+class Stripped(Enum):
+    """What is stripped."""
+
+    DEBUG_INFORMATION = "debug information"
+    SYMBOLS = "symbol tables"
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,16 @@ def _read_sections(content: bytes, offset: int, count: int, names: int) -> list[
     ]
 
 
-def _droppable(sections: Sequence[_Section], loaded_end: int) -> set[int]:
-    """Return the indexes of symbol tables with their strings, and of debug information, behind all that is loaded."""
+def _droppable(sections: Sequence[_Section], loaded_end: int, kind: Stripped) -> set[int]:
+    """Return the indexes of what is to be stripped behind all that is loaded; symbol tables with their strings."""
     found = {
         index
         for index, section in enumerate(sections)
-        if section.kind in (_SYMBOLS, _SYMBOL_INDEXES) or section.name.startswith(_DEBUG_NAMES)
+        if (
+            section.name.startswith(_DEBUG_NAMES)
+            if kind is Stripped.DEBUG_INFORMATION
+            else section.kind in (_SYMBOLS, _SYMBOL_INDEXES)
+        )
     }
     found |= {sections[index].link for index in found if sections[index].kind == _SYMBOLS}
     return {
@@ -95,6 +109,16 @@ def _aligned(offset: int, alignment: int) -> int:
     return -(-offset // max(alignment, 1)) * max(alignment, 1)
 
 
+def _renumbered(symbols: bytes, numbers: Mapping[int, int], first_dropped: int) -> bytes:
+    """Return a symbol table whose symbols name sections by their new numbers; 0 stands for one that is gone."""
+    written = bytearray(symbols)
+    for at in range(_SYMBOL_SECTION_AT, len(written), _SYMBOL_BYTES):
+        (index,) = _SYMBOL_SECTION.unpack_from(written, at)
+        if first_dropped <= index < _RESERVED_INDEXES:
+            _SYMBOL_SECTION.pack_into(written, at, numbers.get(index, 0))
+    return bytes(written)
+
+
 def _write(
     content: bytes, sections: Sequence[_Section], dropped: set[int], loaded_end: int
 ) -> tuple[bytes, list[_Section]]:
@@ -114,6 +138,8 @@ def _write(
         if section.kind not in (0, _NO_BITS) and section.offset >= stays:
             start = _aligned(len(written), section.alignment)
             body = content[section.offset : section.end]
+            if section.kind == _SYMBOLS:
+                body = _renumbered(body, numbers, min(dropped))
             written += bytes(start - len(written)) + body
             section = replace(section, offset=start)
         headers[index] = section
@@ -121,14 +147,15 @@ def _write(
     return bytes(written), [headers[index] for index in kept]
 
 
-def strip_symbols(content: bytes) -> Optional[bytes]:
-    """Return the content without symbol tables and debug information; None where there is nothing to strip safely."""
+def strip(content: bytes, kind: Stripped) -> Optional[bytes]:
+    """Return the content without what is of this kind; None where there is nothing to strip safely."""
     if not content.startswith(_IDENT) or len(content) < _HEADER.size:
         return None
     header = list(_HEADER.unpack_from(content))
-    kind, segments_at, sections_at = header[1], header[5], header[6]
+    file_kind, segments_at, sections_at = header[1], header[5], header[6]
     segment_count, section_count, names = header[10], header[12], header[13]
-    if kind not in (_EXECUTABLE, _SHARED_OBJECT) or not section_count or not segment_count:
+    is_linked = file_kind in (_EXECUTABLE, _SHARED_OBJECT)
+    if not is_linked or not section_count or not segment_count:
         return None
     sections = _read_sections(content, sections_at, section_count, names)
     table_end = sections_at + section_count * _SECTION.size
@@ -139,7 +166,7 @@ def strip_symbols(content: bytes) -> Optional[bytes]:
         for number in range(segment_count)
     )
     loaded_end = max(segments_at + segment_count * _SEGMENT.size, *(s[2] + s[5] for s in segments))
-    dropped = _droppable(sections, loaded_end)
+    dropped = _droppable(sections, loaded_end, kind)
     if not dropped or not _is_safe(sections, dropped, names):
         return None
     if sections_at < loaded_end:
