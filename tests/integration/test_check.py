@@ -142,6 +142,35 @@ def test_image_that_kuberay_cannot_start_fails(repository: Repository, golden: G
     golden.check("errors/check_refused_by_kuberay.txt", problems_of(run))
 
 
+def write_ranker(repository: Repository, exclude_file: str) -> str:
+    """A target of the ranker's code whose image lacks a file, and its address."""
+    repository.write(
+        "src/services/lacking/BUILD",
+        "slim_ray_image(\n"
+        '    name="image",\n'
+        '    serve_app="services.ranker.app:app",\n'
+        f"    exclude_files=[{exclude_file!r}],\n"
+        ")\n",
+    )
+    return "src/services/lacking:image"
+
+
+def test_image_without_the_program_of_the_probes_fails(
+    repository: Repository, golden: Golden
+) -> None:
+    """Without wget, KubeRay never sees the container become ready."""
+    run = check(repository, write_ranker(repository, "/usr/local/bin/wget"))
+    golden.check("errors/check_without_wget.txt", problems_of(run))
+
+
+def test_test_module_that_a_library_imports_is_missed(
+    repository: Repository, golden: Golden
+) -> None:
+    """numpy.testing, which scipy imports, imports a module of numpy's tests."""
+    run = check(repository, write_ranker(repository, "numpy/_core/tests/_natype.py"))
+    golden.check("errors/check_without_natype.txt", problems_of(run))
+
+
 def test_what_only_the_cluster_has_is_a_line_and_no_failure(
     repository: Repository, shapes: Shapes
 ) -> None:

@@ -27,19 +27,25 @@ app = Rows.bind()
 """
 
 
-@pytest.fixture
-def rows(repository: Repository, echo: PackagedImage) -> PackagedImage:
-    """A service that uses ray.data by an attribute alone, packaged after echo, with a pattern of `exclude_files`."""
+def write_rows(repository: Repository, fields: str = "") -> str:
+    """A service that uses ray.data by an attribute alone, and its address."""
     folder = "src/services/rows"
     repository.write(f"{folder}/__init__.py", "")
     repository.write(f"{folder}/app.py", APP)
-    fields = 'ray_extras=["serve"], exclude_files=["idna/uts46data.py", "/usr/local/bin/serve"]'
     repository.write(
         f"{folder}/BUILD",
         "python_sources()\n"
-        f'slim_ray_image(name="image", serve_app="services.rows.app:app", {fields})\n',
+        'slim_ray_image(name="image", serve_app="services.rows.app:app", '
+        f'ray_extras=["serve"], {fields})\n',
     )
-    return repository.package(f"{folder}:image")
+    return f"{folder}:image"
+
+
+@pytest.fixture
+def rows(repository: Repository, echo: PackagedImage) -> PackagedImage:
+    """The service of ray.data, packaged after echo, with patterns of `exclude_files`."""
+    fields = 'exclude_files=["idna/uts46data.py", "/usr/local/bin/serve"]'
+    return repository.package(write_rows(repository, fields))
 
 
 def layers_by_name(image: PackagedImage) -> dict[str, Layer]:
@@ -63,15 +69,16 @@ def pruned(image: PackagedImage) -> Mapping[tuple[str, str], Mapping[str, Any]]:
 
 
 def test_ray_is_one_layer_for_services_that_use_other_parts_of_it(
-    echo: PackagedImage, rows: PackagedImage
+    repository: Repository, echo: PackagedImage
 ) -> None:
     """Who uses ray.data has a layer more, with that; Ray's own is the same, and holds no part."""
+    rows = repository.package(write_rows(repository))
     by_name = {image.target: {row["name"]: row for row in image.own_rows} for image in (echo, rows)}
     of_echo, of_rows = by_name[echo.target], by_name[rows.target]
     assert of_rows["ray-data-train"]["kind"] == "part"
     assert "ray-data-train" not in of_echo
-    # A pattern of `exclude_files` reaches the layers alone that hold what it may match.
-    assert of_rows["grpcio"]["digest"] == of_echo["grpcio"]["digest"]
+    for name in ("ray", "grpcio", "runtime"):
+        assert of_rows[name]["digest"] == of_echo[name]["digest"]
     data = f"{SITE_PACKAGES}/ray/data/__init__.py"
     assert data in paths_of(rows) and data not in paths_of(echo)
     assert f"{SITE_PACKAGES}/ray/rllib/__init__.py" not in paths_of(rows)
@@ -81,8 +88,10 @@ def test_ray_is_one_layer_for_services_that_use_other_parts_of_it(
     )
 
 
-def test_excluded_files_are_in_no_layer(rows: PackagedImage) -> None:
-    """A module goes with its bytecode, a command's link with nothing else."""
+def test_excluded_files_are_in_no_layer(echo: PackagedImage, rows: PackagedImage) -> None:
+    """A module goes with its bytecode, a command's link with nothing else, and layers without either stay shared."""
+    digests = [{row["name"]: row["digest"] for row in image.own_rows} for image in (echo, rows)]
+    assert digests[0]["grpcio"] == digests[1]["grpcio"]
     left = paths_of(rows)
     assert not [path for path in left if "uts46data" in path]
     assert "/usr/local/bin/serve" not in left and "/opt/venv/bin/serve" in left
