@@ -15,6 +15,7 @@ In the order of the flow:
 | serve_config | what `serve_config` says, as a Serve config or a KubeRay manifest (stage 1) |
 | references   | what an image, as `base_image`, is named by                                |
 | closure      | which import of which file brings a thing into the image, and where (stage 2) |
+| ray_extras   | which extras of Ray the code needs (stage 2)                               |
 | platforms    | what OCI, Python and uv each call a platform (stage 3)                      |
 | consistency  | whether versions agree: manifest, lock, base, resolve (stage 3)             |
 | requirements | who requires a distribution, and which extras (stage 3)                    |
@@ -31,6 +32,9 @@ In the order of the flow:
 | names        | what the image is called (stage 6)                                         |
 | outputs      | what `outputs` may say (stage 6)                                           |
 | result       | image.json (stage 6)                                                       |
+| contract     | what KubeRay expects of an image, for `pants check`                        |
+| shared_libraries | whether the image's loader finds what ELF files name, for `pants check` |
+| import_checks | what must import, and what a failure means, for `pants check`             |
 | smoke_requests | what `smoke_requests` may say                                            |
 | kuberay      | what KubeRay does with an image, and what its answers mean                 |
 | applications | where `pants tailor` finds a Serve application                             |

@@ -18,6 +18,9 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 | pack_wheels      | the base's interpreter | wheels of the repository -> packed PEX, as pack                   |
 | repack           | the base's interpreter | a PEX of Pants' own rules -> the same                             |
 | write_layer      | the base's interpreter | files -> one layer                                                |
+| list_layer       | the base's interpreter | a layer -> its entries and ELF files, for `pants check`           |
+| unpack_layer     | the base's interpreter | a layer -> its files, for `pants check`                           |
+| import_modules   | the base's interpreter | imports what an image must be able to import, from its own files  |
 | write_archive    | the base's interpreter | blobs -> image.tar                                                |
 | compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for extract_base and write_layer   |
 
