@@ -36,6 +36,14 @@ from pants.engine.unions import UnionRule
 from pants.util.frozendict import FrozenDict
 
 from slim_ray_image.base_image import PreparedBase, prepare_base
+from slim_ray_image.build_image import (
+    BuildImageRequest,
+    BuiltImage,
+    SlimRayImageFieldSet,
+    base_image_request,
+    build_image,
+    closure_request,
+)
 from slim_ray_image.closure import resolve_image_closure
 from slim_ray_image.compat import (
     add_prefix,
@@ -72,14 +80,6 @@ from slim_ray_image.core.oci import Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.problems import Problem, format_problems
 from slim_ray_image.core.shared_libraries import library_problems, missing_libraries
-from slim_ray_image.package_image import (
-    BuildImageRequest,
-    BuiltImage,
-    SlimRayImageFieldSet,
-    base_image_request,
-    build_image,
-    closure_request,
-)
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SkipCheckField
 from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base

@@ -8,6 +8,7 @@ from pants.backend.python.util_rules import pex
 
 from slim_ray_image import (
     base_image,
+    build_image,
     check_image,
     closure,
     dependency_inference,
@@ -44,6 +45,7 @@ def rules() -> Iterable[Any]:
         *layers.rules(),
         *image_names.rules(),
         *outputs.rules(),
+        *build_image.rules(),
         *package_image.rules(),
         *run_image.rules(),
         *check_image.rules(),

@@ -21,6 +21,12 @@ from pants.engine.target import Target
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
+from slim_ray_image.build_image import (
+    BuildImageRequest,
+    BuiltImage,
+    SlimRayImageFieldSet,
+    build_image,
+)
 from slim_ray_image.compat import (
     add_prefix,
     environment_vars_subset,
@@ -31,12 +37,6 @@ from slim_ray_image.compat import (
 )
 from slim_ray_image.core.smoke_requests import default_requests
 from slim_ray_image.outputs import archive_folder
-from slim_ray_image.package_image import (
-    BuildImageRequest,
-    BuiltImage,
-    SlimRayImageFieldSet,
-    build_image,
-)
 from slim_ray_image.run_image import address_path, local_reference
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SmokeRequestsField, SmokeTestField, SmokeTestTimeoutField

@@ -15,16 +15,12 @@ from pants.util.frozendict import FrozenDict
 
 from rules.rule_runner import error_text, file_contents
 from slim_ray_image.base_image import BaseImageRequest, PreparedBase
+from slim_ray_image.build_image import BuildImageRequest, BuiltImage, SlimRayImageFieldSet
 from slim_ray_image.compat import create_digest, rule
 from slim_ray_image.core.oci import BaseImage, Descriptor, Image
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.outputs import Archive, ArchiveRequest
-from slim_ray_image.package_image import (
-    BuildImageRequest,
-    BuiltImage,
-    SlimRayImageFieldSet,
-    package_slim_ray_image,
-)
+from slim_ray_image.package_image import package_slim_ray_image
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageTarget
 from slim_ray_image.tools import BaseInterpreter, BaseTools, Uv

@@ -14,11 +14,11 @@ from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, DigestContents, 
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
 from rules.rule_runner import file_contents
+from slim_ray_image.build_image import BuildImageRequest, BuiltImage
 from slim_ray_image.compat import create_digest, rule
 from slim_ray_image.core.oci import Descriptor, Image
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.references import RegistryReference, parse_image_reference
-from slim_ray_image.package_image import BuildImageRequest, BuiltImage
 from slim_ray_image.run_image import (
     RunSlimRayImageFieldSet,
     local_reference,

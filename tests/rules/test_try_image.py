@@ -15,9 +15,9 @@ from pants.engine.target import InvalidTargetException
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
 from rules.rule_runner import make_rule_runner
+from slim_ray_image.build_image import BuiltImage
 from slim_ray_image.core.oci import Descriptor, Image
 from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.package_image import BuiltImage
 from slim_ray_image.target_types import SlimRayImageTarget
 from slim_ray_image.try_image import (
     Docker,

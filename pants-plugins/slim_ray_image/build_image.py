@@ -1,0 +1,429 @@
+"""Stage 5 of 6, and the one build path: target -> closure -> packed distributions -> layers -> image.
+
+`pants package`, `run`, `check` and `test` all start from what `build_image` returns.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Iterable, Optional
+
+from pants.backend.python.subsystems.setup import PythonSetup
+from pants.backend.python.target_types import PythonResolveField
+from pants.core.goals.package import OutputPathField, PackageFieldSet
+from pants.engine.fs import CreateDigest, Digest, FileContent, FileDigest, FileEntry, MergeDigests
+from pants.engine.rules import collect_rules
+
+from slim_ray_image.base_image import BaseImageRequest, PreparedBase, prepare_base
+from slim_ray_image.closure import ImageClosure, ImageClosureRequest, resolve_image_closure
+from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
+from slim_ray_image.core.conflicts import check_paths, check_scripts
+from slim_ray_image.core.consistency import check_python, check_ray_versions
+from slim_ray_image.core.dynamic_imports import (
+    DynamicImport,
+    HeldModules,
+    modules_of,
+    unfollowed_imports,
+)
+from slim_ray_image.core.import_statements import ImportStatement, missing_imports
+from slim_ray_image.core.layers import FilePlan, plan_files, plan_layers
+from slim_ray_image.core.oci import (
+    DEFAULT_PATH,
+    BuiltLayer,
+    Image,
+    append_layers,
+    blob_path,
+    environment_of,
+)
+from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.core.pruning import Pruned
+from slim_ray_image.core.ray_extras import check_uncovered, explain_added
+from slim_ray_image.core.requirements import RequiredDistribution
+from slim_ray_image.core.result import application_rows, describe_image
+from slim_ray_image.core.settings import (
+    Account,
+    TargetSettings,
+    account_of,
+    image_settings,
+    owner_of,
+)
+from slim_ray_image.dependency_inference import EntryFieldSet
+from slim_ray_image.image_names import ImageNamesRequest, find_image_names
+from slim_ray_image.layers import (
+    SourcesLayer,
+    write_distributions_layer,
+    write_files_layers,
+    write_runtime_layer,
+    write_sources_layer,
+)
+from slim_ray_image.pack import (
+    PackedDistributions,
+    PackRequest,
+    PackWheelsRequest,
+    pack_distributions,
+    pack_wheels,
+)
+from slim_ray_image.prune import (
+    chosen_pruning,
+    excluded_files,
+    leave_out,
+    parts_for,
+    pruned_rows,
+)
+from slim_ray_image.serve_config import ConfigWarningsRequest, warn_of_config
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.target_types import (
+    BaseImageField,
+    BytecodeField,
+    CmdField,
+    EntryPointField,
+    EntrypointField,
+    EnvField,
+    ExcludeFilesField,
+    ImageTagsField,
+    LabelsField,
+    LayerBudgetField,
+    OutputsField,
+    PlatformsField,
+    PortsField,
+    PruneField,
+    RayExtrasField,
+    RegistriesField,
+    RepositoryField,
+    ServeAppField,
+    ServeApplicationField,
+    ServeConfigField,
+    SlimRayImageDependencies,
+    UserField,
+    WorkdirField,
+)
+
+
+@dataclass(frozen=True)
+class SlimRayImageFieldSet(PackageFieldSet):
+    """The fields that a build reads."""
+
+    required_fields = (ServeAppField, EntryPointField, SlimRayImageDependencies)
+
+    serve_app: ServeAppField
+    serve_config: ServeConfigField
+    serve_application: ServeApplicationField
+    entry_point: EntryPointField
+    dependencies: SlimRayImageDependencies
+    ray_extras: RayExtrasField
+    resolve: PythonResolveField
+    base_image: BaseImageField
+    platforms: PlatformsField
+    env: EnvField
+    ports: PortsField
+    labels: LabelsField
+    user: UserField
+    workdir: WorkdirField
+    entrypoint: EntrypointField
+    cmd: CmdField
+    layer_budget: LayerBudgetField
+    bytecode: BytecodeField
+    prune: PruneField
+    exclude_files: ExcludeFilesField
+    repository: RepositoryField
+    registries: RegistriesField
+    image_tags: ImageTagsField
+    outputs: OutputsField
+    output_path: OutputPathField
+
+
+@dataclass(frozen=True)
+class BuildImageRequest:
+    """A request for the image of a target."""
+
+    field_set: SlimRayImageFieldSet
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """The image of a target.
+
+    Attributes:
+        references: Its names.
+        blobs_tree: All its blobs, as an OCI image layout has them: `blobs/sha256/...`.
+        sparse_blobs_tree: The same without the base's layers.
+        description: image.json.
+    """
+
+    image: Image
+    references: tuple[str, ...]
+    blobs_tree: Digest
+    sparse_blobs_tree: Digest
+    description: str
+    ports: tuple[int, ...]
+
+
+def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
+    """Return the request for what goes into the image of a target."""
+    entry = EntryFieldSet(
+        field_set.address,
+        serve_app=field_set.serve_app,
+        serve_config=field_set.serve_config,
+        serve_application=field_set.serve_application,
+        entry_point=field_set.entry_point,
+        dependencies=field_set.dependencies,
+        resolve=field_set.resolve,
+    )
+    return ImageClosureRequest(entry, field_set.ray_extras.value)
+
+
+def _names_request(field_set: SlimRayImageFieldSet) -> ImageNamesRequest:
+    return ImageNamesRequest(
+        field_set.address, field_set.repository, field_set.registries, field_set.image_tags
+    )
+
+
+def _target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> TargetSettings:
+    return TargetSettings(
+        serve_app=field_set.serve_app.import_path,
+        config=closure.config,
+        entry_point=field_set.entry_point.entry_point,
+        user=field_set.user.value,
+        workdir=field_set.workdir.value,
+        env=field_set.env.value or {},
+        ports=field_set.ports.value,
+        labels=field_set.labels.value or {},
+        entrypoint=field_set.entrypoint.value,
+        cmd=field_set.cmd.value,
+    )
+
+
+async def _pack(
+    field_set: SlimRayImageFieldSet, closure: ImageClosure, base: PreparedBase
+) -> PackedDistributions:
+    """The locked distributions, and those of the repository itself."""
+    request = PackRequest(
+        field_set.address,
+        tuple(sorted({requirement.text for requirement in closure.requirements})),
+        explain_added(closure.ray_extras),
+        closure.resolve,
+        base.image.reference,
+        base.interpreter,
+        base.tools,
+    )
+    if not closure.wheels:
+        return await pack_distributions(request, **implicitly())
+    packed, own = await concurrently(
+        pack_distributions(request, **implicitly()),
+        pack_wheels(
+            PackWheelsRequest(closure.wheels, closure.wheels_tree, base.interpreter, base.tools),
+            **implicitly(),
+        ),
+    )
+    return packed.with_others(own)
+
+
+async def _write_files_layers(
+    field_set: SlimRayImageFieldSet,
+    closure: ImageClosure,
+    plan: FilePlan,
+    base: PreparedBase,
+    account: Optional[Account],
+) -> tuple[tuple[BuiltLayer, ...], SourcesLayer]:
+    """The layer of large files, where there are any, and that of the sources."""
+    workdir = field_set.workdir.value
+    at_path = {file.path: file for file in closure.files}
+    files, sources = await concurrently(
+        write_files_layers([at_path[path] for path in plan.large], base, workdir=workdir),
+        write_sources_layer(
+            closure,
+            [at_path[path] for path in plan.others],
+            base,
+            image=str(field_set.address),
+            workdir=workdir,
+            bytecode=field_set.bytecode.value,
+            owner=owner_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group),
+            account=account,
+        ),
+    )
+    return files, sources
+
+
+@dataclass(frozen=True)
+class _WrittenLayers:
+    """The layers, lowest first, and what went into them."""
+
+    layers: tuple[BuiltLayer, ...]
+    packed: PackedDistributions
+    closure: ImageClosure
+    required: tuple[RequiredDistribution, ...]
+    pruned: tuple[Pruned, ...]
+    unfollowed: tuple[DynamicImport, ...]
+    missing: tuple[ImportStatement, ...]
+
+
+def _named_modules(closure: ImageClosure) -> tuple[str, ...]:
+    """The modules that the image starts with, or that its Serve config names, which may be Ray's own."""
+    serve = closure.config.serve if closure.config else None
+    return (
+        *(entry.import_path.module for entry in closure.entries if entry.import_path),
+        *(named.module for named in (serve.modules if serve else ())),
+    )
+
+
+async def _write_layers(
+    field_set: SlimRayImageFieldSet,
+    subsystem: SlimRayImageSubsystem,
+    closure: ImageClosure,
+    base: PreparedBase,
+    account: Optional[Account],
+) -> _WrittenLayers:
+    """The layers. That of the sources does not wait for the distributions: a mistake in them shows early."""
+    budget = field_set.layer_budget.value
+    pruning = chosen_pruning(field_set.prune.value, subsystem)
+    excluded = excluded_files(field_set.exclude_files.value or (), base.interpreter)
+    closure, matched = excluded.remove_from(closure, field_set.workdir.value)
+    plan = plan_files({file.path: file.bytes for file in closure.files}, budget)
+    every, runtime, (files, sources) = await concurrently(
+        _pack(field_set, closure, base),
+        write_runtime_layer(base, field_set.bytecode.value, excluded.absolute),
+        _write_files_layers(field_set, closure, plan, base, account),
+    )
+    image, base_reference = str(field_set.address), base.image.reference
+    remaining = leave_out(image, pruning, closure, every, base.interpreter)
+    packed = remaining.packed
+    check_uncovered(image, closure.ray_uses, {d.name for d in packed.distributions})
+    if closure.config:
+        ray = next((d.version for d in packed.distributions if d.name == "ray"), None)
+        check_ray_versions(image, closure.config.ray_versions, ray)
+    check_paths(image, packed.distributions, excluded.absolute)
+    check_scripts(image, base_reference, packed.distributions, base.interpreter.programs)
+    parts = parts_for(pruning, (*_named_modules(closure), *sources.uses), packed)
+    specs = plan_layers(packed.distributions, budget, parts=parts, has_large_files=bool(files))
+    distributions = await concurrently(
+        write_distributions_layer(
+            spec,
+            packed,
+            base,
+            bytecode=field_set.bytecode.value,
+            pruning=pruning,
+            exclude_files=excluded.absolute,
+        )
+        for spec in specs
+    )
+    taken = (p for layer in (runtime, *distributions) for p in layer.matched)
+    excluded.check(image, {*matched, *taken})
+    held = HeldModules(
+        modules=modules_of(file.path for file in closure.files),
+        packages=[module for d in packed.distributions for module in d.modules],
+    )
+    return _WrittenLayers(
+        (*runtime.layers, *(written.layer for written in distributions), *files, sources.layer),
+        packed,
+        closure,
+        remaining.required,
+        pruned_rows(distributions, parts, remaining.left_out),
+        unfollowed_imports(sources.dynamic_imports, held),
+        missing_imports(sources.import_statements, held),
+    )
+
+
+async def _own_blobs(image: Image, base: PreparedBase) -> Digest:
+    """Manifest, config and our layers. The layers are named by their digests alone: they are in Pants' store."""
+    own = image.layers[len(base.image.layers) :]
+    return await create_digest(
+        CreateDigest(
+            [
+                FileContent(blob_path(image.manifest_descriptor), image.manifest),
+                FileContent(blob_path(image.config_descriptor), image.config),
+                *(FileEntry(blob_path(layer), FileDigest(layer.hex, layer.size)) for layer in own),
+            ]
+        )
+    )
+
+
+def base_image_request(
+    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> BaseImageRequest:
+    """Return the request for the base image of a target."""
+    (platform,) = field_set.platforms.value or ()
+    return BaseImageRequest(field_set.base_image.value or subsystem.default_base_image, platform)
+
+
+def _check_python(
+    field_set: SlimRayImageFieldSet, closure: ImageClosure, base: PreparedBase, setup: PythonSetup
+) -> None:
+    constraints = setup.resolves_to_interpreter_constraints.get(
+        closure.resolve, setup.interpreter_constraints
+    )
+    check_python(
+        str(field_set.address),
+        closure.resolve,
+        constraints,
+        base.image.reference,
+        base.interpreter.python_version,
+    )
+
+
+async def _warn_of_config(closure: ImageClosure) -> None:
+    if closure.config:
+        await warn_of_config(ConfigWarningsRequest(closure.config.file), **implicitly())
+
+
+@rule(desc="Build a slim_ray_image")
+async def build_image(
+    request: BuildImageRequest, subsystem: SlimRayImageSubsystem, python_setup: PythonSetup
+) -> BuiltImage:
+    """The whole image; every costly step in it is a cached process of its own."""
+    field_set = request.field_set
+    base_request = base_image_request(field_set, subsystem)
+    names = await find_image_names(_names_request(field_set), **implicitly())
+    closure, base = await concurrently(
+        resolve_image_closure(closure_request(field_set), **implicitly()),
+        prepare_base(base_request, **implicitly()),
+    )
+    await _warn_of_config(closure)
+    _check_python(field_set, closure, base, python_setup)
+    interpreter = base.interpreter
+    account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
+    written = await _write_layers(field_set, subsystem, closure, base, account)
+    packed, closure = written.packed, written.closure
+    target_settings = _target_settings(field_set, closure)
+    settings = image_settings(
+        target_settings,
+        base_path=environment_of(json.loads(base.image.config).get("config")).get(
+            "PATH", DEFAULT_PATH
+        ),
+        account=account,
+        entry_path=closure.program.path if closure.program else None,
+    )
+    image = append_layers(
+        base.image, written.layers, settings, parse_platform(base_request.platform)
+    )
+    references = names.references(image.manifest_descriptor.hex)
+    description = describe_image(
+        target=str(field_set.address),
+        references=references,
+        image=image,
+        base=base.image,
+        base_layer_sizes=json.loads(interpreter.layer_sizes),
+        python_version=interpreter.python_version,
+        libc=f"glibc {interpreter.glibc}",
+        layers=written.layers,
+        distributions=packed.distributions,
+        required=written.required,
+        files=closure.files,
+        pruned=written.pruned,
+        unfollowed=written.unfollowed,
+        missing=written.missing,
+        ray_extras=closure.ray_extras,
+        applications=application_rows(
+            field_set.serve_app.import_path, closure.config.serve if closure.config else None
+        ),
+        serve_config=target_settings.serve_config,
+    )
+    sparse_blobs_tree = await _own_blobs(image, base)
+    blobs_tree = await merge_digests(MergeDigests([sparse_blobs_tree, base.blobs_tree]))
+    return BuiltImage(
+        image, references, blobs_tree, sparse_blobs_tree, description.decode(), settings.ports
+    )
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()
