@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Optional, Tuple, Union
+from typing import Any, ClassVar, Dict, Iterable, Optional, Tuple, Union
 
 from pants.backend.python.target_types import PythonResolveField
 from pants.core.goals.package import OutputPathField
@@ -55,8 +55,43 @@ def _invalid(alias: str, address: Address, error: SlimRayImageError) -> InvalidF
     return InvalidFieldException(f"The `{alias}` field in target {address} {error}")
 
 
-class ServeAppField(StringField):
+class _CheckedString(StringField):
+    """A string of which `check`, of core, says what is wrong."""
+
+    check: ClassVar[Any]  # a static method
+
+    @classmethod
+    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
+        value = super().compute_value(raw_value, address)
+        if value is not None:
+            try:
+                cls.check(value)
+            except SlimRayImageError as error:
+                raise _invalid(cls.alias, address, error) from error
+        return value
+
+
+class _CheckedStrings(StringSequenceField):
+    """Strings of which `check`, of core, says what is wrong."""
+
+    check: ClassVar[Any]  # a static method
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Iterable[str]], address: Address
+    ) -> Optional[Tuple[str, ...]]:
+        value = super().compute_value(raw_value, address)
+        if value is not None:
+            try:
+                cls.check(value)
+            except SlimRayImageError as error:
+                raise _invalid(cls.alias, address, error) from error
+        return value
+
+
+class ServeAppField(_CheckedString):
     alias = "serve_app"
+    check = staticmethod(parse_import_path)
     help = help_text(
         """
         The Ray Serve application to serve, as Ray Serve's import path `module.path:attribute`.
@@ -69,16 +104,6 @@ class ServeAppField(StringField):
         For example, `serve_app="services.echo.app:app"`. At most one of `serve_app`, `serve_config` and `entry_point`.
         """
     )
-
-    @classmethod
-    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
-        value = super().compute_value(raw_value, address)
-        if value is not None:
-            try:
-                parse_import_path(value)
-            except SlimRayImageError as error:
-                raise _invalid(cls.alias, address, error) from error
-        return value
 
     @property
     def import_path(self) -> Optional[ImportPath]:
@@ -112,8 +137,9 @@ class ServeApplicationField(StringField):
     )
 
 
-class EntryPointField(StringField):
+class EntryPointField(_CheckedString):
     alias = "entry_point"
+    check = staticmethod(parse_entry_point)
     help = help_text(
         """
         A driver or a job to run: a module, or a `.py` file beside the BUILD file, with its arguments.
@@ -125,16 +151,6 @@ class EntryPointField(StringField):
         `serve_config` and `entry_point`; with none, `dependencies` alone say what goes in.
         """
     )
-
-    @classmethod
-    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
-        value = super().compute_value(raw_value, address)
-        if value is not None:
-            try:
-                parse_entry_point(value)
-            except SlimRayImageError as error:
-                raise _invalid(cls.alias, address, error) from error
-        return value
 
     @property
     def entry_point(self) -> Optional[EntryPoint]:
@@ -184,8 +200,9 @@ class RayExtrasField(StringSequenceField):
         return value
 
 
-class BaseImageField(StringField):
+class BaseImageField(_CheckedString):
     alias = "base_image"
+    check = staticmethod(parse_image_reference)
     help = help_text(
         """
         The image to build on: a reference to an image in a registry, by tag or digest, or a local OCI image layout as
@@ -196,16 +213,6 @@ class BaseImageField(StringField):
         (`python:3.10-slim@sha256:...`) for an image that only changes when the repository does.
         """
     )
-
-    @classmethod
-    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
-        value = super().compute_value(raw_value, address)
-        if value is not None:
-            try:
-                parse_image_reference(value)
-            except SlimRayImageError as error:
-                raise _invalid(cls.alias, address, error) from error
-        return value
 
 
 class PlatformsField(StringSequenceField):
@@ -412,8 +419,9 @@ def _rules_help(is_default: bool) -> str:
     )
 
 
-class PruneField(StringSequenceField):
+class PruneField(_CheckedStrings):
     alias = "prune"
+    check = staticmethod(parse_pruning)
     help = help_text(
         f"""
         The rules by which files that a service does not need are left out of its distributions: `default` stands for
@@ -434,18 +442,6 @@ class PruneField(StringSequenceField):
         `METADATA`, entry points and licences stay, and `RECORD` lists what is there. `image.json` says what went.
         """
     )
-
-    @classmethod
-    def compute_value(
-        cls, raw_value: Optional[Iterable[str]], address: Address
-    ) -> Optional[Tuple[str, ...]]:
-        value = super().compute_value(raw_value, address)
-        try:
-            if value is not None:
-                parse_pruning(value)
-        except SlimRayImageError as error:
-            raise _invalid(cls.alias, address, error) from error
-        return value
 
 
 class ExcludeFilesField(StringSequenceField):
@@ -517,8 +513,9 @@ class ImageTagsField(StringSequenceField):
     )
 
 
-class OutputsField(StringSequenceField):
+class OutputsField(_CheckedStrings):
     alias = "outputs"
+    check = staticmethod(parse_outputs)
     help = help_text(
         """
         What `pants package` writes besides `image.json`: `layout`, a complete OCI image layout in `oci/`;
@@ -529,17 +526,6 @@ class OutputsField(StringSequenceField):
         Default: `[slim-ray].outputs`, which is `["layout"]`. `pants run` needs none of them.
         """
     )
-
-    @classmethod
-    def compute_value(
-        cls, raw_value: Optional[Iterable[str]], address: Address
-    ) -> Optional[Tuple[str, ...]]:
-        value = super().compute_value(raw_value, address)
-        try:
-            parse_outputs(value or ())
-        except SlimRayImageError as error:
-            raise _invalid(cls.alias, address, error) from error
-        return value
 
 
 class SkipCheckField(BoolField):
