@@ -245,7 +245,8 @@ def test_packaging_reuses_the_layers_of_another_service(
         return {m[1] for m in map(pattern.match, image.run.started) if m}
 
     assert "ray" in written(echo)
-    assert "numpy" in written(ranker)
+    assert {"ray", "numpy"} <= {row["name"] for row in ranker.own_rows}
+    # Of its other layers, an earlier test may have had some written.
     assert written(echo).isdisjoint(written(ranker))
 
 

@@ -226,7 +226,7 @@ def test_base_past_its_end_of_life_is_told_once(
     targets = (f"{FOLDER}:image", f"{FOLDER}:apart")
     run = repository.pants("--slim-ray-warn-end-of-life", "package", *targets)
     assert run.output.count("whose end of life was in October 2026") == 1
-    assert packaged["both"].run.warnings == ()
+    assert "end of life" not in packaged["both"].run.output
     for image in packaged.values():
         again = PackagedImage(image.target, repository.output_of(image.target), run)
         assert again.description["manifest_digest"] == image.description["manifest_digest"]
