@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from typing import Iterator
 
 import pytest
 from conftest import PYTHONPATH
@@ -22,6 +21,13 @@ from slim_ray_image.sandbox.host_network import read_host_network
 found = read_host_network()
 print(dict(found.credentials), dict(found.environment))
 """
+# A program that holds such a file, as Pants does, and starts another.
+HOLD = """\
+import os, subprocess, sys
+name, content, *arguments = sys.argv[1:]
+os.write(os.memfd_create(name), content.encode())
+subprocess.run([sys.executable, *arguments], check=True)
+"""
 # Pants runs these tests, and holds such a file: so this one leaves the processes below it first.
 ORPHAN = """\
 import os, time
@@ -33,13 +39,15 @@ while os.getppid() == parent:
 """
 # A program of a program: between the one that holds and the one that reads there may be others.
 NESTED = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+# What it is given beside its standard streams.
+DESCRIPTORS = "import os; print([d for d in range(3, 64) if os.path.exists(f'/proc/self/fd/{d}')])"
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="this system has no files in memory"
 )
 
 
-def read_in_child(*arguments: str) -> str:
+def output_of(*arguments: str) -> str:
     return subprocess.run(
         [sys.executable, *arguments],
         env={"PYTHONPATH": PYTHONPATH},
@@ -49,27 +57,22 @@ def read_in_child(*arguments: str) -> str:
     ).stdout.strip()
 
 
-@pytest.fixture
-def held() -> Iterator[int]:
-    """The descriptor of a file in this process's memory, as Pants makes it."""
-    descriptor = os.memfd_create(MEMORY_FILE)
-    os.write(descriptor, json.dumps(HELD).encode())
-    yield descriptor
-    os.close(descriptor)
+def output_below_holder(*arguments: str) -> str:
+    return output_of("-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments)
 
 
 @pytest.mark.parametrize("arguments", [("-c", READ), ("-c", NESTED, READ)], ids=["child", "nested"])
-def test_program_reads_what_a_process_above_it_holds(held: int, arguments: tuple[str, ...]) -> None:
+def test_program_reads_what_a_process_above_it_holds(arguments: tuple[str, ...]) -> None:
     """Nothing is passed to the program: it finds the file by itself."""
     expected = "{'https://a.example/simple/': ('robot', 's3cret')} {'https_proxy': 'http://proxy.example:3128'}"
-    assert read_in_child(*arguments) == expected
+    assert output_below_holder(*arguments) == expected
 
 
-def test_program_is_not_given_the_descriptor(held: int) -> None:
-    """The file is closed in programs that this process starts."""
-    assert not os.get_inheritable(held)
+def test_program_is_not_given_the_descriptor() -> None:
+    """The file is closed in programs that its holder starts."""
+    assert output_below_holder("-c", DESCRIPTORS) == "[]"
 
 
 def test_program_without_such_a_process_reads_nothing() -> None:
     """A program started by hand has no credentials, and that is no error."""
-    assert read_in_child("-c", ORPHAN + READ) == "{} {}"
+    assert output_of("-c", ORPHAN + READ) == "{} {}"
