@@ -74,7 +74,7 @@ from slim_ray_image.core.layers import (
     KIND_BASE,
     KIND_FILES,
     KIND_SOURCES,
-    VENV,
+    site_packages_of,
 )
 from slim_ray_image.core.oci import Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
@@ -239,7 +239,7 @@ async def do_imports(request: ImportsRequest) -> ImportOutcomes:
         {
             "jobs": json.loads(request.imports),
             "layers": list(layers),
-            "site_packages": _site_packages(request.interpreter),
+            "site_packages": site_packages_of(request.interpreter.python),
             "workdir": request.workdir,
             "environment": dict(request.environment),
         },
@@ -252,11 +252,6 @@ async def do_imports(request: ImportsRequest) -> ImportOutcomes:
     )
     facts = await read_output(result.output_digest, "imports.json")
     return ImportOutcomes(facts.decode())
-
-
-def _site_packages(interpreter: BaseInterpreter) -> str:
-    """Where distributions are in the image; those of the base are elsewhere, and out of reach."""
-    return f"{VENV}/lib/python{interpreter.python_minor}/site-packages"
 
 
 @dataclass(frozen=True)
@@ -334,7 +329,7 @@ async def _import_all(
     distributions, files = await concurrently(
         _unpack(
             [layer for layer in layers if layer.kind not in (KIND_BASE, *_OF_FIRST_PARTY)],
-            _site_packages(interpreter),
+            site_packages_of(interpreter.python),
             interpreter,
         ),
         _unpack([layer for layer in layers if layer.kind in _OF_FIRST_PARTY], workdir, interpreter),
@@ -412,6 +407,8 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
     )
     description = json.loads(built.description)
     config = json.loads(built.image.config)["config"]
+    # Not those of the closure, of which `exclude_files` may take some.
+    sources = {row["path"]: row["source"] for row in description["files"]}
     layers = _layers_of(built)
     contents = await _contents_of(layers, base)
     imported = await _import_all(
@@ -421,7 +418,7 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
         base.interpreter,
         (
             *first_party_imports(
-                [file.path for file in closure.files],
+                sources,
                 closure.program.path if closure.program else None,
             ),
             *application_imports(description["applications"]),
@@ -446,10 +443,10 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
         *import_problems(
             image,
             verdict.faults,
-            sources={f"{config['WorkingDir']}/{file.path}": file.source for file in closure.files},
+            sources={f"{config['WorkingDir']}/{path}": source for path, source in sources.items()},
             owners=await _owners_of(missing, closure.resolve),
             distributions=contents.distributions,
-            left_out=left_out_modules(missing, contents, _site_packages(base.interpreter)),
+            left_out=left_out_modules(missing, contents, site_packages_of(base.interpreter.python)),
         ),
         *outside_problems(image, sorted(imported.outside)),
         *contract_problems(

@@ -5,7 +5,6 @@ The rules themselves are in `core/pruning.py`; the layers' processes apply them.
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass, replace
 from typing import Iterable, Optional, Sequence
 
@@ -15,7 +14,7 @@ from packaging.utils import canonicalize_name
 from slim_ray_image.closure import ImageClosure
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.exclude_files import absolute_pattern, check_excluded, matching_pattern
-from slim_ray_image.core.layers import VENV
+from slim_ray_image.core.layers import site_packages_of
 from slim_ray_image.core.prune_rules import Part
 from slim_ray_image.core.pruning import (
     Pruned,
@@ -80,7 +79,7 @@ class ExcludedFiles:
 
 def excluded_files(patterns: Sequence[str], interpreter: BaseInterpreter) -> ExcludedFiles:
     """Return the field `exclude_files` for an image on a base."""
-    site_packages = f"{VENV}/lib/{posixpath.basename(interpreter.python)}/site-packages"
+    site_packages = site_packages_of(interpreter.python)
     return ExcludedFiles(
         tuple(patterns), tuple(absolute_pattern(pattern, site_packages) for pattern in patterns)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Iterable, Optional, Tuple, Union
+from typing import Any, ClassVar, Dict, Iterable, Optional, Tuple, TypeVar, Union
 
 from pants.backend.python.target_types import PythonResolveField
 from pants.core.goals.package import OutputPathField
@@ -45,7 +45,7 @@ from slim_ray_image.core.prune_rules import RULES
 from slim_ray_image.core.pruning import parse_pruning
 from slim_ray_image.core.ray_extras import EXTRA_NAME
 from slim_ray_image.core.references import parse_image_reference
-from slim_ray_image.core.smoke_requests import SmokeRequest, parse_smoke_request
+from slim_ray_image.core.smoke_requests import SmokeRequest, parse_smoke_requests
 
 DEFAULT_USER = "1000:100"
 INFER = "infer"
@@ -55,38 +55,36 @@ def _invalid(alias: str, address: Address, error: SlimRayImageError) -> InvalidF
     return InvalidFieldException(f"The `{alias}` field in target {address} {error}")
 
 
-class _CheckedString(StringField):
-    """A string of which `check`, of core, says what is wrong."""
+_Value = TypeVar("_Value")
 
+
+def _checked(field: Any, value: _Value, address: Address) -> _Value:
+    """Return the value of a field of whose values `check`, of core, says what is wrong."""
+    if value is not None:
+        try:
+            field.check(value)
+        except SlimRayImageError as error:
+            raise _invalid(field.alias, address, error) from error
+    return value
+
+
+# Two classes, since Pants takes the type that its help shows from the annotation.
+class _CheckedString(StringField):
     check: ClassVar[Any]  # a static method
 
     @classmethod
     def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
-        value = super().compute_value(raw_value, address)
-        if value is not None:
-            try:
-                cls.check(value)
-            except SlimRayImageError as error:
-                raise _invalid(cls.alias, address, error) from error
-        return value
+        return _checked(cls, super().compute_value(raw_value, address), address)
 
 
 class _CheckedStrings(StringSequenceField):
-    """Strings of which `check`, of core, says what is wrong."""
-
     check: ClassVar[Any]  # a static method
 
     @classmethod
     def compute_value(
         cls, raw_value: Optional[Iterable[str]], address: Address
     ) -> Optional[Tuple[str, ...]]:
-        value = super().compute_value(raw_value, address)
-        if value is not None:
-            try:
-                cls.check(value)
-            except SlimRayImageError as error:
-                raise _invalid(cls.alias, address, error) from error
-        return value
+        return _checked(cls, super().compute_value(raw_value, address), address)
 
 
 class ServeAppField(_CheckedString):
@@ -552,8 +550,9 @@ class SmokeTestField(TriBoolField):
     )
 
 
-class SmokeRequestsField(StringSequenceField):
+class SmokeRequestsField(_CheckedStrings):
     alias = "smoke_requests"
+    check = staticmethod(parse_smoke_requests)
     help = help_text(
         """
         The HTTP requests that a smoke test sends to the image's applications, in order, each as
@@ -566,21 +565,9 @@ class SmokeRequestsField(StringSequenceField):
         """
     )
 
-    @classmethod
-    def compute_value(
-        cls, raw_value: Optional[Iterable[str]], address: Address
-    ) -> Optional[Tuple[str, ...]]:
-        value = super().compute_value(raw_value, address)
-        try:
-            for text in value or ():
-                parse_smoke_request(text)
-        except SlimRayImageError as error:
-            raise _invalid(cls.alias, address, error) from error
-        return value
-
     @property
     def requests(self) -> Optional[Tuple[SmokeRequest, ...]]:
-        return None if self.value is None else tuple(map(parse_smoke_request, self.value))
+        return None if self.value is None else parse_smoke_requests(self.value)
 
 
 class SmokeTestTimeoutField(IntField):

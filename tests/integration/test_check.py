@@ -196,6 +196,25 @@ def test_what_only_the_cluster_has_is_a_line_and_no_failure(
         )
 
 
+def test_code_that_exclude_files_takes_is_not_imported(
+    repository: Repository, shapes: Shapes
+) -> None:
+    """What is not in the image need not import."""
+    write_service(repository, ["side"])
+    repository.write(LOCKFILE, shapes.locked("side"))
+    repository.write("src/shapes/spare.py", "import gone\n")
+    build = repository.read("src/shapes/BUILD").replace(
+        'entry_point="driver.py"',
+        'entry_point="driver.py", dependencies=[":spare"], exclude_files=["/app/shapes/spare.py"]',
+    )
+    repository.write(
+        "src/shapes/BUILD",
+        f'{build}python_source(name="spare", source="spare.py", resolve="shapes")\n',
+    )
+    run = check(repository, TARGET, *shapes.options())
+    assert run.exit_code == 0, run.output
+
+
 def test_image_can_be_left_out(repository: Repository, shapes: Shapes) -> None:
     """By the field `skip_check`; nothing of it is built."""
     repository.write(

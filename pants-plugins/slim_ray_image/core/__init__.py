@@ -8,6 +8,7 @@ In the order of the flow:
 | module       | decides                                                                   |
 |--------------|---------------------------------------------------------------------------|
 | errors       | how a user's mistake is worded                                             |
+| parsing      | what tree the text of a Python source is                                   |
 | import_paths | what `serve_app` and `entry_point` may say (stage 1)                       |
 | yaml_lines   | at which line of a file a value is (stage 1)                                |
 | serve_schema | what Ray takes as a Serve config (stage 1)                                 |

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 from typing import Iterator, Optional
 
+from slim_ray_image.core.parsing import parse_module
+
 _USUAL_NAME = "app"
 
 
@@ -50,9 +52,8 @@ def bound_application(source: bytes) -> Optional[str]:
     Of several that named `app`, else the last: an application is bound after the deployments that it is made of.
     None where there is none, and where `source` is not valid for the running Python.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # ValueError: a null byte
+    tree = parse_module(source)
+    if tree is None:
         return None
     names = list(_bound_names(tree)) if _imports_serve(tree) else []
     if _USUAL_NAME in names:

@@ -11,6 +11,8 @@ import ast
 from dataclasses import dataclass
 from typing import Iterable, Mapping, Optional
 
+from slim_ray_image.core.parsing import parse_module
+
 KIND_IMPORT = "import"
 KIND_ENTRY_POINTS = "entry_points"
 
@@ -117,9 +119,8 @@ def find_dynamic_imports(path: str, source: bytes) -> tuple[DynamicImport, ...]:
     """
     if not any(word in source for word in _WORDS):
         return ()
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parse_module(source)
+    if tree is None:
         return ()
     aliases = aliases_of(tree)
     package = ".".join(path.split("/")[:-1])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional
 
 from slim_ray_image.core.dynamic_imports import HeldModules, absolute_name, one_line
+from slim_ray_image.core.parsing import parse_module
 
 # As for Pants' own inference.
 _IGNORE = b"# pants: no-infer-dep"
@@ -96,9 +97,8 @@ def find_import_statements(path: str, source: bytes) -> tuple[ImportStatement, .
     """
     if b"import" not in source:
         return ()
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # ValueError: a null byte
+    tree = parse_module(source)
+    if tree is None:
         return ()
     package = ".".join(path.split("/")[:-1])
     lines = source.splitlines()

@@ -186,6 +186,11 @@ def _has_own_layer(piece: Piece) -> bool:
     )
 
 
+def site_packages_of(python: str) -> str:
+    """Return where distributions are in the image, by the name or the path of its interpreter, as `python3.10`."""
+    return f"{VENV}/lib/{posixpath.basename(python)}/site-packages"
+
+
 def parents(path: str) -> tuple[str, ...]:
     """Return the directories above `path`, outermost first, without the root or, of a relative one, the start."""
     found = []

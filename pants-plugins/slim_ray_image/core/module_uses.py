@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Iterator, Optional
+from typing import Iterator, Mapping, Optional
+
+from slim_ray_image.core.dynamic_imports import aliases_of
+from slim_ray_image.core.parsing import parse_module
 
 
 def _import_names(tree: ast.AST) -> Iterator[str]:
@@ -19,26 +22,16 @@ def _import_names(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _bindings(tree: ast.AST, package: str) -> dict[str, str]:
+def _bindings(tree: ast.Module, package: str) -> dict[str, str]:
     """Return name -> the dotted name below `package` that an import anywhere in the source binds to it."""
-    found = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname:
-                    found[alias.asname] = alias.name
-                else:
-                    top = alias.name.split(".")[0]
-                    found[top] = top
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
     return {
-        name: dotted for name, dotted in found.items() if f"{dotted}.".startswith(f"{package}.")
+        name: dotted
+        for name, dotted in aliases_of(tree).items()
+        if f"{dotted}.".startswith(f"{package}.")
     }
 
 
-def _dotted(node: ast.AST, bindings: dict[str, str]) -> Optional[str]:
+def _dotted(node: ast.AST, bindings: Mapping[str, str]) -> Optional[str]:
     if isinstance(node, ast.Name):
         return bindings.get(node.id)
     if isinstance(node, ast.Attribute):
@@ -60,9 +53,8 @@ def find_uses(path: str, content: bytes, package: str) -> frozenset[str]:
         return frozenset()
     if not path.endswith(".py"):
         return frozenset(name.decode() for name in spelled.findall(content))
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
+    tree = parse_module(content)
+    if tree is None:
         return frozenset()
     bindings = _bindings(tree, package)
     names = set(_import_names(tree))

@@ -12,6 +12,7 @@ import re
 from typing import Iterable, Iterator, Mapping
 
 from slim_ray_image.core.layers import parents
+from slim_ray_image.core.parsing import parse_module
 
 _FOLDER_NAMES = ("test", "tests")
 _TEST_MODULE = re.compile(r"(test_.*|.*_tests?|conftest)\.py")
@@ -50,9 +51,8 @@ def _is_dotted_name(value: object) -> bool:
 
 def _named(path: str, source: bytes) -> Iterator[str]:
     """Yield the dotted names that a module may import: by statements, wherever they are, and spelled as strings."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parse_module(source)
+    if tree is None:
         return
     package = posixpath.dirname(path).split("/")
     for node in ast.walk(tree):

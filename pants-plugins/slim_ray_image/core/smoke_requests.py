@@ -95,6 +95,15 @@ def parse_smoke_request(text: str) -> SmokeRequest:
     )
 
 
+def parse_smoke_requests(texts: Iterable[str]) -> tuple[SmokeRequest, ...]:
+    """Return the requests of a field `smoke_requests`.
+
+    Raises:
+        SlimRayImageError: If a text is none.
+    """
+    return tuple(map(parse_smoke_request, texts))
+
+
 def default_requests(route_prefixes: Iterable[Optional[str]]) -> tuple[SmokeRequest, ...]:
     """Return what is asked of applications whose target says nothing: GET of each route; None is one without HTTP."""
     return tuple(SmokeRequest("GET", prefix) for prefix in route_prefixes if prefix)

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.dynamic_imports import outermost_modules
 from slim_ray_image.core.exclude_files import outermost
-from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV
+from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, site_packages_of
 from slim_ray_image.core.module_uses import find_uses
 from slim_ray_image.core.prune_rules import divided_distributions, part_at
 from slim_ray_image.sandbox.deps_zip import (
@@ -36,9 +36,7 @@ from slim_ray_image.sandbox.run_pex import pex_command, pex_environment
 
 ENVIRONMENT = "venv"
 _PEX = "requirements.pex"
-_SITE_PACKAGES = (
-    f"{VENV}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"  # of the base
-)
+_SITE_PACKAGES = site_packages_of(f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 
 def _places(wheel: zipfile.ZipFile) -> dict[str, str]:

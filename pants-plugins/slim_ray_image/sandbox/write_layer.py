@@ -44,7 +44,13 @@ from slim_ray_image.core.import_statements import (
     find_import_statements,
     missing_imports,
 )
-from slim_ray_image.core.layers import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV, missing_parents
+from slim_ray_image.core.layers import (
+    COMMAND_DIRECTORY,
+    LINKED_SCRIPTS,
+    VENV,
+    missing_parents,
+    site_packages_of,
+)
 from slim_ray_image.core.module_uses import find_uses
 from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP
 from slim_ray_image.core.prune_rules import divided_distributions
@@ -80,7 +86,7 @@ class _InstalledDistribution:
     """One zip of `.deps`, or a part of it, as the files it becomes in the image."""
 
     def __init__(self, item: Mapping[str, str], request: Mapping[str, Any]) -> None:
-        site_packages = _site_packages(request["base"])
+        site_packages = site_packages_of(request["base"]["python"])
         self._site_packages = site_packages
         with zipfile.ZipFile(f"deps/{item['file']}") as wheel:
             self._dist_info = posixpath.dirname(metadata_path(wheel))
@@ -140,10 +146,6 @@ class _InstalledDistribution:
             writer.writerow([relative, f"sha256={digest}", len(content)])
         writer.writerow([f"{self._dist_info}/RECORD", "", ""])
         return text.getvalue().encode()
-
-
-def _site_packages(base: Mapping[str, Any]) -> str:
-    return f"{VENV}/lib/{posixpath.basename(base['python'])}/site-packages"
 
 
 def _entry_point_script(target: str) -> bytes:
@@ -240,7 +242,7 @@ def write_distributions(request: Mapping[str, Any], writer: LayerWriter) -> Mapp
             of those that were packed together; the repository's own are packed apart.
     """
     base = request["base"]
-    site_packages = _site_packages(base)
+    site_packages = site_packages_of(base["python"])
     base_directories = frozenset(base["directories"])
     installed = {
         item["key"]: _InstalledDistribution(item, request)
@@ -398,32 +400,28 @@ def _standard_modules() -> frozenset[str]:
     return frozenset([*names, "__main__"])
 
 
-def _imports(names: Sequence[str]) -> Mapping[str, Any]:
-    """The imports of what is neither first-party code nor of the standard library of this Python, by name and not."""
+def _source_facts(names: Sequence[str]) -> Mapping[str, Any]:
+    """What the sources import that is neither theirs nor of the standard library, by name and not; and what they use.
+
+    Each is read and parsed once.
+    """
     dynamic: list[DynamicImport] = []
     statements: list[ImportStatement] = []
+    uses: set[str] = set()
     for name in sorted(names):
+        with open(f"files/{name}", "rb") as file:
+            content = file.read()
         if name.endswith(".py"):
-            with open(f"files/{name}", "rb") as file:
-                source = file.read()
-            dynamic += find_dynamic_imports(name, source)
-            statements += find_import_statements(name, source)
+            dynamic += find_dynamic_imports(name, content)
+            statements += find_import_statements(name, content)
+        for package in divided_distributions():
+            uses |= find_uses(name, content, package)
     held = HeldModules(modules=modules_of(names), packages=_standard_modules())
     return {
         "dynamic_imports": list(map(asdict, unfollowed_imports(dynamic, held))),
         "import_statements": list(map(asdict, missing_imports(statements, held))),
+        "uses": sorted(uses),
     }
-
-
-def _uses(names: Iterable[str]) -> list[str]:
-    """What the sources use of the distributions that have parts."""
-    found: set[str] = set()
-    for name in names:
-        with open(f"files/{name}", "rb") as file:
-            content = file.read()
-        for package in divided_distributions():
-            found |= find_uses(name, content, package)
-    return sorted(found)
 
 
 def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[str, Any]:
@@ -453,7 +451,7 @@ def write_sources(request: Mapping[str, Any], writer: LayerWriter) -> Mapping[st
         *files,
     ]
     write_entries(writer, entries, frozenset(request["base"]["directories"]))
-    return {**_imports(request["files"]), "uses": _uses(request["files"])}
+    return _source_facts(request["files"])
 
 
 def main(request: Mapping[str, Any]) -> None:
