@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Iterable, Optional
 
 from pants.backend.python.subsystems.setup import PythonSetup
-from pants.backend.python.target_types import PythonResolveField
 from pants.core.goals.package import OutputPathField, PackageFieldSet
 from pants.engine.fs import CreateDigest, Digest, FileContent, FileDigest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
@@ -77,7 +76,6 @@ from slim_ray_image.target_types import (
     BaseImageField,
     BytecodeField,
     CmdField,
-    EntryPointField,
     EntrypointField,
     EnvField,
     ExcludeFilesField,
@@ -91,28 +89,16 @@ from slim_ray_image.target_types import (
     RayExtrasField,
     RegistriesField,
     RepositoryField,
-    ServeAppField,
-    ServeApplicationField,
-    ServeConfigField,
-    SlimRayImageDependencies,
     UserField,
     WorkdirField,
 )
 
 
 @dataclass(frozen=True)
-class SlimRayImageFieldSet(PackageFieldSet):
+class SlimRayImageFieldSet(EntryFieldSet, PackageFieldSet):
     """The fields that a build reads."""
 
-    required_fields = (ServeAppField, EntryPointField, SlimRayImageDependencies)
-
-    serve_app: ServeAppField
-    serve_config: ServeConfigField
-    serve_application: ServeApplicationField
-    entry_point: EntryPointField
-    dependencies: SlimRayImageDependencies
     ray_extras: RayExtrasField
-    resolve: PythonResolveField
     base_image: BaseImageField
     platforms: PlatformsField
     env: EnvField
@@ -161,15 +147,8 @@ class BuiltImage:
 
 def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
     """Return the request for what goes into the image of a target."""
-    entry = EntryFieldSet(
-        field_set.address,
-        serve_app=field_set.serve_app,
-        serve_config=field_set.serve_config,
-        serve_application=field_set.serve_application,
-        entry_point=field_set.entry_point,
-        dependencies=field_set.dependencies,
-        resolve=field_set.resolve,
-    )
+    # Its own type, so that inference and the closure share what is found of it.
+    entry = EntryFieldSet(**{f.name: getattr(field_set, f.name) for f in fields(EntryFieldSet)})
     return ImageClosureRequest(entry, field_set.ray_extras.value)
 
 

@@ -299,7 +299,7 @@ async def run_on_base(
     tools: Optional[BaseTools],
     *,
     inputs: Digest = EMPTY_DIGEST,
-    immutable_inputs: Mapping[str, Digest] = {},
+    immutable_inputs: Mapping[str, Digest] = MappingProxyType({}),
     output_files: tuple[str, ...] = (),
     output_directories: tuple[str, ...] = (),
     description: str,
