@@ -6,10 +6,11 @@ import json
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional
 from urllib.error import HTTPError
 
-from integration.registry import open_url
+from integration.registry import free_port, open_url
 
 # As careful clusters run images: a root that cannot be written to, memory for /tmp, and no rights.
 RESTRICTED = (
@@ -86,6 +87,31 @@ class Docker:
             for container in self.containers(image):
                 self("rm", "--force", container)
             self("rmi", image)
+
+
+@contextmanager
+def loaded_images(
+    docker: Docker, skopeo: str, layouts: Mapping[str, Path]
+) -> Iterator[dict[str, str]]:
+    """Load OCI image layouts into Docker, under names of this run alone, until the end.
+
+    Args:
+        skopeo: Its executable.
+        layouts: Name -> folder.
+
+    Yields:
+        Name -> repository in Docker.
+    """
+    repository = f"slim-ray-image.test/{free_port()}"
+    images = {name: f"{repository}/{name}" for name in layouts}
+    try:
+        for name, image in images.items():
+            layout, loaded = f"oci:{layouts[name]}", f"docker-daemon:{image}:latest"
+            subprocess.run([skopeo, "copy", "--quiet", layout, loaded], check=True)
+        yield images
+    finally:
+        for image in images.values():
+            docker.remove(image)
 
 
 def await_answer(url: str, *, data: bytes | None = None, seconds: float = 120) -> tuple[int, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 import pytest
 
 from integration.conftest import executable
-from integration.container import RESTRICTED, Docker, Service
+from integration.container import RESTRICTED, Docker, Service, loaded_images
 from integration.databases import MariaDB, PostgreSQL
 from integration.registry import free_port
 from integration.repository import PackagedImage, Repository
@@ -80,19 +79,10 @@ def packaged(
 @pytest.fixture(scope="module")
 def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[str, str]]:
     """The examples in Docker, but those of test_run.py, under names of this run alone."""
-    skopeo = executable("skopeo")
-    repository = f"slim-ray-image.test/{free_port()}"
-    names = {
-        name: f"{repository}/{name}" for name in ("drivers", "essentials", "nightly", "records")
-    }
-    try:
-        for name, image in names.items():
-            layout, loaded = f"oci:{packaged[name].folder}/oci", f"docker-daemon:{image}:latest"
-            subprocess.run([skopeo, "copy", "--quiet", layout, loaded], check=True)
-        yield names
-    finally:
-        for image in names.values():
-            docker.remove(image)
+    names = ("drivers", "essentials", "nightly", "records")
+    layouts = {name: packaged[name].folder / "oci" for name in names}
+    with loaded_images(docker, executable("skopeo"), layouts) as loaded:
+        yield loaded
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -13,7 +12,7 @@ from conftest import Golden
 from serve_configs import ACCEPTED, REFUSED
 
 from integration.conftest import executable
-from integration.container import RESTRICTED, Docker, Service
+from integration.container import RESTRICTED, Docker, Service, loaded_images
 from integration.failures import assert_fails, message_of
 from integration.registry import free_port
 from integration.repository import PackagedImage, Repository
@@ -71,16 +70,9 @@ def packaged(shared_repository: Repository, workspace: Path) -> dict[str, Packag
 @pytest.fixture(scope="module")
 def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[str, str]]:
     """The images in Docker, under names of this run alone."""
-    skopeo, repository = executable("skopeo"), f"slim-ray-image.test/{free_port()}"
-    names = {name: f"{repository}/{name}" for name in packaged}
-    try:
-        for name, image in names.items():
-            layout, loaded = f"oci:{packaged[name].folder}/oci", f"docker-daemon:{image}:latest"
-            subprocess.run([skopeo, "copy", "--quiet", layout, loaded], check=True)
-        yield names
-    finally:
-        for image in names.values():
-            docker.remove(image)
+    layouts = {name: image.folder / "oci" for name, image in packaged.items()}
+    with loaded_images(docker, executable("skopeo"), layouts) as loaded:
+        yield loaded
 
 
 def check_answers(service: Service, *names: str) -> None:
@@ -134,6 +126,9 @@ def test_edit_of_the_manifest_changes_the_image(
     text = repository.read(MANIFEST)
     start, end = text.index("      - name: prices"), text.index("  rayClusterConfig:")
     repository.write(MANIFEST, text[:start] + text[end:])
+    # Nor may `overrides` say anything of it.
+    build = repository.read(f"{FOLDER}/BUILD").splitlines(keepends=True)
+    repository.write(f"{FOLDER}/BUILD", "".join(line for line in build if "overrides=" not in line))
     image = repository.package(f"{FOLDER}:image")
     paths = {row["path"] for row in image.description["files"]}
     assert "services/shop/prices.py" not in paths

@@ -33,7 +33,8 @@ from slim_ray_image.base_image import BaseBlobs, BaseBlobsRequest, BaseImageRequ
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.names import ImageNames
-from slim_ray_image.core.oci import BaseImage
+from slim_ray_image.core.oci import BaseImage, Descriptor, Image
+from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.dependency_inference import (
     EntryFieldSet,
     EntryOwner,
@@ -55,6 +56,13 @@ OPTIONS = (
     "--python-infer-use-rust-parser",
 )
 IMAGE = Address("src/app", target_name="image")
+# What stands for a built image where none is built.
+SMALL_IMAGE = Image(
+    manifest=b"the manifest",
+    config=b"the config",
+    layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
+    platform=LINUX_AMD64,
+)
 
 
 def make_rule_runner(*backends: Any) -> RuleRunner:

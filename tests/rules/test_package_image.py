@@ -13,12 +13,11 @@ from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, DigestContents, 
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 from pants.util.frozendict import FrozenDict
 
-from rules.rule_runner import error_text, file_contents
+from rules.rule_runner import SMALL_IMAGE, error_text, file_contents
 from slim_ray_image.base_image import BaseImageRequest, PreparedBase
 from slim_ray_image.build_image import BuildImageRequest, BuiltImage, SlimRayImageFieldSet
 from slim_ray_image.compat import create_digest, rule
-from slim_ray_image.core.oci import BaseImage, Descriptor, Image
-from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.core.oci import BaseImage
 from slim_ray_image.outputs import Archive, ArchiveRequest
 from slim_ray_image.package_image import package_slim_ray_image
 from slim_ray_image.subsystem import SlimRayImageSubsystem
@@ -27,12 +26,6 @@ from slim_ray_image.tools import BaseInterpreter, BaseTools, Uv
 
 ADDRESS = Address("src/app", target_name="image")
 FOLDER = "src.app/image"
-IMAGE = Image(
-    manifest=b"the manifest",
-    config=b"the config",
-    layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
-    platform=LINUX_AMD64,
-)
 DESCRIPTION = {
     "manifest_digest": "sha256:12",
     "platform": "linux/amd64",
@@ -55,7 +48,7 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
     sparse = await create_digest(CreateDigest([own]))
     complete = await create_digest(CreateDigest([own, FileContent(BASE, b"base")]))
     names = ("registry.example.com/app:1", "app:latest", "app:1")
-    return BuiltImage(IMAGE, names, complete, sparse, json.dumps(DESCRIPTION), ())
+    return BuiltImage(SMALL_IMAGE, names, complete, sparse, json.dumps(DESCRIPTION), ())
 
 
 @rule

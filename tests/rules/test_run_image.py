@@ -13,11 +13,9 @@ from pants.engine.addresses import Address
 from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, DigestContents, FileContent
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
-from rules.rule_runner import file_contents
+from rules.rule_runner import SMALL_IMAGE, file_contents
 from slim_ray_image.build_image import BuildImageRequest, BuiltImage
 from slim_ray_image.compat import create_digest, rule
-from slim_ray_image.core.oci import Descriptor, Image
-from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.references import RegistryReference, parse_image_reference
 from slim_ray_image.run_image import (
     RunSlimRayImageFieldSet,
@@ -28,13 +26,7 @@ from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageTarget
 
 ADDRESS = Address("src/app", target_name="image")
-IMAGE = Image(
-    manifest=b"the manifest",
-    config=b"the config",
-    layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
-    platform=LINUX_AMD64,
-)
-TAG = IMAGE.manifest_descriptor.hex[:12]
+TAG = SMALL_IMAGE.manifest_descriptor.hex[:12]
 REFERENCE = f"slim-ray-image.local/src/app/image:{TAG}"
 
 
@@ -43,7 +35,7 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
     """Stand in for the build: one blob, names for registries, and the ports that the target says."""
     tree = await create_digest(CreateDigest([FileContent("blobs/sha256/1", b"layer")]))
     ports = request.field_set.ports.value or ()
-    return BuiltImage(IMAGE, ("app:1",), tree, EMPTY_DIGEST, "{}", ports)
+    return BuiltImage(SMALL_IMAGE, ("app:1",), tree, EMPTY_DIGEST, "{}", ports)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +108,7 @@ def test_script_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
     assert indexed["annotations"]["io.containerd.image.name"] == REFERENCE
     assert json.loads(files["manifest.json"]) == [
         {
-            "Config": f"blobs/sha256/{IMAGE.config_descriptor.hex}",
+            "Config": f"blobs/sha256/{SMALL_IMAGE.config_descriptor.hex}",
             "Layers": [f"blobs/sha256/{'1' * 64}"],
             "RepoTags": [REFERENCE],
         }
@@ -140,7 +132,7 @@ def test_script_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
 )
 def test_every_address_gives_a_name_that_docker_takes(path: str, repository: str) -> None:
     """Whatever a folder or a target is called, the reference is valid and has the image's digest as its tag."""
-    reference = parse_image_reference(local_reference(path, IMAGE))
+    reference = parse_image_reference(local_reference(path, SMALL_IMAGE))
     assert isinstance(reference, RegistryReference)
     assert (reference.registry, reference.repository) == ("slim-ray-image.local", repository)
     assert reference.tag == TAG

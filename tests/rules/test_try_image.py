@@ -14,10 +14,8 @@ from pants.engine.fs import EMPTY_DIGEST
 from pants.engine.target import InvalidTargetException
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
-from rules.rule_runner import make_rule_runner
+from rules.rule_runner import SMALL_IMAGE, make_rule_runner
 from slim_ray_image.build_image import BuiltImage
-from slim_ray_image.core.oci import Descriptor, Image
-from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.target_types import SlimRayImageTarget
 from slim_ray_image.try_image import (
     Docker,
@@ -28,12 +26,6 @@ from slim_ray_image.try_image import (
 )
 
 ADDRESS = Address("src/app", target_name="image")
-IMAGE = Image(
-    manifest=b"the manifest",
-    config=b"the config",
-    layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
-    platform=LINUX_AMD64,
-)
 ROW = {"name": "default", "route_prefix": "/", "import_path": "app.main:app"}
 
 
@@ -71,7 +63,7 @@ def field_set(name: str = "image", **fields: Any) -> SmokeTestFieldSet:
 
 def built(*rows: dict[str, Any], **keys: Any) -> BuiltImage:
     description = json.dumps({"applications": rows, **keys})
-    return BuiltImage(IMAGE, ("app:1",), EMPTY_DIGEST, EMPTY_DIGEST, description, (8000,))
+    return BuiltImage(SMALL_IMAGE, ("app:1",), EMPTY_DIGEST, EMPTY_DIGEST, description, (8000,))
 
 
 def chosen(rule_runner: RuleRunner, *options: str) -> list[str]:
@@ -103,7 +95,7 @@ def test_program_is_told_applications_and_requests() -> None:
     )
     assert request == {
         "target": "src/app:image",
-        "reference": f"slim-ray-image.local/src/app/image:{IMAGE.manifest_descriptor.hex[:12]}",
+        "reference": f"slim-ray-image.local/src/app/image:{SMALL_IMAGE.manifest_descriptor.hex[:12]}",
         "applications": [ROW],
         "config_path": "/app/serve.yaml",
         "requests": [{"method": "POST", "path": "/", "body": "{}", "status": 400, "text": "list"}],
