@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Mapping
+
+import pytest
 
 from slim_ray_image.core.kuberay import (
     HEAD_PROBE,
     JOB_COMMAND,
-    SERVE_PROBE,
     START_COMMAND,
     DeploymentState,
     deployment_state,
     has_series,
     last_exception,
     serve_config,
+    serve_port,
+    serve_probe,
 )
 
 TRACEBACK = """\
@@ -39,7 +42,7 @@ def test_commands_are_those_of_the_operator() -> None:
     wget = "wget --tries 1 -T {} -q -O- http://localhost:{} | grep success"
     raylet = wget.format(2, "52365/api/local_raylet_healthz")
     assert f"{raylet} && {wget.format(10, '8265/api/gcs_healthz')}" == HEAD_PROBE
-    assert f"{raylet} && {wget.format(2, '8000/-/healthz')}" == SERVE_PROBE
+    assert f"{raylet} && {wget.format(2, '8001/-/healthz')}" == serve_probe(8001)
     assert START_COMMAND[:3] == ("/bin/bash", "-c", "--")
     assert START_COMMAND[3].startswith("ulimit -n 65536; ray start --head --block ")
     assert JOB_COMMAND[:3] == ("ray", "job", "submit")
@@ -51,6 +54,16 @@ def test_config_has_what_ray_serve_knows() -> None:
     assert serve_config([{**row, "source": "BUILD"}, {**row, "args": {"b": 1}}]) == {
         "applications": [row, {**row, "args": {"b": 1}}]
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "port"),
+    [({}, 8000), ({"http_options": None}, 8000), ({"http_options": {"host": "::"}}, 8000)]
+    + [({"http_options": {"port": port}}, 8001) for port in (8001, "8001")],
+)
+def test_port_is_that_of_the_config(config: Mapping[str, Any], port: int) -> None:
+    """Ray Serve's own where it says none; a text with a number is one to Ray."""
+    assert serve_port(config) == port
 
 
 def test_applications_that_run_are_done() -> None:

@@ -88,6 +88,21 @@ def test_image_passes_as_kuberay_runs_it(
     assert f"Smoke-test src/services/{service}:image" not in again.started
 
 
+def test_port_of_the_config_is_asked(repository: Repository, service: str) -> None:
+    """A config has its own, of which the target's `ports` need not be told."""
+    folder = f"src/services/{service}"
+    repository.write(
+        f"{folder}/serve.yaml",
+        "http_options: {host: 0.0.0.0, port: 8001}\napplications: [{import_path: services.echo.app:app}]\n",
+    )
+    repository.write(
+        f"{folder}/BUILD",
+        'slim_ray_image(name="image", serve_config="serve.yaml", smoke_test=True, smoke_requests=["/ -> 200 Hello"])\n',
+    )
+    run = repository.pants("--test-output=all", "test", f"{folder}:image")
+    assert "1 request answered as expected" in run.output
+
+
 def test_wrong_answer_fails_with_the_logs(
     repository: Repository, docker: Docker, service: str
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Mapping, Sequence
 
 DASHBOARD_PORT = 8265
 METRICS_PORT = 8080
-SERVE_PORT = 8000
+DEFAULT_SERVE_PORT = 8000
 APPLICATIONS_PATH = "/api/serve/applications/"
 METRICS_OF_RAY, METRICS_OF_SERVE = "ray_", "ray_serve_"
 
@@ -26,7 +26,6 @@ _LOGICAL_CPUS = 16
 _WGET = "wget --tries 1 -T {} -q -O- http://localhost:{}/{} | grep success"
 _RAYLET_PROBE = _WGET.format(2, _AGENT_PORT, "api/local_raylet_healthz")
 HEAD_PROBE = f"{_RAYLET_PROBE} && {_WGET.format(10, DASHBOARD_PORT, 'api/gcs_healthz')}"
-SERVE_PROBE = f"{_RAYLET_PROBE} && {_WGET.format(2, SERVE_PORT, '-/healthz')}"
 # Seconds after which the operator takes a probe for failed.
 HEAD_PROBE_SECONDS, SERVE_PROBE_SECONDS = 5, 2
 
@@ -85,6 +84,16 @@ def serve_config(applications: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]
     """Return the config to deploy, from the rows of image.json: keys that Ray Serve does not know are left out."""
     keys = ("name", "route_prefix", "import_path", "args")
     return {"applications": [{key: row[key] for key in keys if key in row} for row in applications]}
+
+
+def serve_port(config: Mapping[str, Any]) -> int:
+    """Return the port that Ray Serve's proxy listens on, by the config that is deployed."""
+    return int((config.get("http_options") or {}).get("port") or DEFAULT_SERVE_PORT)
+
+
+def serve_probe(port: int) -> str:
+    """Return the operator's readiness probe of a pod that serves."""
+    return f"{_RAYLET_PROBE} && {_WGET.format(2, port, '-/healthz')}"
 
 
 def _messages(application: Mapping[str, Any]) -> str:

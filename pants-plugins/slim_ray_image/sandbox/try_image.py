@@ -16,6 +16,7 @@ from typing import Any, Callable, Mapping, Sequence
 from slim_ray_image.core.errors import SlimRayImageError, count_of
 from slim_ray_image.core.kuberay import (
     APPLICATIONS_PATH,
+    DEFAULT_SERVE_PORT,
     HEAD_PROBE,
     HEAD_PROBE_SECONDS,
     HEALTH_COMMAND,
@@ -24,13 +25,13 @@ from slim_ray_image.core.kuberay import (
     METRICS_OF_RAY,
     METRICS_OF_SERVE,
     METRICS_PORT,
-    SERVE_PORT,
-    SERVE_PROBE,
     SERVE_PROBE_SECONDS,
     deployment_state,
     has_series,
     last_exception,
     serve_config,
+    serve_port,
+    serve_probe,
 )
 from slim_ray_image.core.smoke_requests import SmokeRequest
 from slim_ray_image.sandbox.docker_command import run_docker
@@ -90,6 +91,7 @@ class SmokeTest:
         self._config_path: str = request["config_path"]
         self._requests = [SmokeRequest(**row) for row in request["requests"]]
         self._container = container
+        self._port = DEFAULT_SERVE_PORT
 
     def steps(self) -> list[Callable[[], str]]:
         serving = [self.deploy, self.await_serve, self.send_requests]
@@ -157,6 +159,7 @@ class SmokeTest:
 
     def deploy(self) -> str:
         config = self._config()
+        self._port = serve_port(config)
         self._await(
             lambda: self._refusal(config),
             f"Ray Serve of {self._target} did not take the config of its applications",
@@ -202,7 +205,7 @@ class SmokeTest:
 
     def await_serve(self) -> str:
         self._await(
-            lambda: self._probe(SERVE_PROBE, SERVE_PROBE_SECONDS),
+            lambda: self._probe(serve_probe(self._port), SERVE_PROBE_SECONDS),
             f"Ray Serve's proxy of {self._target} did not become ready",
             "see the logs above for what does not start",
         )
@@ -212,7 +215,7 @@ class SmokeTest:
         problems = []
         for request in self._requests:
             status, body = self._container.ask(
-                SERVE_PORT,
+                self._port,
                 request.method,
                 request.path,
                 body=request.body,
