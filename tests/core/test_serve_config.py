@@ -327,6 +327,13 @@ def test_code_from_elsewhere_is_a_warning(golden: Golden) -> None:
     golden.check("errors/runtime-env-remote.txt", warning)
 
 
+def test_code_from_elsewhere_of_a_job_is_a_warning(golden: Golden) -> None:
+    """As that of an application."""
+    text = job("python a.py", "runtimeEnvYAML: |\n  working_dir: 'https://example.com/a.zip'\n")
+    (warning,) = parse(text).warnings
+    golden.check("errors/runtime-env-remote-of-job.txt", warning)
+
+
 # --- Warnings
 
 

@@ -79,7 +79,7 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
         elif key in _IMAGES:
             yield f"remove `{key}`: the image is the one to run; what its base lacks belongs into another `base_image`"
         else:
-            yield f"remove `{key}`: the image holds the code that the applications import"
+            yield f"remove `{key}`: the image holds the code that is imported"
 
 
 def check_runtime_envs(file: str, environments: Iterable[RuntimeEnv]) -> None:
@@ -107,5 +107,5 @@ def remote_code(file: str, environments: Iterable[RuntimeEnv]) -> Iterator[str]:
         evidence = "\n".join(f"  * {each.bullet(file)}" for each in found)
         yield (
             f"A `runtime_env` in {file} fetches code that hides that of the image:\n\n{evidence}\n\n"
-            "To fix, remove it: the image holds the code that the applications import."
+            "To fix, remove it: the image holds the code that is imported."
         )

@@ -316,6 +316,14 @@ def _entry_point(command: str) -> Optional[EntryPoint]:
         return None
 
 
+def _environments_of_job(manifest: Located, file: str) -> Iterator[RuntimeEnv]:
+    """That of the job, which is text in the manifest."""
+    text = manifest.get("spec", "runtimeEnvYAML")
+    if text is not None and isinstance(text.value, str):
+        for document in read_documents(text.value, _nested_place(text, file)):
+            yield RuntimeEnv(document, "spec.runtimeEnvYAML")
+
+
 def _job(manifest: Located, file: str) -> ImageConfig:
     found = _required_text(manifest, file, _JOB, "entrypoint", "the command of the job")
     entry_point = _entry_point(found.value)
@@ -329,14 +337,13 @@ def _job(manifest: Located, file: str) -> ImageConfig:
                 "name the driver in `entry_point` instead of the manifest in `serve_config`",
             ],
         )
-    text = manifest.get("spec", "runtimeEnvYAML")
-    if text is not None and isinstance(text.value, str):
-        for document in read_documents(text.value, _nested_place(text, file)):
-            check_runtime_envs(file, [RuntimeEnv(document, "spec.runtimeEnvYAML")])
+    environments = list(_environments_of_job(manifest, file))
+    check_runtime_envs(file, environments)
     return ImageConfig(
         file,
         entry_point=entry_point,
         named_by=f"`entrypoint` {found.value.strip()!r} at {file}:{found.line}",
+        warnings=tuple(remote_code(file, environments)),
     )
 
 
