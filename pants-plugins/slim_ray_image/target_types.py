@@ -166,11 +166,11 @@ class RayExtrasField(StringSequenceField):
         The extras of Ray to install, as a list, in place of those that the requirement names. Or `"{INFER}"`, the
         default: those that the code needs, by what it imports of `ray`.
 
-        By imports, `ray.serve` and `serve_app` bring `serve`; `ray.data` and `ray.air` bring `data`; `ray.train`,
-        `ray.tune` and `ray.rllib` bring their own and `data`; `ray.llm`, `ray.serve.llm` and `ray.data.llm` bring
-        `llm`; an address of `ray://` brings `client`. Each image has `default`, of which `serve` has all: the head of a
-        Ray cluster and its health checks need it. Extras that imports do not tell, as `observability`, stay as
-        required.
+        By imports, `ray.serve` brings `serve`, as do `serve_app` and a `serve_config` that serves; `ray.data` and
+        `ray.air` bring `data`; `ray.train`, `ray.tune` and `ray.rllib` bring their own and `data`; `ray.llm`,
+        `ray.serve.llm` and `ray.data.llm` bring `llm`; an address of `ray://` brings `client`. Each image has
+        `default`, of which `serve` has all: the head of a Ray cluster and its health checks need it. Extras that
+        imports do not tell, as `observability`, stay as required.
 
         `ray_extras` in image.json says what was kept, added and dropped, and why. For example,
         `ray_extras=["serve-grpc"]`.
@@ -369,29 +369,33 @@ class CmdField(StringSequenceField):
     )
 
 
+# Docker's stores take 127 layers, those of the base among them.
+_LARGEST_LAYER_BUDGET = 100
+
+
 class LayerBudgetField(IntField):
     alias = "layer_budget"
     default = 16
     value: int
     help = help_text(
         f"""
-        The most layers that the image may add to its base, at least {SMALLEST_LAYER_BUDGET}.
+        The most layers that the image may add to its base, from {SMALLEST_LAYER_BUDGET} to {_LARGEST_LAYER_BUDGET}.
 
-        Each large distribution (5 MB unpacked or more), and each part of Ray that only some services need, has a layer
-        of its own, which all services share, as long as the budget lasts, largest first; the others share one layer;
-        the first-party files are the last. Lowest is one for what the base lacks, the same in every image (see
-        `bytecode`). First-party files of 1 MB or more that are no Python sources have a layer apart from the others,
-        where the budget is more than {SMALLEST_LAYER_BUDGET}.
+        Ray, each large distribution (5 MB unpacked or more, before pruning), and each part of Ray that only some
+        services need, has a layer of its own, which all services share, as long as the budget lasts, largest first; the
+        others share one layer; the first-party files are the last. Lowest is one for what the base lacks, the same in
+        every image (see `bytecode`). First-party files of 1 MB or more that are no Python sources have a layer apart
+        from the others, where the budget is more than {SMALLEST_LAYER_BUDGET}.
         """
     )
 
     @classmethod
     def compute_value(cls, raw_value: Optional[int], address: Address) -> Optional[int]:
         value = super().compute_value(raw_value, address)
-        if value is None or not SMALLEST_LAYER_BUDGET <= value <= 100:
+        if value is None or not SMALLEST_LAYER_BUDGET <= value <= _LARGEST_LAYER_BUDGET:
             raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must be a number from {SMALLEST_LAYER_BUDGET} to 100, "
-                f"but was {raw_value!r}.\n\nTo fix, leave it out or use a number in that range."
+                f"The `{cls.alias}` field in target {address} must be a number from {SMALLEST_LAYER_BUDGET} to "
+                f"{_LARGEST_LAYER_BUDGET}, but was {raw_value!r}.\n\nTo fix, leave it out or use a number in that range."
             )
         return value
 
@@ -424,8 +428,8 @@ class PruneField(_CheckedStrings):
         f"""
         The rules by which files that a service does not need are left out of its distributions: `default` stands for
         those that are on by default, `all` for every one, `!` before a name takes one away, and `[]` prunes nothing.
-        `distribution:NAME` leaves out a distribution as a whole, which others require and no code of the image imports;
-        `pip check` would name it.
+        `distribution:NAME` leaves out a distribution as a whole, which others require and no first-party code imports.
+        Whether the others work without it is not checked; `pip check` would name it.
 
         Default: `[slim-ray].prune`, which is `["default"]`. For example, `prune=["default", "dashboard-ui", "!tests"]`.
 
@@ -519,7 +523,7 @@ class OutputsField(_CheckedStrings):
         What `pants package` writes besides `image.json`: `layout`, a complete OCI image layout in `oci/`;
         `sparse-layout`, the same without the base's layers, which are the larger part of many images; `archive`,
         `image.tar`, one file for `docker load`, `podman load`, `kind load image-archive` and skopeo. With `[]`,
-        `image.json` alone.
+        `image.json` alone. The two layouts exclude each other.
 
         Default: `[slim-ray].outputs`, which is `["layout"]`. `pants run` needs none of them.
         """
@@ -630,7 +634,8 @@ class SlimRayImageTarget(Target):
 
         `pants package` writes an OCI image layout (`oci/`) and a description of what is in it and why (`image.json`);
         `outputs` selects other forms.
-        No Dockerfile and no Docker is needed, and the same commit gives the same image digest on every machine.
+        No Dockerfile and no Docker is needed, and the same commit on the same base image gives the same image digest on
+        every machine, unless `[slim-ray].host_built_distributions` has something built there.
         `pants run` loads it into Docker and runs it. `pants check` proves, without Docker, that it holds what it needs.
         `pants test` tries it in Docker, where `smoke_test` says so.
 
