@@ -53,8 +53,11 @@ class PantsRun:
 
     @cached_property
     def started(self) -> tuple[str, ...]:
-        """The descriptions of the processes that ran; those found in a cache are not among them."""
-        return tuple(re.findall(r"\[INFO\] Starting: (.*)", self.output))
+        """The descriptions of the processes that ran; those found in a cache are not among them.
+
+        A process is there once, though Pants starts it anew when it hears of an edit while it runs.
+        """
+        return tuple(dict.fromkeys(re.findall(r"\[INFO\] Starting: (.*)", self.output)))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
