@@ -24,14 +24,20 @@ RANKED = '[{"clicks": 3}]'
         (f"POST /rank {RANKED}", SmokeRequest("POST", "/rank", RANKED)),
         (f"POST /rank {RANKED} -> 200", SmokeRequest("POST", "/rank", RANKED, 200)),
         ("PUT / a -> b -> 201 c -> d", SmokeRequest("PUT", "/", "a -> b", 201, "c -> d")),
-        ("PUT / a -> 99", SmokeRequest("PUT", "/", "a -> 99")),
+        (
+            "GET /health  ->  200  healthy",
+            SmokeRequest("GET", "/health", status=200, text="healthy"),
+        ),
+        ('POST / ["a -> 200 b"]', SmokeRequest("POST", "/", '["a -> 200 b"]')),
+        ('POST / ["a -> 200 b"] -> 201 c', SmokeRequest("POST", "/", '["a -> 200 b"]', 201, "c")),
+        ("POST / a->b", SmokeRequest("POST", "/", "a->b")),
         ("POST / two\nlines", SmokeRequest("POST", "/", "two\nlines")),
         ("DELETE / -> 204", SmokeRequest("DELETE", "/", status=204)),
     ],
     ids=str,
 )
 def test_request_is_method_path_body_and_answer(text: str, request_: SmokeRequest) -> None:
-    """All but the path may be left out; an arrow is part of the body unless a status follows it."""
+    """All but the path may be left out; an arrow is part of the body unless a status follows it, and of JSON always."""
     assert parse_smoke_request(text) == request_
 
 
@@ -42,6 +48,9 @@ def test_request_is_method_path_body_and_answer(text: str, request_: SmokeReques
         ("", "must hold HTTP requests, but has ''."),
         ("get /", "must hold HTTP requests, but has 'get /'."),
         ("GET / -> 2000", "must hold HTTP requests, but has 'GET / -> 2000'."),
+        ("PUT / a -> 99", "must hold HTTP requests, but has 'PUT / a -> 99'."),
+        ("POST / [1] -> OK", "must hold HTTP requests, but has 'POST / [1] -> OK'."),
+        ("GET /health ->", "must hold HTTP requests, but has 'GET /health ->'."),
         ("GET http://127.0.0.1/", "must hold HTTP requests, but has 'GET http://127.0.0.1/'."),
         ("FETCH /", "must hold HTTP requests with a method of DELETE, GET, HEAD, OPTIONS, "),
         ("/rank {}", "must hold HTTP requests that name their method where they have a body, "),

@@ -13,16 +13,22 @@ from typing import Any, Iterable, Mapping, Optional
 from slim_ray_image.core.errors import SlimRayImageError
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-_REQUEST = re.compile(
-    r"(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*)(?: +(?P<body>(?!->).+?))?"
-    r"(?: +-> +(?P<status>[1-5]\d\d)(?: +(?P<text>.+))?)?",
-    re.DOTALL,
-)
+_REQUEST = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*)(?: +(?P<rest>.+))?", re.DOTALL)
+_EXPECTED = re.compile(r"(?:^| +)-> +([1-5]\d\d)(?= |$)")
+_ARROW = re.compile(r"(?:^| )->(?: |$)")
 _FIRST_FAILURE = 400
 _FIX = (
     "write `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`, as '/health', 'GET /missing -> 404' or "
     "'POST /rank [{\"clicks\": 3}] -> 200 ranking'"
 )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,7 @@ class SmokeRequest:
     @property
     def media_type(self) -> str:
         """That of the body: JSON where it is valid JSON."""
-        try:
-            json.loads(self.body or "")
-        except ValueError:
-            return "text/plain; charset=utf-8"
-        return "application/json"
+        return "application/json" if _is_json(self.body or "") else "text/plain; charset=utf-8"
 
     def problem(self, status: int, body: str) -> Optional[str]:
         """Return what is wrong with an answer, as a clause, or None."""
@@ -66,6 +68,22 @@ class SmokeRequest:
         return dict(vars(self))
 
 
+def _split(rest: str) -> Optional[tuple[str, Optional[int], str]]:
+    """Return the body, and the status and the text that are expected, of what follows a path; None of neither.
+
+    A body that is JSON ends where that does, whatever is in it; any other one at the first arrow with a status.
+    """
+    splits: list[tuple[str, Optional[int], str]] = [(rest, None, "")]
+    for arrow in _EXPECTED.finditer(rest):
+        splits.append((rest[: arrow.start()], int(arrow[1]), rest[arrow.end() :].strip()))
+    found = next((split for split in splits if _is_json(split[0])), None)
+    if found is None:
+        found = splits[min(1, len(splits) - 1)]
+        if found[1] is None and _ARROW.search(rest):
+            return None  # an expectation, with a slip of the pen
+    return found
+
+
 def parse_smoke_request(text: str) -> SmokeRequest:
     """Return the request that `text` says.
 
@@ -73,26 +91,21 @@ def parse_smoke_request(text: str) -> SmokeRequest:
         SlimRayImageError: If it says none, or a method that HTTP does not have.
     """
     match = _REQUEST.fullmatch(text.strip())
-    if not match:
+    parts = _split(match["rest"] or "") if match else None
+    if not match or not parts:
         raise SlimRayImageError(f"must hold HTTP requests, but has {text!r}.", fixes=[_FIX])
-    method, body = match["method"] or "GET", match["body"]
+    method, (body, status, expected) = match["method"] or "GET", parts
     if method not in METHODS:
         raise SlimRayImageError(
             f"must hold HTTP requests with a method of {', '.join(METHODS)}, but has {text!r}.",
             fixes=[_FIX],
         )
-    if body is not None and match["method"] is None:
+    if body and match["method"] is None:
         raise SlimRayImageError(
             f"must hold HTTP requests that name their method where they have a body, but has {text!r}.",
             fixes=[_FIX],
         )
-    return SmokeRequest(
-        method,
-        match["path"],
-        body,
-        int(match["status"]) if match["status"] else None,
-        match["text"] or "",
-    )
+    return SmokeRequest(method, match["path"], body or None, status, expected)
 
 
 def parse_smoke_requests(texts: Iterable[str]) -> tuple[SmokeRequest, ...]:
