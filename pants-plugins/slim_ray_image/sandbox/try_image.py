@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import tarfile
+import threading
 import time
 from typing import Any, Callable, Mapping, Sequence
 
@@ -65,18 +66,23 @@ def _load_image(reference: str) -> str:
         text=False,
     ) as load:
         assert load.stdin is not None
+        timer = threading.Timer(_LOAD_SECONDS, load.kill)
+        timer.daemon = True
+        timer.start()
         try:
             with tarfile.open(fileobj=load.stdin, mode="w|", dereference=True) as archive:
                 for name in sorted(os.listdir(_IMAGE_FOLDER)):
                     archive.add(f"{_IMAGE_FOLDER}/{name}", name)
         except BrokenPipeError:  # it says why
             pass
-        output, _ = load.communicate(timeout=_LOAD_SECONDS)
+        output, _ = load.communicate()
+        timer.cancel()
     if load.returncode != 0:
+        said = output.decode(errors="replace").strip().splitlines()[-3:]
         raise SlimRayImageError(
             f"Cannot load the image {reference} into Docker.",
-            evidence=output.decode(errors="replace").strip().splitlines()[-3:],
-            fixes=["see that Docker has space left, as by `docker system df`"],
+            evidence=said or [f"`docker load` ended with exit code {load.returncode}"],
+            fixes=["see that Docker answers, and has space left, as by `docker system df`"],
         )
     return "the image is loaded into Docker"
 
@@ -147,7 +153,7 @@ class SmokeTest:
         """The config in the image, where it has one; it is read by the image's own PyYAML, which Ray needs."""
         if not self._config_path:
             return serve_config(self._applications)
-        script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)"
+        script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout, default=str)"
         result = self._container.run("python", "-c", script, self._config_path)
         if result.exit_code != 0:
             raise SlimRayImageError(
