@@ -88,6 +88,13 @@ def test_file_that_is_no_whole_elf_file_has_no_facts(content: bytes) -> None:
     assert facts is None or facts["needed"] == []
 
 
+def test_elf_file_that_is_damaged_has_no_facts_or_some() -> None:
+    """Whatever a library for reading it says of that."""
+    content = make_elf("liba.so")
+    for at in range(16, len(content)):
+        elf_facts(content[:at] + b"\xff" + content[at + 1 :])
+
+
 def test_configuration_of_the_loader_is_read(sandbox: Path) -> None:
     """And no other text of /etc."""
     contents = contents_of(

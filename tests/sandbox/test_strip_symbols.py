@@ -44,6 +44,20 @@ def test_debug_information_goes_and_symbols_stay() -> None:
     assert section_names(stripped or b"")[3:] == [".debug_info", ".shstrtab"]
 
 
+@pytest.mark.parametrize("length", range(64, len(make_elf()), 61))
+def test_file_that_is_cut_off_is_left_as_it_is(length: int) -> None:
+    """Wherever it ends: nothing in it can be relied on."""
+    assert strip_all(make_elf()[:length]) is None
+
+
+@pytest.mark.parametrize("at", range(16, 64))
+def test_header_that_does_not_hold_ends_no_build(at: int) -> None:
+    """Its file may be a test's data, or kept from being read on purpose."""
+    content = bytearray(make_elf())
+    content[at] = 0xFF
+    strip_all(bytes(content))
+
+
 def test_symbols_that_stay_name_their_sections_by_the_new_numbers() -> None:
     """A symbol of a section that went has none, one of a section behind it the number that it has now."""
     content = bytearray(make_elf([TEXT, DEBUG, COMMENT, SYMBOLS, STRINGS]))

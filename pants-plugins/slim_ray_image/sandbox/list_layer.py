@@ -15,7 +15,6 @@ import re
 import tarfile
 from typing import Any, Iterator, Mapping, Optional
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from packaging.utils import canonicalize_name
@@ -47,7 +46,7 @@ def elf_facts(content: bytes) -> Optional[Mapping[str, Any]]:
                     rpath = tag.rpath
                 elif tag.entry.d_tag == "DT_RUNPATH":
                     runpath = tag.runpath
-    except (ELFError, UnicodeDecodeError):
+    except Exception:  # of a damaged file the library raises whatever comes
         return None
     return {
         "machine": f"{elf.header.e_machine}/{elf.elfclass}",

@@ -148,7 +148,17 @@ def _write(
 
 
 def strip(content: bytes, kind: Stripped) -> Optional[bytes]:
-    """Return the content without what is of this kind; None where there is nothing to strip safely."""
+    """Return the content without what is of this kind; None where there is nothing to strip safely.
+
+    A file whose headers do not hold, as one that is cut off, is one of those.
+    """
+    try:
+        return _strip(content, kind)
+    except (struct.error, IndexError, KeyError, OverflowError, ValueError):
+        return None
+
+
+def _strip(content: bytes, kind: Stripped) -> Optional[bytes]:
     if not content.startswith(_IDENT) or len(content) < _HEADER.size:
         return None
     header = list(_HEADER.unpack_from(content))
