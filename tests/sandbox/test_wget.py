@@ -23,6 +23,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        if self.path == "/babble":
+            self.wfile.write(b"no status line\r\n\r\n")
+            return
         if self.path == "/silence":
             self.server.is_over.wait(60)  # type: ignore[attr-defined]
             return
@@ -94,6 +97,12 @@ def test_answer_of_a_broken_server_is_no_success(server: Server) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (8, "", "")
     loud = wget("--tries", "1", "-O-", f"{server.url}/broken")
     assert loud.stderr == f"wget: {server.url}/broken: 500 Internal Server Error\n"
+
+
+def test_answer_that_is_no_http_is_no_success(server: Server) -> None:
+    """Another server listens there: it is told in a line."""
+    result = wget("-t1", "-O-", f"{server.url}/babble")
+    assert (result.returncode, result.stderr) == (4, f"wget: {server.url}/babble: no status line\n")
 
 
 def test_silent_server_is_given_up_after_the_timeout(server: Server) -> None:

@@ -9,6 +9,7 @@ probe through a proxy fails.
 from __future__ import annotations
 
 import getopt
+import http.client
 import posixpath
 import shutil
 import socket
@@ -47,7 +48,7 @@ def _open(url: str, seconds: Optional[float]) -> Any:
         raise _Failure(USAGE, f"{url}: {error}") from error
 
 
-def _is_worth_another_try(error: OSError) -> bool:
+def _is_worth_another_try(error: Exception) -> bool:
     reason = getattr(error, "reason", error)
     return not isinstance(reason, (ConnectionRefusedError, socket.gaierror))
 
@@ -58,9 +59,11 @@ def _fetch(url: str, target: IO[bytes], tries: int, seconds: Optional[float]) ->
             with _open(url, seconds) as response:
                 shutil.copyfileobj(response, target)
             return
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if number == tries or not _is_worth_another_try(error):
-                raise _Failure(NETWORK, f"{url}: {getattr(error, 'reason', error)}") from error
+                raise _Failure(
+                    NETWORK, f"{url}: {str(getattr(error, 'reason', error)).strip()}"
+                ) from error
         time.sleep(min(number, _LONGEST_WAIT))
 
 
