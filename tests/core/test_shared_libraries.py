@@ -131,6 +131,25 @@ def test_library_of_another_distribution_is_found_by_who_requires_that() -> None
     assert names_missing_in(files, cublas, torch) == []
 
 
+def test_library_is_found_by_who_requires_its_distribution_by_way_of_another() -> None:
+    """As torchaudio, which requires torch, which requires and loads CUDA's; that they require each other is no harm."""
+    files = {"audio/lib.so": elf("libcudart.so.12"), "nvidia/r.so": elf(soname="libcudart.so.12")}
+    distributions = (
+        distribution("torchaudio", "audio/lib.so", requires=("torch==2.7",)),
+        distribution("torch", requires=("nvidia-cuda-runtime", "torchaudio; extra == 'audio'")),
+        distribution("nvidia-cuda-runtime", "nvidia/r.so"),
+    )
+    assert names_missing_in(files, *distributions) == []
+
+
+def test_file_that_its_distribution_does_without_needs_nothing() -> None:
+    """As numba's thread pools, of which it takes the first that can be loaded."""
+    name = "numba/np/ufunc/{}.cpython-310-x86_64-linux-gnu.so"
+    files = {name.format(module): elf("libtbb.so.12") for module in ("tbbpool", "omppool", "other")}
+    (missing,) = missing_in(files)
+    assert missing.path == f"{SITE}/{name.format('other')}"
+
+
 def test_libraries_of_the_node_are_not_expected() -> None:
     """The driver of a GPU is mounted into containers."""
     assert names_missing_in({"a.so": elf("libcuda.so.1", "libnvidia-ml.so.1")}) == []

@@ -28,6 +28,15 @@ NODE_LIBRARIES = (
     "libnvoptix.so.*",
 )
 
+# What distributions try to load, and do without: each is for one of several libraries that a machine may have.
+_OPTIONAL_FILES = (
+    "numba/np/ufunc/omppool.*.so",
+    "numba/np/ufunc/tbbpool.*.so",
+    "onnxruntime/capi/libonnxruntime_providers_*.so",
+    "torchaudio/lib/*sox*.so",
+    "torio/lib/*ffmpeg*.so",
+)
+
 # Debian's packages, of bookworm and trixie alike, of what wheels name most and slim bases lack.
 _DEBIAN_PACKAGES = {
     "libGL.so.1": "libgl1",
@@ -102,12 +111,25 @@ def _own_directories(path: str, elf: Elf) -> Iterator[str]:
             yield posixpath.normpath(expanded)
 
 
-def _distribution_names(distribution: LayerDistribution) -> frozenset[str]:
-    """Its name, and the names of what it requires."""
-    required = (re.match(r"[\w.-]+", line) for line in distribution.requires)
-    return frozenset(
-        [distribution.name, *(canonicalize_name(match[0]) for match in required if match)]
-    )
+def _required_names(distribution: LayerDistribution) -> Iterator[str]:
+    for line in distribution.requires:
+        match = re.match(r"[\w.-]+", line)
+        if match:
+            yield canonicalize_name(match[0])
+
+
+def _reachable(name: str, required: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """A distribution, and all that it requires, by way of others too."""
+    found, waiting = {name}, [name]
+    while waiting:
+        new = set(required.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return frozenset(found)
+
+
+def _is_optional(path: str) -> bool:
+    return any(fnmatch.fnmatchcase(path, f"*/site-packages/{glob}") for glob in _OPTIONAL_FILES)
 
 
 class _Loader:
@@ -123,6 +145,7 @@ class _Loader:
             for distribution in contents.distributions
             for path in distribution.binaries
         }
+        self._required = {d.name: tuple(_required_names(d)) for d in contents.distributions}
         self._bundled: dict[str, set[str]] = defaultdict(set)
         for path, owner in self.owners.items():
             elf = self._elf(path)
@@ -147,7 +170,8 @@ class _Loader:
             return True
         owner = self.owners.get(path)
         return owner is not None and any(
-            library in self._bundled.get(name, ()) for name in _distribution_names(owner)
+            library in self._bundled.get(name, ())
+            for name in _reachable(owner.name, self._required)
         )
 
     def _is_loadable(self, path: str, by: Elf) -> bool:
@@ -173,7 +197,8 @@ def missing_libraries(
     found = []
     for path in sorted(contents.own):
         elf = contents.files.entries[path].elf
-        if elf is None or elf.machine != machine:  # of another machine: for a debugger, say
+        # Of another machine: for a debugger, say.
+        if elf is None or elf.machine != machine or _is_optional(path):
             continue
         for library in elf.needed:
             is_of_node = any(fnmatch.fnmatchcase(library, pattern) for pattern in node_libraries)
@@ -210,5 +235,9 @@ def _library_fixes(library: str, found: Sequence[MissingLibrary]) -> tuple[str, 
         f"name a base image in `base_image` that has {library}"
         + (f"; Debian's package is {package}" if package else ""),
         *(f"lock a version of {name} whose wheel bundles {library}" for name in names),
+        *(
+            f"leave {one.path} out by `exclude_files`, if what loads it does without"
+            for one in found[:1]
+        ),
         f"add {library!r} to `[slim-ray].node_libraries`, if the nodes of the cluster bring it into containers",
     )
