@@ -14,6 +14,7 @@ image that has it, and imports what is first-party there; console scripts are ke
 from __future__ import annotations
 
 import json
+import posixpath
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
@@ -74,6 +75,7 @@ from slim_ray_image.core.layers import (
     KIND_BASE,
     KIND_FILES,
     KIND_SOURCES,
+    VENV,
     site_packages_of,
 )
 from slim_ray_image.core.oci import Descriptor, environment_of
@@ -137,7 +139,7 @@ class ImportsRequest:
 
     Attributes:
         imports: JSON, as `sandbox/import_modules.py` takes them.
-        distributions: (layer, its files in site-packages), lowest first.
+        distributions: (layer, its files in the virtual environment), lowest first.
         first_party: The files below `workdir`.
         environment: Of the image config.
     """
@@ -239,7 +241,8 @@ async def do_imports(request: ImportsRequest) -> ImportOutcomes:
         {
             "jobs": json.loads(request.imports),
             "layers": list(layers),
-            "site_packages": site_packages_of(request.interpreter.python),
+            "venv": VENV,
+            "site_packages": posixpath.relpath(site_packages_of(request.interpreter.python), VENV),
             "workdir": request.workdir,
             "environment": dict(request.environment),
         },
@@ -329,7 +332,7 @@ async def _import_all(
     distributions, files = await concurrently(
         _unpack(
             [layer for layer in layers if layer.kind not in (KIND_BASE, *_OF_FIRST_PARTY)],
-            site_packages_of(interpreter.python),
+            VENV,
             interpreter,
         ),
         _unpack([layer for layer in layers if layer.kind in _OF_FIRST_PARTY], workdir, interpreter),

@@ -14,6 +14,8 @@ from conftest import PYTHONPATH
 
 from slim_ray_image.sandbox.import_modules import imports_of_script, merge_folders
 
+SITE_PACKAGES = "lib/python3.10/site-packages"
+
 
 def write(folder: str, files: Mapping[str, str]) -> None:
     for name, content in files.items():
@@ -30,23 +32,25 @@ def run(
 ) -> Mapping[str, Any]:
     """Return imports.json of an image of these layers and first-party files."""
     for number, files in enumerate(layers):
-        write(f"layer-{number}", files)
+        write(f"layer-{number}/{SITE_PACKAGES}", files)
     write("first_party", first_party)
     request = {
         "jobs": jobs,
         "layers": [f"layer-{number}" for number in range(len(layers))],
-        "site_packages": "/opt/venv/lib/python3.10/site-packages",
+        "venv": "/opt/venv",
+        "site_packages": SITE_PACKAGES,
         "workdir": "/app",
         "environment": environment,
     }
     Path("request.json").write_text(json.dumps(request))
     result = subprocess.run(
         [sys.executable, "-B", "-m", "slim_ray_image.sandbox.import_modules", "request.json"],
-        env={"PYTHONPATH": PYTHONPATH, "SLIM_RAY_IMAGE_BASE_ROOT": "/nonexistent", "SECRET": "x"},
+        env={"PYTHONPATH": PYTHONPATH, "SLIM_RAY_IMAGE_BASE_ROOT": "base", "SECRET": "x"},
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0, result.stderr
+    if result.returncode != 0:
+        raise RuntimeError(result.stderr)
     return json.loads(Path("imports.json").read_text())
 
 
@@ -192,6 +196,43 @@ def test_broken_source_is_a_fault_of_the_image(sandbox: Path) -> None:
     assert found and found["error"] == "SyntaxError" and found["is_of_content"]
 
 
+@pytest.mark.parametrize(
+    ("source", "is_of_content"),
+    [
+        ("import json\njson.laods\n", True),
+        ("import json\njson.decoder.nothing\n", True),
+        ("class A: pass\nA.nothing\n", False),
+        ("def f() -> Foo: ...\n", True),
+        ("def f():\n    if 0: x = 1\n    return x\nf()\n", False),
+        (
+            "raise ValueError('numpy.dtype size changed, may indicate binary incompatibility.')\n",
+            True,
+        ),
+        ("raise ValueError('no number')\n", False),
+    ],
+    ids=["attribute", "inner", "object", "name", "local", "abi", "value"],
+)
+def test_name_that_nothing_has_is_a_fault_of_the_image(
+    source: str, is_of_content: bool, sandbox: Path
+) -> None:
+    """Wherever it runs: an attribute of a module, a name. A value, or an object's attribute, may be of the place."""
+    found = outcome(source)
+    assert found and found["is_of_content"] is is_of_content
+
+
+def test_library_that_is_not_there_is_the_reason_whatever_was_tried_before(sandbox: Path) -> None:
+    """A module that can do without another is not said to lack that."""
+    source = """\
+        import ctypes
+        try:
+            import faster
+        except ImportError:
+            ctypes.CDLL("libslower.so.1")
+    """
+    found = outcome(source)
+    assert found and found["missing"] == [] and "libslower.so.1" in found["text"]
+
+
 # --- One import must not decide over another
 
 
@@ -223,6 +264,15 @@ def test_import_that_ends_its_process_is_told_as_that(
     )["outcomes"]
     assert found[0]["is_of_content"] and text in found[0]["text"]
     assert found[1] is None
+
+
+def test_import_that_is_killed_is_no_fault_of_the_image(sandbox: Path) -> None:
+    """As by a kernel that has no memory left: it is an error of this run, which is not cached."""
+    source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    with pytest.raises(
+        RuntimeError, match="The import of one was killed.\n\nTo fix, see that this"
+    ):
+        outcome(source)
 
 
 def test_exit_is_an_error_of_the_module_alone(sandbox: Path) -> None:
@@ -261,7 +311,7 @@ def test_script_without_a_guard_is_not_run_but_its_imports_are_done(sandbox: Pat
     }
     assert run([job], first_party=files)["outcomes"] == [None]
     assert not Path("first_party/ran").exists()
-    Path("site-packages").rmdir()
+    Path("venv").rmdir()
     Path("home").rmdir()
     files["jobs/driver.py"] = "\nimport gone\n"
     (found,) = run([job], first_party=files)["outcomes"]
@@ -284,12 +334,36 @@ def test_shared_objects_of_this_machine_are_reported(sandbox: Path) -> None:
     assert any("libc.so" in path or "libc-" in path for path in found["outside"])
 
 
+def test_memory_of_the_process_itself_is_not_of_this_machine(sandbox: Path) -> None:
+    """As what a compiler at run time maps: a file that has no name any more."""
+    source = """\
+        import ctypes, mmap, os
+        file = os.memfd_create("jit")
+        os.ftruncate(file, 4096)
+        kept = mmap.mmap(file, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+    """
+    found = run([{"module": "one"}], first_party={"one.py": dedent(source)})
+    assert found["outcomes"] == [None]
+    assert found["outside"] and not any("jit" in path for path in found["outside"])
+
+
+def test_libraries_of_the_base_are_found_by_name(sandbox: Path) -> None:
+    """Though the program that knows of them may not be started."""
+    write("base/usr/lib/x86_64-linux-gnu", {"libzbar.so.0": "", "libzbar2.so.1": ""})
+    source = """\
+        from ctypes.util import find_library
+        assert (find_library("zbar"), find_library("c")) == ("libzbar.so.0", None)
+    """
+    assert outcome(source) is None
+
+
 def test_merged_folder_shows_each_file_of_each_folder(tmp_path: Path) -> None:
-    """Where one layer has a folder, a link leads to it; where several have, it is made."""
+    """By links, in folders that are none: beside each is what is beside it in the image."""
     write(str(tmp_path / "a"), {"x/1": "", "only/2": ""})
     write(str(tmp_path / "b"), {"x/3": "", "4": ""})
     merge_folders([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "merged"))
     merged = tmp_path / "merged"
     assert sorted(path.name for path in merged.iterdir()) == ["4", "only", "x"]
     assert sorted(path.name for path in (merged / "x").iterdir()) == ["1", "3"]
-    assert (merged / "only").is_symlink() and not (merged / "x").is_symlink()
+    assert not any(path.is_symlink() for path in merged.iterdir() if path.is_dir())
+    assert (merged / "only" / ".." / "x" / "3").exists()

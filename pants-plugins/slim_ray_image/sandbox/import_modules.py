@@ -1,6 +1,6 @@
 """Imports modules of an image where nothing else is, for `pants check`, and says what becomes of each.
 
-In: the unpacked layers of the distributions, each a folder of its own; first-party files; what to import. Out:
+In: the unpacked layers of the distributions, each a folder of its own with what it has of the virtual environment; first-party files; what to import. Out:
 imports.json, an outcome for each import, in order, and the shared objects that were mapped from outside the image.
 
 All imports are made one after the other in a process of their own, as what they share is imported once. One that fails
@@ -13,7 +13,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import ctypes
+import ctypes.util
 import errno
+import glob
 import importlib
 import json
 import os
@@ -25,17 +27,22 @@ import sysconfig
 import tempfile
 import traceback
 from types import CodeType
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.sandbox.report import run_program, write_json
 
-_SITE_PACKAGES = "site-packages"
+_VENV = "venv"
 _FIRST_PARTY = "first_party"
 _SILENCE_SECONDS = 300
 _MOST_FRAMES = 3
 _MOST_OUTPUT = 1000
 _LAST_LINE = b'{"outside"'
+_KILLED = "the process was ended by SIGKILL"
+_LIBRARY_FOLDERS = (
+    *("usr/local/lib", "lib/*-linux-gnu", "usr/lib/*-linux-gnu"),
+    *("lib64", "lib", "usr/lib64", "usr/lib"),
+)
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _NETWORK_EVENTS = frozenset(
     f"socket.{name}"
@@ -46,26 +53,29 @@ _PROGRAM_EVENTS = frozenset(
 )
 
 
-# --- One site-packages of many layers
+# --- One virtual environment of many layers
 
 
 def merge_folders(folders: Sequence[str], target: str) -> None:
-    """Make `target` a folder that shows what all of `folders` have: links, and folders where several have one.
+    """Make `target` a folder that shows what all of `folders` have: folders, with links to their files.
+
+    A folder is never a link: a shared object finds others by paths as `$ORIGIN/../../other.libs`, and what `..` is of
+    a link is beside what it leads to.
 
     Args:
         folders: Absolute. No two have one file.
     """
     os.mkdir(target)
-    holders: dict[str, list[str]] = {}
+    directories: dict[str, list[str]] = {}
     for folder in folders:
-        for name in os.listdir(folder):
-            holders.setdefault(name, []).append(os.path.join(folder, name))
-    for name, paths in holders.items():
-        directories = [path for path in paths if os.path.isdir(path)]
-        if len(directories) > 1:
-            merge_folders(directories, os.path.join(target, name))
-        else:
-            os.symlink(paths[0], os.path.join(target, name))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    directories.setdefault(entry.name, []).append(entry.path)
+                else:
+                    os.symlink(entry.path, os.path.join(target, entry.name))
+    for name, paths in directories.items():
+        merge_folders(paths, os.path.join(target, name))
 
 
 # --- What an import may not do
@@ -87,6 +97,24 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
         raise _NoProgramError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments[0]))
 
 
+def library_finder(root: str) -> Callable[[str], Optional[str]]:
+    """Return what stands for `ldconfig -p` in `ctypes.util.find_library`: a name -> a file's, of the base's libraries.
+
+    Args:
+        root: The folder of the base.
+    """
+    names = sorted(
+        os.path.basename(path)
+        for folder in _LIBRARY_FOLDERS
+        for path in glob.glob(os.path.join(glob.escape(root), folder, "lib*.so*"))
+    )
+
+    def find(name: str) -> Optional[str]:
+        return next((found for found in names if found.startswith(f"lib{name}.so.")), None)
+
+    return find
+
+
 def _leave_network() -> None:
     """Go into a network namespace without interfaces, for what is not written in Python; where this machine lets us."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -106,10 +134,26 @@ def _leave_network() -> None:
 
 
 def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
-    """The error and what it was raised from or beside, outermost first."""
+    """The error and what it was raised from or beside, outermost first.
+
+    An error of the system, as of a library that is not there, has its own reason, whatever was tried before it.
+    """
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        beside = None if isinstance(error, OSError) else error.__context__
+        error = error.__cause__ or beside
+
+
+def _is_of_content(error: BaseException) -> bool:
+    """Whether an error is of what the image holds, wherever it runs."""
+    if isinstance(
+        error, AttributeError
+    ):  # as `np.float_` of another numpy than the code is written for
+        return str(error).startswith(("module '", "partially initialized module '"))
+    if isinstance(error, ValueError) and "binary incompatibility" in str(error):
+        return True
+    is_name = isinstance(error, NameError) and not isinstance(error, UnboundLocalError)
+    return is_name or isinstance(error, (ImportError, SyntaxError, OSError))
 
 
 class _Outcomes:
@@ -154,7 +198,7 @@ class _Outcomes:
         return {
             "error": type(error).__name__,
             "text": str(error),
-            "is_of_content": any(isinstance(e, (ImportError, SyntaxError, OSError)) for e in chain),
+            "is_of_content": any(map(_is_of_content, chain)),
             "missing": [e.name for e in chain if isinstance(e, ModuleNotFoundError) and e.name],
             "wanted": next(filter(None, map(_wanted, chain)), None),
             "frames": frames,
@@ -219,8 +263,10 @@ def _mapped_from_outside(allowed: Sequence[str]) -> list[str]:
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
         for line in file:
             fields = line.split(maxsplit=5)
-            if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
-                mapped.add(fields[5].strip())
+            path = fields[5].strip() if len(fields) == 6 else ""
+            # What has no name any more is of the process itself, as what a compiler at run time makes.
+            if path.startswith("/") and "x" in fields[1] and not path.endswith(" (deleted)"):
+                mapped.add(path)
     return sorted(path for path in mapped if not path.startswith(tuple(f"{a}/" for a in allowed)))
 
 
@@ -230,12 +276,12 @@ class _Importer:
     def __init__(self, jobs: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> None:
         self._jobs = jobs
         self._first_party = os.path.abspath(_FIRST_PARTY)
-        site_packages = os.path.abspath(_SITE_PACKAGES)
+        venv = os.path.abspath(_VENV)
         layers = [os.path.realpath(layer) for layer in request["layers"]]
         self._outcomes = _Outcomes(
             {
-                site_packages: request["site_packages"],
-                **{layer: request["site_packages"] for layer in layers},
+                venv: request["venv"],
+                **{layer: request["venv"] for layer in layers},
                 self._first_party: request["workdir"],
             }
         )
@@ -245,8 +291,9 @@ class _Importer:
         ]
         standard = sysconfig.get_path("stdlib")
         self._path = [self._first_party, standard, os.path.join(standard, "lib-dynload")]
-        self._site_packages = site_packages
+        self._site_packages = os.path.join(venv, request["site_packages"])
         self._environment = request["environment"]
+        self._find_library = library_finder(os.environ["SLIM_RAY_IMAGE_BASE_ROOT"])
         self.outside: set[str] = set()
 
     def _prepare(self, home: str) -> None:
@@ -257,6 +304,8 @@ class _Importer:
         site.addsitedir(self._site_packages)
         sys.argv[:] = [""]
         os.chdir(self._first_party)  # as the image's working directory
+        # The original asks programs, which are refused.
+        ctypes.util._findSoname_ldconfig = self._find_library  # type: ignore[attr-defined]
         sys.addaudithook(_refuse)
 
     def _run_jobs(self, numbers: Sequence[int], answers: int, home: str) -> None:
@@ -315,13 +364,30 @@ class _Importer:
             outcomes.update(found)
             remaining = [number for number in remaining if number not in found]
             if remaining:
+                if ending.startswith(_KILLED) and len(numbers) == 1:
+                    raise _killed_error(self._jobs[remaining[0]]["module"])
                 outcomes[remaining.pop(0)] = {"error": "", "text": ending, "is_of_content": True}
         return outcomes
 
 
+def _killed_error(module: str) -> SlimRayImageError:
+    """As by a kernel without memory: this machine's fault, so it must not be cached."""
+    return SlimRayImageError(
+        f"The import of {module} was killed.",
+        fixes=["see that this machine has memory left, and try again"],
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of real time
+        return f"signal {number}"
+
+
 def _ending(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return f"the process was ended by {signal.Signals(os.WTERMSIG(status)).name}"
+        return f"the process was ended by {_signal_name(os.WTERMSIG(status))}"
     return f"the process ended with exit code {os.WEXITSTATUS(status)}"
 
 
@@ -355,7 +421,7 @@ def _read_lines(
 
 def main(request: Mapping[str, Any]) -> None:
     """Write imports.json."""
-    merge_folders([os.path.realpath(layer) for layer in request["layers"]], _SITE_PACKAGES)
+    merge_folders([os.path.realpath(layer) for layer in request["layers"]], _VENV)
     os.makedirs(_FIRST_PARTY, exist_ok=True)
     home = os.path.abspath("home")
     os.mkdir(home)
