@@ -395,7 +395,8 @@ class LayerBudgetField(IntField):
         if value is None or not SMALLEST_LAYER_BUDGET <= value <= _LARGEST_LAYER_BUDGET:
             raise InvalidFieldException(
                 f"The `{cls.alias}` field in target {address} must be a number from {SMALLEST_LAYER_BUDGET} to "
-                f"{_LARGEST_LAYER_BUDGET}, but was {raw_value!r}.\n\nTo fix, leave it out or use a number in that range."
+                f"{_LARGEST_LAYER_BUDGET}, but was {raw_value!r}.\n\n"
+                "To fix, leave it out or use a number in that range."
             )
         return value
 

@@ -1,7 +1,8 @@
 """Imports modules of an image where nothing else is, for `pants check`, and says what becomes of each.
 
-In: the unpacked layers of the distributions, each a folder of its own with what it has of the virtual environment; first-party files; what to import. Out:
-imports.json, an outcome for each import, in order, and the shared objects that were mapped from outside the image.
+In: the unpacked layers of the distributions, each a folder of its own with what it has of the virtual environment;
+first-party files; what to import. Out: imports.json, an outcome for each import, in order, and the shared objects that
+were mapped from outside the image.
 
 All imports are made one after the other in a process of their own, as what they share is imported once. One that fails
 is tried again in a new process, so that nothing but itself can be the reason, and one that ends the process is told as
