@@ -58,12 +58,22 @@ ACCEPTED: Mapping[str, str] = {
         "ray_actor_options: {num_cpus: 0.5, num_gpus: null, resources: {a: 1}, accelerator_type: A10}\n"
         "logging_config: {log_level: DEBUG}\nrequest_router_config: {request_router_class: a.b}\n"
     ),
+    "router": _deployment(
+        "request_router_config: {request_router_kwargs: {a: 1}, request_routing_stats_period_s: 5,\n"
+        "  request_routing_stats_timeout_s: 0.5}"
+    ),
     "replicas as text": _deployment("num_replicas: '3'"),
     "automatic replicas": _deployment("num_replicas: auto\nautoscaling_config: {max_replicas: 3}"),
     "null replicas": _deployment("num_replicas: null\nautoscaling_config: {max_replicas: 3}"),
     "autoscaling": _deployment(
         "autoscaling_config: {min_replicas: 0, initial_replicas: 2, max_replicas: 3, upscale_delay_s: 0,\n"
         "  target_ongoing_requests: 1.5, upscaling_factor: null}"
+    ),
+    "autoscaling by default": _deployment("autoscaling_config: {}"),
+    "autoscaling down to none": _deployment("autoscaling_config: {min_replicas: 0}"),
+    "automatic replicas by default": _deployment("num_replicas: auto\nautoscaling_config: {}"),
+    "automatic replicas from more": _deployment(
+        "num_replicas: auto\nautoscaling_config: {min_replicas: 2, initial_replicas: 50}"
     ),
     "placement group": _deployment(
         "placement_group_bundles: [{CPU: 1, GPU: 0.5}]\nplacement_group_strategy: PACK"
@@ -115,6 +125,29 @@ REFUSED: Mapping[str, str] = {
     "autoscaling from less": _deployment(
         "autoscaling_config: {min_replicas: 3, initial_replicas: 2, max_replicas: 4}"
     ),
+    "autoscaling down to more than by default": _deployment(
+        "autoscaling_config: {min_replicas: 2}"
+    ),
+    "autoscaling from more than by default": _deployment(
+        "autoscaling_config: {initial_replicas: 2}"
+    ),
+    "autoscaling from less than by default": _deployment(
+        "autoscaling_config: {initial_replicas: 0, max_replicas: 4}"
+    ),
+    "automatic replicas from too many": _deployment(
+        "num_replicas: auto\nautoscaling_config: {initial_replicas: 101}"
+    ),
+    "automatic replicas from none": _deployment(
+        "num_replicas: auto\nautoscaling_config: {initial_replicas: 0}"
+    ),
+    "null autoscaling at most": _deployment("autoscaling_config: {max_replicas: null}"),
+    "router's arguments that are a list": _deployment(
+        "request_router_config: {request_router_kwargs: [1]}"
+    ),
+    "router's period of no time": _deployment(
+        "request_router_config: {request_routing_stats_period_s: 0}"
+    ),
+    "null router": _deployment("request_router_config: null"),
     "autoscaling in words": _deployment("autoscaling_config: {target_ongoing_requests: few}"),
     "limit beside a placement group": _deployment(
         "max_replicas_per_node: 2\nplacement_group_bundles: [{CPU: 1}]"

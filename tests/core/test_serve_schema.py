@@ -40,6 +40,33 @@ def test_problem_has_line_key_and_value() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("counts", "key", "text"),
+    [
+        (
+            "{min_replicas: 3, max_replicas: 2}",
+            "min_replicas",
+            "must be at most `max_replicas`, 2, but is 3",
+        ),
+        (
+            "{min_replicas: 2}",
+            "min_replicas",
+            "must be at most `max_replicas`, by default 1, but is 2",
+        ),
+        (
+            "{initial_replicas: 0}",
+            "initial_replicas",
+            "must be at least `min_replicas`, by default 1, but is 0",
+        ),
+    ],
+)
+def test_order_of_replica_counts_has_ray_s_defaults(counts: str, key: str, text: str) -> None:
+    """The problem is at what the file has, and says where the limit comes from."""
+    config = f"applications:\n- import_path: a:b\n  deployments:\n  - {{name: d, autoscaling_config: {counts}}}\n"
+    path = f"applications[0].deployments[0].autoscaling_config.{key}"
+    assert problems_of(config)[0] == [Problem(4, path, text)]
+
+
 def test_problems_are_in_the_order_of_the_file() -> None:
     """All of them are told, whatever order the keys have in Ray's schema."""
     text = (

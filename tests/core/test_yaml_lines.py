@@ -114,10 +114,13 @@ def test_own_key_wins_over_a_merged_one() -> None:
             "file.yaml:1: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
         ),
         ("a: *b", "file.yaml:1: found undefined alias 'b'"),
+        ("a: 1\nb: !!bool maybe", "file.yaml:2: 'maybe' is no !!bool"),
+        ("a: !!timestamp today", "file.yaml:1: 'today' is no !!timestamp"),
+        ("a: !!int ''", "file.yaml:1: '' is no !!int"),
     ],
     ids=[
         *("open list", "key twice", "template", "holds itself", "no date", "set", "control"),
-        *("code", "no anchor"),
+        *("code", "no anchor", "no flag", "no time", "no number"),
     ],
 )
 def test_what_is_no_plain_data_is_an_error(text: str, problem: str) -> None:

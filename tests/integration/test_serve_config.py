@@ -31,7 +31,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
 ASK_RAY = """\
 import json, sys, yaml
 from ray.serve._private.utils import validate_route_prefix
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ray.serve.schema import ServeDeploySchema
 
 def takes(text):
@@ -40,8 +40,15 @@ def takes(text):
         for application in config.applications:
             validate_route_prefix(application.route_prefix)
             for deployment in application.deployments:
-                if isinstance(deployment.autoscaling_config, dict):
-                    AutoscalingConfig(**deployment.autoscaling_config)
+                scaling = deployment.autoscaling_config
+                if deployment.num_replicas == "auto":
+                    scaling = {**AutoscalingConfig.default().dict(), **(scaling or {})}
+                if isinstance(scaling, dict):
+                    AutoscalingConfig(**scaling)
+                router = deployment.request_router_config
+                if isinstance(router, dict):
+                    router.pop("request_router_class", None)  # which is not here
+                    RequestRouterConfig(**router)
     except ValueError:
         return False
     return True

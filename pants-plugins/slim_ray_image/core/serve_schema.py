@@ -175,17 +175,32 @@ _ACTOR = _Table(
 )
 
 
-_REPLICA_COUNTS = ("min_replicas", "initial_replicas", "max_replicas")
+# Those of a deployment; with `num_replicas: auto` Ray starts from others.
+_DEFAULT_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 1}
+_AUTOMATIC_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 100}
 
 
-def _check_autoscaling(config: Located, path: str) -> Iterator[Problem]:
-    """Those that are given, in their order; an application may have its defaults elsewhere."""
-    given = [(key, config[key]) for key in _REPLICA_COUNTS if _is_set(config, key)]
-    for (key, found), (above, limit) in zip(given, given[1:]):
-        first, last = _number(found.value, int), _number(limit.value, int)
-        if first is not None and last is not None and first > last:
-            text = f"must be at most `{above}`, {show(limit.plain)}, but is {show(found.plain)}"
-            yield Problem(found.line, f"{path}.{key}", text)
+def _check_counts(config: Located, path: str, defaults: Mapping[str, int]) -> Iterator[Problem]:
+    """That replicas go from the fewest by those at the start, if they are given, to the most."""
+    keys = ("min_replicas", "initial_replicas", "max_replicas")
+    found = {key: config.get(key) for key in keys if key in defaults or _is_set(config, key)}
+    numbers = {
+        key: defaults[key] if value is None else _number(value.value, int)
+        for key, value in found.items()
+    }
+
+    def show_count(key: str) -> str:
+        value = found[key]
+        return f"by default {defaults[key]}" if value is None else show(value.plain)
+
+    for (low, below), (high, above) in zip(numbers.items(), list(numbers.items())[1:]):
+        if below is None or above is None or below <= above:
+            continue
+        key, limit, relation = (low, high, "most") if found[low] else (high, low, "least")
+        given = found[key]
+        assert given is not None  # the defaults are in order
+        text = f"must be at {relation} `{limit}`, {show_count(limit)}, but is {show_count(key)}"
+        yield Problem(given.line, f"{path}.{key}", text)
 
 
 _AUTOSCALING = _Table(
@@ -203,8 +218,17 @@ _AUTOSCALING = _Table(
         "downscaling_factor": _Field(_POSITIVE, takes_null=True),
         "downscale_delay_s": _Field(_NOT_NEGATIVE),
         "upscale_delay_s": _Field(_NOT_NEGATIVE),
-    },
-    check=_check_autoscaling,
+    }
+)
+
+
+_ROUTER = _Table(
+    {
+        "request_router_class": _Field(_IMPORT_PATH),
+        "request_router_kwargs": _Field(_MAPPING),
+        "request_routing_stats_period_s": _Field(_POSITIVE),
+        "request_routing_stats_timeout_s": _Field(_POSITIVE),
+    }
 )
 
 
@@ -214,8 +238,13 @@ def _is_set(table: Located, key: str) -> bool:
 
 
 def _check_deployment(deployment: Located, path: str) -> Iterator[Problem]:
-    """What excludes what."""
+    """What excludes what, and what Ray looks at when it deploys."""
     count = deployment.get("num_replicas")
+    scaling = deployment.get("autoscaling_config")
+    if scaling and scaling.value and isinstance(scaling.value, dict):
+        is_automatic = count is not None and count.value == "auto"
+        defaults = _AUTOMATIC_COUNTS if is_automatic else _DEFAULT_COUNTS
+        yield from _check_counts(scaling, f"{path}.autoscaling_config", defaults)
     if count and count.value not in (None, "auto") and _is_set(deployment, "autoscaling_config"):
         text = "must be left out or 'auto' beside `autoscaling_config`"
         yield Problem(count.line, f"{path}.num_replicas", text)
@@ -249,7 +278,7 @@ _DEPLOYMENT = _Table(
         "placement_group_strategy": _Field(_TEXT),
         "max_replicas_per_node": _Field(_INTEGER),
         "logging_config": _Field(_LOGGING),
-        "request_router_config": _Field(_Table({"request_router_class": _Field(_IMPORT_PATH)})),
+        "request_router_config": _Field(_ROUTER),
     },
     check=_check_deployment,
 )
