@@ -292,14 +292,14 @@ async def find_entry_owners(request: EntryOwnersRequest, python_setup: PythonSet
     of_config = config_request(field_set.serve_config, field_set.serve_application)
     if of_config:
         loaded = await load_image_config(of_config, **implicitly())
-        if loaded.problem:
+        if loaded.config is None:
             return EntryOwners((), problem=loaded.problem)
         config = loaded.config
     owners = await concurrently(
         _find_owner(field_set, entry, python_setup) for entry in _entries(field_set, config)
     )
-    problems = [owner.problem for owner in owners if owner.problem]
-    return EntryOwners(owners, config, problems[0] if problems else None)
+    problems = [config.problem if config else None, *(owner.problem for owner in owners)]
+    return EntryOwners(owners, config, next(filter(None, problems), None))
 
 
 class InferSlimRayImageDependencies(InferDependenciesRequest):

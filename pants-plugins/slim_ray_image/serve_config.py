@@ -36,7 +36,11 @@ class ImageConfigRequest:
 
 @dataclass(frozen=True)
 class LoadedImageConfig:
-    """What a file says, or why that cannot be told: the whole message."""
+    """What a file says, or why there can be no image of it: the whole message.
+
+    Attributes:
+        config: None where that cannot be told.
+    """
 
     config: Optional[ImageConfig]
     problem: Optional[str] = None
@@ -68,7 +72,8 @@ async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
                 fixes=["correct `serve_config`, a path from the folder of the BUILD file"],
             )
         text = contents[0].content.decode()
-        return LoadedImageConfig(parse_image_config(text, request.path, request.application))
+        config = parse_image_config(text, request.path, request.application)
+        return LoadedImageConfig(config, config.problem)
     except UnicodeDecodeError as error:
         problem = SlimRayImageError(
             f"{request.path} is not valid UTF-8.",

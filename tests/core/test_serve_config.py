@@ -93,6 +93,17 @@ def test_application_has_ray_s_own_defaults() -> None:
     assert config.ports == (8000,)
 
 
+@pytest.mark.parametrize("port", ["0", "70000", "'-1'"])
+def test_port_that_no_server_can_have_is_an_error(port: str) -> None:
+    """Ray's schema takes it, but neither its proxy nor an image's `ExposedPorts`."""
+    shown = port
+    assert message(CONFIG.replace("8001", port)) == (
+        f"The Serve config in {FILE} has a port that no server can have.\n\n"
+        f"  * {FILE}:4: http_options.port is {shown}\n\n"
+        "To fix, use a port from 1 to 65535."
+    )
+
+
 def test_grpc_port_counts_where_something_is_served_on_it() -> None:
     """Without servicer functions Ray opens none."""
     text = CONFIG + "grpc_options: {grpc_servicer_functions: [a.b]}\n"
@@ -170,6 +181,12 @@ def test_service_has_the_config_of_its_block() -> None:
     assert config.ray_versions == (RayVersion("2.48.0", f"{FILE}:19"),)
 
 
+@pytest.mark.parametrize("value", ["''", "null"])
+def test_empty_version_of_ray_is_none(value: str) -> None:
+    """KubeRay takes it as left out."""
+    assert parse(SERVICE.replace('"2.48.0"', value)).ray_versions == ()
+
+
 def test_problem_in_a_block_has_the_line_of_the_manifest(golden: Golden) -> None:
     """It is the line that an editor goes to."""
     golden.check("errors/serve-config-block-refused.txt", message(SERVICE.replace("8001", "web")))
@@ -212,14 +229,22 @@ def test_manifest_that_does_not_say_what_to_serve_is_an_error(
         ("python3 jobs/driver.py", EntryPoint("jobs.driver", None, ())),
         ("python ./driver.py --a=b", EntryPoint("driver", None, ("--a=b",))),
         ("python driver.py 'two words' \"x\"", EntryPoint("driver", None, ("two words", "x"))),
+        ("python a.py '$A' '*' \"*~\" a#b", EntryPoint("a", None, ("$A", "*", "*~", "a#b"))),
+        ("python a.py \"a\\\"b\" it\\'s", EntryPoint("a", None, ('a"b', "it's"))),
     ],
-    ids=["module", "file", "file-with-dot", "quotes"],
+    ids=["module", "file", "file-with-dot", "quotes", "quoted characters of a shell", "escapes"],
 )
 def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
     """A file is named from the image's working directory, so it is a module."""
     config = parse(job(f"|\n    {command}"))
     assert (config.serve, config.entry_point) == (None, entry_point)
     assert config.named_by == f"`entrypoint` {command!r} at {FILE}:4"
+
+
+def test_command_of_several_lines_is_one() -> None:
+    """Where a shell joins them."""
+    found = parse(job("|\n    python \\\n      -m jobs.driver \\\n      --rounds 3\n"))
+    assert found.entry_point == EntryPoint("jobs.driver", None, ("--rounds", "3"))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +258,10 @@ def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
             "python driver.py; echo",
             "python 'a",
         ),
-        *("env A=b python driver.py", "python -m", "python -m a/b"),
+        *("env A=b python driver.py", "python -m", "python -m a/b", "python -m driver.py"),
+        *("python driver.py *.csv", "python driver.py a?", "python driver.py [a]"),
+        *("python driver.py ~/a", "python driver.py # all", 'python driver.py "$DATE"'),
+        *('python driver.py "`date`"', "python driver.py\n    python other.py"),
     ],
 )
 def test_job_of_another_form_is_an_error(command: str) -> None:
@@ -241,9 +269,10 @@ def test_job_of_another_form_is_an_error(command: str) -> None:
     assert message(job(f"|\n    {command}")) == (
         "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments, for its "
         "code to be found.\n\n"
-        f"  * {FILE}:4: {(command + chr(10))!r}\n\n"
+        f"  * {FILE}:4: {textwrap.dedent(f'    {command}{chr(10)}')!r}\n\n"
         "To fix, do one of the following:\n"
-        "  * correct it\n"
+        "  * correct it: FILE.py is a relative path, as jobs/driver.py of the module jobs.driver, and neither options of "
+        "Python nor what a shell expands can be followed\n"
         "  * name the driver in `entry_point` instead of the manifest in `serve_config`"
     )
 
@@ -269,6 +298,13 @@ def with_environment(text: str) -> str:
     return CONFIG + f"    runtime_env: {text}\n"
 
 
+def problem(text: str, application: str = "") -> str:
+    """The message of a file whose applications are known, but of which there can be no image."""
+    found = parse(text, application).problem
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -281,7 +317,8 @@ def with_environment(text: str) -> str:
 )
 def test_environment_that_leaves_the_image_alone_is_fine(text: str) -> None:
     """Variables and limits change no code."""
-    assert parse(with_environment(text)).warnings == ()
+    config = parse(with_environment(text))
+    assert (config.problem, config.warnings) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -302,7 +339,15 @@ def test_environment_that_defeats_the_image_is_an_error(
     name: str, text: str, golden: Golden
 ) -> None:
     """The message says what to do instead, with the requirements to add."""
-    golden.check(f"errors/runtime-env-{name}.txt", message(with_environment(text)))
+    golden.check(f"errors/runtime-env-{name}.txt", problem(with_environment(text)))
+
+
+def test_environment_of_another_application_does_not_count() -> None:
+    """An image of one application runs the code of that alone."""
+    text = with_environment("{pip: [requests], working_dir: 's3://bucket/a.zip'}")
+    (fruit, prices) = (parse(text, name) for name in ("fruit", "prices"))
+    assert (fruit.problem, fruit.warnings) == (None, ())
+    assert prices.problem is not None and len(prices.warnings) == 1
 
 
 def test_environment_of_a_deployment_counts(golden: Golden) -> None:
@@ -311,13 +356,13 @@ def test_environment_of_a_deployment_counts(golden: Golden) -> None:
         "    deployments:\n    - name: D\n      ray_actor_options: {runtime_env: {uv: [a]}}\n"
     )
     text = with_environment("{pip: [b]}") + deployments
-    golden.check("errors/runtime-env-of-deployment.txt", message(text))
+    golden.check("errors/runtime-env-of-deployment.txt", problem(text))
 
 
 def test_environment_of_a_job_counts(golden: Golden) -> None:
     """A RayJob has it as text."""
     text = job("python a.py", "runtimeEnvYAML: |\n  env_vars: {A: b}\n  working_dir: ./src\n")
-    golden.check("errors/runtime-env-of-job.txt", message(text))
+    golden.check("errors/runtime-env-of-job.txt", problem(text))
 
 
 def test_code_from_elsewhere_is_a_warning(golden: Golden) -> None:

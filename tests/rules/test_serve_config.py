@@ -133,6 +133,28 @@ def test_two_applications_of_one_module_have_the_reason_of_the_first(
     assert len(closure.entries) == 2
 
 
+def test_environment_of_the_file_is_told_when_an_image_is_made(rule_runner: RuleRunner) -> None:
+    """The code is known all the same, for every other goal of Pants."""
+    write_shop(rule_runner, config=CONFIG + "  runtime_env: {pip: [requests]}\n")
+    assert direct_dependencies(rule_runner) == ["src/app/fruit.py", "src/app/prices.py"]
+    assert closure_error(rule_runner).startswith(
+        "A `runtime_env` in src/app/serve.yaml would run other code than that of the image.\n\n"
+        "  * src/app/serve.yaml:9: applications[1].runtime_env.pip is"
+    )
+
+
+def test_environment_of_one_application_leaves_the_images_of_others_alone(
+    rule_runner: RuleRunner,
+) -> None:
+    """The generator makes each, and one of them cannot be packaged."""
+    config = CONFIG + "  runtime_env: {pip: [requests]}\n"
+    write_shop(rule_runner, build=APART.format(""), config=config)
+    assert {file.path for file in find_closure(rule_runner, apart("fruit")).files} == {
+        *("app/fruit.py", "app/goods.py", "serve_config.yaml")
+    }
+    assert "would run other code" in closure_error(rule_runner, apart("prices"))
+
+
 def test_servicers_of_grpc_are_in_the_image(rule_runner: RuleRunner) -> None:
     """Ray imports them when it starts its proxy; they are no applications, and no program."""
     write_shop(

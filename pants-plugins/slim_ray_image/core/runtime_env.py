@@ -6,7 +6,7 @@ https://docs.ray.io/en/releases-2.48.0/ray-core/handling-dependencies.html#api-r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.serve_schema import show
@@ -82,22 +82,23 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
             yield f"remove `{key}`: the image holds the code that is imported"
 
 
-def check_runtime_envs(file: str, environments: Iterable[RuntimeEnv]) -> None:
-    """Check that Ray runs the image's own code. Variables (`env_vars`) are fine.
+def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[str]:
+    """Return why Ray would run other code than the image's, the whole message; None where it would not.
 
-    Raises:
-        SlimRayImageError: If distributions would be installed when a replica starts, another image would be run, or
-            code would come from a local folder.
+    It does where distributions would be installed when a replica starts, another image would be run, or code would
+    come from a local folder. Variables (`env_vars`) are fine.
     """
     everything = _set_keys(environments, (*_INSTALLERS, *_IMAGES, *_CODE))
     found = [each for each in everything if each.key not in _CODE or not _is_remote(each)]
-    if found:
-        found.sort(key=lambda each: (each.value.line, each.path))
-        raise SlimRayImageError(
-            f"A `runtime_env` in {file} would run other code than that of the image.",
-            evidence=[each.bullet(file) for each in found],
-            fixes=list(_fixes(found)),
-        )
+    if not found:
+        return None
+    found.sort(key=lambda each: (each.value.line, each.path))
+    error = SlimRayImageError(
+        f"A `runtime_env` in {file} would run other code than that of the image.",
+        evidence=[each.bullet(file) for each in found],
+        fixes=list(_fixes(found)),
+    )
+    return str(error)
 
 
 def remote_code(file: str, environments: Iterable[RuntimeEnv]) -> Iterator[str]:

@@ -7,8 +7,9 @@ KubeRay manifest: a RayService with such a config in `spec.serveConfigV2`, a Ray
 
 from __future__ import annotations
 
+import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
@@ -18,7 +19,7 @@ from slim_ray_image.core.import_paths import (
     parse_application_path,
     parse_entry_point,
 )
-from slim_ray_image.core.runtime_env import RuntimeEnv, check_runtime_envs, remote_code
+from slim_ray_image.core.runtime_env import RuntimeEnv, other_code, remote_code
 from slim_ray_image.core.serve_schema import (
     Problem,
     application_name,
@@ -40,8 +41,20 @@ _CLUSTER_SPECS: Mapping[str, tuple[str, ...]] = {
     _CLUSTER: ("spec",),
 }
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# What makes a command more than a program with arguments, where it is not in quotes.
-_SHELL = frozenset("&|;<>()$`")
+# A command that a shell takes for words alone, and splits as shlex does.
+_WORDS = re.compile(
+    r"""(
+      [ \t]+
+    | '[^']*'
+    | "([^"\\$`] | \\[^$`\n])*"
+    | \\[^\n]
+    | [^\s'"\\$`&|;<>()*?\[#~]
+    | (?<=\S)[#~]
+    )*""",
+    re.VERBOSE,
+)
+# Where a line goes on; the first group is where that is text.
+_JOINED_LINES = re.compile(r"""('[^']*'|"(?:[^"\\]|\\.)*"|\\[^\n])|\\\n""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,7 @@ class ImageConfig:
     Attributes:
         named_by: The command, for messages and reasons.
         ray_versions: Those that manifests name.
+        problem: Why there can be no image of it, though its applications are known; the whole message.
         warnings: Whole texts.
     """
 
@@ -111,6 +125,7 @@ class ImageConfig:
     entry_point: Optional[EntryPoint] = None
     named_by: str = ""
     ray_versions: tuple[RayVersion, ...] = ()
+    problem: Optional[str] = None
     warnings: tuple[str, ...] = ()
 
 
@@ -121,10 +136,16 @@ def _bullets(file: str, problems: Iterable[Problem]) -> list[str]:
     ]
 
 
-def _runtime_envs(config: Located) -> Iterator[RuntimeEnv]:
+def _chosen(config: Located, number: Optional[int]) -> Iterator[tuple[str, Located]]:
+    """The applications, or the one of that number alone, each with its key path."""
+    for found, application in enumerate(config["applications"].value):
+        if number in (None, found):
+            yield f"applications[{found}]", application
+
+
+def _runtime_envs(config: Located, number: Optional[int]) -> Iterator[RuntimeEnv]:
     """Those of applications and of deployments."""
-    for number, application in enumerate(config["applications"].value):
-        path = f"applications[{number}]"
+    for path, application in _chosen(config, number):
         if "runtime_env" in application.value:
             yield RuntimeEnv(application["runtime_env"], f"{path}.runtime_env")
         deployments = application.get("deployments")
@@ -135,17 +156,25 @@ def _runtime_envs(config: Located) -> Iterator[RuntimeEnv]:
                 yield RuntimeEnv(found, child_path)
 
 
-def _integer(found: Optional[Located], default: int) -> int:
-    return default if found is None else int(found.value)
+def _port(config: Located, options: str, default: int, file: str) -> int:
+    found = config.get(options, "port")
+    port = default if found is None else int(found.value)
+    if found is not None and not 0 < port < 2**16:
+        raise SlimRayImageError(
+            f"The Serve config in {file} has a port that no server can have.",
+            evidence=[f"{file}:{found.line}: {options}.port is {show(found.plain)}"],
+            fixes=["use a port from 1 to 65535"],
+        )
+    return port
 
 
-def _ports(config: Located) -> tuple[int, ...]:
+def _ports(config: Located, file: str) -> tuple[int, ...]:
     """The HTTP port, and the gRPC port where there is something to serve on it."""
-    http = _integer(config.get("http_options", "port"), SERVE_HTTP_PORT)
+    http = _port(config, "http_options", SERVE_HTTP_PORT, file)
     functions = config.get("grpc_options", "grpc_servicer_functions")
     if functions is None or not functions.value:
         return (http,)
-    return http, _integer(config.get("grpc_options", "port"), SERVE_GRPC_PORT)
+    return http, _port(config, "grpc_options", SERVE_GRPC_PORT, file)
 
 
 def _applications(config: Located, file: str) -> tuple[Application, ...]:
@@ -174,8 +203,7 @@ def _modules(config: Located, file: str, number: Optional[int]) -> Iterator[Name
     functions = config.get("grpc_options", "grpc_servicer_functions")
     for function in functions.value if functions else ():
         yield _module_at(function, "grpc_servicer_functions", file)
-    every = config["applications"].value
-    for application in every if number is None else (every[number],):
+    for _, application in _chosen(config, number):
         deployments = application.get("deployments")
         for deployment in deployments.value if deployments else ():
             router = deployment.get("request_router_config", "request_router_class")
@@ -191,14 +219,16 @@ def _only(text: str, config: Located, number: int) -> str:
     return write_document({**plain, "applications": [plain["applications"][number]]})
 
 
-def _warnings(config: Located, file: str, ignored: Sequence[Problem]) -> Iterator[str]:
+def _warnings(
+    config: Located, file: str, ignored: Sequence[Problem], environments: Iterable[RuntimeEnv]
+) -> Iterator[str]:
     if ignored:
         evidence = "\n".join(f"  * {bullet}" for bullet in _bullets(file, ignored))
         yield (
             f"Ray Serve ignores a part of the config in {file}:\n\n{evidence}\n\n"
             "To fix, correct the keys or remove them."
         )
-    yield from remote_code(file, _runtime_envs(config))
+    yield from remote_code(file, environments)
     host = config.get("http_options", "host")
     if host and host.value in _LOOPBACK:
         yield (
@@ -226,7 +256,7 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
                 "correct it; https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html has every key"
             ],
         )
-    check_runtime_envs(file, _runtime_envs(config))
+    ports = _ports(config, file)
     applications = _applications(config, file)
     if not applications:
         raise SlimRayImageError(
@@ -247,10 +277,16 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
     serve = ServeConfig(
         text if number is None else _only(text, config, number),
         applications if number is None else (applications[number],),
-        _ports(config),
+        ports,
         tuple(_modules(config, file, number)),
     )
-    return ImageConfig(file, serve, warnings=tuple(_warnings(config, file, ignored)))
+    environments = tuple(_runtime_envs(config, number))
+    return ImageConfig(
+        file,
+        serve,
+        problem=other_code(file, environments),
+        warnings=tuple(_warnings(config, file, ignored, environments)),
+    )
 
 
 def _nested_place(found: Located, file: str) -> Place:
@@ -281,16 +317,10 @@ def _service(manifest: Located, file: str, application: str) -> ImageConfig:
     return _serve_config(found.value, _nested_place(found, file), application)
 
 
-def _shell_words(command: str) -> Optional[list[str]]:
-    """The words of a command; None where it takes a shell to run it, or is no command."""
-    lexer = shlex.shlex(command, posix=True, punctuation_chars="".join(sorted(_SHELL)))
-    lexer.commenters = ""
-    lexer.whitespace_split = True
-    try:
-        words = list(lexer)
-    except ValueError:
-        return None
-    return None if any(set(word) <= _SHELL for word in words if word) else words
+def _shell_words(command: str) -> Sequence[str]:
+    """The words of a command, which Ray has a shell run; none where the shell would do more than to split it."""
+    joined = _JOINED_LINES.sub(lambda match: match[1] or "", command).strip()
+    return shlex.split(joined) if _WORDS.fullmatch(joined) else ()
 
 
 def _module_of(file: str) -> str:
@@ -301,19 +331,20 @@ def _module_of(file: str) -> str:
 
 def _entry_point(command: str) -> Optional[EntryPoint]:
     """What `python -m MODULE` or `python FILE.py` runs; None for any other command."""
-    words = _shell_words(command) or []
+    words = _shell_words(command)
     if len(words) < 2 or words[0] not in ("python", "python3"):
         return None
     if words[1] == "-m":
-        program = words[2:]
+        program = list(words[2:])
     elif words[1].endswith(".py"):
         program = [_module_of(words[1]), *words[2:]]
     else:
         return None
     try:
-        return parse_entry_point(shlex.join(program))
+        found = parse_entry_point(shlex.join(program))
     except SlimRayImageError:
         return None
+    return found if found.module else None
 
 
 def _environments_of_job(manifest: Located, file: str) -> Iterator[RuntimeEnv]:
@@ -333,16 +364,17 @@ def _job(manifest: Located, file: str) -> ImageConfig:
             "code to be found.",
             evidence=[f"{file}:{found.line}: {show(found.value)}"],
             fixes=[
-                "correct it",
+                "correct it: FILE.py is a relative path, as jobs/driver.py of the module jobs.driver, and neither options "
+                "of Python nor what a shell expands can be followed",
                 "name the driver in `entry_point` instead of the manifest in `serve_config`",
             ],
         )
-    environments = list(_environments_of_job(manifest, file))
-    check_runtime_envs(file, environments)
+    environments = tuple(_environments_of_job(manifest, file))
     return ImageConfig(
         file,
         entry_point=entry_point,
         named_by=f"`entrypoint` {found.value.strip()!r} at {file}:{found.line}",
+        problem=other_code(file, environments),
         warnings=tuple(remote_code(file, environments)),
     )
 
@@ -362,7 +394,7 @@ def _describe_kind(document: Located) -> str:
 def _ray_versions(documents: Iterable[Located], file: str) -> Iterator[RayVersion]:
     for document in documents:
         found = document.get(*_CLUSTER_SPECS.get(_kind(document), ("-",)), "rayVersion")
-        if found is not None and found.value is not None:
+        if found is not None and found.value:
             yield RayVersion(str(found.value), f"{file}:{found.line}")
 
 
@@ -370,10 +402,11 @@ def _one_manifest(documents: Sequence[Located], file: str) -> Located:
     found = [document for document in documents if _kind(document) in (_SERVICE, _JOB)]
     if len(found) == 1:
         return found[0]
+    fixes = ["correct its `apiVersion` and `kind`", "name the file of the RayService or RayJob"]
     raise SlimRayImageError(
         f"{file} must have one RayService or RayJob of `apiVersion: ray.io/v1`, but has {len(found) or 'none'}.",
         evidence=[f"{file}:{d.line}: {_describe_kind(d)}" for d in found or documents],
-        fixes=["give each image a file of its own"],
+        fixes=["give each image a file of its own"] if found else fixes,
     )
 
 
@@ -400,11 +433,4 @@ def parse_image_config(text: str, file: str, application: str = "") -> ImageConf
         )
     else:
         config = _job(manifest, file)
-    return ImageConfig(
-        file,
-        config.serve,
-        config.entry_point,
-        config.named_by,
-        tuple(_ray_versions(documents, file)),
-        config.warnings,
-    )
+    return replace(config, ray_versions=tuple(_ray_versions(documents, file)))
