@@ -69,11 +69,11 @@ from slim_ray_image.core.closure import (
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.ray_extras import (
-    RAY,
     RayExtra,
     RayUse,
     check_removed,
     decide_extras,
+    is_of_ray,
     required_extras,
     uses_in_source,
     uses_of_imports,
@@ -440,10 +440,13 @@ def _serving_fields(field_set: EntryFieldSet, found: EntryOwners) -> list[str]:
 
 
 async def _ray_uses(
-    fields: Sequence[str], edges: Sequence[ImportEdge], files: Sequence[ClosureFile]
+    fields: Sequence[str],
+    owners: Iterable[EntryOwner],
+    edges: Sequence[ImportEdge],
+    files: Sequence[ClosureFile],
 ) -> tuple[RayUse, ...]:
-    """What the code uses of Ray: by imports, by looking it up in `ray`, and by what serves it."""
-    importers = {edge.source for edge in edges if edge.module.split(".")[0] == RAY}
+    """What the image uses of Ray: by imports, by looking it up in `ray`, as an entry, and by what serves it."""
+    importers = {edge.source for edge in edges if is_of_ray(edge.module)}
     sources = [file for file in files if file.source in importers]
     contents = await get_digest_contents(
         await create_digest(
@@ -452,8 +455,9 @@ async def _ray_uses(
     )
     source_at = {file.path: file.source for file in sources}
     looked_up = [u for c in contents for u in uses_in_source(source_at[c.path], c.content)]
+    entries = [RayUse(owner.module, owner.named_by) for owner in owners if is_of_ray(owner.module)]
     serve = [RayUse("ray.serve", f"`{field}`") for field in fields]
-    return (*uses_of_imports(edges), *looked_up, *serve)
+    return (*uses_of_imports(edges), *looked_up, *entries, *serve)
 
 
 def _decide_ray_extras(
@@ -535,7 +539,8 @@ async def resolve_image_closure(
         if canonicalize_name(requirement.project_name) not in own_names
     }
     _check_not_empty(address, files, requirements, wheels)
-    ray_uses = await _ray_uses(_serving_fields(field_set, found), edges, files)
+    fields = _serving_fields(field_set, found)
+    ray_uses = await _ray_uses(fields, found.owners, edges, files)
     check_removed(str(address), ray_uses)
     ray_extras = _decide_ray_extras(ray_uses, requirements, request.ray_extras)
     return ImageClosure(

@@ -78,6 +78,7 @@ class EntryOwner:
     Attributes:
         address: None when there is no one owner.
         named_by: The field and its value, or the application and its line; for messages and reasons.
+        module: "" for a file beside the BUILD file.
         source: The first-party file, relative to the build root; None for a module of a distribution.
         import_path: Of a Serve application.
         problem: Why there is no one owner; the whole message. Only what needs the image raises it, so that one wrong
@@ -86,6 +87,7 @@ class EntryOwner:
 
     address: Optional[Address]
     named_by: str
+    module: str
     source: Optional[str] = None
     import_path: Optional[ImportPath] = None
     problem: Optional[str] = None
@@ -274,7 +276,7 @@ async def _find_owner(
     if len(owners) == 1:
         (owner,) = owners
         source = owner[PythonSourceField].file_path if owner.has_field(PythonSourceField) else None
-        return EntryOwner(owner.address, named_by, source, entry.import_path)
+        return EntryOwner(owner.address, named_by, entry.module, source, entry.import_path)
     if owners:
         error = _ambiguous(address, named_by, what, _describe(owners, python_setup))
     elif entry.file and not await _is_file(path):
@@ -282,7 +284,9 @@ async def _find_owner(
     else:
         elsewhere = _describe(everywhere, python_setup)
         error = _no_owner(address, named_by, what, root, resolve, elsewhere)
-    return EntryOwner(None, named_by, import_path=entry.import_path, problem=str(error))
+    return EntryOwner(
+        None, named_by, entry.module, import_path=entry.import_path, problem=str(error)
+    )
 
 
 @rule(desc="Find the owners of what an image starts with")

@@ -27,7 +27,7 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.applications import bound_application, may_bind_application
-from slim_ray_image.core.import_paths import ImportPath
+from slim_ray_image.core.import_paths import ImportPath, is_dotted_name
 from slim_ray_image.core.settings import module_of
 from slim_ray_image.serve_config import ImageConfigRequest, load_image_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
@@ -61,14 +61,16 @@ async def _find_applications(request: PutativeTargetsRequest) -> dict[str, str]:
 
 
 async def _import_paths(applications: dict[str, str]) -> dict[str, ImportPath]:
-    """File -> `serve_app`, of those below a source root."""
+    """File -> `serve_app`, of those below a source root that an import path can name: no `my-app.py`."""
     roots = await get_optional_source_roots(SourceRootsRequest.for_files(applications))
     found = {}
     for path, name in applications.items():
         root = roots.path_to_optional_root[PurePath(path)].source_root
         if root:
-            module = module_of(PurePath(path).relative_to(root.path).as_posix())
-            found[path] = ImportPath(module, name)
+            relative = PurePath(path).relative_to(root.path)
+            module = module_of(relative.as_posix())
+            if is_dotted_name(module) and "." not in str(relative.with_suffix("")):
+                found[path] = ImportPath(module, name)
     return found
 
 

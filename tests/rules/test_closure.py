@@ -660,7 +660,16 @@ def test_module_removed_from_ray_is_an_error(rule_runner: RuleRunner) -> None:
     assert closure_error(rule_runner) == (
         "The code of the image src/app:image uses what was removed from Ray, which fails on import.\n\n"
         "  * import of ray.workflow at src/app/main.py:1: ray.workflow is not in Ray 2.48 and later\n\n"
-        "To fix, do one of the following:\n"
-        "  * remove the import\n"
-        "  * require an older Ray, then refresh the lockfile"
+        "To fix, remove what uses it."
     )
+
+
+def test_module_of_ray_that_the_image_starts_with_is_a_use_of_it(rule_runner: RuleRunner) -> None:
+    """An application of Ray's own is imported by no code of the repository."""
+    config = "applications: [{import_path: 'ray.serve.llm:build_openai_app'}]\n"
+    build = "slim_ray_image(name='image', serve_config='serve.yaml')\n"
+    write(rule_runner, {**RAY_APP, "app/BUILD": build, "app/serve.yaml": config})
+    closure = find_closure(rule_runner)
+    assert [requirement.text for requirement in closure.requirements] == ["ray[llm,serve]==2.48.0"]
+    reasons = {extra.name: extra.reason for extra in closure.ray_extras}
+    assert reasons["llm"] == "application 'default' at src/app/serve.yaml:1"

@@ -45,6 +45,13 @@ def test_package_that_binds_an_application_is_named_by_its_folder(rule_runner: R
     assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo:app")])
 
 
+@pytest.mark.parametrize("name", ["my-app", "app.main", "class", "1st"])
+def test_file_that_no_import_path_can_name_gets_none(name: str, rule_runner: RuleRunner) -> None:
+    """Ray Serve could not import it; it does not keep the others from theirs."""
+    write(rule_runner, {f"echo/{name}.py": APP, "echo/main.py": APP})
+    assert proposed(rule_runner) == PutativeTargets([image("src/echo", "echo.main:app")])
+
+
 def test_files_of_other_folders_are_not_looked_at(rule_runner: RuleRunner) -> None:
     """Only what the user names is searched."""
     write(rule_runner, {"echo/main.py": APP, "ranker/main.py": APP})

@@ -40,7 +40,8 @@ class EntryPoint:
     arguments: tuple[str, ...]
 
 
-def _is_dotted_name(text: str) -> bool:
+def is_dotted_name(text: str) -> bool:
+    """Whether an `import` statement can name it."""
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
@@ -53,8 +54,8 @@ def parse_import_path(text: str) -> ImportPath:
     module, separator, attribute = text.partition(":")
     if (
         separator
-        and _is_dotted_name(module)
-        and _is_dotted_name(attribute)
+        and is_dotted_name(module)
+        and is_dotted_name(attribute)
         and "." not in attribute
     ):
         return ImportPath(module, attribute)
@@ -97,7 +98,7 @@ def parse_entry_point(text: str) -> EntryPoint:
         first, arguments = words[0], tuple(words[1:])
         if first.endswith(".py") and not first.startswith("/") and ".." not in first.split("/"):
             return EntryPoint(None, first, arguments)
-        if not first.endswith(".py") and _is_dotted_name(first):
+        if not first.endswith(".py") and is_dotted_name(first):
             return EntryPoint(first, None, arguments)
     raise SlimRayImageError(
         f"must be a module or a file with arguments, but was {text!r}.", fixes=fix

@@ -76,11 +76,16 @@ class RayExtra:
     reason: str
 
 
+def is_of_ray(module: str) -> bool:
+    """Whether a module, by its dotted name, is one of Ray's."""
+    return module == RAY or module.startswith(f"{RAY}.")
+
+
 def uses_of_imports(imports: Iterable[ImportEdge]) -> tuple[RayUse, ...]:
     """Return the modules of Ray that are imported, each at its first place; sorted by module."""
     first: dict[str, tuple[str, int]] = {}
     for edge in imports:
-        if edge.module == RAY or edge.module.startswith(f"{RAY}."):
+        if is_of_ray(edge.module):
             place = (edge.source, edge.line)
             first[edge.module] = min(place, first.get(edge.module, place))
     return tuple(
@@ -138,7 +143,7 @@ def check_removed(image: str, uses: Iterable[RayUse]) -> None:
         raise SlimRayImageError(
             f"The code of the image {image} uses what was removed from Ray, which fails on import.",
             evidence=removed,
-            fixes=["remove the import", "require an older Ray, then refresh the lockfile"],
+            fixes=["remove what uses it"],
         )
 
 
