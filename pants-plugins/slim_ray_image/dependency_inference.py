@@ -49,6 +49,8 @@ from slim_ray_image.target_types import (
     SlimRayImageDependencies,
 )
 
+_MAIN = "__main__"
+
 
 @dataclass(frozen=True)
 class EntryFieldSet(FieldSet):
@@ -109,12 +111,17 @@ class EntryOwners:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A module, or a file beside the BUILD file, that an image starts with."""
+    """A module, or a file beside the BUILD file, that an image starts with.
+
+    Attributes:
+        is_run: By `python -m`, where a package is run by its `__main__`.
+    """
 
     named_by: str
     module: str
     file: str = ""
     import_path: Optional[ImportPath] = None
+    is_run: bool = False
 
 
 def _application_entry(named_by: str, import_path: ImportPath) -> _Entry:
@@ -122,7 +129,7 @@ def _application_entry(named_by: str, import_path: ImportPath) -> _Entry:
 
 
 def _program_entry(named_by: str, entry_point: EntryPoint) -> _Entry:
-    return _Entry(named_by, entry_point.module or "", entry_point.file or "")
+    return _Entry(named_by, entry_point.module or "", entry_point.file or "", is_run=True)
 
 
 def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_Entry, ...]:
@@ -193,6 +200,17 @@ def _no_file(address: Address, named_by: str, path: str, beside: list[str]) -> S
     )
 
 
+def _no_program(address: Address, entry: _Entry, package: Target) -> SlimRayImageError:
+    return SlimRayImageError(
+        f"The package {entry.module}, which {entry.named_by} of the image {address} names, cannot be run.",
+        evidence=[f"{package.address} is there, but no target owns {entry.module}.{_MAIN}"],
+        fixes=[
+            f"name a module of it, as '{entry.module}.driver'",
+            f"add a {_MAIN}.py beside its __init__.py, and run `pants tailor ::` to create a target for it",
+        ],
+    )
+
+
 def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) -> SlimRayImageError:
     return SlimRayImageError(
         f"More than one target owns {what}, which {named_by} of the image {address} names:",
@@ -204,7 +222,7 @@ def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) ->
     )
 
 
-async def _module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ...]:
+async def _owners_of(module: str, resolve: Optional[str]) -> tuple[Target, ...]:
     owners = await map_module_to_address(
         PythonModuleOwnersRequest(module, resolve=resolve), **implicitly()
     )
@@ -212,6 +230,12 @@ async def _module_owners(module: str, resolve: Optional[str]) -> tuple[Target, .
         **implicitly(Addresses([*owners.unambiguous, *owners.ambiguous]))
     )
     return tuple(target for target in targets if _owns_module(target, module))
+
+
+async def _module_owners(entry: _Entry, resolve: Optional[str]) -> tuple[Target, ...]:
+    """The owners of the module; of a package that is run, those of what is run of it."""
+    main = await _owners_of(f"{entry.module}.{_MAIN}", resolve) if entry.is_run else ()
+    return main or await _owners_of(entry.module, resolve)
 
 
 def _file_path(address: Address, file: str) -> str:
@@ -269,15 +293,17 @@ async def _find_owner(
         )
     else:
         what, root = f"the module {entry.module}", "a source root"
-        owners = await _module_owners(entry.module, resolve)
-        everywhere = owners or await _module_owners(entry.module, None)
+        owners = await _module_owners(entry, resolve)
+        everywhere = owners or await _module_owners(entry, None)
     if len(owners) > 1:
         owners = await _chosen(field_set, owners)
     if len(owners) == 1:
         (owner,) = owners
         source = owner[PythonSourceField].file_path if owner.has_field(PythonSourceField) else None
-        return EntryOwner(owner.address, named_by, entry.module, source, entry.import_path)
-    if owners:
+        if not entry.is_run or entry.file or os.path.basename(source or "") != "__init__.py":
+            return EntryOwner(owner.address, named_by, entry.module, source, entry.import_path)
+        error = _no_program(address, entry, owner)
+    elif owners:
         error = _ambiguous(address, named_by, what, _describe(owners, python_setup))
     elif entry.file and not await _is_file(path):
         error = _no_file(address, named_by, path, await _python_files_in(os.path.dirname(path)))

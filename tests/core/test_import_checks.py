@@ -88,6 +88,13 @@ def test_file_that_the_image_runs_is_a_script() -> None:
     assert [one.script for one in found] == ["jobs/driver.py", None]
 
 
+def test_main_of_the_package_that_the_image_runs_is_a_script() -> None:
+    """Another package's is to be run by somebody else."""
+    main = "jobs/__main__.py"
+    (found,) = first_party_imports([main, "other/__main__.py"], main)
+    assert (found.module, found.script) == ("jobs.__main__", main)
+
+
 @pytest.mark.parametrize("import_path", ["app.main:build", "app.main.build"])
 def test_application_is_imported_with_its_attribute(import_path: str) -> None:
     """Of either form that Ray Serve takes."""

@@ -76,6 +76,27 @@ def test_owner_of_entry_point_is_inferred(
     assert owner.named_by == f"`entry_point` {entry_point!r}"
 
 
+def test_package_is_run_by_its_main(rule_runner: RuleRunner) -> None:
+    """As `python -m` does; its `__init__.py` alone is what an application is imported from."""
+    files = {"app/__init__.py": "VALUE = 1\n", "app/__main__.py": "", "app/main.py": ""}
+    write(rule_runner, {"app/BUILD": "python_sources()\n" + image(entry_point="app"), **files})
+    assert find_owner(rule_runner).source == "src/app/__main__.py"
+    assert find_owner(rule_runner).problem is None
+
+
+def test_package_that_cannot_be_run_is_named(rule_runner: RuleRunner) -> None:
+    """`python -m` would refuse it in the container."""
+    build = "python_sources()\n" + image(entry_point="app --rounds 3")
+    write(rule_runner, {"app/BUILD": build, "app/__init__.py": "", "app/main.py": ""})
+    assert find_owner(rule_runner).problem == (
+        "The package app, which `entry_point` 'app --rounds 3' of the image src/app:image names, cannot be run.\n\n"
+        "  * src/app/__init__.py is there, but no target owns app.__main__\n\n"
+        "To fix, do one of the following:\n"
+        "  * name a module of it, as 'app.driver'\n"
+        "  * add a __main__.py beside its __init__.py, and run `pants tailor ::` to create a target for it"
+    )
+
+
 def test_requirement_owns_a_module_of_a_distribution(rule_runner: RuleRunner) -> None:
     """A module that comes from a distribution has its requirement as the owner, and no file."""
     build = "python_requirement(name='third', requirements=['third==1.0'])\n"

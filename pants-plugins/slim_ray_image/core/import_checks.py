@@ -67,7 +67,7 @@ class Failure:
 def first_party_imports(paths: Iterable[str], entry: Optional[str]) -> tuple[Import, ...]:
     """Return the imports of the modules among first-party files, sorted.
 
-    Left out are sources whose path is no module name, and `__main__`, which is to be run.
+    Left out are sources whose path is no module name, and each `__main__` but the entry.
 
     Args:
         paths: Relative to the working directory.
@@ -78,7 +78,7 @@ def first_party_imports(paths: Iterable[str], entry: Optional[str]) -> tuple[Imp
         module = module_of(path) if path.endswith(".py") and path != "__init__.py" else ""
         parts = module.split(".")
         is_module = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
-        if is_module and parts[-1] != "__main__":
+        if is_module and (parts[-1] != "__main__" or path == entry):
             script = path if path == entry else None
             found[module] = Import(f"the module {module}", module, script=script)
     return tuple(found[module] for module in sorted(found))
