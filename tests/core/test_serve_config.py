@@ -230,7 +230,7 @@ def test_manifest_that_does_not_say_what_to_serve_is_an_error(
         ("python ./driver.py --a=b", EntryPoint("driver", None, ("--a=b",))),
         ("python driver.py 'two words' \"x\"", EntryPoint("driver", None, ("two words", "x"))),
         ("python a.py '$A' '*' \"*~\" a#b", EntryPoint("a", None, ("$A", "*", "*~", "a#b"))),
-        ("python a.py \"a\\\"b\" it\\'s", EntryPoint("a", None, ('a"b', "it's"))),
+        ('python a.py "a\\"b" it\\\'s', EntryPoint("a", None, ('a"b', "it's"))),
     ],
     ids=["module", "file", "file-with-dot", "quotes", "quoted characters of a shell", "escapes"],
 )

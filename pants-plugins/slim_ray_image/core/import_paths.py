@@ -52,12 +52,7 @@ def parse_import_path(text: str) -> ImportPath:
         SlimRayImageError: If `text` is not `module.path:attribute`.
     """
     module, separator, attribute = text.partition(":")
-    if (
-        separator
-        and is_dotted_name(module)
-        and is_dotted_name(attribute)
-        and "." not in attribute
-    ):
+    if separator and is_dotted_name(module) and is_dotted_name(attribute) and "." not in attribute:
         return ImportPath(module, attribute)
     raise SlimRayImageError(
         f"must be an import path `module.path:attribute`, but was {text!r}.",

@@ -7,6 +7,7 @@ third parties was measured with each extra alone.
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
@@ -56,7 +57,8 @@ _REMOVED = {
     "ray.util.xgboost": "Ray 2.0",
     "ray.workflow": "Ray 2.48",
 }
-_CLIENT_ADDRESS = re.compile(r"""[A-Za-z]?["']{1,3}ray://""")
+# A literal, or the text of an f-string up to its first expression.
+_CLIENT_ADDRESS = re.compile(r"""([A-Za-z]*["']{1,3})?ray://""")
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,48 @@ def uses_of_imports(imports: Iterable[ImportEdge]) -> tuple[RayUse, ...]:
     )
 
 
+@dataclass(frozen=True)
+class _Token:
+    text: str
+    line: int
+    is_literal: bool  # a string, or the first text of one with expressions in it
+
+
+def _expressions(literal: str) -> Iterator[bytes]:
+    """The expressions of an f-string that is one token, as before Python 3.12."""
+    try:
+        tree = ast.parse(literal)
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FormattedValue):
+            yield ast.unparse(node.value).encode()
+
+
+def _tokens(source: bytes) -> Iterator[_Token]:
+    """The tokens of a source, those in f-strings included, whatever Python this is; lines there are the literal's.
+
+    Raises:
+        tokenize.TokenError, SyntaxError: If `source` cannot be told apart into tokens.
+    """
+    literals: list[int] = []  # the lines of those that are open
+    before = ""
+    for token in tokenize.tokenize(io.BytesIO(source).readline):
+        kind = tokenize.tok_name[token.type]
+        line = literals[0] if literals else token.start[0]
+        if kind.endswith("STRING_START"):
+            literals.append(line)
+        elif kind.endswith("STRING_END"):
+            literals.pop()
+        is_first = kind.endswith("STRING_MIDDLE") and before.endswith("STRING_START")
+        yield _Token(token.string, line, kind == "STRING" or is_first)
+        before = kind
+        if kind == "STRING" and "f" in re.split("[\"']", token.string)[0].lower():
+            for expression in _expressions(token.string):
+                for inner in _tokens(expression):
+                    yield _Token(inner.text, line, inner.is_literal)
+
+
 def uses_in_source(path: str, source: bytes) -> tuple[RayUse, ...]:
     """Return what a source that imports `ray` uses of it without an import of its own.
 
@@ -102,21 +146,17 @@ def uses_in_source(path: str, source: bytes) -> tuple[RayUse, ...]:
     """
     found: dict[str, int] = {}
     try:
-        tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
+        tokens = list(_tokens(source))
     except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):  # which the compiler reports
         return ()
-    texts = [token.string for token in tokens]
+    texts = [token.text for token in tokens]
     for index, token in enumerate(tokens):
-        if token.type == tokenize.STRING and _CLIENT_ADDRESS.match(token.string):
-            found.setdefault("ray.util.client", token.start[0])
-        if (
-            token.string == RAY
-            and texts[index - 1] != "."
-            and texts[index + 1 : index + 2] == ["."]
-        ):
+        if token.is_literal and _CLIENT_ADDRESS.match(token.text):
+            found.setdefault("ray.util.client", token.line)
+        if token.text == RAY and texts[index - 1] != "." and texts[index + 1 : index + 2] == ["."]:
             module = f"{RAY}.{texts[index + 2]}"
             if module in _EXTRAS_OF_MODULE or module in _REMOVED:
-                found.setdefault(module, token.start[0])
+                found.setdefault(module, token.line)
     return tuple(
         RayUse(module, f"use of {module} at {path}:{line}")
         for module, line in sorted(found.items())

@@ -364,8 +364,8 @@ def _job(manifest: Located, file: str) -> ImageConfig:
             "code to be found.",
             evidence=[f"{file}:{found.line}: {show(found.value)}"],
             fixes=[
-                "correct it: FILE.py is a relative path, as jobs/driver.py of the module jobs.driver, and neither options "
-                "of Python nor what a shell expands can be followed",
+                "correct it: FILE.py is a relative path, as jobs/driver.py of the module jobs.driver, and neither "
+                "options of Python nor what a shell expands can be followed",
                 "name the driver in `entry_point` instead of the manifest in `serve_config`",
             ],
         )

@@ -100,7 +100,11 @@ class _Reader:
             return self._loader.construct_object(node)
         except ValueError as error:  # as of a date with a month 13
             raise yaml.MarkedYAMLError(None, None, str(error), node.start_mark) from error
-        except (AttributeError, IndexError, KeyError) as error:  # of what has another tag than its own
+        except (
+            AttributeError,
+            IndexError,
+            KeyError,
+        ) as error:  # of what has another tag than its own
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
             problem = f"{node.value!r} is no {tag}"
             raise yaml.MarkedYAMLError(None, None, problem, node.start_mark) from error
