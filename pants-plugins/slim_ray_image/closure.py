@@ -1,4 +1,4 @@
-"""Stage 2 of 6: target -> requirement strings, first-party files and wheels, each with the reason that it is there."""
+"""Stage 2 of 6, second half: targets -> requirement strings, first-party files and wheels, each with its reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 
 from packaging.utils import canonicalize_name
-from pants.backend.python.dependency_inference.module_mapper import PythonModuleOwnersRequest
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import (
     PythonRequirementsField,
@@ -28,9 +27,6 @@ from pants.engine.fs import (
 )
 from pants.engine.rules import collect_rules
 from pants.engine.target import (
-    Dependencies,
-    DependenciesRequest,
-    FieldSetsPerTargetRequest,
     HydrateSourcesRequest,
     SourcesField,
     Target,
@@ -39,17 +35,11 @@ from pants.engine.target import (
 from slim_ray_image.compat import (
     concurrently,
     create_digest,
-    find_valid_field_sets,
     get_digest_contents,
     get_digest_entries,
     hydrate_sources,
     implicitly,
-    map_module_to_address,
     merge_digests,
-    python_imports,
-    resolve_dependencies,
-    resolve_targets,
-    resolve_unparsed_address_inputs,
     rule,
     strip_source_roots,
 )
@@ -97,6 +87,7 @@ from slim_ray_image.packages import (
     package_files,
     path_fields,
 )
+from slim_ray_image.reach import ReachedTargets, all_import_edges, reach
 
 
 @dataclass(frozen=True)
@@ -179,21 +170,6 @@ class TargetFiles:
     files: tuple[TargetFile, ...]
 
 
-@dataclass(frozen=True)
-class _Reached:
-    """What an image reaches, by direct and further dependencies.
-
-    Attributes:
-        targets: Those whose code is in the image, and its own distributions.
-        packages: Those that are packaged, each with the way to: the distributions again, and what brings its own code.
-        dependencies: Address -> the addresses of its direct dependencies; of targets that are followed, and the image.
-    """
-
-    targets: tuple[Target, ...]
-    packages: Mapping[Target, PackageFieldSet]
-    dependencies: Mapping[str, tuple[str, ...]]
-
-
 @rule
 async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
     """The files with their source roots stripped; a `file` keeps its whole path, as Pants' `file` target promises."""
@@ -231,86 +207,6 @@ def _closure_file(entry: FileEntry, source: str, reason: str) -> ClosureFile:
         entry.file_digest.fingerprint,
         entry.is_executable,
     )
-
-
-async def _import_edges(
-    target: Target, resolve: str, python_setup: PythonSetup
-) -> tuple[ImportEdge, ...]:
-    """The imports of one source that have an owner, by Pants' own inference."""
-    lines = await python_imports(target, python_setup)
-    modules = sorted(lines)
-    owners = await concurrently(
-        map_module_to_address(PythonModuleOwnersRequest(module, resolve=resolve), **implicitly())
-        for module in modules
-    )
-    source = target[PythonSourceField].file_path
-    return tuple(
-        ImportEdge(str(address), module, source, lines[module])
-        for module, found in zip(modules, owners)
-        for address in (*found.unambiguous, *found.ambiguous)
-    )
-
-
-async def _direct_dependencies(field: Dependencies) -> tuple[Target, ...]:
-    """The targets that a field names, with what a generator generates in the generator's place."""
-    addresses = await resolve_dependencies(DependenciesRequest(field), **implicitly())
-    return tuple(await resolve_targets(**implicitly(addresses)))
-
-
-async def _package_field_sets(targets: Sequence[Target]) -> dict[Target, PackageFieldSet]:
-    """Target -> the way to package it, for those that can be."""
-    found = await find_valid_field_sets(
-        FieldSetsPerTargetRequest(PackageFieldSet, targets), **implicitly()
-    )
-    return {
-        target: field_sets[0] for target, field_sets in zip(targets, found.collection) if field_sets
-    }
-
-
-async def _reach(address: Address, field: Dependencies) -> _Reached:
-    """Follow dependencies from the image, but not behind a package: that brings its own.
-
-    So it is not by Pants' transitive targets. They do not stop there, and what a package excludes by `!!` would be
-    missing from the image.
-    """
-    excludes = await resolve_unparsed_address_inputs(
-        field.unevaluated_transitive_excludes, **implicitly()
-    )
-    excluded = {target.address for target in await resolve_targets(**implicitly(excludes))}
-    pending = await _direct_dependencies(field)
-    dependencies = {str(address): tuple(str(target.address) for target in pending)}
-    seen: dict[Address, Target] = {}
-    packages: dict[Target, PackageFieldSet] = {}
-    while pending:
-        new = tuple(
-            target
-            for target in dict.fromkeys(pending)
-            if target.address not in seen and target.address not in excluded
-        )
-        seen.update((target.address, target) for target in new)
-        field_sets = await _package_field_sets(new)
-        packages.update(field_sets)
-        followed = [t for t in new if t not in field_sets or is_distribution(t)]
-        found = await concurrently(_direct_dependencies(t.get(Dependencies)) for t in followed)
-        for target, direct in zip(followed, found):
-            dependencies[str(target.address)] = tuple(str(d.address) for d in direct)
-        pending = tuple(target for direct in found for target in direct)
-    return _Reached(
-        tuple(t for t in seen.values() if t not in packages or is_distribution(t)),
-        packages,
-        dependencies,
-    )
-
-
-async def _all_import_edges(
-    targets: Iterable[Target], resolve: str, python_setup: PythonSetup
-) -> tuple[ImportEdge, ...]:
-    by_source = await concurrently(
-        _import_edges(target, resolve, python_setup)
-        for target in targets
-        if target.has_field(PythonSourceField)
-    )
-    return tuple(edge for edges in by_source for edge in edges)
 
 
 def _check_resolves(
@@ -407,7 +303,7 @@ async def _packaged_files(
 
 
 async def _first_party_files(
-    reached: _Reached,
+    reached: ReachedTargets,
     targets: Iterable[Target],
     reasons: Mapping[str, str],
     wheels: Sequence[OwnWheel],
@@ -505,13 +401,13 @@ async def resolve_image_closure(
     found = await find_entry_owners(EntryOwnersRequest(field_set), **implicitly())
     if found.problem:
         raise SlimRayImageError(found.problem)
-    reached = await _reach(address, field_set.dependencies)
+    reached = await reach(address, field_set.dependencies)
     targets, packages = reached.targets, reached.packages
     _check_has_entries(address, found.owners, targets)
     _check_resolves(address, resolve, targets, python_setup)
     check_no_image(address, packages)
     check_paths(str(address), [f for target in (*targets, *packages) for f in path_fields(target)])
-    edges = await _all_import_edges(targets, resolve, python_setup)
+    edges = await all_import_edges(targets, resolve, python_setup)
     reasons = explain_targets(
         str(address),
         # Of several that name one owner, the first is the reason.
