@@ -23,12 +23,8 @@ from pants.core.goals.check import CheckRequest, CheckResult, CheckResults
 from pants.engine.fs import (
     EMPTY_DIGEST,
     AddPrefix,
-    CreateDigest,
     Digest,
-    FileDigest,
-    FileEntry,
     MergeDigests,
-    RemovePrefix,
 )
 from pants.engine.platform import Platform
 from pants.engine.rules import collect_rules
@@ -36,10 +32,9 @@ from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 from pants.util.frozendict import FrozenDict
 
-from slim_ray_image.base_image import PreparedBase, prepare_base
+from slim_ray_image.base_image import prepare_base
 from slim_ray_image.build_image import (
     BuildImageRequest,
-    BuiltImage,
     SlimRayImageFieldSet,
     base_image_request,
     build_image,
@@ -49,11 +44,9 @@ from slim_ray_image.closure import resolve_image_closure
 from slim_ray_image.compat import (
     add_prefix,
     concurrently,
-    create_digest,
     implicitly,
     map_module_to_address,
     merge_digests,
-    remove_prefix,
     rule,
 )
 from slim_ray_image.core.contract import Contract, contract_problems
@@ -70,7 +63,7 @@ from slim_ray_image.core.import_checks import (
     outside_problems,
     script_imports,
 )
-from slim_ray_image.core.layer_contents import ImageContents, LayerContents, image_contents
+from slim_ray_image.core.layer_contents import ImageContents
 from slim_ray_image.core.layers import (
     KIND_BASE,
     KIND_FILES,
@@ -82,11 +75,11 @@ from slim_ray_image.core.oci import Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.problems import Problem, format_problems
 from slim_ray_image.core.shared_libraries import library_problems, missing_libraries
+from slim_ray_image.read_layers import ImageLayer, contents_of, layers_of, unpack_layers
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SkipCheckField
-from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base
+from slim_ray_image.tools import BaseInterpreter, read_output, run_on_base
 
-_BLOB = "layer.tar.gz"
 _OF_FIRST_PARTY = (KIND_FILES, KIND_SOURCES)
 
 
@@ -104,33 +97,6 @@ class CheckSlimRayImagesRequest(CheckRequest):
 
     field_set_type = CheckSlimRayImageFieldSet
     tool_name = "slim-ray-image"
-
-
-@dataclass(frozen=True)
-class ListLayerRequest:
-    """A request for what is in a layer."""
-
-    layer: Descriptor
-    name: str  # for people
-    interpreter: BaseInterpreter
-    tools: BaseTools
-
-
-@dataclass(frozen=True)
-class UnpackLayerRequest:
-    """A request for the files that a layer has below a folder of the image."""
-
-    layer: Descriptor
-    name: str  # for people
-    folder: str
-    interpreter: BaseInterpreter
-
-
-@dataclass(frozen=True)
-class UnpackedLayer:
-    """The files, with their paths from the folder on."""
-
-    tree: Digest
 
 
 @dataclass(frozen=True)
@@ -196,42 +162,6 @@ class CheckedImage:
     notes: tuple[str, ...]
 
 
-async def _blob_tree(layer: Descriptor) -> Digest:
-    """The blob alone, by a name that is the same for each."""
-    return await create_digest(CreateDigest([FileEntry(_BLOB, FileDigest(layer.hex, layer.size))]))
-
-
-@rule
-async def list_layer(request: ListLayerRequest) -> LayerContents:
-    """One process, keyed by the layer's blob; read once for all images that have the layer."""
-    result = await run_on_base(
-        "list_layer",
-        {"blob": _BLOB},
-        request.interpreter,
-        request.tools,
-        inputs=await _blob_tree(request.layer),
-        output_files=("layer_contents.json",),
-        description=f"List what the layer {request.name} holds",
-    )
-    text = await read_output(result.output_digest, "layer_contents.json")
-    return LayerContents.from_json(text.decode())
-
-
-@rule
-async def unpack_layer(request: UnpackLayerRequest) -> UnpackedLayer:
-    """One process, keyed by the layer's blob."""
-    result = await run_on_base(
-        "unpack_layer",
-        {"blob": _BLOB, "folder": request.folder},
-        request.interpreter,
-        None,
-        inputs=await _blob_tree(request.layer),
-        output_directories=("files",),
-        description=f"Unpack the layer {request.name} to check it",
-    )
-    return UnpackedLayer(await remove_prefix(RemovePrefix(result.output_digest, "files")))
-
-
 @rule
 async def do_imports(request: ImportsRequest) -> ImportOutcomes:
     """One process, keyed by what it imports and all that it can import from."""
@@ -258,55 +188,6 @@ async def do_imports(request: ImportsRequest) -> ImportOutcomes:
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """A layer of an image, with its name for people."""
-
-    descriptor: Descriptor
-    name: str
-    kind: str
-
-
-def _layers_of(built: BuiltImage) -> tuple[_Layer, ...]:
-    """The layers, lowest first."""
-    rows = json.loads(built.description)["layers"]
-    return tuple(
-        _Layer(descriptor, row["name"], row["kind"])
-        for descriptor, row in zip(built.image.layers, rows)
-    )
-
-
-async def _contents_of(layers: Sequence[_Layer], base: PreparedBase) -> ImageContents:
-    listed = await concurrently(
-        list_layer(
-            ListLayerRequest(layer.descriptor, layer.name, base.interpreter, base.tools),
-            **implicitly(),
-        )
-        for layer in layers
-    )
-    return image_contents(
-        [found for layer, found in zip(layers, listed) if layer.kind == KIND_BASE],
-        [found for layer, found in zip(layers, listed) if layer.kind != KIND_BASE],
-    )
-
-
-async def _unpack(
-    layers: Sequence[_Layer], folder: str, interpreter: BaseInterpreter
-) -> tuple[tuple[Descriptor, Digest], ...]:
-    """The layers that have files below a folder, with these."""
-    unpacked = await concurrently(
-        unpack_layer(
-            UnpackLayerRequest(layer.descriptor, layer.name, folder, interpreter), **implicitly()
-        )
-        for layer in layers
-    )
-    return tuple(
-        (layer.descriptor, found.tree)
-        for layer, found in zip(layers, unpacked)
-        if found.tree != EMPTY_DIGEST
-    )
-
-
-@dataclass(frozen=True)
 class _Imported:
     """What became of the imports of an image."""
 
@@ -322,7 +203,7 @@ def _imports_json(imports: Sequence[Import]) -> str:
 async def _import_all(
     image: str,
     config: Mapping[str, Any],
-    layers: Sequence[_Layer],
+    layers: Sequence[ImageLayer],
     interpreter: BaseInterpreter,
     first_party: Sequence[Import],
     scripts: Sequence[Import],
@@ -330,12 +211,14 @@ async def _import_all(
     """Import first-party code and applications in one process, console scripts in another."""
     workdir = config["WorkingDir"]
     distributions, files = await concurrently(
-        _unpack(
+        unpack_layers(
             [layer for layer in layers if layer.kind not in (KIND_BASE, *_OF_FIRST_PARTY)],
             VENV,
             interpreter,
         ),
-        _unpack([layer for layer in layers if layer.kind in _OF_FIRST_PARTY], workdir, interpreter),
+        unpack_layers(
+            [layer for layer in layers if layer.kind in _OF_FIRST_PARTY], workdir, interpreter
+        ),
     )
     first_party_tree = await merge_digests(MergeDigests(tree for _, tree in files))
     done = await concurrently(
@@ -412,8 +295,8 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
     config = json.loads(built.image.config)["config"]
     # Not those of the closure, of which `exclude_files` may take some.
     sources = {row["path"]: row["source"] for row in description["files"]}
-    layers = _layers_of(built)
-    contents = await _contents_of(layers, base)
+    layers = layers_of(built)
+    contents = await contents_of(layers, base)
     imported = await _import_all(
         image,
         config,
