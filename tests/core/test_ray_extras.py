@@ -68,6 +68,8 @@ def test_uses_are_the_first_imports_of_modules_of_ray() -> None:
         ("import ray\nf'{a}: {ray.data.range(3)!r:>{ray.tune.width}}'\n", ["use of ray.data at src/a.py:2", "use of ray.tune at src/a.py:2"]),
         ('import ray\nf"""\n{ray.data.a}\n"""\nray.data\n', ["use of ray.data at src/a.py:2"]),
         ("import ray\nf'{f\"{ray.data.a}\"}'\n", ["use of ray.data at src/a.py:2"]),
+        ("import ray\nray.init(f\"{ray.data.read(c[\"path\"])}\")\n", ["use of ray.data at src/a.py:2"]),
+        ("import ray\nx = (\n    ray  # it\n    .data\n)\n", ["use of ray.data at src/a.py:3"]),
         ("import ray\nf'{x.ray.data}{{ray.data}}'\n", []),
         ("import ray\n# ray.data\nx = 'ray.data'\nray.get(x)\nsting.ray.data\n", []),
         ("import ray\nx = (\n", []),

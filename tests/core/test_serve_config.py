@@ -241,6 +241,11 @@ def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
     assert config.named_by == f"`entrypoint` {command!r} at {FILE}:4"
 
 
+def test_command_that_is_refused_is_looked_at_once() -> None:
+    """However many blanks it has: else this test would not end."""
+    assert "its code to be found" in message(job(f"python a.py{' ' * 5000}> log"))
+
+
 def test_command_of_several_lines_is_one() -> None:
     """Where a shell joins them."""
     found = parse(job("|\n    python \\\n      -m jobs.driver \\\n      --rounds 3\n"))
@@ -261,6 +266,7 @@ def test_command_of_several_lines_is_one() -> None:
         *("env A=b python driver.py", "python -m", "python -m a/b", "python -m driver.py"),
         *("python driver.py *.csv", "python driver.py a?", "python driver.py [a]"),
         *("python driver.py ~/a", "python driver.py # all", 'python driver.py "$DATE"'),
+        *("python jobs.driver.py", "python driver.py {1,2}"),
         *('python driver.py "`date`"', "python driver.py\n    python other.py"),
     ],
 )
@@ -325,6 +331,7 @@ def test_environment_that_leaves_the_image_alone_is_fine(text: str) -> None:
     ("name", "text"),
     [
         ("pip", "{pip: [requests==2.31, scipy]}"),
+        ("py-executable", "{py_executable: uv run}"),
         ("pip-mapping", "{pip: {packages: [requests], pip_check: false}}"),
         ("pip-file", "{pip: ./requirements.txt}"),
         ("uv", "{uv: {packages: [requests]}}"),
@@ -363,6 +370,15 @@ def test_environment_of_a_job_counts(golden: Golden) -> None:
     """A RayJob has it as text."""
     text = job("python a.py", "runtimeEnvYAML: |\n  env_vars: {A: b}\n  working_dir: ./src\n")
     golden.check("errors/runtime-env-of-job.txt", problem(text))
+
+
+def test_environment_of_a_job_that_is_no_text_is_an_error() -> None:
+    """Kubernetes would refuse it, and it must not be passed over."""
+    assert message(job("python a.py", "runtimeEnvYAML: {pip: [numpy]}\n")) == (
+        f"`spec.runtimeEnvYAML` of the RayJob in {FILE} must be text.\n\n"
+        f'  * {FILE}:5: {{"pip": ["numpy"]}}\n\n'
+        "To fix, write it as a block of text (`|`)."
+    )
 
 
 def test_code_from_elsewhere_is_a_warning(golden: Golden) -> None:

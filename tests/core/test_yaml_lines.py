@@ -99,6 +99,12 @@ def test_own_key_wins_over_a_merged_one() -> None:
     assert read(text)["b"].plain == {"x": 1, "y": 3} == yaml.safe_load(text)["b"]
 
 
+def test_mapping_that_is_merged_and_merges_is_read_as_it_is() -> None:
+    """What one mapping takes from it does not make its own keys be there twice."""
+    text = "base: &base {a: 1}\ntop: {<<: &mid {<<: *base, a: 2}}\nother: *mid\n"
+    assert read(text).plain == yaml.safe_load(text)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -117,10 +123,15 @@ def test_own_key_wins_over_a_merged_one() -> None:
         ("a: 1\nb: !!bool maybe", "file.yaml:2: 'maybe' is no !!bool"),
         ("a: !!timestamp today", "file.yaml:1: 'today' is no !!timestamp"),
         ("a: !!int ''", "file.yaml:1: '' is no !!int"),
+        ("a: !!map x", "file.yaml:1: 'x' is no !!map"),
+        ("!!set x: 1", "file.yaml:1: 'x' is no !!set"),
+        ("a: !!seq {b: 1}", "file.yaml:1: it has the tag 'tag:yaml.org,2002:seq'"),
+        (f"a: {'[' * 2000}{']' * 2000}", "file.yaml: it is nested too deeply"),
     ],
     ids=[
         *("open list", "key twice", "template", "holds itself", "no date", "set", "control"),
         *("code", "no anchor", "no flag", "no time", "no number"),
+        *("no mapping", "no set", "no list", "depth"),
     ],
 )
 def test_what_is_no_plain_data_is_an_error(text: str, problem: str) -> None:

@@ -8,6 +8,7 @@ third parties was measured with each extra alone.
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import re
 import tokenize
@@ -104,10 +105,14 @@ class _Token:
 
 
 def _expressions(literal: str) -> Iterator[bytes]:
-    """The expressions of an f-string that is one token, as before Python 3.12."""
+    """The expressions of an f-string that is one token, as before Python 3.12.
+
+    Where that Python ends the token too early, at a quote in an expression, what there is of the expression.
+    """
     try:
         tree = ast.parse(literal)
     except SyntaxError:
+        yield literal.partition("{")[2].encode()
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.FormattedValue):
@@ -115,7 +120,9 @@ def _expressions(literal: str) -> Iterator[bytes]:
 
 
 def _tokens(source: bytes) -> Iterator[_Token]:
-    """The tokens of a source, those in f-strings included, whatever Python this is; lines there are the literal's.
+    """The tokens of a source, but for comments and ends of lines in brackets.
+
+    Those in f-strings are included, whatever Python this is; their lines are the literal's.
 
     Raises:
         tokenize.TokenError, SyntaxError: If `source` cannot be told apart into tokens.
@@ -124,6 +131,8 @@ def _tokens(source: bytes) -> Iterator[_Token]:
     before = ""
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         kind = tokenize.tok_name[token.type]
+        if kind in ("COMMENT", "NL"):
+            continue
         line = literals[0] if literals else token.start[0]
         if kind.endswith("STRING_START"):
             literals.append(line)
@@ -134,8 +143,9 @@ def _tokens(source: bytes) -> Iterator[_Token]:
         before = kind
         if kind == "STRING" and "f" in re.split("[\"']", token.string)[0].lower():
             for expression in _expressions(token.string):
-                for inner in _tokens(expression):
-                    yield _Token(inner.text, line, inner.is_literal)
+                with contextlib.suppress(tokenize.TokenError, SyntaxError):
+                    for inner in _tokens(expression):
+                        yield _Token(inner.text, line, inner.is_literal)
 
 
 def uses_in_source(path: str, source: bytes) -> tuple[RayUse, ...]:

@@ -14,6 +14,7 @@ from slim_ray_image.core.yaml_lines import Located
 
 _INSTALLERS = ("conda", "pip", "uv")
 _IMAGES = ("container", "image_uri")
+_PROGRAM = "py_executable"
 _CODE = ("py_modules", "working_dir")
 _REMOTE = ("azure://", "file://", "gs://", "https://", "s3://")
 
@@ -76,6 +77,8 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
                 f"add {what} to the requirements and the lockfile of the image's resolve, where imports or "
                 f"`dependencies` of the target bring it into the image, and remove `{key}`"
             )
+        elif key == _PROGRAM:
+            yield f"remove `{key}`: the image's own Python is the one to run"
         elif key in _IMAGES:
             yield f"remove `{key}`: the image is the one to run; what its base lacks belongs into another `base_image`"
         else:
@@ -85,10 +88,10 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
 def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[str]:
     """Return why Ray would run other code than the image's, the whole message; None where it would not.
 
-    It does where distributions would be installed when a replica starts, another image would be run, or code would
-    come from a local folder. Variables (`env_vars`) are fine.
+    It does where distributions would be installed when a replica starts, another Python or image would be run, or code
+    would come from a local folder. Variables (`env_vars`) are fine.
     """
-    everything = _set_keys(environments, (*_INSTALLERS, *_IMAGES, *_CODE))
+    everything = _set_keys(environments, (*_INSTALLERS, _PROGRAM, *_IMAGES, *_CODE))
     found = [each for each in everything if each.key not in _CODE or not _is_remote(each)]
     if not found:
         return None

@@ -41,14 +41,15 @@ _CLUSTER_SPECS: Mapping[str, tuple[str, ...]] = {
     _CLUSTER: ("spec",),
 }
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# A command that a shell takes for words alone, and splits as shlex does.
+# A command that a shell takes for words alone, and splits as shlex does. Each alternative starts with characters of its
+# own, so that a command is looked at once.
 _WORDS = re.compile(
     r"""(
-      [ \t]+
+      [ \t]
     | '[^']*'
     | "([^"\\$`] | \\[^$`\n])*"
     | \\[^\n]
-    | [^\s'"\\$`&|;<>()*?\[#~]
+    | [^\s'"\\$`&|;<>()*?\[{#~\0]
     | (?<=\S)[#~]
     )*""",
     re.VERBOSE,
@@ -319,14 +320,14 @@ def _service(manifest: Located, file: str, application: str) -> ImageConfig:
 
 def _shell_words(command: str) -> Sequence[str]:
     """The words of a command, which Ray has a shell run; none where the shell would do more than to split it."""
-    joined = _JOINED_LINES.sub(lambda match: match[1] or "", command).strip()
+    joined = _JOINED_LINES.sub(lambda match: match[1] or "", command).strip(" \t\n")
     return shlex.split(joined) if _WORDS.fullmatch(joined) else ()
 
 
 def _module_of(file: str) -> str:
-    """The module that a file is, which is named from the image's working directory."""
-    path = file[2:] if file.startswith("./") else file
-    return path[: -len(".py")].replace("/", ".")
+    """The module that a file is, which is named from the image's working directory; "" of one that is none."""
+    stem = (file[2:] if file.startswith("./") else file)[: -len(".py")]
+    return "" if "." in stem else stem.replace("/", ".")
 
 
 def _entry_point(command: str) -> Optional[EntryPoint]:
@@ -350,7 +351,13 @@ def _entry_point(command: str) -> Optional[EntryPoint]:
 def _environments_of_job(manifest: Located, file: str) -> Iterator[RuntimeEnv]:
     """That of the job, which is text in the manifest."""
     text = manifest.get("spec", "runtimeEnvYAML")
-    if text is not None and isinstance(text.value, str):
+    if text is not None and not isinstance(text.value, (str, type(None))):
+        raise SlimRayImageError(
+            f"`spec.runtimeEnvYAML` of the RayJob in {file} must be text.",
+            evidence=[f"{file}:{text.line}: {show(text.plain)}"],
+            fixes=["write it as a block of text (`|`)"],
+        )
+    if text is not None and text.value:
         for document in read_documents(text.value, _nested_place(text, file)):
             yield RuntimeEnv(document, "spec.runtimeEnvYAML")
 
@@ -388,7 +395,7 @@ def _kind(document: Located) -> str:
 
 def _describe_kind(document: Located) -> str:
     version, kind = document.get("apiVersion"), document.get("kind")
-    return f"{kind.value if kind else 'no kind'} of {version.value if version else 'no apiVersion'}"
+    return f"{kind.plain if kind else 'no kind'} of {version.plain if version else 'no apiVersion'}"
 
 
 def _ray_versions(documents: Iterable[Located], file: str) -> Iterator[RayVersion]:

@@ -13,9 +13,14 @@ import yaml
 
 from slim_ray_image.core.errors import SlimRayImageError
 
-_SEQUENCE = "tag:yaml.org,2002:seq"
-_MAPPING = "tag:yaml.org,2002:map"
-_MERGE = "tag:yaml.org,2002:merge"
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_COLLECTIONS: Mapping[type, str] = {
+    yaml.SequenceNode: f"{_TAG}seq",
+    yaml.MappingNode: f"{_TAG}map",
+}
+# Of collections, which PyYAML would make empty ones of a scalar.
+_NO_SCALARS = frozenset(f"{_TAG}{name}" for name in ("map", "omap", "pairs", "seq", "set"))
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class _Reader:
         self._place = place
         self._read: dict[int, Located] = {}
         self._open: set[int] = set()
+        self._checked: set[int] = set()
+
+    def read_document(self, root: yaml.Node) -> Located:
+        self._check_keys(root)  # before a mapping is merged into another, which makes its keys that one's
+        return self.read(root)
 
     def read(self, node: yaml.Node) -> Located:
         if id(node) not in self._read:
@@ -88,7 +98,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             is_exact = node.style == "|" and self._place.is_verbatim
             return Located(self._scalar(node), line, line + 1 if is_exact else None)
-        if node.tag not in (_SEQUENCE, _MAPPING):
+        if node.tag != _COLLECTIONS[type(node)]:
             raise yaml.MarkedYAMLError(None, None, f"it has the tag {node.tag!r}", node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             return Located(tuple(self.read(child) for child in node.value), line)
@@ -96,21 +106,27 @@ class _Reader:
         return Located(dict(self._pairs(node)), line)
 
     def _scalar(self, node: yaml.Node) -> Any:
+        problem = f"{node.value!r} is no {node.tag.replace(_TAG, '!!')}"
+        if node.tag in _NO_SCALARS:
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
         try:
             return self._loader.construct_object(node)
         except ValueError as error:  # as of a date with a month 13
             raise yaml.MarkedYAMLError(None, None, str(error), node.start_mark) from error
-        except (
-            AttributeError,
-            IndexError,
-            KeyError,
-        ) as error:  # of what has another tag than its own
-            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            problem = f"{node.value!r} is no {tag}"
+        except (AttributeError, IndexError, KeyError) as error:  # of another tag than its own
             raise yaml.MarkedYAMLError(None, None, problem, node.start_mark) from error
 
-    def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[Any, Located]]:
-        """The pairs, those of merged mappings first: a key of the mapping itself wins."""
+    def _check_keys(self, node: yaml.Node) -> None:
+        """Refuse keys that are no scalars, or are there twice, in this node and all below it."""
+        if isinstance(node, yaml.ScalarNode) or id(node) in self._checked:
+            return
+        self._checked.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            self._check_mapping(node)
+        for child in node.value:
+            self._check_keys(child[1] if isinstance(node, yaml.MappingNode) else child)
+
+    def _check_mapping(self, node: yaml.MappingNode) -> None:
         lines: dict[Any, int] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -122,12 +138,17 @@ class _Reader:
                 problem = f"the key {key!r} is at line {lines[key]} already"
                 raise yaml.MarkedYAMLError(None, None, problem, key_node.start_mark)
             lines[key] = self._place.line(key_node.start_mark)
+
+    def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[Any, Located]]:
+        """The pairs, those of merged mappings first: a key of the mapping itself wins."""
         self._loader.flatten_mapping(node)
         for key_node, value_node in node.value:
             yield self._scalar(key_node), self.read(value_node)
 
 
-def _problem(error: yaml.YAMLError, text: str, place: Place) -> str:
+def _problem(error: Exception, text: str, place: Place) -> str:
+    if isinstance(error, RecursionError):
+        return f"{place.file}: it is nested too deeply"
     if isinstance(error, yaml.reader.ReaderError):
         line = place.first_line + (text[: error.position].count("\n") if place.is_verbatim else 0)
         return f"{place.file}:{line}: the character {error.character!r} is not allowed"
@@ -148,8 +169,8 @@ def read_documents(text: str, place: Place) -> tuple[Located, ...]:
         while loader.check_node():
             node = loader.get_node()
             assert node is not None
-            documents.append(_Reader(loader, place).read(node))
-    except yaml.YAMLError as error:
+            documents.append(_Reader(loader, place).read_document(node))
+    except (yaml.YAMLError, RecursionError) as error:
         raise SlimRayImageError(
             f"{place.file} is not valid YAML.",
             evidence=[_problem(error, text, place)],
