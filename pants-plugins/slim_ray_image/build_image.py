@@ -70,7 +70,7 @@ from slim_ray_image.prune import (
     parts_for,
     pruned_rows,
 )
-from slim_ray_image.serve_config import ConfigWarningsRequest, warn_of_config
+from slim_ray_image.serve_config import ConfigWarningRequest, warn_of_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import (
     BaseImageField,
@@ -341,8 +341,8 @@ def _check_python(
 
 
 async def _warn_of_config(closure: ImageClosure) -> None:
-    if closure.config:
-        await warn_of_config(ConfigWarningsRequest(closure.config.file), **implicitly())
+    texts = closure.config.warnings if closure.config else ()
+    await concurrently(warn_of_config(ConfigWarningRequest(text), **implicitly()) for text in texts)
 
 
 @rule(desc="Build a slim_ray_image")

@@ -49,8 +49,6 @@ from slim_ray_image.target_types import (
     SlimRayImageDependencies,
 )
 
-_MAIN = "__main__"
-
 
 @dataclass(frozen=True)
 class EntryFieldSet(FieldSet):
@@ -200,17 +198,6 @@ def _no_file(address: Address, named_by: str, path: str, beside: list[str]) -> S
     )
 
 
-def _no_program(address: Address, entry: _Entry, package: Target) -> SlimRayImageError:
-    return SlimRayImageError(
-        f"The package {entry.module}, which {entry.named_by} of the image {address} names, cannot be run.",
-        evidence=[f"{package.address} is there, but no target owns {entry.module}.{_MAIN}"],
-        fixes=[
-            f"name a module of it, as '{entry.module}.driver'",
-            f"add a {_MAIN}.py beside its __init__.py, and run `pants tailor ::` to create a target for it",
-        ],
-    )
-
-
 def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) -> SlimRayImageError:
     return SlimRayImageError(
         f"More than one target owns {what}, which {named_by} of the image {address} names:",
@@ -232,10 +219,18 @@ async def _owners_of(module: str, resolve: Optional[str]) -> tuple[Target, ...]:
     return tuple(target for target in targets if _owns_module(target, module))
 
 
-async def _module_owners(entry: _Entry, resolve: Optional[str]) -> tuple[Target, ...]:
-    """The owners of the module; of a package that is run, those of what is run of it."""
-    main = await _owners_of(f"{entry.module}.{_MAIN}", resolve) if entry.is_run else ()
-    return main or await _owners_of(entry.module, resolve)
+def _is_package(target: Target, module: str) -> bool:
+    path = target[PythonSourceField].file_path if target.has_field(PythonSourceField) else ""
+    return f"/{path}".endswith(f"/{module.replace('.', '/')}/__init__.py")
+
+
+async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
+    """The module that is run: as by `python -m`, a package's `__main__` for the package, which may lack a file."""
+    owners = await _owners_of(entry.module, resolve)
+    if not entry.is_run or not all(_is_package(owner, entry.module) for owner in owners):
+        return entry.module
+    main = f"{entry.module}.__main__"
+    return main if owners or await _owners_of(main, resolve) else entry.module
 
 
 def _file_path(address: Address, file: str) -> str:
@@ -292,18 +287,17 @@ async def _find_owner(
             if target[PythonResolveField].normalized_value(python_setup) == resolve
         )
     else:
-        what, root = f"the module {entry.module}", "a source root"
-        owners = await _module_owners(entry, resolve)
-        everywhere = owners or await _module_owners(entry, None)
+        module = await _run_module(entry, resolve)
+        what, root = f"the module {module}", "a source root"
+        owners = await _owners_of(module, resolve)
+        everywhere = owners or await _owners_of(module, None)
     if len(owners) > 1:
         owners = await _chosen(field_set, owners)
     if len(owners) == 1:
         (owner,) = owners
         source = owner[PythonSourceField].file_path if owner.has_field(PythonSourceField) else None
-        if not entry.is_run or entry.file or os.path.basename(source or "") != "__init__.py":
-            return EntryOwner(owner.address, named_by, entry.module, source, entry.import_path)
-        error = _no_program(address, entry, owner)
-    elif owners:
+        return EntryOwner(owner.address, named_by, entry.module, source, entry.import_path)
+    if owners:
         error = _ambiguous(address, named_by, what, _describe(owners, python_setup))
     elif entry.file and not await _is_file(path):
         error = _no_file(address, named_by, path, await _python_files_in(os.path.dirname(path)))

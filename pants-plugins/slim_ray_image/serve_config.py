@@ -36,28 +36,24 @@ class ImageConfigRequest:
 
 @dataclass(frozen=True)
 class LoadedImageConfig:
-    """What a file says, or why there can be no image of it: the whole message.
-
-    Attributes:
-        config: None where that cannot be told.
-    """
+    """What a file says, or why that cannot be told: the whole message."""
 
     config: Optional[ImageConfig]
     problem: Optional[str] = None
 
 
 @dataclass(frozen=True)
-class ConfigWarningsRequest:
+class ConfigWarningRequest:
     """A request to warn of what a file says."""
 
-    path: str
+    text: str
 
 
 @dataclass(frozen=True)
-class ConfigWarnings:
-    """The warnings of a file, which were logged."""
+class ConfigWarning:
+    """A warning, which was logged."""
 
-    texts: tuple[str, ...]
+    text: str
 
 
 @rule(desc="Read the Serve config of a slim_ray_image")
@@ -72,8 +68,7 @@ async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
                 fixes=["correct `serve_config`, a path from the folder of the BUILD file"],
             )
         text = contents[0].content.decode()
-        config = parse_image_config(text, request.path, request.application)
-        return LoadedImageConfig(config, config.problem)
+        return LoadedImageConfig(parse_image_config(text, request.path, request.application))
     except UnicodeDecodeError as error:
         problem = SlimRayImageError(
             f"{request.path} is not valid UTF-8.",
@@ -95,13 +90,10 @@ def config_request(
 
 
 @rule
-async def warn_of_config(request: ConfigWarningsRequest) -> ConfigWarnings:
-    """Log the warnings of a file, once for all images that are made of it."""
-    loaded = await load_image_config(ImageConfigRequest(request.path), **implicitly())
-    texts = loaded.config.warnings if loaded.config else ()
-    for text in texts:
-        logger.warning(text)
-    return ConfigWarnings(texts)
+async def warn_of_config(request: ConfigWarningRequest) -> ConfigWarning:
+    """Log a warning of a file, once for all images that it is of."""
+    logger.warning(request.text)
+    return ConfigWarning(request.text)
 
 
 class GenerateSlimRayImagesRequest(GenerateTargetsRequest):

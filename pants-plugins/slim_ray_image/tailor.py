@@ -27,8 +27,7 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.applications import bound_application, may_bind_application
-from slim_ray_image.core.import_paths import ImportPath, is_dotted_name
-from slim_ray_image.core.settings import module_of
+from slim_ray_image.core.import_paths import ImportPath, importable_module
 from slim_ray_image.serve_config import ImageConfigRequest, load_image_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import ServeAppField, ServeConfigField, SlimRayImageTarget
@@ -67,9 +66,8 @@ async def _import_paths(applications: dict[str, str]) -> dict[str, ImportPath]:
     for path, name in applications.items():
         root = roots.path_to_optional_root[PurePath(path)].source_root
         if root:
-            relative = PurePath(path).relative_to(root.path)
-            module = module_of(relative.as_posix())
-            if is_dotted_name(module) and "." not in str(relative.with_suffix("")):
+            module = importable_module(PurePath(path).relative_to(root.path).as_posix())
+            if module:
                 found[path] = ImportPath(module, name)
     return found
 

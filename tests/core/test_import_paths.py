@@ -12,6 +12,7 @@ from slim_ray_image.core.import_paths import (
     EntryPoint,
     ImportPath,
     defined_names,
+    importable_module,
     parse_entry_point,
     parse_import_path,
     unbound_definition,
@@ -246,3 +247,23 @@ def test_defined_names_of_an_invalid_source() -> None:
 def test_class_or_deployment_is_not_bound(source: str, line: Optional[int]) -> None:
     """Told is only what cannot be an application: a builder may be one, and so may what is bound again."""
     assert unbound_definition(source, "Greeter") == line
+
+
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [
+        ("driver.py", "driver"),
+        ("jobs/train.py", "jobs.train"),
+        ("jobs/__init__.py", "jobs"),
+        ("jobs/__main__.py", "jobs.__main__"),
+        ("__init__.py", None),
+        ("jobs/my-tool.py", None),
+        ("jobs/a.b.py", None),
+        ("my.jobs/__init__.py", None),
+        ("class/x.py", None),
+        ("jobs/words.txt", None),
+    ],
+)
+def test_module_of_a_file(path: str, module: Optional[str]) -> None:
+    """A file below a source root is the module that importing it would name, where something can import it."""
+    assert importable_module(path) == module

@@ -15,7 +15,6 @@ from slim_ray_image.core.settings import (
     TargetSettings,
     account_of,
     image_settings,
-    module_of,
     owner_of,
 )
 
@@ -84,19 +83,6 @@ def test_account_is_added_to_tables_with_lines_of_other_forms(table: str) -> Non
     account = account_of("1000:100", table, table)
     assert account is not None
     assert account.group == "ray:x:100:"
-
-
-@pytest.mark.parametrize(
-    ("path", "module"),
-    [
-        ("driver.py", "driver"),
-        ("jobs/train.py", "jobs.train"),
-        ("jobs/__init__.py", "jobs"),
-    ],
-)
-def test_module_of_a_file(path: str, module: str) -> None:
-    """A file below a source root is the module that importing it would name."""
-    assert module_of(path) == module
 
 
 def settings_of(
@@ -187,6 +173,12 @@ def test_image_of_a_job_s_manifest_runs_its_command() -> None:
             "jobs/driver.py",
             ("python", "-m", "jobs.driver", "3"),
             id="file",
+        ),
+        pytest.param(
+            EntryPoint(None, "__init__.py", ()),
+            "jobs/__init__.py",
+            ("python", "-m", "jobs.__init__"),
+            id="file of a package",
         ),
         pytest.param(
             EntryPoint("jobs", None, ()), "jobs/__main__.py", ("python", "-m", "jobs"), id="package"

@@ -42,7 +42,7 @@ from slim_ray_image.dependency_inference import (
     EntryOwnersRequest,
 )
 from slim_ray_image.image_names import ImageNamesRequest
-from slim_ray_image.serve_config import ConfigWarnings, ConfigWarningsRequest
+from slim_ray_image.serve_config import ConfigWarning, ConfigWarningRequest
 from slim_ray_image.tailor import PutativeSlimRayImagesRequest
 from slim_ray_image.target_types import SlimRayImageDependencies
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest
@@ -85,7 +85,7 @@ def make_rule_runner(*backends: Any) -> RuleRunner:
             QueryRule(BaseImage, [BaseImageRequest]),
             QueryRule(Digest, [CreateDigest]),
             QueryRule(DigestContents, [Digest]),
-            QueryRule(ConfigWarnings, [ConfigWarningsRequest]),
+            QueryRule(ConfigWarning, [ConfigWarningRequest]),
             QueryRule(EntryOwners, [EntryOwnersRequest]),
             QueryRule(ImageClosure, [ImageClosureRequest]),
             QueryRule(ImageNames, [ImageNamesRequest]),

@@ -84,16 +84,36 @@ def test_package_is_run_by_its_main(rule_runner: RuleRunner) -> None:
     assert find_owner(rule_runner).problem is None
 
 
+@pytest.mark.parametrize(
+    ("files", "entry_point", "source"),
+    [
+        (["app/__main__.py"], "app", "src/app/__main__.py"),
+        (["app.py", "app/__main__.py"], "app", "src/app.py"),
+        (["app/__init__.py"], "app.__init__", "src/app/__init__.py"),
+        (["app/__init__.py", "app/__main__.py"], "app.__main__", "src/app/__main__.py"),
+    ],
+    ids=["no file of its own", "a module of that name", "its file", "its main"],
+)
+def test_what_python_runs_is_the_entry(
+    files: list[str], entry_point: str, source: str, rule_runner: RuleRunner
+) -> None:
+    """A module wins over a folder of its name, which is no package."""
+    build = "python_sources(sources=['**/*.py'])\n" + image(entry_point=entry_point)
+    write(rule_runner, {"BUILD": build, **dict.fromkeys(files, "VALUE = 1\n")})
+    assert find_owner(rule_runner, Address("src", target_name="image")).source == source
+
+
 def test_package_that_cannot_be_run_is_named(rule_runner: RuleRunner) -> None:
     """`python -m` would refuse it in the container."""
     build = "python_sources()\n" + image(entry_point="app --rounds 3")
     write(rule_runner, {"app/BUILD": build, "app/__init__.py": "", "app/main.py": ""})
     assert find_owner(rule_runner).problem == (
-        "The package app, which `entry_point` 'app --rounds 3' of the image src/app:image names, cannot be run.\n\n"
-        "  * src/app/__init__.py is there, but no target owns app.__main__\n\n"
+        "No target owns the module app.__main__, so it cannot go into the image src/app:image.\n\n"
+        "  * it is named by `entry_point` 'app --rounds 3'\n"
+        "  * looked in the resolve 'main'\n\n"
         "To fix, do one of the following:\n"
-        "  * name a module of it, as 'app.driver'\n"
-        "  * add a __main__.py beside its __init__.py, and run `pants tailor ::` to create a target for it"
+        "  * correct `entry_point` 'app --rounds 3', a path from a source root\n"
+        "  * run `pants tailor ::` to create a target for the file"
     )
 
 

@@ -24,7 +24,7 @@ from rules.rule_runner import (
 )
 from slim_ray_image.core.import_paths import EntryPoint
 from slim_ray_image.layers import attribute_checks
-from slim_ray_image.serve_config import ConfigWarnings, ConfigWarningsRequest
+from slim_ray_image.serve_config import ConfigWarning, ConfigWarningRequest
 from slim_ray_image.target_types import (
     BaseImageField,
     LabelsField,
@@ -222,13 +222,15 @@ def test_first_party_file_at_the_place_of_the_config_is_an_error(rule_runner: Ru
 def test_warnings_of_a_file_are_logged(
     rule_runner: RuleRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By a rule of their own, which runs once for all images of the file."""
+    """By a rule of their own, which runs once for all images that a warning is of."""
     write_shop(rule_runner, config=CONFIG + "ignored: 1\n")
-    with caplog.at_level(logging.WARNING):
-        request = ConfigWarningsRequest("src/app/serve.yaml")
-        (text,) = rule_runner.request(ConfigWarnings, [request]).texts
-        find_closure(rule_runner)
+    config = find_owners(rule_runner).config
+    assert config is not None
+    (text,) = config.warnings
     assert "src/app/serve.yaml:9: ignored is no key that Ray Serve has" in text
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            rule_runner.request(ConfigWarning, [ConfigWarningRequest(text)])
     assert [record.getMessage() for record in caplog.records] == [text]
 
 

@@ -7,7 +7,6 @@ runs in, as an environment variable, a database or a value that these would have
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.import_paths import importable_module
 from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
 from slim_ray_image.core.layers import VENV
 from slim_ray_image.core.problems import Problem
-from slim_ray_image.core.settings import module_of
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,8 @@ def first_party_imports(paths: Iterable[str], entry: Optional[str]) -> tuple[Imp
     """
     found = {}
     for path in paths:
-        module = module_of(path) if path.endswith(".py") and path != "__init__.py" else ""
-        parts = module.split(".")
-        is_module = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
-        if is_module and (parts[-1] != "__main__" or path == entry):
+        module = importable_module(path)
+        if module and (module.split(".")[-1] != "__main__" or path == entry):
             script = path if path == entry else None
             found[module] = Import(f"the module {module}", module, script=script)
     return tuple(found[module] for module in sorted(found))

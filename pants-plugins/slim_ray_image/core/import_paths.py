@@ -45,6 +45,15 @@ def is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
+def importable_module(path: str) -> Optional[str]:
+    """Return the module of the file at `path`, relative to a source root; None where no import can name it."""
+    stem, _, suffix = path.rpartition(".")
+    if suffix != "py" or "." in stem or stem == "__init__":
+        return None
+    module = (stem[: -len("/__init__")] if stem.endswith("/__init__") else stem).replace("/", ".")
+    return module if is_dotted_name(module) else None
+
+
 def parse_import_path(text: str) -> ImportPath:
     """Return the module and the attribute that `text` names.
 

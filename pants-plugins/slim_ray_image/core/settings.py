@@ -144,12 +144,6 @@ def _default_command(
     return None
 
 
-def module_of(path: str) -> str:
-    """Return the module that the file at `path`, relative to a source root, is."""
-    stem = path[: -len(".py")]
-    return (stem[: -len("/__init__")] if stem.endswith("/__init__") else stem).replace("/", ".")
-
-
 def image_settings(
     settings: TargetSettings,
     *,
@@ -173,7 +167,8 @@ def image_settings(
     env.update(settings.env)
     module = settings.program.module if settings.program else None
     if settings.program and entry_path and not module:
-        module = module_of(entry_path)
+        # Of a package's file, the file: the package's own name would have its `__main__` run.
+        module = entry_path[: -len(".py")].replace("/", ".")
     return ImageSettings(
         user=settings.user,
         workdir=settings.workdir,

@@ -82,7 +82,9 @@ class _Reader:
         self._checked: set[int] = set()
 
     def read_document(self, root: yaml.Node) -> Located:
-        self._check_keys(root)  # before a mapping is merged into another, which makes its keys that one's
+        self._check_keys(
+            root
+        )  # before a mapping is merged into another, which makes its keys that one's
         return self.read(root)
 
     def read(self, node: yaml.Node) -> Located:
