@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import Golden
-
 from docs.reference import reference
+
 from slim_ray_image.target_types import SlimRayImageTarget
 
 
