@@ -39,6 +39,10 @@ ACCEPTED: Mapping[str, str] = {
     "two without a route": _two("name: x, route_prefix: null", "name: y, route_prefix: null"),
     "arguments": _application("args: {a: 1, b: [c]}"),
     "variables": _application("runtime_env: {env_vars: {A: b}}"),
+    "no variables": _application("runtime_env: {env_vars: null}"),
+    "variables of a deployment": _deployment(
+        "ray_actor_options: {runtime_env: {env_vars: {A: '1'}}}"
+    ),
     "unknown keys": _top("unknown: 1\nhttp_options: {unknown: 2}"),
     "unknown key of an application": _application("unknown: 1"),
     "options": _top(
@@ -110,6 +114,14 @@ REFUSED: Mapping[str, str] = {
     "arguments that are a list": _application("args: [1]"),
     "null arguments": _application("args: null"),
     "null runtime_env": _application("runtime_env: null"),
+    "variable that is a number": _application("runtime_env: {env_vars: {A: 1}}"),
+    "variable that is nothing": _application("runtime_env: {env_vars: {A: null}}"),
+    "variable that is a flag": _application("runtime_env: {env_vars: {A: yes}}"),
+    "variable of a number": _application("runtime_env: {env_vars: {1: a}}"),
+    "variables that are text": _application("runtime_env: {env_vars: A}"),
+    "variable of a deployment that is a number": _deployment(
+        "ray_actor_options: {runtime_env: {env_vars: {A: 1}}}"
+    ),
     "deployments that are a mapping": _application("deployments: {name: d}"),
     "deployment without a name": _application("deployments: [{num_replicas: 1}]"),
     "no replicas": _deployment("num_replicas: 0"),

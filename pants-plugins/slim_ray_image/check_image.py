@@ -18,7 +18,6 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
-from pants.backend.python.dependency_inference.module_mapper import PythonModuleOwnersRequest
 from pants.core.goals.check import CheckRequest, CheckResult, CheckResults
 from pants.engine.fs import (
     EMPTY_DIGEST,
@@ -45,7 +44,6 @@ from slim_ray_image.compat import (
     add_prefix,
     concurrently,
     implicitly,
-    map_module_to_address,
     merge_digests,
     rule,
 )
@@ -75,6 +73,7 @@ from slim_ray_image.core.oci import Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.problems import Problem, format_problems
 from slim_ray_image.core.shared_libraries import library_problems, missing_libraries
+from slim_ray_image.dependency_inference import module_owners
 from slim_ray_image.read_layers import ImageLayer, contents_of, layers_of, unpack_layers
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SkipCheckField
@@ -258,12 +257,9 @@ async def _import_all(
 
 async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Sequence[str]]:
     """Missing module -> the targets of the resolve that have it."""
-    found = await concurrently(
-        map_module_to_address(PythonModuleOwnersRequest(module, resolve=resolve), **implicitly())
-        for module in modules
-    )
+    found = await concurrently(module_owners(module, resolve) for module in modules)
     return {
-        module: sorted(str(address) for address in (*owners.unambiguous, *owners.ambiguous))
+        module: sorted(str(owner.address) for owner in owners)
         for module, owners in zip(modules, found)
     }
 
@@ -329,7 +325,8 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
         *import_problems(
             image,
             verdict.faults,
-            sources={f"{config['WorkingDir']}/{path}": source for path, source in sources.items()},
+            workdir=config["WorkingDir"],
+            sources=sources,
             owners=await _owners_of(missing, closure.resolve),
             distributions=contents.distributions,
             left_out=left_out_modules(missing, contents, site_packages_of(base.interpreter.python)),

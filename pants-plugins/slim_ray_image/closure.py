@@ -328,6 +328,19 @@ async def _first_party_files(
     return files, files_in_wheels(rooted, provided)
 
 
+def _requirements(
+    targets: Iterable[Target], reasons: Mapping[str, str], own_names: Collection[str]
+) -> set[ClosureRequirement]:
+    """Those of the targets, but for what the repository's own wheels are of."""
+    return {
+        ClosureRequirement(str(requirement), reasons[str(target.address)])
+        for target in targets
+        if target.has_field(PythonRequirementsField)
+        for requirement in target[PythonRequirementsField].value
+        if canonicalize_name(requirement.project_name) not in own_names
+    }
+
+
 def _serving_fields(field_set: EntryFieldSet, found: EntryOwners) -> list[str]:
     """The field that has applications served, if there is one."""
     if field_set.serve_app.value:
@@ -426,14 +439,7 @@ async def resolve_image_closure(
     first_party, in_wheels = await _first_party_files(reached, needed, reasons, wheels)
     config_files = await _config_files(address, found)
     files = unite_files(str(address), [*first_party, *packaged, *config_files])
-    own_names = {wheel.name for wheel in wheels}
-    requirements = {
-        ClosureRequirement(str(requirement), reasons[str(target.address)])
-        for target in needed
-        if target.has_field(PythonRequirementsField)
-        for requirement in target[PythonRequirementsField].value
-        if canonicalize_name(requirement.project_name) not in own_names
-    }
+    requirements = _requirements(needed, reasons, {wheel.name for wheel in wheels})
     _check_not_empty(address, files, requirements, wheels)
     fields = _serving_fields(field_set, found)
     ray_uses = await _ray_uses(fields, found.owners, edges, files)

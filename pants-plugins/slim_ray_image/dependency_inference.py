@@ -209,7 +209,8 @@ def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) ->
     )
 
 
-async def _owners_of(module: str, resolve: Optional[str]) -> tuple[Target, ...]:
+async def module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ...]:
+    """The targets that have exactly this module; of a distribution, those of its requirement."""
     owners = await map_module_to_address(
         PythonModuleOwnersRequest(module, resolve=resolve), **implicitly()
     )
@@ -226,11 +227,11 @@ def _is_package(target: Target, module: str) -> bool:
 
 async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
     """The module that is run: as by `python -m`, a package's `__main__` for the package, which may lack a file."""
-    owners = await _owners_of(entry.module, resolve)
+    owners = await module_owners(entry.module, resolve)
     if not entry.is_run or not all(_is_package(owner, entry.module) for owner in owners):
         return entry.module
     main = f"{entry.module}.__main__"
-    return main if owners or await _owners_of(main, resolve) else entry.module
+    return main if owners or await module_owners(main, resolve) else entry.module
 
 
 def _file_path(address: Address, file: str) -> str:
@@ -289,8 +290,8 @@ async def _find_owner(
     else:
         module = await _run_module(entry, resolve)
         what, root = f"the module {module}", "a source root"
-        owners = await _owners_of(module, resolve)
-        everywhere = owners or await _owners_of(module, None)
+        owners = await module_owners(module, resolve)
+        everywhere = owners or await module_owners(module, None)
     if len(owners) > 1:
         owners = await _chosen(field_set, owners)
     if len(owners) == 1:

@@ -28,6 +28,7 @@ from slim_ray_image.core.layer_contents import (
 )
 from slim_ray_image.core.problems import format_problems
 
+UVICORN = LayerDistribution("uvicorn", "0.30.0", ('uvloop; extra == "standard"',), (), ())
 RAY = LayerDistribution(
     "ray",
     "2.48.0",
@@ -192,9 +193,10 @@ def problems(*failures: Failure, **owners: Sequence[str]) -> str:
         import_problems(
             "src/app:image",
             failures,
-            sources={"/app/app/main.py": "src/app/main.py"},
+            workdir="/app",
+            sources={"app/main.py": "src/app/main.py"},
             owners=owners,
-            distributions=(RAY,),
+            distributions=(RAY, UVICORN),
             left_out=("numpy.core._natype",),
         )
     )
@@ -216,13 +218,25 @@ def test_excluded_requirement_is_named(golden: Golden) -> None:
 
 
 def test_module_that_no_target_has_is_named(golden: Golden) -> None:
-    """An extra of a distribution in the image may bring it."""
+    """An extra of a distribution in the image may bring it; those of Ray are what the code needs already."""
     site = "/opt/venv/lib/python3.10/site-packages"
     text = problems(
+        failure(missing=["uvloop"], frame=(f"{site}/uvicorn/x.py", 9, "import uvloop")),
         failure(missing=["pyarrow"], frame=(f"{site}/ray/data/x.py", 9, "import pyarrow")),
         failure(other("b"), missing=["gone.inner"]),
     )
     golden.check("errors/check-import-unknown.txt", text)
+
+
+def test_first_party_module_that_is_not_there_is_named(golden: Golden) -> None:
+    """No requirement would bring it."""
+    golden.check("errors/check-import-misspelt.txt", problems(failure(missing=["app.mian"])))
+
+
+def test_module_that_more_than_one_target_has_is_named(golden: Golden) -> None:
+    """Pants infers none of them, and says so once."""
+    text = problems(failure(missing=["lib"]), lib=["src/lib:a", "src/lib:b"])
+    golden.check("errors/check-import-ambiguous.txt", text)
 
 
 def test_module_of_a_package_that_is_there_was_left_out(golden: Golden) -> None:

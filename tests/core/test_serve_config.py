@@ -149,6 +149,13 @@ def test_all_problems_are_told_at_once(golden: Golden) -> None:
     golden.check("errors/serve-config-refused.txt", message(text))
 
 
+def test_key_that_is_ignored_is_told_with_what_is_missing() -> None:
+    """One may be the other, misspelt."""
+    text = message(CONFIG.replace("import_path: shop.fruit", "import_paht: shop.fruit"))
+    assert f"  * {FILE}:8: applications[0].import_paht is no key that Ray Serve has\n" in text
+    assert f"  * {FILE}:6: applications[0].import_path is missing\n" in text
+
+
 def test_config_without_applications_is_an_error(golden: Golden) -> None:
     """Ray takes an empty list, but there would be nothing to put into an image."""
     golden.check("errors/serve-config-empty.txt", message("applications: []\n"))
@@ -273,12 +280,11 @@ def test_command_of_several_lines_is_one() -> None:
 def test_job_of_another_form_is_an_error(command: str) -> None:
     """What takes a shell, or is no module or file, cannot be followed to its code."""
     assert message(job(f"|\n    {command}")) == (
-        "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments, for its "
-        "code to be found.\n\n"
+        "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments in which "
+        "a shell expands nothing, for its code to be found.\n\n"
         f"  * {FILE}:4: {textwrap.dedent(f'    {command}{chr(10)}')!r}\n\n"
         "To fix, do one of the following:\n"
-        "  * correct it: FILE.py is a relative path, as jobs/driver.py of the module jobs.driver, and neither options of "
-        "Python nor what a shell expands can be followed\n"
+        "  * correct it: no options of Python; FILE.py is a relative path, as jobs/driver.py of the module jobs.driver\n"
         "  * name the driver in `entry_point` instead of the manifest in `serve_config`"
     )
 

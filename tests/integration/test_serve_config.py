@@ -30,6 +30,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
 # Ray's own opinion of configs: that of its schema, and of what it looks at when it deploys one.
 ASK_RAY = """\
 import json, sys, yaml
+from ray.runtime_env import RuntimeEnv
 from ray.serve._private.utils import validate_route_prefix
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ray.serve.schema import ServeDeploySchema
@@ -39,7 +40,10 @@ def takes(text):
         config = ServeDeploySchema.parse_obj(yaml.safe_load(text))
         for application in config.applications:
             validate_route_prefix(application.route_prefix)
+            RuntimeEnv(**application.runtime_env)
             for deployment in application.deployments:
+                options = deployment.ray_actor_options
+                RuntimeEnv(**(options.runtime_env if hasattr(options, "runtime_env") else {}))
                 scaling = deployment.autoscaling_config
                 if deployment.num_replicas == "auto":
                     scaling = {**AutoscalingConfig.default().dict(), **(scaling or {})}
@@ -49,7 +53,7 @@ def takes(text):
                 if isinstance(router, dict):
                     router.pop("request_router_class", None)  # which is not here
                     RequestRouterConfig(**router)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True
 

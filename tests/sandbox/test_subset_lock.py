@@ -127,6 +127,27 @@ def test_what_the_lock_does_not_hold_is_an_error(sandbox: Path) -> None:
     )
 
 
+def test_extras_that_only_the_code_needs_are_to_be_required_first(sandbox: Path) -> None:
+    """The lockfile made anew would lack the same: what it is made from names no such extra."""
+    Path("lock.txt").touch()
+    reason = "ray[serve] is there for import of ray.serve at src/app.py:1"
+    text = error_text(
+        lambda: check_locked(lock_request(added_extras=[reason]), [("fastapi", "1.0")], {})
+    )
+    assert f"  * {reason}\n  * fastapi==1.0 is needed" in text
+    assert "To fix, require ray[serve], then refresh 3rdparty/python/ray.lock" in text
+
+
+def test_requirement_that_is_not_valid_is_an_error(sandbox: Path) -> None:
+    """Pants takes some with a warning; those that are are not told."""
+    text = error_text(lambda: main(lock_request(requirements=["foo", "bar=1"])))
+    assert text.startswith("src/app:image has requirements that are not valid.\n\n  * 'bar=1': ")
+    assert text.endswith(
+        "To fix, correct them where they are required; "
+        "https://packaging.python.org/specifications/version-specifiers/ has the grammar."
+    )
+
+
 # --- The program
 
 

@@ -19,6 +19,7 @@ from slim_ray_image.core.import_paths import importable_module
 from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
 from slim_ray_image.core.layers import VENV
 from slim_ray_image.core.problems import Problem
+from slim_ray_image.core.ray_extras import RAY
 
 
 @dataclass(frozen=True)
@@ -240,12 +241,38 @@ def _few(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
+def _owner_fixes(
+    image: str, module: str, owners: Sequence[str], own: Collection[str]
+) -> tuple[str, ...]:
+    """What to do about a module, by the targets that have it; `own` has the first-party modules of the top level."""
+    if len(owners) > 1:
+        named = " or ".join(map(repr, owners))
+        return (
+            f"add one of {named} to `dependencies` of {image}: Pants infers none where more than one has a module",
+        )
+    if owners:
+        (owner,) = owners
+        return (
+            f"add {owner!r} to `dependencies` of {image}, or, where it is excluded there, remove the exclusion, which "
+            "starts with `!`",
+        )
+    if module.split(".")[0] in own:
+        return (
+            f"correct the import: no file of the repository is {module}",
+            "run `pants tailor ::` to create a target for the file",
+        )
+    return (
+        f"add a requirement that has the module {module}, and refresh the lockfile; where no code of the repository "
+        f"imports it, name it in `dependencies` of {image}, too",
+    )
+
+
 def _missing_problem(
     image: str,
     module: str,
     failures: Sequence[Failure],
     sources: Mapping[str, str],
-    owners: Sequence[str],
+    owner_fixes: Sequence[str],
     distributions: Sequence[LayerDistribution],
     is_left_out: bool,
 ) -> Problem:
@@ -261,28 +288,14 @@ def _missing_problem(
     extras = [
         f"{distribution.name}[{extra}]"
         for distribution in distributions
+        if distribution.name != RAY  # whose extras are those that the code needs
         for extra in extras_that_bring(distribution, module)
     ]
-    fixes = [
-        *(
-            f"remove what excludes {owner} (it starts with `!`) from `dependencies`, or add {owner!r} to "
-            f"`dependencies` of {image}"
-            for owner in owners
-        ),
-        *([f"require {' or '.join(extras)}, whose extra brings it"] if extras else []),
-        *(
-            [
-                f"add a requirement that has the module {module}, and name it in `dependencies` of {image}"
-            ]
-            if not owners
-            else []
-        ),
-        "remove the import",
-    ]
+    require = [f"require {' or '.join(extras)}, whose extra brings it"] if extras else []
     return Problem(
         f"The image {image} lacks the module {module}, which an import in it needs.",
         _evidence(failures, sources),
-        tuple(fixes),
+        (*owner_fixes, *require, "remove the import"),
     )
 
 
@@ -301,6 +314,7 @@ def import_problems(
     image: str,
     failures: Iterable[Failure],
     *,
+    workdir: str,
     sources: Mapping[str, str],
     owners: Mapping[str, Sequence[str]],
     distributions: Sequence[LayerDistribution],
@@ -310,10 +324,13 @@ def import_problems(
 
     Args:
         failures: Those that the image is at fault for.
-        sources: Path in the image -> path in the repository, of first-party files.
+        workdir: The image's working directory, where first-party files are.
+        sources: Path relative to it -> path in the repository, of first-party files.
         owners: Missing module -> addresses of the targets of the resolve that have it.
         left_out: Missing modules of packages that are in the image.
     """
+    in_image = {f"{workdir}/{path}": source for path, source in sources.items()}
+    own = {path.split("/")[0].partition(".")[0] for path in sources}
     missing: dict[str, list[Failure]] = defaultdict(list)
     others: dict[str, list[Failure]] = defaultdict(list)
     for failure in failures:
@@ -327,14 +344,14 @@ def import_problems(
                 image,
                 module,
                 found,
-                sources,
-                owners.get(module, ()),
+                in_image,
+                _owner_fixes(image, module, owners.get(module, ()), own),
                 distributions,
                 module in left_out,
             )
             for module, found in sorted(missing.items())
         ),
-        *(_other_problem(image, found, sources) for _, found in sorted(others.items())),
+        *(_other_problem(image, found, in_image) for _, found in sorted(others.items())),
     )
 
 

@@ -252,7 +252,8 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
     if problems:
         raise SlimRayImageError(
             f"Ray Serve 2.48 would refuse the config in {file}.",
-            evidence=_bullets(file, problems),
+            # With keys that are ignored: one may be what another is missing for.
+            evidence=_bullets(file, sorted([*problems, *ignored], key=lambda p: (p.line, p.path))),
             fixes=[
                 "correct it; https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html has every key"
             ],
@@ -367,12 +368,12 @@ def _job(manifest: Located, file: str) -> ImageConfig:
     entry_point = _entry_point(found.value)
     if entry_point is None:
         raise SlimRayImageError(
-            "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments, for its "
-            "code to be found.",
+            "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments in which "
+            "a shell expands nothing, for its code to be found.",
             evidence=[f"{file}:{found.line}: {show(found.value)}"],
             fixes=[
-                "correct it: FILE.py is a relative path, as jobs/driver.py of the module jobs.driver, and neither "
-                "options of Python nor what a shell expands can be followed",
+                "correct it: no options of Python; FILE.py is a relative path, as jobs/driver.py of the module "
+                "jobs.driver",
                 "name the driver in `entry_point` instead of the manifest in `serve_config`",
             ],
         )

@@ -237,8 +237,24 @@ def _is_set(table: Located, key: str) -> bool:
     return found is not None and found.value is not None
 
 
+def _check_variables(table: Located, keys: tuple[str, ...], path: str) -> Iterator[Problem]:
+    """That the variables of a `runtime_env` are text, as which YAML does not read numbers and flags."""
+    found, path = table.get(*keys, "env_vars"), ".".join((path, *keys, "env_vars"))
+    if found is None or not found.value:
+        return
+    if not isinstance(found.value, dict):
+        yield _must_be(found, path, "a mapping from names to text")
+        return
+    for name, value in found.value.items():
+        if not isinstance(name, str):
+            yield Problem(value.line, path, f"must have text for names, but has {show(name)}")
+        if not isinstance(value.value, str):
+            yield _must_be(value, f"{path}.{name}", "text, in quotes")
+
+
 def _check_deployment(deployment: Located, path: str) -> Iterator[Problem]:
     """What excludes what, and what Ray looks at when it deploys."""
+    yield from _check_variables(deployment, ("ray_actor_options", "runtime_env"), path)
     count = deployment.get("num_replicas")
     scaling = deployment.get("autoscaling_config")
     if scaling and scaling.value and isinstance(scaling.value, dict):
@@ -289,6 +305,7 @@ def _check_application(application: Located, path: str) -> Iterator[Problem]:
         if key in application.value:
             text = f"must be left out; `http_options.{key}` is that of all applications"
             yield Problem(application[key].line, f"{path}.{key}", text)
+    yield from _check_variables(application, ("runtime_env",), path)
 
 
 _APPLICATION = _Table(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.lockfiles import refresh_command
 
@@ -60,11 +62,34 @@ def _wheel_fixes(request: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def check_requirements(request: Mapping[str, Any]) -> None:
+    """Check that the requirements are of PEP 508: old Pants takes specifiers that no installer of today does.
+
+    Raises:
+        SlimRayImageError: With each that is not.
+    """
+    wrong = []
+    for text in sorted(request["requirements"]):
+        try:
+            Requirement(text)
+        except InvalidRequirement as error:
+            wrong.append(f"{text!r}: {str(error).splitlines()[0]}")
+    if wrong:
+        raise SlimRayImageError(
+            f"{request['address']} has requirements that are not valid.",
+            evidence=wrong,
+            fixes=[
+                "correct them where they are required; "
+                "https://packaging.python.org/specifications/version-specifiers/ has the grammar"
+            ],
+        )
+
+
 def unresolvable(request: Mapping[str, Any], reasons: Sequence[str]) -> SlimRayImageError:
     """Return the error for what a tool could not resolve, with the tool's own reasons."""
     return SlimRayImageError(
         f"Cannot resolve the requirements of {request['address']} for {_platform(request)}.",
-        evidence=[*reasons, *request["added_extras"]],
+        evidence=[*request["added_extras"], *reasons],
         fixes=_wheel_fixes(request),
     )
 
@@ -85,6 +110,12 @@ def wheelless_error(request: Mapping[str, Any], found: Sequence[Wheelless]) -> S
     )
 
 
+def _require_extras(request: Mapping[str, Any]) -> str:
+    """What has to come first where the code needs extras that no requirement names: `ray[serve] is there for ...`."""
+    extras = [line.split(" ")[0] for line in request["added_extras"]]
+    return f"require {' and '.join(extras)}, then " if extras else ""
+
+
 def _refresh(request: Mapping[str, Any]) -> str:
     """How to refresh the lockfile, with the command in its header, where there is one."""
     with open(request["lockfile"], encoding="utf-8", errors="replace") as file:
@@ -99,8 +130,8 @@ def not_held_error(request: Mapping[str, Any], problems: Sequence[str]) -> SlimR
     """Return the error for a lockfile that is older than the requirements."""
     return SlimRayImageError(
         f"{_lockfile(request)} does not hold what {request['address']} needs.",
-        evidence=[*problems, *request["added_extras"]],
-        fixes=[_refresh(request)],
+        evidence=[*request["added_extras"], *problems],
+        fixes=[_require_extras(request) + _refresh(request)],
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from slim_ray_image.core.lockfiles import format_fixes, pex_lock_text, toml_lock_tool
-from slim_ray_image.sandbox.locked_subset import LockedSubset, unreadable_error
+from slim_ray_image.sandbox.locked_subset import LockedSubset, check_requirements, unreadable_error
 from slim_ray_image.sandbox.pex_lock import subset_of_pex_lock
 from slim_ray_image.sandbox.pip_lock import subset_of_pip_lock
 from slim_ray_image.sandbox.report import run_program, write_json, write_whole
@@ -40,6 +40,7 @@ def _find_subset(request: Mapping[str, Any]) -> LockedSubset:
 
 def main(request: Mapping[str, Any]) -> None:
     """Write subset.txt and, if something is to be built, built.json."""
+    check_requirements(request)
     subset = _find_subset(request)
     if subset.built:
         write_json("built.json", {"built": subset.built, "is_pex_lock": subset.is_pex_lock})
