@@ -101,6 +101,9 @@ def test_last_exception_is_what_was_raised() -> None:
     )
     assert last_exception("\nThe replicas\ndo not fit\n") == "The replicas"
     assert last_exception("") == "no message"
+    assert last_exception("\x1b[36mray::f()\x1b[39m (pid=1)\n  File x\nTypeError: a number") == (
+        "TypeError: a number"
+    )
 
 
 def test_series_are_samples_and_no_comments() -> None:

@@ -122,7 +122,8 @@ def deployment_state(answer: Mapping[str, Any], names: Sequence[str]) -> Deploym
 
 def last_exception(message: str) -> str:
     """Return the line that says what was raised, of a message with a traceback; else its first line."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", message)  # without a terminal's colors
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception)\b", line)]
     return (raised or lines or ["no message"])[-1 if raised else 0]
 

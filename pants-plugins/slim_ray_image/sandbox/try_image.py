@@ -183,14 +183,15 @@ class SmokeTest:
     def _refusal(self, config: Any) -> str:
         """Send the config; as the operator does, try again while Ray Serve itself is at fault."""
         status, body = self._container.ask_dashboard("PUT", APPLICATIONS_PATH, config)
-        refusal = f"PUT {APPLICATIONS_PATH} was answered {status}: {_one_line(body)}"
+        answered = f"PUT {APPLICATIONS_PATH} was answered {status}"
         if 400 <= status < 500:
+            _show(f"\n--- answer of Ray Serve\n{body}")
             raise SlimRayImageError(
                 f"Ray Serve of {self._target} refused the config of its applications.",
-                evidence=[refusal],
-                fixes=["correct what the message names"],
+                evidence=[f"{answered}: {last_exception(body)}"],
+                fixes=["correct what the message names; the whole answer is above"],
             )
-        return "" if status == 200 else refusal
+        return "" if status == 200 else f"{answered}: {_one_line(body)}"
 
     def _pending(self, names: Sequence[str]) -> str:
         status, body = self._container.ask_dashboard("GET", APPLICATIONS_PATH)
