@@ -72,6 +72,7 @@ from slim_ray_image.core.layers import (
 from slim_ray_image.core.oci import Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.problems import Problem, format_problems
+from slim_ray_image.core.serve_config import ImageConfig
 from slim_ray_image.core.shared_libraries import library_problems, missing_libraries
 from slim_ray_image.dependency_inference import module_owners
 from slim_ray_image.read_layers import ImageLayer, contents_of, layers_of, unpack_layers
@@ -264,6 +265,10 @@ async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Seque
     }
 
 
+def _is_run_by_path(config: Optional[ImageConfig]) -> bool:
+    return bool(config and config.entry_point and config.entry_point.script)
+
+
 def _summary(image: str, imported: _Imported, verdict: Verdict, contents: ImageContents) -> str:
     """One line of what was looked at."""
     binaries = sum(1 for path in contents.own if contents.files.entries[path].elf)
@@ -302,6 +307,7 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
             *first_party_imports(
                 sources,
                 closure.program.path if closure.program else None,
+                _is_run_by_path(closure.config),
             ),
             *application_imports(description["applications"]),
         ),

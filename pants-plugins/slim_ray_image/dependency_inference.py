@@ -113,6 +113,7 @@ class _Entry:
 
     Attributes:
         is_run: By `python -m`, where a package is run by its `__main__`.
+        script: The end of the module's path, where it is run by that.
     """
 
     named_by: str
@@ -120,6 +121,7 @@ class _Entry:
     file: str = ""
     import_path: Optional[ImportPath] = None
     is_run: bool = False
+    script: Optional[str] = None
 
 
 def _application_entry(named_by: str, import_path: ImportPath) -> _Entry:
@@ -127,7 +129,13 @@ def _application_entry(named_by: str, import_path: ImportPath) -> _Entry:
 
 
 def _program_entry(named_by: str, entry_point: EntryPoint) -> _Entry:
-    return _Entry(named_by, entry_point.module or "", entry_point.file or "", is_run=True)
+    return _Entry(
+        named_by,
+        entry_point.module or "",
+        entry_point.file or "",
+        is_run=not entry_point.script,
+        script=entry_point.script,
+    )
 
 
 def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_Entry, ...]:
@@ -220,9 +228,14 @@ async def module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ..
     return tuple(target for target in targets if _owns_module(target, module))
 
 
+def _is_at(target: Target, path: str) -> bool:
+    """Whether the target is the file at a path from its source root."""
+    own = target[PythonSourceField].file_path if target.has_field(PythonSourceField) else ""
+    return f"/{own}".endswith(f"/{path}")
+
+
 def _is_package(target: Target, module: str) -> bool:
-    path = target[PythonSourceField].file_path if target.has_field(PythonSourceField) else ""
-    return f"/{path}".endswith(f"/{module.replace('.', '/')}/__init__.py")
+    return _is_at(target, f"{module.replace('.', '/')}/__init__.py")
 
 
 async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
@@ -232,6 +245,14 @@ async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
         return entry.module
     main = f"{entry.module}.__main__"
     return main if owners or await module_owners(main, resolve) else entry.module
+
+
+async def _entry_owners(
+    module: str, script: Optional[str], resolve: Optional[str]
+) -> tuple[Target, ...]:
+    """The owners of a module; of a script, those of its very file, which a package's is not."""
+    owners = await module_owners(module, resolve)
+    return tuple(o for o in owners if script is None or _is_at(o, script))
 
 
 def _file_path(address: Address, file: str) -> str:
@@ -290,8 +311,8 @@ async def _find_owner(
     else:
         module = await _run_module(entry, resolve)
         what, root = f"the module {module}", "a source root"
-        owners = await module_owners(module, resolve)
-        everywhere = owners or await module_owners(module, None)
+        owners = await _entry_owners(module, entry.script, resolve)
+        everywhere = owners or await _entry_owners(module, entry.script, None)
     if len(owners) > 1:
         owners = await _chosen(field_set, owners)
     if len(owners) == 1:

@@ -87,6 +87,8 @@ def test_file_that_the_image_runs_is_a_script() -> None:
     """So it is not run to import it."""
     found = first_party_imports(["jobs/driver.py", "jobs/x.py"], "jobs/driver.py")
     assert [one.script for one in found] == ["jobs/driver.py", None]
+    by_path = first_party_imports(["jobs/driver.py", "jobs/x.py"], "jobs/driver.py", True)
+    assert [one.is_by_path for one in by_path] == [True, False]
 
 
 def test_main_of_the_package_that_the_image_runs_is_a_script() -> None:

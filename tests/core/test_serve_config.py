@@ -233,16 +233,22 @@ def test_manifest_that_does_not_say_what_to_serve_is_an_error(
     ("command", "entry_point"),
     [
         ("python -m jobs.driver --rounds 3", EntryPoint("jobs.driver", None, ("--rounds", "3"))),
-        ("python3 jobs/driver.py", EntryPoint("jobs.driver", None, ())),
-        ("python ./driver.py --a=b", EntryPoint("driver", None, ("--a=b",))),
-        ("python driver.py 'two words' \"x\"", EntryPoint("driver", None, ("two words", "x"))),
-        ("python a.py '$A' '*' \"*~\" a#b", EntryPoint("a", None, ("$A", "*", "*~", "a#b"))),
-        ('python a.py "a\\"b" it\\\'s', EntryPoint("a", None, ('a"b', "it's"))),
+        ("python3 jobs/driver.py", EntryPoint("jobs.driver", None, (), "jobs/driver.py")),
+        ("python ./driver.py --a=b", EntryPoint("driver", None, ("--a=b",), "driver.py")),
+        (
+            "python driver.py 'two words' \"x\"",
+            EntryPoint("driver", None, ("two words", "x"), "driver.py"),
+        ),
+        (
+            "python a.py '$A' '*' \"*~\" a#b",
+            EntryPoint("a", None, ("$A", "*", "*~", "a#b"), "a.py"),
+        ),
+        ('python a.py "a\\"b" it\\\'s', EntryPoint("a", None, ('a"b', "it's"), "a.py")),
     ],
     ids=["module", "file", "file-with-dot", "quotes", "quoted characters of a shell", "escapes"],
 )
 def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
-    """A file is named from the image's working directory, so it is a module."""
+    """A file is named from the image's working directory, so it has a module; it is run by its path all the same."""
     config = parse(job(f"|\n    {command}"))
     assert (config.serve, config.entry_point) == (None, entry_point)
     assert config.named_by == f"`entrypoint` {command!r} at {FILE}:4"

@@ -151,6 +151,9 @@ def test_image_of_a_job_s_manifest_runs_its_command() -> None:
     settings = settings_of(config=job, entry_path="jobs/driver.py")
     assert settings.cmd == ("python", "-m", "jobs.driver", "--rounds", "3")
     assert (settings.ports, settings.stop_signal) == ((), None)
+    script = EntryPoint("jobs.driver", None, ("--rounds", "3"), "jobs/driver.py")
+    by_path = settings_of(config=ImageConfig("job.yaml", entry_point=script))
+    assert by_path.cmd == ("python", "jobs/driver.py", "--rounds", "3")
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,16 @@ def test_job_of_a_manifest_is_what_the_image_starts_with(rule_runner: RuleRunner
         "`entrypoint` 'python app/fruit.py --rounds 3' at src/app/serve.yaml:4"
     )
     assert closure.config is not None
-    assert closure.config.entry_point == EntryPoint("app.fruit", None, ("--rounds", "3"))
+    assert closure.config.entry_point == EntryPoint(
+        "app.fruit", None, ("--rounds", "3"), "app/fruit.py"
+    )
+
+
+def test_package_is_no_file_that_a_job_runs(rule_runner: RuleRunner) -> None:
+    """Python would not find `goods.py`."""
+    write_shop(rule_runner, config=JOB.replace("app/fruit.py", "app/stand.py"))
+    write(rule_runner, {"app/stand/BUILD": "python_sources()\n", "app/stand/__init__.py": ""})
+    assert closure_error(rule_runner).startswith("No target owns the module app.stand, so")
 
 
 def test_module_that_nobody_owns_is_named_by_its_application(

@@ -319,6 +319,19 @@ def test_script_without_a_guard_is_not_run_but_its_imports_are_done(sandbox: Pat
     assert found["frames"][0] == {"path": "/app/jobs/driver.py", "line": 2, "text": "import gone"}
 
 
+@pytest.mark.parametrize("guard", ["", "if __name__ == '__main__':\n    work()\n"])
+@pytest.mark.parametrize("is_by_path", [False, True])
+def test_script_that_is_run_by_its_path_is_of_no_package(
+    guard: str, is_by_path: bool, sandbox: Path
+) -> None:
+    """As `python jobs/driver.py` has it, and `python -m jobs.driver` has not."""
+    job = {"module": "jobs.driver", "script": "jobs/driver.py", "is_by_path": is_by_path}
+    files = {"jobs/driver.py": f"from .helper import work\n{guard}", "jobs/helper.py": "work = 1\n"}
+    (found,) = run([job], first_party=files)["outcomes"]
+    reason = "attempted relative import with no known parent package"
+    assert (found and found["text"]) == (reason if is_by_path else None)
+
+
 def test_script_with_a_guard_is_imported() -> None:
     """Its work is under `__main__`."""
     source = b"import sys\nif __name__ == '__main__':\n    sys.exit()\n"

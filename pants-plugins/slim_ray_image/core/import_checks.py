@@ -30,6 +30,7 @@ class Import:
         what: It, in words.
         attribute: That the module must have.
         script: The first-party file, relative to the working directory, where the module is one to run.
+        is_by_path: Whether it is run by its path, so that it is no part of a package.
         distribution: Whose console script it is.
     """
 
@@ -38,9 +39,15 @@ class Import:
     attribute: Optional[str] = None
     script: Optional[str] = None
     distribution: Optional[LayerDistribution] = None
+    is_by_path: bool = False
 
     def to_json(self) -> Mapping[str, Any]:
-        return {"module": self.module, "attribute": self.attribute, "script": self.script}
+        return {
+            "module": self.module,
+            "attribute": self.attribute,
+            "script": self.script,
+            "is_by_path": self.is_by_path,
+        }
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ class Failure:
 # --- What to import
 
 
-def first_party_imports(paths: Iterable[str], entry: Optional[str]) -> tuple[Import, ...]:
+def first_party_imports(
+    paths: Iterable[str], entry: Optional[str], is_by_path: bool = False
+) -> tuple[Import, ...]:
     """Return the imports of the modules among first-party files, sorted.
 
     Left out are sources whose path is no module name, and each `__main__` but the entry.
@@ -72,13 +81,19 @@ def first_party_imports(paths: Iterable[str], entry: Optional[str]) -> tuple[Imp
     Args:
         paths: Relative to the working directory.
         entry: The file among them that the image runs as a script.
+        is_by_path: Whether it does by its path.
     """
     found = {}
     for path in paths:
         module = importable_module(path)
         if module and (module.split(".")[-1] != "__main__" or path == entry):
-            script = path if path == entry else None
-            found[module] = Import(f"the module {module}", module, script=script)
+            is_entry = path == entry
+            found[module] = Import(
+                f"the module {module}",
+                module,
+                script=path if is_entry else None,
+                is_by_path=is_entry and is_by_path,
+            )
     return tuple(found[module] for module in sorted(found))
 
 

@@ -33,11 +33,17 @@ class ImportPath:
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """A module (dotted) or a file (relative to the BUILD file) to run, with its arguments."""
+    """A module (dotted) or a file (relative to the BUILD file) to run, with its arguments.
+
+    Attributes:
+        script: The module's file, relative to the working directory, where a command runs it by its path: Python does
+            not take it for a part of a package then.
+    """
 
     module: Optional[str]
     file: Optional[str]
     arguments: tuple[str, ...]
+    script: Optional[str] = None
 
 
 def is_dotted_name(text: str) -> bool:
@@ -45,13 +51,19 @@ def is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
-def importable_module(path: str) -> Optional[str]:
-    """Return the module of the file at `path`, relative to a source root; None where no import can name it."""
+def file_module(path: str) -> Optional[str]:
+    """Return the dotted name of the file at `path`, relative to a source root; None where it has none."""
     stem, _, suffix = path.rpartition(".")
-    if suffix != "py" or "." in stem or stem == "__init__":
+    module = stem.replace("/", ".")
+    return module if suffix == "py" and "." not in stem and is_dotted_name(module) else None
+
+
+def importable_module(path: str) -> Optional[str]:
+    """Return the module that importing the file at `path` would name: of `__init__.py`, the package."""
+    module = file_module(path)
+    if module is None or module == "__init__":
         return None
-    module = (stem[: -len("/__init__")] if stem.endswith("/__init__") else stem).replace("/", ".")
-    return module if is_dotted_name(module) else None
+    return module[: -len(".__init__")] if module.endswith(".__init__") else module
 
 
 def parse_import_path(text: str) -> ImportPath:

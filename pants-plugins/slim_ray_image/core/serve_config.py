@@ -7,6 +7,7 @@ KubeRay manifest: a RayService with such a config in `spec.serveConfigV2`, a Ray
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import (
     EntryPoint,
     ImportPath,
+    file_module,
     parse_application_path,
     parse_entry_point,
 )
@@ -325,28 +327,21 @@ def _shell_words(command: str) -> Sequence[str]:
     return shlex.split(joined) if _WORDS.fullmatch(joined) else ()
 
 
-def _module_of(file: str) -> str:
-    """The module that a file is, which is named from the image's working directory; "" of one that is none."""
-    stem = (file[2:] if file.startswith("./") else file)[: -len(".py")]
-    return "" if "." in stem else stem.replace("/", ".")
-
-
 def _entry_point(command: str) -> Optional[EntryPoint]:
-    """What `python -m MODULE` or `python FILE.py` runs; None for any other command."""
+    """What `python -m MODULE` or `python FILE.py` runs, FILE from the working directory; None for any other command."""
     words = _shell_words(command)
     if len(words) < 2 or words[0] not in ("python", "python3"):
         return None
     if words[1] == "-m":
-        program = list(words[2:])
-    elif words[1].endswith(".py"):
-        program = [_module_of(words[1]), *words[2:]]
+        program, script = list(words[2:]), None
     else:
-        return None
+        script = posixpath.normpath(words[1])
+        program = [file_module(script) or "", *words[2:]]
     try:
         found = parse_entry_point(shlex.join(program))
     except SlimRayImageError:
         return None
-    return found if found.module else None
+    return replace(found, script=script) if found.module else None
 
 
 def _environments_of_job(manifest: Located, file: str) -> Iterator[RuntimeEnv]:

@@ -139,6 +139,8 @@ def _default_command(
 ) -> Optional[tuple[str, ...]]:
     if settings.is_service:
         return ("serve", "run", settings.serve_config or str(settings.serve_app))
+    if settings.program and settings.program.script:
+        return ("python", settings.program.script, *settings.program.arguments)
     if settings.program and entry_module:
         return ("python", "-m", entry_module, *settings.program.arguments)
     return None

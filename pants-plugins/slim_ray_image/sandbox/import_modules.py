@@ -20,6 +20,7 @@ import glob
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import site
@@ -241,14 +242,23 @@ def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
 
 
 def _import(job: Mapping[str, Any], first_party: str) -> None:
-    """Do one import; of a script without a guard, what it imports, since to import it is to run it."""
+    """Do one import; of a script without a guard, what it imports, since to import it is to run it.
+
+    A script that is run by its path gets the name that it has as the only module of its folder.
+    """
     module, attribute = job["module"], job.get("attribute")
+    is_by_path = job.get("is_by_path", False)
+    if is_by_path:
+        module = module.rpartition(".")[2]
     if job.get("script"):
         path = os.path.join(first_party, job["script"])
         with open(path, "rb") as file:
             code = imports_of_script(file.read(), path)
         if code is not None:
             exec(code, {"__name__": module, "__package__": module.rpartition(".")[0]})
+            return
+        if is_by_path:
+            runpy.run_path(path, run_name=module)
             return
     found: Any = importlib.import_module(module)
     for name in attribute.split(".") if attribute else ():
