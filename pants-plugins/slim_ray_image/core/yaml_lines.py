@@ -82,9 +82,8 @@ class _Reader:
         self._checked: set[int] = set()
 
     def read_document(self, root: yaml.Node) -> Located:
-        self._check_keys(
-            root
-        )  # before a mapping is merged into another, which makes its keys that one's
+        # Before a mapping is merged into another, which makes its keys that one's.
+        self._check_keys(root)
         return self.read(root)
 
     def read(self, node: yaml.Node) -> Located:
