@@ -155,6 +155,16 @@ def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_
     )
 
 
+def _is_at(target: Target, path: str) -> bool:
+    """Whether the target is the file at a path from its source root."""
+    own = target[PythonSourceField].file_path if target.has_field(PythonSourceField) else ""
+    return f"/{own}".endswith(f"/{path}")
+
+
+def _is_package(target: Target, module: str) -> bool:
+    return _is_at(target, f"{module.replace('.', '/')}/__init__.py")
+
+
 def _owns_module(target: Target, module: str) -> bool:
     """Whether `target` is `module` itself.
 
@@ -162,8 +172,7 @@ def _owns_module(target: Target, module: str) -> bool:
     """
     if not target.has_field(PythonSourceField):
         return True
-    path, stem = target[PythonSourceField].file_path, "/" + module.replace(".", "/")
-    return f"/{path}".endswith((f"{stem}.py", f"{stem}/__init__.py"))
+    return _is_at(target, f"{module.replace('.', '/')}.py") or _is_package(target, module)
 
 
 def _describe(targets: Iterable[Target], python_setup: PythonSetup) -> list[str]:
@@ -228,20 +237,12 @@ async def module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ..
     return tuple(target for target in targets if _owns_module(target, module))
 
 
-def _is_at(target: Target, path: str) -> bool:
-    """Whether the target is the file at a path from its source root."""
-    own = target[PythonSourceField].file_path if target.has_field(PythonSourceField) else ""
-    return f"/{own}".endswith(f"/{path}")
-
-
-def _is_package(target: Target, module: str) -> bool:
-    return _is_at(target, f"{module.replace('.', '/')}/__init__.py")
-
-
 async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
     """The module that is run: as by `python -m`, a package's `__main__` for the package, which may lack a file."""
+    if not entry.is_run:
+        return entry.module
     owners = await module_owners(entry.module, resolve)
-    if not entry.is_run or not all(_is_package(owner, entry.module) for owner in owners):
+    if not all(_is_package(owner, entry.module) for owner in owners):
         return entry.module
     main = f"{entry.module}.__main__"
     return main if owners or await module_owners(main, resolve) else entry.module

@@ -255,7 +255,7 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
         raise SlimRayImageError(
             f"Ray Serve 2.48 would refuse the config in {file}.",
             # With keys that are ignored: one may be what another is missing for.
-            evidence=_bullets(file, sorted([*problems, *ignored], key=lambda p: (p.line, p.path))),
+            evidence=_bullets(file, sorted([*problems, *ignored])),
             fixes=[
                 "correct it; https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html has every key"
             ],

@@ -32,9 +32,12 @@ _LOG_LEVELS = ("CRITICAL", "DEBUG", "ERROR", "FATAL", "INFO", "NOTSET", "WARN", 
 _FLAGS = ("0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Problem:
-    """What is wrong, or ignored, in a config: `path` is its key, as `applications[0].import_path`."""
+    """What is wrong, or ignored, in a config: `path` is its key, as `applications[0].import_path`.
+
+    Problems have the order of the file.
+    """
 
     line: int
     path: str
@@ -450,8 +453,4 @@ def check_config(config: Located) -> tuple[list[Problem], list[Problem]]:
     """Return what is wrong with a Serve config, and the keys that Ray would ignore; each in the order of the file."""
     check = _Check()
     check.value(config, _CONFIG, "")
-
-    def place(problem: Problem) -> tuple[int, str]:
-        return problem.line, problem.path
-
-    return sorted(check.problems, key=place), sorted(check.ignored, key=place)
+    return sorted(check.problems), sorted(check.ignored)

@@ -107,15 +107,15 @@ class _Reader:
         return Located(dict(self._pairs(node)), line)
 
     def _scalar(self, node: yaml.Node) -> Any:
-        problem = f"{node.value!r} is no {node.tag.replace(_TAG, '!!')}"
-        if node.tag in _NO_SCALARS:
-            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
         try:
-            return self._loader.construct_object(node)
+            if node.tag not in _NO_SCALARS:
+                return self._loader.construct_object(node)
         except ValueError as error:  # as of a date with a month 13
             raise yaml.MarkedYAMLError(None, None, str(error), node.start_mark) from error
-        except (AttributeError, IndexError, KeyError) as error:  # of another tag than its own
-            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark) from error
+        except (AttributeError, IndexError, KeyError):  # of another tag than its own
+            pass
+        problem = f"{node.value!r} is no {node.tag.replace(_TAG, '!!')}"
+        raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
 
     def _check_keys(self, node: yaml.Node) -> None:
         """Refuse keys that are no scalars, or are there twice, in this node and all below it."""
