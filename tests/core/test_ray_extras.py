@@ -73,6 +73,7 @@ def test_uses_are_the_first_imports_of_modules_of_ray() -> None:
         ("import ray\nf'{x.ray.data}{{ray.data}}'\n", []),
         ("import ray\n# ray.data\nx = 'ray.data'\nray.get(x)\nsting.ray.data\n", []),
         ("import ray\nx = (\n", []),
+        ("import ray\nx = f'\0{ray}'\n", []),
         ("ray", []),
         ("ray.", []),
     ],

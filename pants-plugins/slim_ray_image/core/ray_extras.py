@@ -111,7 +111,7 @@ def _expressions(literal: str) -> Iterator[bytes]:
     """
     try:
         tree = ast.parse(literal)
-    except SyntaxError:
+    except (SyntaxError, ValueError):  # the latter of a null byte
         yield literal.partition("{")[2].encode()
         return
     for node in ast.walk(tree):
