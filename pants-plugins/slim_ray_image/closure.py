@@ -40,6 +40,7 @@ from slim_ray_image.compat import (
     hydrate_sources,
     implicitly,
     merge_digests,
+    requirement_name,
     rule,
     strip_source_roots,
 )
@@ -265,7 +266,7 @@ def _looks_like_type_stubs(target: Target) -> bool:
     if target.has_field(PythonSourceField):
         return target[PythonSourceField].file_path.endswith(".pyi")
     return target.has_field(PythonRequirementsField) and all(
-        is_type_stub_project(requirement.project_name.lower())
+        is_type_stub_project(requirement_name(requirement).lower())
         for requirement in target[PythonRequirementsField].value
     )
 
@@ -337,7 +338,7 @@ def _requirements(
         for target in targets
         if target.has_field(PythonRequirementsField)
         for requirement in target[PythonRequirementsField].value
-        if canonicalize_name(requirement.project_name) not in own_names
+        if canonicalize_name(requirement_name(requirement)) not in own_names
     }
 
 

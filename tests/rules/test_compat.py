@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generator, Iterator
+from typing import Any, Callable, Generator, Iterator
 
 import pytest
+from packaging.requirements import Requirement
+from pants.backend.python.pip_requirement import PipRequirement
 from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, MergeDigests
 from pants.engine.internals.scheduler import ExecutionError
 from pants.testutil.rule_runner import QueryRule, RuleRunner
@@ -74,6 +76,78 @@ def test_only_compat_asks_for_the_version_of_pants() -> None:
                 assert node.module != "pants.version", path
                 taken = {alias.name for alias in node.names}
                 assert not taken & {"Get", "MultiGet", "Effect", "rule_helper"}, path
+
+
+def attributes_read(tree: ast.AST, variables: set[str]) -> set[str]:
+    """Return the attributes that are read of variables."""
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in variables
+    }
+
+
+def attributes_of_requirements(tree: ast.AST) -> set[str]:
+    """Return the attributes that are read of what a loop finds in a `requirements` field."""
+    loops = [node for node in ast.walk(tree) if isinstance(node, (ast.For, ast.comprehension))]
+    over_fields = [loop for loop in loops if "PythonRequirementsField" in ast.unparse(loop.iter)]
+    return attributes_read(tree, {ast.unparse(loop.target) for loop in over_fields})
+
+
+@pytest.mark.parametrize("spelling", ["name", "project_name"])
+def test_attributes_of_requirements_are_found(spelling: str) -> None:
+    """The next test sees a spelling in a loop and in a comprehension."""
+    field = "target[PythonRequirementsField].value"
+    loop = f"for found in {field}:\n    print(found.{spelling})"
+    listed = f"[found.{spelling}.lower() for target in targets for found in {field}]"
+    for source in (loop, listed):
+        assert attributes_of_requirements(ast.parse(source)) == {spelling}
+
+
+def test_only_compat_knows_how_a_requirement_spells_its_name() -> None:
+    """Pants has renamed that attribute, so no other module reads one of a requirement, or takes its class."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name == "compat":
+            continue
+        tree = parse(path)
+        assert not attributes_of_requirements(tree), path
+        for node in ast.walk(tree):
+            assert not (isinstance(node, ast.Attribute) and node.attr == "project_name"), path
+            if isinstance(node, ast.ImportFrom):
+                assert "PipRequirement" not in {alias.name for alias in node.names}, path
+
+
+def function_of(side: str, name: str) -> Callable[..., Any]:
+    """Return a function of a side of compat, without what that side imports."""
+    (definition,) = (
+        node
+        for node in parse(PACKAGE / f"compat/{side}.py").body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    definition.returns = None
+    for argument in definition.args.args:
+        argument.annotation = None
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module([definition], []), side, "exec"), names)
+    return names[name]
+
+
+@pytest.mark.parametrize(
+    ("side", "requirement"),
+    [
+        # Pants 2.26 and newer wrap this class, and have its names.
+        ("modern", Requirement("Ray[serve]==2.48.0")),
+        ("pants_2_17", PipRequirement.parse("Ray[serve]==2.48.0")),
+    ],
+)
+def test_name_of_a_requirement(side: str, requirement: Any) -> None:
+    """Each side reads the attribute that its own Pants has; the other one is not there."""
+    assert function_of(side, "requirement_name")(requirement) == "Ray"
+    other = {"modern": "pants_2_17", "pants_2_17": "modern"}[side]
+    with pytest.raises(AttributeError):
+        function_of(other, "requirement_name")(requirement)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ from pants.engine.rules import implicitly as implicitly
 from pants.engine.rules import rule as rule
 from pants.engine.target import Target
 from pants.source.source_root import get_optional_source_roots as get_optional_source_roots
+from pants.util.pip_requirement import PipRequirement
 
 
 async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:
@@ -55,6 +56,11 @@ async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str,
     parsed = await parse_python_dependencies(ParsePythonDependenciesRequest(files), **implicitly())
     (dependencies,) = parsed.path_to_deps.values()
     return {module: found.lineno for module, found in dependencies.imports.items()}
+
+
+def requirement_name(requirement: PipRequirement) -> str:
+    """Return the name of the distribution that a requirement asks for, as it is written."""
+    return requirement.name
 
 
 def test_result(

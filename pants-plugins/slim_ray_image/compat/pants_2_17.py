@@ -18,6 +18,7 @@ from pants.backend.python.dependency_inference.parse_python_dependencies import 
     ParsedPythonDependencies,
     ParsePythonDependenciesRequest,
 )
+from pants.backend.python.pip_requirement import PipRequirement
 from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import InterpreterConstraintsField, PythonSourceField
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
@@ -201,6 +202,11 @@ async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str,
         ParsePythonDependenciesRequest(target[PythonSourceField], constraints)
     )
     return {module: found.lineno for module, found in parsed.imports.items()}
+
+
+def requirement_name(requirement: PipRequirement) -> str:
+    """Return the name of the distribution that a requirement asks for, as it is written."""
+    return requirement.project_name
 
 
 def test_result(
