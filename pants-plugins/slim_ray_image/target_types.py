@@ -37,7 +37,7 @@ from slim_ray_image.core.import_paths import (
     parse_entry_point,
     parse_import_path,
 )
-from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET
+from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET, has_control_character
 from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
 from slim_ray_image.core.outputs import parse_outputs
 from slim_ray_image.core.platforms import parse_platform
@@ -341,10 +341,11 @@ class WorkdirField(StringField):
         value = super().compute_value(raw_value, address) or ""
         parts = value.split("/")[1:]
         has_bad_part = any(part in ("", ".", "..") for part in parts)
-        if not value.startswith("/") or has_bad_part or ":" in value:  # as it is on PYTHONPATH
+        has_bad_part = has_bad_part or ":" in value  # as it is on PYTHONPATH
+        if not value.startswith("/") or has_bad_part or has_control_character(value):
             raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must be an absolute path below /, without '.', '..' or "
-                f"':', but was {raw_value!r}.\n\nTo fix, use a path like '/app'."
+                f"The `{cls.alias}` field in target {address} must be an absolute path below /, without '.', '..', "
+                f"':' or control characters, but was {raw_value!r}.\n\nTo fix, use a path like '/app'."
             )
         return value
 

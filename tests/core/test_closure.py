@@ -170,6 +170,30 @@ def test_paths_that_differ_by_case_are_refused(golden: Golden) -> None:
     golden.check("errors/paths_that_differ_by_case.txt", text)
 
 
+def test_paths_with_control_characters_are_refused(golden: Golden) -> None:
+    """Each is shown on one line, whatever it has in it."""
+    found = [
+        file("app/a\n/etc/victim.pyc\nz.py", "src/app/a\n/etc/victim.pyc\nz.py"),
+        file("app/b\r.py", "src/app/b\r.py"),
+        file("app/c\x1b]0;title\x07", "src/app:generated"),
+        file("app/d\x7f\x85.py", "src/app/d\x7f\x85.py"),
+        file("app/e.py", "src/app/e.py"),
+    ]
+    text = error_text(lambda: unite_files(ROOT, found))
+    golden.check("errors/paths_with_control_characters.txt", text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "it's", 'a"b', "-a", "caf\u00e9", "\u6a21\u578b", "a\u202eb", "a\u2028b", "\U0001f600", "a\u00a0b"],
+    ids=ascii,
+)
+def test_unusual_path_is_as_good_as_any(name: str) -> None:
+    """What is no control character may be in a name."""
+    found = file(f"app/{name}.py", f"src/app/{name}.py")
+    assert unite_files(ROOT, [found]) == (found,)
+
+
 def test_paths_that_leave_the_working_directory_are_refused(golden: Golden) -> None:
     """Each field that would place files elsewhere is told with its value."""
     fields = [

@@ -284,12 +284,13 @@ def test_layer_budget_may_be_each_end_of_its_range(budget: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "workdir", ["", "app", "/", "/app/", "/app//x", "/app/..", "/./app", "/a:b"], ids=repr
+    "workdir", ["", "app", "/", "/app/", "/app//x", "/app/..", "/./app", "/a:b", "/a\nb"], ids=repr
 )
 def test_workdir_that_is_not_a_plain_absolute_path_is_refused(workdir: str) -> None:
     """A relative path, the root, and what a path must not hold are named as received."""
     assert field_error(workdir=workdir) == (
-        "The `workdir` field in target src/app:image must be an absolute path below /, without '.', '..' or ':', "
+        "The `workdir` field in target src/app:image must be an absolute path below /, without '.', '..', ':' or "
+        "control characters, "
         f"but was {workdir!r}.\n\nTo fix, use a path like '/app'."
     )
 

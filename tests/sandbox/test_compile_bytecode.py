@@ -101,6 +101,35 @@ def test_sources_are_decoded_as_python_does(sandbox: Path) -> None:
     assert constants == ["é", "b"]
 
 
+# Spaces, quotes, other scripts, and what turns the direction of text are no reason to leave a file out.
+UNUSUAL = ["a b", "it's", 'a"b', "a;b", "$(a)", "-a", "caf\u00e9", "\u6a21\u578b", "a\u202eb", "a\u2028b", "\U0001f600"]
+
+
+@pytest.mark.parametrize("name", UNUSUAL, ids=ascii)
+def test_bytecode_of_an_unusual_name_is_its_own(sandbox: Path, name: str) -> None:
+    """Whatever a path is like, its code names it, and its neighbours have theirs."""
+    paths = ["/app/a.py", f"/app/{name}/m.py", "/app/z.py"]
+    compiled = compile_sources([(path, b"") for path in paths])
+    assert [marshal.loads(pyc[16:]).co_filename for pyc in compiled.values()] == paths
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r", "\r\n", "\x0b", "\x85"], ids=ascii)
+def test_name_cannot_move_bytecode(sandbox: Path, tmp_path: Path, separator: str) -> None:
+    """A path with line breaks is one path: nothing is read from where it says, or written to where it says."""
+    victim = tmp_path / "victim.pyc"
+    hostile = f"/app/a{separator}compile/0.py{separator}{victim}{separator}z.py"
+    paths = ["/app/a.py", hostile, "/app/z.py"]
+    compiled = compile_sources([(path, b"x = 1") for path in paths])
+    assert not victim.exists()
+    assert [marshal.loads(pyc[16:]).co_filename for pyc in compiled.values()] == paths
+
+
+def test_name_that_no_list_can_hold_is_refused(sandbox: Path) -> None:
+    """No file has a null byte in its name, so who says that one has would have something else compiled."""
+    with pytest.raises(ValueError, match="A path has a null byte: '/app/a"):
+        compile_sources([("/app/a\0b.py", b"")])
+
+
 def test_no_sources_make_no_bytecode(sandbox: Path) -> None:
     """A layer without modules has nothing to compile."""
     assert compile_sources([]) == {}
@@ -118,7 +147,7 @@ def run_compiler(folder: Path, hash_seed: str) -> bytes:
     folder.mkdir()
     source, pyc, listed = folder / "a.py", folder / "a.pyc", folder / "list"
     source.write_bytes(SENSITIVE)
-    listed.write_text(f"{source}\n/app/a.py\n{pyc}\n")
+    listed.write_text(f"{source}\0/app/a.py\0{pyc}\0")
     subprocess.run(
         [sys.executable, "-B", "-s", "-S", str(PROGRAM), str(listed)],
         env={"PYTHONHASHSEED": hash_seed},

@@ -9,6 +9,7 @@ import struct
 import tarfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Layer, digest_of
@@ -102,7 +103,11 @@ def test_order_of_the_entries_is_the_caller_s() -> None:
         pytest.param("/opt/größe/語.txt", id="not ASCII"),
         pytest.param("/opt/" + "x" * 101, id="long name"),
         pytest.param("/opt/" + "/".join(["directory"] * 30), id="long path"),
-        pytest.param("/opt/with space\tand\nbreak", id="white space"),
+        pytest.param("/opt/a b", id="space"),
+        pytest.param("/opt/it's", id="quote"),
+        pytest.param('/opt/"a"', id="double quotes"),
+        pytest.param("/opt/a\u202eb", id="right to left"),
+        pytest.param("/opt/a\u2028b", id="line separator"),
     ],
 )
 def test_any_path_is_kept_whole(path: str) -> None:
@@ -140,6 +145,14 @@ def test_path_with_other_content_is_refused(other: Entry) -> None:
     """Two different things cannot have one path."""
     with pytest.raises(ValueError, match="/opt/a.txt"):
         write(Entry("/opt/a.txt", content=b"text"), other)
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x1b", "\x7f", "\x85"], ids=ascii)
+@pytest.mark.parametrize("kind", [{"content": b""}, {"link": "a"}, {"is_directory": True}], ids=str)
+def test_path_with_a_control_character_is_refused(character: str, kind: Any) -> None:
+    """Whatever comes to a layer, and by whatever way, its path is one line."""
+    with pytest.raises(ValueError, match="A path has control characters: "):
+        write(Entry(f"/opt/a{character}b", **kind))
 
 
 def test_digests_and_sizes_are_those_of_the_bytes() -> None:

@@ -110,7 +110,10 @@ def test_metadata_of_distributions_is_read(sandbox: Path) -> None:
     info = f"{SITE}/Foo_Bar-1.0.dist-info"
     record = "".join(
         record_line(path, b"")
-        for path in ("foo/ext.so", "foo/a.py", "../../../bin/foo-tool", "foo.libs/libz.so.1")
+        for path in (
+            *("foo/ext.so", "foo/a.py", "../../../bin/foo-tool", "foo.libs/libz.so.1"),
+            "foo/a\u2028b.so",  # which is no line of a file, though Python's splitlines says so
+        )
     )
     (distribution,) = contents_of(
         tar_file(
@@ -128,6 +131,7 @@ def test_metadata_of_distributions_is_read(sandbox: Path) -> None:
         f"/{SITE}/foo/ext.so",
         "/opt/venv/bin/foo-tool",
         f"/{SITE}/foo.libs/libz.so.1",
+        f"/{SITE}/foo/a\u2028b.so",
     }
 
 

@@ -115,6 +115,22 @@ def test_shared_files_are_those_of_several_distributions(sandbox: Path) -> None:
     assert found == {foo: {SHARED: a}, bar: {SHARED: a}, baz: {SHARED: b}, alone: {}}
 
 
+def test_record_has_a_row_for_each_file(sandbox: Path) -> None:
+    """A name that some take for two lines is one, so its hash is that of RECORD."""
+    name = "a\u2028b.py"
+    files = []
+    for distribution, recorded in (("foo", "sha256=of-foo"), ("bar", "sha256=of-bar")):
+        file = make_deps_zip(DEPS, distribution, files={name: "both"}, has_record=False)
+        with zipfile.ZipFile(DEPS / file, "a") as wheel:
+            wheel.writestr(f"{distribution}-1.0.dist-info/RECORD", f"{name},{recorded},4\n")
+        files.append(file)
+    found = find_shared_files(str(DEPS))
+    assert [found[file][f"{SITE_PACKAGES}/{name}"] for file in files] == [
+        "sha256=of-foo",
+        "sha256=of-bar",
+    ]
+
+
 def test_shared_file_is_what_the_distribution_itself_brought(sandbox: Path) -> None:
     """In one environment the last to be installed wins, and RECORD still says what the others had."""
     files = []

@@ -97,6 +97,14 @@ def test_stashed_files_go_where_the_wheel_meant_them(
     assert layer.contents[placed] == b"content"
 
 
+def test_file_with_a_control_character_is_refused(sandbox: Path) -> None:
+    """Of a zip that neither uv nor Pex has looked at, no name gets through."""
+    for name in ("a\nb.py", ".prefix/bin/a\rb"):
+        file = make_deps_zip(DEPS, "foo", files={name: ""})
+        with pytest.raises(ValueError, match="A name has control characters: "):
+            write(file)
+
+
 def test_bytecode_that_a_distribution_brings_is_left_out(sandbox: Path) -> None:
     """A pyc of another machine is not installed, nor in RECORD."""
     file = make_deps_zip(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Collection, Iterable, Mapping
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.layers import parents
+from slim_ray_image.core.layers import has_control_character, parents
 
 
 @dataclass(frozen=True)
@@ -140,15 +140,30 @@ def check_paths(image: str, fields: Iterable[PathField]) -> None:
         )
 
 
+def _check_characters(image: str, files: Iterable[ClosureFile]) -> None:
+    wrong = [
+        f"{file.path!r} from {file.source!r}" for file in files if has_control_character(file.path)
+    ]
+    if wrong:
+        raise SlimRayImageError(
+            f"Files of the image {image} have names with control characters, such as line breaks, which tools that "
+            "read lists of files take for something else:",
+            evidence=wrong,
+            fixes=["rename them", "leave them out of the `sources` of their targets"],
+        )
+
+
 def unite_files(image: str, found: Iterable[ClosureFile]) -> tuple[ClosureFile, ...]:
     """Return one file for each path, sorted by it: several targets may have the same one.
 
     Raises:
-        SlimRayImageError: If different files would be at one path, or at paths that are one where case does not count.
+        SlimRayImageError: If different files would be at one path, or at paths that are one where case does not count;
+            or if a path has control characters.
     """
     at_path: dict[str, list[ClosureFile]] = defaultdict(list)
     for file in sorted(found, key=lambda file: (file.path, file.source, file.reason)):
         at_path[file.path].append(file)
+    _check_characters(image, (file for file, *_ in at_path.values()))
     clashes = [
         f"{path}: from {', '.join(sorted({file.source for file in files}))}"
         for path, files in at_path.items()

@@ -8,6 +8,7 @@ The plan looks at nothing outside the build, so that equal builds have equal lay
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import Iterable, Mapping, Sequence
 
@@ -37,6 +38,14 @@ LARGE_FILE_BYTES = 1_000_000
 
 # One layer for the runtime, one for the small distributions, one for the sources, one for Ray.
 SMALLEST_LAYER_BUDGET = 4
+
+# Those of Unicode's category Cc, such as line breaks.
+_CONTROL_CHARACTER = re.compile("[\0-\x1f\x7f-\x9f]")
+
+
+def has_control_character(path: str) -> bool:
+    """Whether a path cannot go into an image: many a tool reads lists of paths line by line, or shows them raw."""
+    return bool(_CONTROL_CHARACTER.search(path))
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,37 @@ from __future__ import annotations
 import os
 import posixpath
 import sys
-from typing import Sequence
+from typing import Iterable, Mapping, Sequence
 
 from slim_ray_image.sandbox.report import run_tool
 
 _COMPILE = "compile"
+
+
+def run_compiler(
+    interpreter: Sequence[str],
+    rows: Iterable[tuple[str, str, str]],
+    list_path: str,
+    environment: Mapping[str, str],
+) -> None:
+    """Compile files by `compile_bytecode`.
+
+    Args:
+        rows: (source, path in the image, pyc), in the order to compile.
+        list_path: Where to write the list of them.
+    """
+    with open(list_path, "wb") as file:
+        for row in rows:
+            for name in row:
+                encoded = name.encode("utf-8", "surrogateescape")
+                if b"\0" in encoded:  # the list would not be the one that was meant
+                    raise ValueError(f"A path has a null byte: {name!r}.")
+                file.write(encoded + b"\0")
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
+    run_tool(
+        [*interpreter, "-B", "-s", "-S", program, list_path],
+        {"PYTHONHASHSEED": "0", **environment},
+    )
 
 
 def compile_sources(sources: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
@@ -19,22 +45,18 @@ def compile_sources(sources: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
         sources: (path in the image, content), in the order to compile.
     """
     os.makedirs(_COMPILE, exist_ok=True)
-    lines, compiled = [], {}
+    rows, compiled = [], {}
     for number, (path, content) in enumerate(sources):
         source, target = f"{_COMPILE}/{number}.py", f"{_COMPILE}/{number}.pyc"
         with open(source, "wb") as file:
             file.write(content)
-        lines += [source, path, target]
+        rows.append((source, path, target))
         compiled[target] = _pyc_path(path)
-    with open(f"{_COMPILE}/list", "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
-    run_tool(
-        [sys.executable, "-B", "-s", "-S", program, f"{_COMPILE}/list"],
-        {
-            "PYTHONHASHSEED": "0",
-            "SLIM_RAY_IMAGE_BASE_ROOT": os.environ["SLIM_RAY_IMAGE_BASE_ROOT"],
-        },
+    run_compiler(
+        [sys.executable],
+        rows,
+        f"{_COMPILE}/list",
+        {"SLIM_RAY_IMAGE_BASE_ROOT": os.environ["SLIM_RAY_IMAGE_BASE_ROOT"]},
     )
     found = {}
     for target, path in compiled.items():

@@ -1,11 +1,13 @@
 """Compiles sources to unchecked-hash pycs (PEP 552) whose bytes depend on the sources and the interpreter alone.
 
 Called by extract_base and write_layer as `python -B -s -S compile_bytecode.py LIST` with PYTHONHASHSEED=0. LIST has
-three lines for a file: where its source is, its path in the image, and where to put its pyc.
+three names for a file, each with a null byte behind it, the one byte that no path can have: where its source is, its
+path in the image, and where to put its pyc.
 
 Bytecode is marshalled with a flag on each object that is referred to more than once, and the interpreter shares
 strings with whatever else it has loaded. So this process imports nothing but what the interpreter has already
-loaded itself, compiles in the order of the list, and keeps each code object alive to the end.
+loaded itself, compiles in the order of the list, and keeps each code object alive to the end. Names in this program
+are such strings, too: a new one that the interpreter does not have itself would change pycs.
 """
 
 import marshal
@@ -19,10 +21,10 @@ _UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
 def _main() -> None:
-    with open(sys.argv[1], encoding="utf-8") as file:
-        lines = file.read().split("\n")
+    with open(sys.argv[1], "rb") as file:
+        lines = file.read().decode("utf-8", sys.getfilesystemencodeerrors()).split("\0")
     alive = []
-    for index in range(0, len(lines) - 2, 3):
+    for index in range(0, len(lines) - 1, 3):
         source_path, image_path, pyc_path = lines[index : index + 3]
         with open(source_path, "rb") as source_file:
             source = source_file.read()

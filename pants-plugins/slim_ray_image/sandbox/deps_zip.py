@@ -9,7 +9,7 @@ import configparser
 import posixpath
 import zipfile
 
-from slim_ray_image.core.layers import VENV
+from slim_ray_image.core.layers import VENV, has_control_character
 
 # Pex's own description of the layout, which is no file of the distribution.
 LAYOUT = ".layout.json"
@@ -37,7 +37,13 @@ def has_place(name: str, record: str) -> bool:
 
 
 def place_of(name: str, site_packages: str) -> str:
-    """Return where in the image a file of the zip goes."""
+    """Return where in the image a file of the zip goes.
+
+    Raises:
+        ValueError: If its name has control characters, which uv and Pex do not let through.
+    """
+    if has_control_character(name):
+        raise ValueError(f"A name has control characters: {name!r}.")
     if not name.startswith(_STASH):
         return f"{site_packages}/{name}"
     scheme, _, inner = name[len(_STASH) :].partition("/")

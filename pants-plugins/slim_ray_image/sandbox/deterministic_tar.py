@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, Iterable, Iterator, Optional
 
 from isal import igzip
 
-from slim_ray_image.core.layers import missing_parents
+from slim_ray_image.core.layers import has_control_character, missing_parents
 
 # Of isal's 0 to 3: the smallest it makes, at some eight times zlib's speed.
 COMPRESSION_LEVEL = 3
@@ -90,8 +90,10 @@ class LayerWriter:
 
         Raises:
             ValueError: If the path was written before with other content, or from another file (layer.md forbids
-                duplicates).
+                duplicates); or if it has control characters.
         """
+        if has_control_character(entry.path):
+            raise ValueError(f"A path has control characters: {entry.path!r}.")
         fingerprint = (
             entry.file,
             entry.link,

@@ -22,6 +22,7 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.oci import environment_of
 from slim_ray_image.core.platforms import Platform, parse_platform
 from slim_ray_image.core.root_filesystem import RootFilesystem, absolute
+from slim_ray_image.sandbox.bytecode import run_compiler
 from slim_ray_image.sandbox.report import run_program, write_json
 
 _ROOT = "base"
@@ -40,7 +41,7 @@ import argparse, ast, base64, configparser, csv, email.parser, fileinput, hashli
 import importlib.util, sys, tarfile, tempfile, urllib.request, uuid, xml.etree.ElementTree, zipfile
 sources = {getattr(m, "__file__", None) or "" for m in list(sys.modules.values())}
 for source in sorted(s for s in sources if s.startswith(sys.argv[1]) and s.endswith(".py")):
-    print(source, importlib.util.cache_from_source(source), sep="\\n")
+    print(source, importlib.util.cache_from_source(source), sep="\\0", end="\\0")
 """
 _UNUSED_BY_THE_BUILD = re.compile(
     r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|site-packages|__pycache__)/"
@@ -293,22 +294,18 @@ def _compile_standard_library(launcher: str, python: str) -> None:
     marshalled as shared depends on addresses.
     """
     root = os.path.abspath(_ROOT)
-    interpreter = [root + launcher, "-B", "-s", "-S"]
-    environment = {"PYTHONHASHSEED": "0"}
     standard_library = f"{root}{posixpath.dirname(posixpath.dirname(python))}/lib/"
     listed = subprocess.run(
-        [*interpreter, "-c", _LIST_STANDARD_LIBRARY, standard_library],
-        env=environment,
+        [root + launcher, "-B", "-s", "-S", "-c", _LIST_STANDARD_LIBRARY, standard_library],
+        env={"PYTHONHASHSEED": "0"},
         stdout=subprocess.PIPE,
-        text=True,
         check=True,
-    ).stdout.splitlines()
-    with open(_COMPILE_LIST, "w", encoding="utf-8") as file:
-        for source, bytecode in zip(listed[::2], listed[1::2]):
-            os.makedirs(os.path.dirname(bytecode), exist_ok=True)
-            file.write(f"{source}\n{source[len(root):]}\n{bytecode}\n")
-    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
-    subprocess.run([*interpreter, program, _COMPILE_LIST], env=environment, check=True)
+    ).stdout
+    names = listed.decode("utf-8", "surrogateescape").split("\0")
+    rows = [(source, source[len(root) :], pyc) for source, pyc in zip(names[::2], names[1::2])]
+    for _, _, bytecode in rows:
+        os.makedirs(os.path.dirname(bytecode), exist_ok=True)
+    run_compiler([root + launcher], rows, _COMPILE_LIST, {})
 
 
 def main(request: Mapping[str, Any]) -> None:

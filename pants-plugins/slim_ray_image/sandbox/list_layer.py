@@ -110,7 +110,7 @@ def parse_scripts(entry_points: str) -> dict[str, str]:
 
 def _binaries(site: str, record: str) -> Iterator[str]:
     """The absolute paths of RECORD that can be ELF files: shared objects, and programs, which have no suffix."""
-    for row in csv.reader(record.splitlines()):
+    for row in csv.reader(io.StringIO(record, newline="")):
         name = posixpath.basename(row[0]) if row else ""
         if ".so" in name or (name and "." not in name):
             yield posixpath.normpath(posixpath.join(site, row[0]))

@@ -10,6 +10,7 @@ import base64
 import csv
 import email
 import hashlib
+import io
 import os
 import posixpath
 import sys
@@ -119,7 +120,7 @@ def _recorded_hashes(wheel: zipfile.ZipFile) -> dict[str, str]:
     name = f"{posixpath.dirname(metadata_path(wheel))}/RECORD"
     if name not in wheel.namelist():
         return {}
-    rows = csv.reader(wheel.read(name).decode().splitlines())
+    rows = csv.reader(io.StringIO(wheel.read(name).decode(), newline=""))
     return {row[0]: row[1] for row in rows if len(row) > 1 and row[1]}
 
 
