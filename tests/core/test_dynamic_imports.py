@@ -169,3 +169,16 @@ def test_entry_points_are_never_followed() -> None:
     """A look-up of entry points is always told."""
     call = DynamicImport("app/main.py", 1, "entry_points", "")
     assert unfollowed_imports([call], HeldModules()) == (call,)
+
+
+def test_call_with_a_deep_argument_is_told() -> None:
+    """Where the whole call cannot be written on a line, what is called is."""
+    source = f"import importlib\nimportlib.import_module({' + '.join(['a'] * 2000)})\n".encode()
+    (found,) = find_dynamic_imports("a.py", source)
+    assert (found.line, found.text) == (2, "importlib.import_module(...)")
+
+
+def test_call_at_the_end_of_a_long_chain_is_looked_at() -> None:
+    """An expression with thousands of names stands for no function that imports."""
+    source = b"import importlib\nx = importlib" + b".a" * 2000 + b"()\nimport_module\n"
+    assert find_dynamic_imports("a.py", source) == ()

@@ -267,3 +267,11 @@ def test_class_or_deployment_is_not_bound(source: str, line: Optional[int]) -> N
 def test_module_of_a_file(path: str, module: Optional[str]) -> None:
     """A file below a source root is the module that importing it would name, where something can import it."""
     assert importable_module(path) == module
+
+
+def test_names_of_a_deep_module_are_found_or_not_known() -> None:
+    """A Python that cannot parse it says of no name that it is not there."""
+    source = f"app = {' + '.join(['a'] * 3000)}\n{'x = ' + '-' * 30_000 + '1'}\n"
+    assert defined_names(source) is None
+    assert unbound_definition(source, "app") is None
+    assert defined_names(f"app = {' + '.join(['a'] * 2000)}\n") == {"app"}

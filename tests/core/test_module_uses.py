@@ -35,3 +35,9 @@ def test_files_that_are_no_python_use_what_they_spell() -> None:
     """A Serve config that travels with the code names applications of Ray's own."""
     content = b"applications:\n- import_path: ray.serve.llm:build_openai_app\n- x: xray.data\n"
     assert find_uses("serve.yaml", content, "ray") == {"ray.serve.llm"}
+
+
+def test_long_chain_is_used_by_its_first_names() -> None:
+    """However many attributes there are, the modules among them are found."""
+    source = b"import ray\nx = ray.data" + b".b" * 2500 + b"\n"
+    assert {"ray.data", "ray.data.b"} <= find_uses("a.py", source, "ray")

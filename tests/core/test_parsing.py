@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from typing import Callable, Mapping, Optional
 
 import pytest
+from conftest import PYTHONPATH
 
+from slim_ray_image.core.module_uses import find_uses
 from slim_ray_image.core.parsing import parse_module
 
 
@@ -20,3 +25,98 @@ def test_source_has_a_tree() -> None:
 def test_what_is_no_source_has_none(source: bytes) -> None:
     """Whatever is wrong with it, nobody stumbles over it."""
     assert parse_module(source) is None
+
+
+# --- Deep nesting
+
+# Each takes a level of the tree, and of the C stack, for each of its parts.
+DEEP: Mapping[str, Callable[[int], str]] = {
+    "sum": lambda n: "x = " + " + ".join(["1"] * n),
+    "sum in brackets": lambda n: "x = (\n    1\n" + "    + 1\n" * n + ")",
+    "attributes": lambda n: "x = a" + ".b" * n,
+    "calls": lambda n: "x = a" + ".b()" * n,
+    "items": lambda n: "x = a" + "[0]" * n,
+    "elif": lambda n: "if a: pass\n" + "elif a: pass\n" * n + "else:\n    pass",
+    "negations": lambda n: "x = " + "-" * n + "1",
+    "lambdas": lambda n: "x = " + "lambda: " * n + "1",
+    "conditions": lambda n: "x = " + "a if b else " * n + "c",
+}
+
+
+def module(deep: str) -> bytes:
+    """A module with imports before, behind and below what is nested."""
+    return (
+        "import first\nfrom package import second as other  # why\n"
+        "def function(a):\n    import third\n    return a\n"
+        f"{deep}\n"
+        "try:\n    import fourth\nexcept ImportError: import fifth\n"
+        "if first:\n    pass\nelse: import sixth\n"
+        "from package import (\n    seventh,\n    eighth,\n)\n"
+    ).encode()
+
+
+def imports(tree: Optional[ast.Module]) -> dict[str, int]:
+    """Return name -> line of what a tree imports."""
+    assert tree is not None
+    return {
+        alias.name: node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("count", [3000, 30_000])
+@pytest.mark.parametrize("kind", DEEP)
+def test_imports_of_a_deep_source_are_found(kind: str, count: int) -> None:
+    """What no Python, or not every Python, can parse as a whole has its imports at their lines."""
+    deep = DEEP[kind](count)
+    below = 5 + deep.count("\n") + 1
+    assert imports(parse_module(module(deep))) == {
+        **{"first": 1, "second": 2, "third": 4, "fourth": below + 2, "fifth": below + 3},
+        **{"sixth": below + 6, "seventh": below + 7, "eighth": below + 7},
+    }
+
+
+def test_names_of_a_deep_source_are_found() -> None:
+    """What cannot be parsed uses what it names, in code and in strings."""
+    line = "-" * 100_000 + "ray.data.range(3) if not other else f('ray.serve')"
+    source = f"import ray\nx = {line}\n".encode()
+    assert find_uses("a.py", source, "ray") == {"ray.data", "ray.data.range", "ray.serve"}
+
+
+def test_source_of_no_encoding_has_no_tree() -> None:
+    """However deep it is."""
+    deep = b"x = " + b"-" * 100_000 + b"1\n"
+    assert parse_module(b"# coding: no-such-encoding\n" + deep) is None
+    assert parse_module(b"a = '\xff'\n" + deep) is None
+
+
+_IN_A_SMALL_STACK = """\
+import sys, threading
+from slim_ray_image.core.module_uses import find_uses
+from slim_ray_image.core.parsing import parse_module
+source = b"x = a" + b".b()" * 200_000
+def parse():
+    global tree
+    tree = parse_module(source)
+    del tree
+    parse_module.cache_clear()
+threading.stack_size(1 << 20)
+thread = threading.Thread(target=parse)
+thread.start()
+thread.join()
+assert threading.stack_size() == 1 << 20
+print("alive")
+"""
+
+
+def test_deep_source_does_not_end_the_process() -> None:
+    """A rule runs in a thread of Pants' with a small stack, and the Pants of every other user in the same process."""
+    result = subprocess.run(
+        [sys.executable, "-c", _IN_A_SMALL_STACK],
+        env={"PYTHONPATH": PYTHONPATH},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stdout) == (0, "alive\n"), result.stderr

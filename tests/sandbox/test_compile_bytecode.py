@@ -84,6 +84,11 @@ def test_bytecode_keeps_asserts_and_docstrings(sandbox: Path) -> None:
         pytest.param(b"x = '\xff'\n", id="encoding"),
         pytest.param(b"# coding: no-such-encoding\n", id="unknown encoding"),
         pytest.param(b"x = 1\0\n", id="null byte"),
+        pytest.param(b"x = " + b"+".join([b"a"] * 20_000), id="long sum"),
+        pytest.param(b"x = a" + b".b()" * 20_000, id="long chain"),
+        pytest.param(b"if a: pass\n" + b"elif a: pass\n" * 20_000, id="many branches"),
+        pytest.param(b"x = " + b"-" * 20_000 + b"1", id="many signs"),
+        pytest.param(b"x = " + b"lambda: " * 2_500 + b"1", id="too deep for marshal"),
     ],
 )
 def test_source_that_does_not_compile_is_skipped(sandbox: Path, source: bytes) -> None:

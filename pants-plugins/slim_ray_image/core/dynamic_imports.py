@@ -28,6 +28,7 @@ _FUNCTIONS = {
 # Most sources have none of these words, and parsing all of them would take longer than the rest of an edit's build.
 _WORDS = (b"import_module", b"__import__", b"entry_points")
 _MOST_CHARACTERS = 100
+_MOST_NAMES = 100
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,19 @@ def aliases_of(tree: ast.Module) -> dict[str, str]:
     return found
 
 
+def names_of(node: ast.AST) -> tuple[str, ...]:
+    """Return the names of an expression such as `a.b.c`; none of another, or of one with more than any module has."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute) and len(names) < _MOST_NAMES:
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
+
+
 def dotted_name(node: ast.AST, aliases: Mapping[str, str]) -> Optional[str]:
     """Return what an expression of names and attributes stands for."""
-    if isinstance(node, ast.Name):
-        return aliases.get(node.id, node.id)
-    if isinstance(node, ast.Attribute):
-        value = dotted_name(node.value, aliases)
-        return f"{value}.{node.attr}" if value else None
-    return None
+    names = names_of(node)
+    return ".".join([aliases.get(names[0], names[0]), *names[1:]]) if names else None
 
 
 def _argument(call: ast.Call, position: int, keyword: str) -> Optional[ast.expr]:
@@ -104,7 +110,10 @@ def _named_module(call: ast.Call, package: str) -> Optional[str]:
 
 def one_line(node: ast.AST) -> str:
     """Return a call or a statement as people read it in a list; cut where it is long."""
-    text = " ".join(ast.unparse(node).split())
+    try:
+        text = " ".join(ast.unparse(node).split())
+    except RecursionError:  # of a deep argument
+        text = f"{ast.unparse(node.func) if isinstance(node, ast.Call) else '...'}(...)"
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS - 3]}..."
 
 

@@ -15,6 +15,7 @@ from typing import Iterator, Optional, Union
 
 from slim_ray_image.core.dynamic_imports import aliases_of, dotted_name
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.parsing import TOO_DEEP, parse_source
 
 # Decorators that make a deployment, which has still to be bound, of what they decorate.
 _DEPLOYMENTS = frozenset({"ray.serve.deployment", "ray.serve.ingress"})
@@ -163,12 +164,15 @@ def defined_names(source: Union[str, bytes]) -> Optional[frozenset[str]]:
     """Return the names that `source` binds at module level, found without running it.
 
     Names that a function declares `global` count. None when they cannot be known so: `from x import *`, a module
-    `__getattr__`, or `globals()` is used.
+    `__getattr__`, or `globals()` is used, or an expression is nested too deeply for the running Python.
 
     Raises:
         SyntaxError: If `source` is not valid for the running Python.
     """
-    tree = ast.parse(source)
+    try:
+        tree = parse_source(source)
+    except TOO_DEEP:
+        return None
     names = set(_bound_names(tree))
     calls_globals = False
     for node in ast.walk(tree):
@@ -201,9 +205,11 @@ def unbound_definition(source: Union[str, bytes], name: str) -> Optional[int]:
         SyntaxError: If `source` is not valid for the running Python.
     """
     names = defined_names(source)
-    tree = ast.parse(source)
+    if names is None:
+        return None
+    tree = parse_source(source)
     rebound = {n for node in ast.walk(tree) if isinstance(node, ast.Global) for n in node.names}
-    if names is None or name in rebound or list(_bound_names(tree)).count(name) != 1:
+    if name in rebound or list(_bound_names(tree)).count(name) != 1:
         return None
     lines = (
         node.lineno

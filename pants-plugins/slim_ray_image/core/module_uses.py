@@ -10,7 +10,7 @@ import ast
 import re
 from typing import Iterator, Mapping, Optional
 
-from slim_ray_image.core.dynamic_imports import aliases_of
+from slim_ray_image.core.dynamic_imports import aliases_of, names_of
 from slim_ray_image.core.parsing import parse_module
 
 
@@ -32,12 +32,10 @@ def _bindings(tree: ast.Module, package: str) -> dict[str, str]:
 
 
 def _dotted(node: ast.AST, bindings: Mapping[str, str]) -> Optional[str]:
-    if isinstance(node, ast.Name):
-        return bindings.get(node.id)
-    if isinstance(node, ast.Attribute):
-        value = _dotted(node.value, bindings)
-        return f"{value}.{node.attr}" if value else None
-    return None
+    names = names_of(node)
+    if not names or names[0] not in bindings:
+        return None
+    return ".".join([bindings[names[0]], *names[1:]])
 
 
 def find_uses(path: str, content: bytes, package: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.closure import ClosureRequirement, ImportEdge
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.parsing import TOO_DEEP, parse_source
 
 RAY = "ray"
 # Of core metadata's `Provides-Extra`.
@@ -107,16 +108,15 @@ class _Token:
 def _expressions(literal: str) -> Iterator[bytes]:
     """The expressions of an f-string that is one token, as before Python 3.12.
 
-    Where that Python ends the token too early, at a quote in an expression, what there is of the expression.
+    Where that Python ends the token too early, at a quote in an expression, what there is of the expression; and all
+    of them in one where it cannot go down into one.
     """
     try:
-        tree = ast.parse(literal)
-    except (SyntaxError, ValueError):  # the latter of a null byte
+        nodes = list(ast.walk(parse_source(literal)))
+        values = [node.value for node in nodes if isinstance(node, ast.FormattedValue)]
+        yield from [ast.unparse(value).encode() for value in values]
+    except (SyntaxError, ValueError, *TOO_DEEP):  # ValueError: of a null byte
         yield literal.partition("{")[2].encode()
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FormattedValue):
-            yield ast.unparse(node.value).encode()
 
 
 def _tokens(source: bytes) -> Iterator[_Token]:

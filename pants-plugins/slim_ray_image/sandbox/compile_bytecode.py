@@ -30,15 +30,17 @@ def _main() -> None:
             source = source_file.read()
         try:
             code = compile(source, image_path, "exec", dont_inherit=True, optimize=0)
-        except (SyntaxError, ValueError):
-            # As compileall does: distributions ship templates and code for other Pythons.
+            alive.append(code)
+            data = marshal.dumps(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+            # As compileall does: distributions ship templates, code for other Pythons, and expressions that are nested
+            # too deeply for the compiler or, with ValueError, for marshal.
             continue
-        alive.append(code)
         with open(pyc_path, "wb") as pyc_file:
             pyc_file.write(_MAGIC_NUMBER)
             pyc_file.write(_UNCHECKED_HASH)
             pyc_file.write(_imp.source_hash(_KEY, source))
-            pyc_file.write(marshal.dumps(code))
+            pyc_file.write(data)
 
 
 _main()

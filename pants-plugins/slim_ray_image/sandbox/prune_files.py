@@ -15,6 +15,7 @@ from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
 from slim_ray_image.core.exclude_files import EXCLUDE_FILES, matching_pattern
 from slim_ray_image.core.own_tests import find_unneeded_tests
+from slim_ray_image.core.parsing import parse_module
 from slim_ray_image.core.prune_rules import (
     DEBUG_INFORMATION,
     DEBUG_SYMBOLS,
@@ -74,7 +75,8 @@ class PrunedDistribution:
 
 def _literal(source: bytes, name: str) -> Mapping[str, Mapping[str, str]]:
     """Return the table that a module binds to a name, spelled out; else an empty one."""
-    for node in ast.parse(source).body:
+    tree = parse_module(source)
+    for node in tree.body if tree else []:
         if isinstance(node, ast.Assign):
             target, value = node.targets[0], node.value
         elif isinstance(node, ast.AnnAssign) and node.value:
@@ -84,7 +86,7 @@ def _literal(source: bytes, name: str) -> Mapping[str, Mapping[str, str]]:
         if isinstance(target, ast.Name) and target.id == name:
             try:
                 table: Mapping[str, Mapping[str, str]] = ast.literal_eval(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return {}
             return table
     return {}
