@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+import time
 
 import pytest
 import yaml
 from conftest import Golden, error_text
 
+from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.serve_config import (
     Application,
@@ -420,3 +422,45 @@ def test_host_that_nobody_reaches_is_a_warning(golden: Golden) -> None:
     """Ray Serve would listen inside of the container alone."""
     (warning,) = parse(CONFIG.replace("0.0.0.0", "127.0.0.1")).warnings
     golden.check("errors/serve-config-loopback.txt", warning)
+
+
+BOMB = "\n".join(
+    ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10))]
+)
+MANIFEST = "apiVersion: ray.io/v1\nkind: RayService\nspec:\n  serveConfigV2: "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("applications: [{name: *a9, import_path: 'a:b'}]", id="text"),
+        pytest.param(
+            "applications: [{import_path: 'a:b', runtime_env: {pip: *a9}}]", id="runtime_env"
+        ),
+        pytest.param(
+            "applications: [{import_path: 'a:b', deployments: [{name: d, user_config: {x: *a9}}]}]",
+            id="user_config",
+        ),
+        pytest.param("applications: [{name: x, import_path: 'a:b', args: {x: *a9}}]", id="args"),
+        pytest.param("apiVersion: *a9\nkind: *a9", id="kind"),
+        pytest.param(f"{MANIFEST}*a9", id="manifest"),
+    ],
+)
+@pytest.mark.parametrize("application", ["", "x"])
+def test_aliases_without_end_are_told_at_once(text: str, application: str) -> None:
+    """Wherever a config names what would fill the memory."""
+    start = time.monotonic()
+    with pytest.raises(SlimRayImageError, match=f"^The aliases in {FILE} stand for too many values"):
+        parse_image_config(f"{BOMB}\n{text}\n", FILE, application)
+    assert time.monotonic() - start < 1
+
+
+def test_value_of_many_aliases_is_shown_in_part() -> None:
+    """A message shows no more of a value than that of a short one."""
+    text = "a: &a [[1, 2], [3, 4]]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+    with pytest.raises(SlimRayImageError) as caught:
+        parse_image_config(f"{text}applications: [{{name: *b, import_path: 'a:b'}}]\n", FILE)
+    shown = "[[[1, 2], [3, 4]], [[1, 2], [3, 4]], [[1, 2], [3, 4]], [[1, ..."
+    assert f"applications[0].name must be text that is not empty, but is {shown}\n" in str(
+        caught.value
+    )

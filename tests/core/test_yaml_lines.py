@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import yaml
 from conftest import error_text
@@ -84,13 +86,80 @@ def test_empty_documents_are_left_out() -> None:
     assert read_documents("", Place("f")) == ()
 
 
-def test_anchors_that_multiply_are_read_once_each() -> None:
-    """A file of some lines cannot fill the memory."""
-    lines = [
-        "a0: &a0 [x]",
-        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)),
-    ]
-    assert read("\n".join(lines)).value["a29"].line == 30
+def repeated(first: str, each: str, count: int = 30) -> str:
+    """Anchors of which each names the one before it several times."""
+    lines = [f"a0: &a0 {first}", *(f"a{n}: &a{n} {each.format(n - 1)}" for n in range(1, count))]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(repeated("[x]", "[*a{0}, *a{0}, *a{0}]"), id="list"),
+        pytest.param(repeated("{x: 1}", "{{x: *a{0}, y: *a{0}}}"), id="mapping"),
+        pytest.param(repeated("{x: 1}", "{{<<: [*a{0}, *a{0}]}}"), id="merges"),
+        pytest.param(repeated("{x: 1}", "{{<<: *a{0}, x: *a{0}}}"), id="merge and value"),
+        pytest.param(repeated("{x: 1}", "{{<<: *a{0}, k{0}: 1}}", 600), id="many merges"),
+    ],
+)
+def test_anchors_that_multiply_are_refused(text: str) -> None:
+    """A file of some lines can neither fill the memory nor take minutes."""
+    start = time.monotonic()
+    message = error_text(lambda: read(text))
+    assert time.monotonic() - start < 1
+    assert message.startswith("The aliases in file.yaml stand for too many values: ")
+    assert message.endswith(
+        " if all were written out, with at most 100000 more than there are allowed.\n\n"
+        "To fix, name the anchors fewer times, above all in what has an anchor itself."
+    )
+
+
+def test_anchors_and_merges_of_a_usual_file_are_read() -> None:
+    """Many parts may share what they have in common, and what shares it may be shared."""
+    common = ", ".join(f"k{n}: {n}" for n in range(50))
+    parts = "\n".join(f"  - {{<<: [*more, *less], name: d{n}, env: *less}}" for n in range(100))
+    text = f"less: &less {{{common}}}\nmore: &more {{<<: *less, x: *less}}\nparts:\n{parts}\n"
+    assert read(text).plain == yaml.safe_load(text)
+
+
+def test_file_without_aliases_may_have_as_many_values_as_fit() -> None:
+    """What is written out is what was meant."""
+    text = f"[{','.join(['1'] * 20_000)}]"
+    assert read(text).plain == [1] * 20_000
+
+
+def test_file_that_is_too_large_is_refused() -> None:
+    """Before it is read; it is bytes that count."""
+    texts = {
+        "a: " + "b" * 1_000_000: "1000000 bytes",
+        "a: '" + "\u00e9" * 500_000 + "'": "1000000 bytes",
+        f"[{','.join(['1'] * 100_000)}]": "50000 values",
+    }
+    for text, most in texts.items():
+        assert error_text(lambda: read(text)) == (
+            f"file.yaml is too large for a Serve config or a manifest of Kubernetes: it has more than {most}.\n\n"
+            "To fix, keep data in a file of its own, which the code reads."
+        )
+    assert read("a: " + "b" * 999_000)["a"].value == "b" * 999_000
+
+
+@pytest.mark.parametrize(
+    "number", ["0x" + "f" * 5000, "1" * 5000, "1" + ":59" * 2000, "0b" + "1" * 5000, "1." + "0" * 5000],
+    ids=["hexadecimal", "decimal", "sexagesimal", "binary", "fraction"],
+)
+def test_number_without_end_is_refused(number: str) -> None:
+    """Python may refuse to show it, and none is meant to be one. In quotes it is text."""
+    problem = f"file.yaml:2: a value of {len(number)} characters is no text; it needs quotes"
+    assert problem in error_text(lambda: read(f"a: 1\nb: {number}"))
+    assert read(f"b: '{number}'")["b"].value == number
+
+
+def test_head_is_what_a_value_starts_with() -> None:
+    """No more is written out than is shown."""
+    found = read("{a: [1, 2, [3, 4]], b: {c: 5}, d: 6}")
+    assert found.head(100) == found.plain
+    assert found.head(4) == {"a": [1, 2]}
+    assert found.head(1) == {}
 
 
 def test_own_key_wins_over_a_merged_one() -> None:

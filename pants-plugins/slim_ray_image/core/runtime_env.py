@@ -36,7 +36,7 @@ class _Found:
     path: str
 
     def bullet(self, file: str) -> str:
-        return f"{file}:{self.value.line}: {self.path} is {show(self.value.plain)}"
+        return f"{file}:{self.value.line}: {self.path} is {show(self.value)}"
 
 
 def _set_keys(environments: Iterable[RuntimeEnv], keys: Iterable[str]) -> Iterator[_Found]:

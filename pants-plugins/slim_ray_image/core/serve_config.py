@@ -165,7 +165,7 @@ def _port(config: Located, options: str, default: int, file: str) -> int:
     if found is not None and not 0 < port < 2**16:
         raise SlimRayImageError(
             f"The Serve config in {file} has a port that no server can have.",
-            evidence=[f"{file}:{found.line}: {options}.port is {show(found.plain)}"],
+            evidence=[f"{file}:{found.line}: {options}.port is {show(found)}"],
             fixes=["use a port from 1 to 65535"],
         )
     return port
@@ -304,7 +304,7 @@ def _required_text(manifest: Located, file: str, kind: str, key: str, example: s
     found = manifest.get("spec", key)
     if found is None or not isinstance(found.value, str) or not found.value.strip():
         line, what = (
-            (manifest.line, "it has none") if found is None else (found.line, show(found.plain))
+            (manifest.line, "it has none") if found is None else (found.line, show(found))
         )
         raise SlimRayImageError(
             f"A {kind} must have `spec.{key}`, {example}.",
@@ -350,7 +350,7 @@ def _environments_of_job(manifest: Located, file: str) -> Iterator[RuntimeEnv]:
     if text is not None and not isinstance(text.value, (str, type(None))):
         raise SlimRayImageError(
             f"`spec.runtimeEnvYAML` of the RayJob in {file} must be text.",
-            evidence=[f"{file}:{text.line}: {show(text.plain)}"],
+            evidence=[f"{file}:{text.line}: {show(text)}"],
             fixes=["write it as a block of text (`|`)"],
         )
     if text is not None and text.value:
@@ -389,9 +389,16 @@ def _kind(document: Located) -> str:
     return str(kind.value) if is_ray and kind is not None else ""
 
 
+def _show_word(found: Located) -> str:
+    """Return text without quotes where it is short."""
+    is_short = isinstance(found.value, str) and len(found.value) <= 60
+    return str(found.value) if is_short else show(found)
+
+
 def _describe_kind(document: Located) -> str:
     version, kind = document.get("apiVersion"), document.get("kind")
-    return f"{kind.plain if kind else 'no kind'} of {version.plain if version else 'no apiVersion'}"
+    shown_kind = _show_word(kind) if kind else "no kind"
+    return f"{shown_kind} of {_show_word(version) if version else 'no apiVersion'}"
 
 
 def _ray_versions(documents: Iterable[Located], file: str) -> Iterator[RayVersion]:

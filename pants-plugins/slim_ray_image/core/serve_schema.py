@@ -194,7 +194,7 @@ def _check_counts(config: Located, path: str, defaults: Mapping[str, int]) -> It
 
     def show_count(key: str) -> str:
         value = found[key]
-        return f"by default {defaults[key]}" if value is None else show(value.plain)
+        return f"by default {defaults[key]}" if value is None else show(value)
 
     for (low, below), (high, above) in zip(numbers.items(), list(numbers.items())[1:]):
         if below is None or above is None or below <= above:
@@ -396,7 +396,9 @@ _CONFIG = _Table(
 
 
 def show(value: Any) -> str:
-    """Return a value as a message has it: on one line, and cut."""
+    """Return a value, or one with its line, as a message has it: on one line, and cut before it is written out."""
+    if isinstance(value, Located):
+        value = value.head(_MOST_CHARACTERS + 1)  # each of which is a character or more
     try:
         text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except TypeError:  # as of a date
@@ -405,7 +407,7 @@ def show(value: Any) -> str:
 
 
 def _must_be(found: Located, path: str, description: str) -> Problem:
-    return Problem(found.line, path, f"must be {description}, but is {show(found.plain)}")
+    return Problem(found.line, path, f"must be {description}, but is {show(found)}")
 
 
 def _join(path: str, key: Any) -> str:

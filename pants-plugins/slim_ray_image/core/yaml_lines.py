@@ -7,7 +7,7 @@ Pants' own requirements.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 import yaml
 
@@ -21,6 +21,15 @@ _COLLECTIONS: Mapping[type, str] = {
 }
 # Of collections, which PyYAML would make empty ones of a scalar.
 _NO_SCALARS = frozenset(f"{_TAG}{name}" for name in ("map", "omap", "pairs", "seq", "set"))
+_LONG_SCALARS = frozenset(f"{_TAG}{name}" for name in ("binary", "str"))
+# More than Kubernetes itself stores of an object.
+_MOST_BYTES = 1_000_000
+# How many values a document may have besides those that are written out: each alias stands for what it names again.
+_MOST_REPEATED = 100_000
+# PyYAML takes seconds for these.
+_MOST_VALUES = 50_000
+# Of a number, of which one of this length is none that Ray could use, and of a date.
+_MOST_DIGITS = 1000
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,26 @@ class Located:
         return self.value
 
 
+    def head(self, count: int) -> Any:
+        """Return the value as `plain`, cut behind that many values in it, whatever aliases there are."""
+        return _Head(count).of(self)
+
+
+class _Head:
+    """The first values of a document, and what they are in."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def of(self, found: Located) -> Any:
+        self._left -= 1
+        if isinstance(found.value, dict):
+            return {key: self.of(child) for key, child in found.value.items() if self._left > 0}
+        if isinstance(found.value, tuple):
+            return [self.of(child) for child in found.value if self._left > 0]
+        return found.value
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a text is in a file. Lines count only where the text is in it as it is."""
@@ -71,6 +100,22 @@ class Place:
         return self.first_line + (mark.line if mark and self.is_verbatim else 0)
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which does not go on for minutes."""
+
+    values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.values += 1
+        if self.values > _MOST_VALUES:
+            raise _TooManyValues
+        return super().compose_node(parent, index)
+
+
+class _TooManyValues(Exception):
+    """A file has more values than are read."""
+
+
 class _Reader:
     """One document, node by node; an anchor's node is read once, however often it is named."""
 
@@ -80,11 +125,29 @@ class _Reader:
         self._read: dict[int, Located] = {}
         self._open: set[int] = set()
         self._checked: set[int] = set()
+        self._counts: dict[int, int] = {}
 
     def read_document(self, root: yaml.Node) -> Located:
+        count = self._count(root)
+        if count - len(self._counts) > _MOST_REPEATED:
+            raise SlimRayImageError(
+                f"The aliases in {self._place.file} stand for too many values: {count} if all were written out, with at "
+                f"most {_MOST_REPEATED} more than there are allowed.",
+                fixes=["name the anchors fewer times, above all in what has an anchor itself"],
+            )
         # Before a mapping is merged into another, which makes its keys that one's.
         self._check_keys(root)
         return self.read(root)
+
+    def _count(self, node: yaml.Node) -> int:
+        """Return how many values a node has with all that its aliases and merges stand for; each is looked at once."""
+        if id(node) not in self._counts:
+            if id(node) in self._open:
+                raise yaml.MarkedYAMLError(None, None, "it holds itself", node.start_mark)
+            self._open.add(id(node))
+            self._counts[id(node)] = 1 + sum(map(self._count, _children(node)))
+            self._open.remove(id(node))
+        return self._counts[id(node)]
 
     def read(self, node: yaml.Node) -> Located:
         if id(node) not in self._read:
@@ -107,6 +170,9 @@ class _Reader:
         return Located(dict(self._pairs(node)), line)
 
     def _scalar(self, node: yaml.Node) -> Any:
+        if node.tag not in _LONG_SCALARS and len(node.value) > _MOST_DIGITS:
+            problem = f"a value of {len(node.value)} characters is no text; it needs quotes"
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
         try:
             if node.tag not in _NO_SCALARS:
                 return self._loader.construct_object(node)
@@ -147,6 +213,22 @@ class _Reader:
             yield self._scalar(key_node), self.read(value_node)
 
 
+def _children(node: yaml.Node) -> Sequence[yaml.Node]:
+    if isinstance(node, yaml.ScalarNode):
+        return ()
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    children: Sequence[yaml.Node] = node.value
+    return children
+
+
+def _too_large(place: Place, most: str) -> SlimRayImageError:
+    return SlimRayImageError(
+        f"{place.file} is too large for a Serve config or a manifest of Kubernetes: it has more than {most}.",
+        fixes=["keep data in a file of its own, which the code reads"],
+    )
+
+
 def _problem(error: Exception, text: str, place: Place) -> str:
     if isinstance(error, RecursionError):
         return f"{place.file}: it is nested too deeply"
@@ -162,15 +244,20 @@ def read_documents(text: str, place: Place) -> tuple[Located, ...]:
     """Return the documents of `text`, empty ones left out.
 
     Raises:
-        SlimRayImageError: If it is not valid YAML, or holds more than plain data.
+        SlimRayImageError: If it is not valid YAML, or holds more than plain data; or if it is too large, as it is or
+            with its aliases written out.
     """
+    if len(text.encode(errors="surrogatepass")) > _MOST_BYTES:
+        raise _too_large(place, f"{_MOST_BYTES} bytes")
     documents = []
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             assert node is not None
             documents.append(_Reader(loader, place).read_document(node))
+    except _TooManyValues as error:
+        raise _too_large(place, f"{_MOST_VALUES} values") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise SlimRayImageError(
             f"{place.file} is not valid YAML.",
