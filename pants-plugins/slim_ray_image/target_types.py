@@ -39,6 +39,7 @@ from slim_ray_image.core.import_paths import (
 )
 from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET, has_control_character
 from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
+from slim_ray_image.core.oci import OWN_LABELS
 from slim_ray_image.core.outputs import parse_outputs
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.prune_rules import RULES
@@ -294,8 +295,25 @@ class LabelsField(DictStringToStringField):
         """
         Labels of the image config, on top of the base's. For example,
         `labels={"org.opencontainers.image.source": "https://git.example.com/monorepo"}`.
+
+        Names that start with `slim-ray-image.` are the plugin's own, for its containers: none is taken here, and those of
+        the base are left out.
         """
     )
+
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Dict[str, str]], address: Address
+    ) -> Optional[FrozenDict[str, str]]:
+        value = super().compute_value(raw_value, address)
+        wrong = sorted(name for name in value or () if name.startswith(OWN_LABELS))
+        if wrong:
+            raise InvalidFieldException(
+                f"The `{cls.alias}` field in target {address} must not have names that start with {OWN_LABELS!r}, which "
+                f"the plugin gives to its containers, but has {', '.join(map(repr, wrong))}.\n\n"
+                "To fix, name the labels by a domain of your own, as 'com.example.team'."
+            )
+        return value
 
 
 class UserField(StringField):

@@ -445,6 +445,15 @@ def test_labels_join_the_base_s_and_win() -> None:
     assert with_settings({"Labels": None}, labels=(("a", "1"),))["Labels"] == {"a": "1"}
 
 
+def test_labels_of_the_plugin_s_containers_are_not_taken_from_the_base() -> None:
+    """An image says nothing that is for the plugin to say of a container."""
+    own = {"slim-ray-image.smoke-test": "x", "slim-ray-image.smoke-test.until": "1\n2"}
+    others = {"slim-ray-image": "a", "com.example.slim-ray-image.x": "b"}
+    assert with_settings({"Labels": {**own, **others}})["Labels"] == others
+    assert with_settings({"Labels": own}, labels=(("c", "d"),))["Labels"] == {"c": "d"}
+    assert with_settings({"Labels": own})["Labels"] == {}
+
+
 def test_no_ports_and_no_labels_leave_the_base_s_fields_as_they_are() -> None:
     """A target that says nothing adds no empty fields."""
     config = with_settings({"Labels": {"a": "1"}})

@@ -349,6 +349,15 @@ def test_base_image_may_be_a_reference_or_a_layout(reference: str) -> None:
     assert make_service(base_image=reference)[BaseImageField].value == reference
 
 
+def test_label_of_the_plugin_s_containers_is_refused() -> None:
+    """What an image says is what each container of it says."""
+    assert field_error(labels={"slim-ray-image.smoke-test": "1", "a": "2"}) == (
+        "The `labels` field in target src/app:image must not have names that start with 'slim-ray-image.', which the "
+        "plugin gives to its containers, but has 'slim-ray-image.smoke-test'.\n\n"
+        "To fix, name the labels by a domain of your own, as 'com.example.team'."
+    )
+
+
 def test_env_with_a_name_that_no_variable_has_is_refused() -> None:
     """An empty name and one with '=' cannot be in an image config."""
     assert field_error(env={"B=C": "1", "": "2", "GOOD": "3"}) == (

@@ -20,6 +20,8 @@ MEDIA_TYPE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MEDIA_TYPE_CONFIG = "application/vnd.oci.image.config.v1+json"
 MEDIA_TYPE_LAYER = "application/vnd.oci.image.layer.v1.tar"
 MEDIA_TYPE_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+# How the names of labels start that containers of the plugin have, and no image.
+OWN_LABELS = "slim-ray-image."
 _DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 _DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
@@ -213,8 +215,11 @@ def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[
             **(base.get("ExposedPorts") or {}),
             **{f"{port}/tcp": {} for port in settings.ports},
         }
-    if settings.labels:
-        config["Labels"] = {**(base.get("Labels") or {}), **dict(settings.labels)}
+    labels = base.get("Labels") or {}
+    # What starts a container of an image would be led to believe that the base's are of the plugin.
+    foreign = {name: value for name, value in labels.items() if not name.startswith(OWN_LABELS)}
+    if settings.labels or foreign != labels:
+        config["Labels"] = {**foreign, **dict(settings.labels)}
     if settings.entrypoint is not None:
         config["Entrypoint"] = list(settings.entrypoint)
         # As Docker does: the base's Cmd was meant for the base's Entrypoint.

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional, cast
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.kuberay import (
@@ -19,12 +19,19 @@ from slim_ray_image.core.kuberay import (
     RUN_ARGUMENTS,
     START_COMMAND,
 )
+from slim_ray_image.core.oci import OWN_LABELS
 from slim_ray_image.sandbox.ask_http import ask
 from slim_ray_image.sandbox.docker_command import Finished, require_docker, run_docker
 from slim_ray_image.sandbox.remove_container import remove
 
-LABEL = "slim-ray-image.smoke-test"
+LABEL = f"{OWN_LABELS}smoke-test"
 _UNTIL_LABEL = f"{LABEL}.until"
+_NAME_PREFIX = "slim-ray-image-smoke-test-"
+_NAME = re.compile(f"{_NAME_PREFIX}[0-9a-f]{{32}}")
+_ID = re.compile("[0-9a-f]{64}")
+_SECONDS = re.compile("[0-9]{1,12}")
+# Between the clocks of hosts that share a Docker. What is in a container has ended by then.
+_GRACE_SECONDS = 3600
 _COMMAND_SECONDS = 60
 _SESSION_LOGS = "/tmp/ray/session_latest/logs"
 # Of Ray's logs, those that say why a head or an application does not come up.
@@ -93,14 +100,10 @@ class SmokeContainer:
 
     def ended(self) -> Optional[str]:
         """Return how the container ended, or None while it runs."""
-        state = "{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}"
-        result = run_docker(
-            ["inspect", "--format", state, self._container], seconds=_COMMAND_SECONDS
-        )
-        words = result.stdout.split()
-        if len(words) != 3 or words[0] == "true":
+        state = _inspect(self._container).get("State", {"Running": True})
+        if state["Running"]:
             return None
-        return f"exit code {words[1]}{', out of memory' if words[2] == 'true' else ''}"
+        return f"exit code {state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''}"
 
     def logs(self) -> str:
         """Return the last lines of the container's output and of Ray's logs in it."""
@@ -126,18 +129,40 @@ def _last_lines(text: str) -> str:
     return "\n".join(line[:_LINE_LENGTH] for line in lines)
 
 
+def _inspect(container: str) -> Mapping[str, Any]:
+    """Return what Docker says of a container; nothing where it is gone."""
+    result = run_docker(["container", "inspect", container], seconds=_COMMAND_SECONDS)
+    if result.exit_code != 0:
+        return {}
+    (found,) = json.loads(result.stdout)
+    return cast(Mapping[str, Any], found)
+
+
+def _is_expired(described: Mapping[str, Any]) -> bool:
+    """Whether a container is of a test whose time has long been over.
+
+    Its name says that it is of a test, as no image can give a name to a container. Its label is then the one that the
+    test gave it, which goes before a label of the image.
+    """
+    if not described or not _NAME.fullmatch(described["Name"].lstrip("/")):
+        return False
+    until = (described["Config"].get("Labels") or {}).get(_UNTIL_LABEL, "")
+    return bool(_SECONDS.fullmatch(until)) and int(until) + _GRACE_SECONDS < time.time()
+
+
 def _remove_expired() -> None:
-    """Remove containers of earlier tests whose host went down before they could be removed."""
+    """Remove containers of earlier tests whose host went down before they could be removed.
+
+    Labels may come from an image, and hold line breaks. So Docker is asked for ids alone, and each container that is
+    removed is asked for by itself.
+    """
     listed = run_docker(
-        [
-            *("ps", "--all", "--no-trunc", "--filter", f"label={LABEL}"),
-            *("--format", f'{{{{.ID}}}} {{{{.Label "{_UNTIL_LABEL}"}}}}'),
-        ],
+        ["ps", "--all", "--no-trunc", "--quiet", "--filter", f"name={_NAME_PREFIX}"],
         seconds=_COMMAND_SECONDS,
     )
-    for line in listed.stdout.splitlines():
-        container, _, until = line.partition(" ")
-        if until.isdigit() and int(until) < time.time():
+    for container in filter(_ID.fullmatch, listed.stdout.splitlines()):
+        described = _inspect(container)
+        if _is_expired(described) and described["Id"] == container:
             run_docker(["rm", "--force", "--volumes", container], seconds=_COMMAND_SECONDS)
 
 
@@ -161,7 +186,7 @@ def smoke_container(target: str, reference: str, seconds: float) -> Iterator[Smo
     time is over; and where that is gone as well, what is in the container ends at that time.
     """
     _remove_expired()
-    name = f"slim-ray-image-smoke-test-{uuid.uuid4().hex}"
+    name = f"{_NAME_PREFIX}{uuid.uuid4().hex}"
     limit = seconds + _COMMAND_SECONDS  # for the logs of a test whose time is over
     with subprocess.Popen(
         [
@@ -177,10 +202,14 @@ def smoke_container(target: str, reference: str, seconds: float) -> Iterator[Smo
         assert remover.stdin is not None
         labels = {LABEL: target, _UNTIL_LABEL: str(int(time.time() + limit))}
         container = _start(name, labels, reference)
+        if not _ID.fullmatch(container):  # the remover then goes by the name
+            raise SlimRayImageError(
+                "`docker run` did not tell the id of the container that it started.",
+                evidence=[f"it wrote {container[:_LINE_LENGTH]!r}"],
+                fixes=["see that `docker` on PATH is Docker's own command line, or does the same"],
+            )
         remover.stdin.write(container.encode())
         remover.stdin.flush()
-        if not container:
-            raise SlimRayImageError("`docker run` told no id of the container that it started.")
         end_script = f"sleep {limit:.0f}; kill -KILL -1"
         run_docker(
             ["exec", "--detach", container, "/bin/bash", "-c", end_script],
