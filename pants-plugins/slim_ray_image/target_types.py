@@ -296,8 +296,8 @@ class LabelsField(DictStringToStringField):
         Labels of the image config, on top of the base's. For example,
         `labels={"org.opencontainers.image.source": "https://git.example.com/monorepo"}`.
 
-        Names that start with `slim-ray-image.` are the plugin's own, for its containers: none is taken here, and those of
-        the base are left out.
+        Names that start with `slim-ray-image.` are the plugin's own, for its containers: none is taken here, and those
+        of the base are left out.
         """
     )
 
@@ -309,8 +309,8 @@ class LabelsField(DictStringToStringField):
         wrong = sorted(name for name in value or () if name.startswith(OWN_LABELS))
         if wrong:
             raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must not have names that start with {OWN_LABELS!r}, which "
-                f"the plugin gives to its containers, but has {', '.join(map(repr, wrong))}.\n\n"
+                f"The `{cls.alias}` field in target {address} must not have names that start with {OWN_LABELS!r}, "
+                f"which the plugin gives to its containers, but has {', '.join(map(repr, wrong))}.\n\n"
                 "To fix, name the labels by a domain of your own, as 'com.example.team'."
             )
         return value

@@ -185,7 +185,18 @@ def test_paths_with_control_characters_are_refused(golden: Golden) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["a b", "it's", 'a"b', "-a", "caf\u00e9", "\u6a21\u578b", "a\u202eb", "a\u2028b", "\U0001f600", "a\u00a0b"],
+    [
+        "a b",
+        "it's",
+        'a"b',
+        "-a",
+        "caf\u00e9",
+        "\u6a21\u578b",
+        "a\u202eb",
+        "a\u2028b",
+        "\U0001f600",
+        "a\u00a0b",
+    ],
     ids=ascii,
 )
 def test_unusual_path_is_as_good_as_any(name: str) -> None:

@@ -450,7 +450,9 @@ MANIFEST = "apiVersion: ray.io/v1\nkind: RayService\nspec:\n  serveConfigV2: "
 def test_aliases_without_end_are_told_at_once(text: str, application: str) -> None:
     """Wherever a config names what would fill the memory."""
     start = time.monotonic()
-    with pytest.raises(SlimRayImageError, match=f"^The aliases in {FILE} stand for too many values"):
+    with pytest.raises(
+        SlimRayImageError, match=f"^The aliases in {FILE} stand for too many values"
+    ):
         parse_image_config(f"{BOMB}\n{text}\n", FILE, application)
     assert time.monotonic() - start < 1
 

@@ -107,7 +107,19 @@ def test_sources_are_decoded_as_python_does(sandbox: Path) -> None:
 
 
 # Spaces, quotes, other scripts, and what turns the direction of text are no reason to leave a file out.
-UNUSUAL = ["a b", "it's", 'a"b', "a;b", "$(a)", "-a", "caf\u00e9", "\u6a21\u578b", "a\u202eb", "a\u2028b", "\U0001f600"]
+UNUSUAL = [
+    "a b",
+    "it's",
+    'a"b',
+    "a;b",
+    "$(a)",
+    "-a",
+    "caf\u00e9",
+    "\u6a21\u578b",
+    "a\u202eb",
+    "a\u2028b",
+    "\U0001f600",
+]
 
 
 @pytest.mark.parametrize("name", UNUSUAL, ids=ascii)

@@ -127,9 +127,9 @@ def test_test_of_another_host_goes_on(docker: Path, seconds: float) -> None:
 def test_what_is_no_id_is_not_believed(docker: Path, told: str) -> None:
     """Neither is it asked, nor removed: the container is known by its name."""
     (docker / "run").write_text(told)
-    with pytest.raises(SlimRayImageError, match="`docker run` did not tell the id"):
-        with smoke_container("src/app:image", "image", 1):
-            pass
+    refused = pytest.raises(SlimRayImageError, match="`docker run` did not tell the id")
+    with refused, smoke_container("src/app:image", "image", 1):
+        pass
     deadline = time.monotonic() + 20
     while not calls(docker, "rm") and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -28,7 +28,8 @@ _SMALL_SOURCE = 1000  # bytes, for which any stack is large enough
 _STACK_SIZE_LOCK = threading.Lock()
 # At the start of a line, or behind what starts a block on it. Linear: each line is looked at once.
 _IMPORT = re.compile(
-    r"""^(?:[^#'"\n]*[:;])?[ \t]*((?:from|import)[ \t.](?:\\\n|[^#;\n(\\])*(?:\([^)]{0,5000}\))?)""", re.MULTILINE
+    r"""^(?:[^#'"\n]*[:;])?[ \t]*((?:from|import)[ \t.](?:\\\n|[^#;\n(\\])*(?:\([^)]{0,5000}\))?)""",
+    re.MULTILINE,
 )
 # Longer ones than any module has are several.
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*){0,50}")

@@ -303,9 +303,7 @@ def _nested_place(found: Located, file: str) -> Place:
 def _required_text(manifest: Located, file: str, kind: str, key: str, example: str) -> Located:
     found = manifest.get("spec", key)
     if found is None or not isinstance(found.value, str) or not found.value.strip():
-        line, what = (
-            (manifest.line, "it has none") if found is None else (found.line, show(found))
-        )
+        line, what = (manifest.line, "it has none") if found is None else (found.line, show(found))
         raise SlimRayImageError(
             f"A {kind} must have `spec.{key}`, {example}.",
             evidence=[f"{file}:{line}: {what}"],

@@ -67,7 +67,6 @@ class Located:
             return [child.plain for child in self.value]
         return self.value
 
-
     def head(self, count: int) -> Any:
         """Return the value as `plain`, cut behind that many values in it, whatever aliases there are."""
         return _Head(count).of(self)
@@ -131,8 +130,8 @@ class _Reader:
         count = self._count(root)
         if count - len(self._counts) > _MOST_REPEATED:
             raise SlimRayImageError(
-                f"The aliases in {self._place.file} stand for too many values: {count} if all were written out, with at "
-                f"most {_MOST_REPEATED} more than there are allowed.",
+                f"The aliases in {self._place.file} stand for too many values: {count} if all were written out, with "
+                f"at most {_MOST_REPEATED} more than there are allowed.",
                 fixes=["name the anchors fewer times, above all in what has an anchor itself"],
             )
         # Before a mapping is merged into another, which makes its keys that one's.
