@@ -24,6 +24,7 @@ from conftest import (
     make_base_config,
 )
 
+from sandbox.servers import Certificates, Front, TokenRegistry, make_certificates
 from slim_ray_image.core.oci import parse_base_image
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.sandbox.fetch_image import fetch_blob, resolve
@@ -32,6 +33,7 @@ REGISTRY = shutil.which("docker-registry", path="/usr/bin")
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
 needs_registry = pytest.mark.skipif(
     not REGISTRY, reason="/usr/bin/docker-registry is not installed"
 )
@@ -461,3 +463,70 @@ def test_blob_that_is_not_its_digest_is_an_error(
         "To fix, have the registry repaired, or use another; nothing of the blob was kept."
     )
     assert not Path("config.json").exists()
+
+
+# --- Nothing of the user's
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates") / "made", "registry.example")
+
+
+@pytest.fixture
+def _login_for_every_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A netrc file of the user that has a login for whoever asks."""
+    (tmp_path / ".netrc").write_text("default login user password of-the-netrc-file\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+
+
+@needs_registry
+def test_login_of_a_netrc_file_is_sent_to_no_registry(
+    sandbox: Path, registry: Registry, _login_for_every_host: None
+) -> None:
+    """Registries are read without logging in; over plain HTTP everyone on the way would read the login."""
+    manifest = registry.put_image("no-login", "latest")
+    layer = json.loads(manifest)["layers"][0]["digest"]
+    with Front(registry.host) as front:
+        resolve(request_of(front.address, "no-login"))
+        fetch_blob(request_of(front.address, "no-login", digest=layer))
+    assert [asked.target.rpartition("/")[0] for asked in front.asked] == [
+        "/v2/no-login/manifests",
+        "/v2/no-login/blobs",
+        "/v2/no-login/blobs",
+    ]
+    assert {asked.authorization for asked in front.asked} == {None}
+
+
+@needs_openssl
+@needs_registry
+@pytest.mark.parametrize("has_storage", [False, True], ids=["itself", "by a redirect"])
+def test_registry_with_tokens_is_read_beside_a_netrc_file(
+    sandbox: Path,
+    registry: Registry,
+    certificates: Certificates,
+    has_storage: bool,
+    _login_for_every_host: None,
+) -> None:
+    """The token is had without a login and is what the registry gets; where it sends for a blob gets neither."""
+    manifest = registry.put_image("tokens", "latest")
+    layer = json.loads(manifest)["layers"][0]["digest"]
+    with Front(registry.host) as storage:
+        with TokenRegistry(
+            registry.host, certificates, storage.address if has_storage else None
+        ) as front:
+            request = request_of(
+                front.address,
+                "tokens",
+                plain_http=False,
+                certificates=str(certificates.authority),
+            )
+            resolve(request)
+            fetch_blob({**request, "digest": layer})
+    assert fetched()[0] == manifest
+    assert Path("blob").read_bytes() == b"layer of tokens:latest"
+    sent = {asked.authorization for asked in front.asked}
+    assert sent == {None, f"Bearer {front.token}"}
+    assert [asked.authorization for asked in storage.asked] == ([None, None] if has_storage else [])

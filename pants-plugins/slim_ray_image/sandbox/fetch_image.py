@@ -30,8 +30,22 @@ def _authenticate(client: DXFBase, response: requests.Response) -> None:
     client.authenticate(response=response)  # an anonymous token
 
 
-def _connect(request: Mapping[str, Any]) -> DXF:
-    return DXF(
+class _Client(DXF):
+    """The registry client with a session that reads nothing of the user's: no netrc file, no variable.
+
+    A login of ~/.netrc would be sent to the registry, and where that says that tokens are had, in place of them.
+    """
+
+    def __enter__(self) -> _Client:
+        super().__enter__()
+        session = self._sessions[0]  # of every request, those for tokens and of redirects included
+        assert isinstance(session, requests.Session)
+        session.trust_env = False
+        return self
+
+
+def _connect(request: Mapping[str, Any]) -> _Client:
+    return _Client(
         request["host"],
         request["repository"],
         auth=None if request["plain_http"] else _authenticate,

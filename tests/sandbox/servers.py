@@ -1,0 +1,219 @@
+"""Servers of this machine that stand between a program and a registry: one with tokens, and a proxy.
+
+Both write down what they are asked. Specifications: https://distribution.github.io/distribution/spec/auth/token/ and
+https://datatracker.ietf.org/doc/html/rfc9110 ("CONNECT", "Proxy-Authorization").
+"""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import secrets
+import select
+import socket
+import ssl
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+_NOT_PASSED_ON = frozenset(
+    ("authorization", "connection", "host", "proxy-authorization", "proxy-connection")
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, as it came; a header that was not sent is None."""
+
+    method: str
+    target: str
+    authorization: Optional[str]
+    proxy_authorization: Optional[str]
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """An authority of our own, and a certificate of it with its key."""
+
+    authority: Path
+    server: Path
+    key: Path
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_certificates(folder: Path, *names: str) -> Certificates:
+    """Make a new folder with an authority and a certificate for 127.0.0.1 and `names`."""
+    folder.mkdir()
+    _openssl(
+        folder,
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Our CA"),
+        *("-addext", "basicConstraints=critical,CA:TRUE", "-keyout", "ca.key", "-out", "ca.pem"),
+    )
+    _openssl(
+        folder,
+        *("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=server"),
+        *("-keyout", "server.key", "-out", "server.csr"),
+    )
+    alternatives = ["IP:127.0.0.1", *(f"DNS:{name}" for name in names)]
+    (folder / "server.ext").write_text(f"subjectAltName={','.join(alternatives)}\n")
+    _openssl(
+        folder,
+        *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
+        *("-CAcreateserial", "-days", "2", "-extfile", "server.ext", "-out", "server.pem"),
+    )
+    return Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+
+
+class _Server:
+    """A server on a free port of 127.0.0.1, while the `with` block runs.
+
+    Attributes:
+        asked: Every request, in the order in which they came.
+    """
+
+    def __init__(self, certificates: Optional[Certificates] = None) -> None:
+        self.asked: list[Asked] = []
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                authorization = self.headers.get("Authorization")
+                proxy_authorization = self.headers.get("Proxy-Authorization")
+                server.asked.append(
+                    Asked(self.command, self.path, authorization, proxy_authorization)
+                )
+                server.answer(self)
+
+            do_CONNECT = do_HEAD = do_GET
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if certificates:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates.server, certificates.key)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _send(
+    handler: http.server.BaseHTTPRequestHandler,
+    status: int,
+    content: bytes = b"",
+    **headers: str,
+) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(content)
+
+
+def _pass_on(handler: http.server.BaseHTTPRequestHandler, upstream: str, path: str) -> None:
+    """Answer with what `upstream`, a host and port, answers over plain HTTP."""
+    kept = {k: v for k, v in handler.headers.items() if k.lower() not in _NOT_PASSED_ON}
+    connection = http.client.HTTPConnection(upstream, timeout=30)
+    connection.request(handler.command, path, headers=kept)
+    response = connection.getresponse()
+    content = response.read()
+    media_type = response.getheader("Content-Type", "application/octet-stream")
+    connection.close()
+    _send(handler, response.status, content, Content_Type=media_type)
+
+
+class TokenRegistry(_Server):
+    """A registry that gives a token to everyone and nothing without it, as Docker Hub does.
+
+    A request that has another login than the token is refused; so is one for a token that has any.
+    Where there is a `storage`, blobs are not sent: the client is sent to it.
+    """
+
+    def __init__(
+        self, upstream: str, certificates: Certificates, storage: Optional[str] = None
+    ) -> None:
+        super().__init__(certificates)
+        self.token = secrets.token_hex(16)
+        self._upstream, self._storage = upstream, storage
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        authorization = handler.headers.get("Authorization")
+        if handler.path.startswith("/token?"):
+            status = 401 if authorization else 200
+            _send(handler, status, json.dumps({"token": self.token}).encode())
+        elif authorization != f"Bearer {self.token}":
+            challenge = (
+                f'Bearer realm="https://{self.address}/token",service="test",scope="repository:x:pull"'
+            )
+            _send(handler, 401, WWW_Authenticate=challenge)
+        elif self._storage and "/blobs/" in handler.path:
+            _send(handler, 307, Location=f"http://{self._storage}{handler.path}")
+        else:
+            _pass_on(handler, self._upstream, handler.path)
+
+
+class Front(_Server):
+    """A server that passes everything on to a registry."""
+
+    def __init__(self, upstream: str, certificates: Optional[Certificates] = None) -> None:
+        super().__init__(certificates)
+        self._upstream = upstream
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        _pass_on(handler, self._upstream, handler.path)
+
+
+class Proxy(_Server):
+    """A proxy that takes every name for one server, so that only who asks the proxy gets an answer.
+
+    Attributes:
+        login: The value of `Proxy-Authorization` that it wants, or None.
+    """
+
+    def __init__(self, upstream: str, login: Optional[str] = None) -> None:
+        super().__init__()
+        self.login, self._upstream = login, upstream
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        if self.login and handler.headers.get("Proxy-Authorization") != self.login:
+            _send(handler, 407, Proxy_Authenticate='Basic realm="proxy"')
+        elif handler.command == "CONNECT":
+            self._tunnel(handler)
+        else:
+            parts = urlsplit(handler.path)
+            _pass_on(handler, self._upstream, parts._replace(scheme="", netloc="").geturl())
+
+    def _tunnel(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        host, _, port = self._upstream.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as upstream:
+            handler.send_response(200)
+            handler.end_headers()
+            ends = [handler.connection, upstream]
+            while True:
+                readable, _, _ = select.select(ends, [], [], 30)
+                for end in readable or [handler.connection]:
+                    content = end.recv(1 << 16) if readable else b""
+                    if not content:
+                        handler.close_connection = True
+                        return
+                    ends[1 - ends.index(end)].sendall(content)
