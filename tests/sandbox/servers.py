@@ -71,7 +71,7 @@ def make_certificates(folder: Path, *names: str) -> Certificates:
     return Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
 
 
-class _Server:
+class Server:
     """A server on a free port of 127.0.0.1, while the `with` block runs.
 
     Attributes:
@@ -115,12 +115,10 @@ class _Server:
         self._server.server_close()
 
 
-def _send(
-    handler: http.server.BaseHTTPRequestHandler,
-    status: int,
-    content: bytes = b"",
-    **headers: str,
+def send(
+    handler: http.server.BaseHTTPRequestHandler, status: int, content: bytes = b"", **headers: str
 ) -> None:
+    """Answer; `_` in a header's name stands for `-`."""
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
@@ -130,60 +128,63 @@ def _send(
         handler.wfile.write(content)
 
 
-def _pass_on(handler: http.server.BaseHTTPRequestHandler, upstream: str, path: str) -> None:
+def pass_on(handler: http.server.BaseHTTPRequestHandler, upstream: str, path: str) -> None:
     """Answer with what `upstream`, a host and port, answers over plain HTTP."""
     kept = {k: v for k, v in handler.headers.items() if k.lower() not in _NOT_PASSED_ON}
     connection = http.client.HTTPConnection(upstream, timeout=30)
     connection.request(handler.command, path, headers=kept)
     response = connection.getresponse()
     content = response.read()
-    media_type = response.getheader("Content-Type", "application/octet-stream")
     connection.close()
-    _send(handler, response.status, content, Content_Type=media_type)
+    headers = {name: response.getheader(name, "") for name in ("Content-Type", "Location")}
+    send(handler, response.status, content, **{k: v for k, v in headers.items() if v})
 
 
-class TokenRegistry(_Server):
+class TokenRegistry(Server):
     """A registry that gives a token to everyone and nothing without it, as Docker Hub does.
 
     A request that has another login than the token is refused; so is one for a token that has any.
     Where there is a `storage`, blobs are not sent: the client is sent to it.
+
+    Attributes:
+        name: The host that it says that tokens are had from; its own address, unless it is set.
     """
 
     def __init__(
         self, upstream: str, certificates: Certificates, storage: Optional[str] = None
     ) -> None:
         super().__init__(certificates)
-        self.token = secrets.token_hex(16)
+        self.name, self.token = self.address, secrets.token_hex(16)
         self._upstream, self._storage = upstream, storage
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         authorization = handler.headers.get("Authorization")
         if handler.path.startswith("/token?"):
             status = 401 if authorization else 200
-            _send(handler, status, json.dumps({"token": self.token}).encode())
+            send(handler, status, json.dumps({"token": self.token}).encode())
         elif authorization != f"Bearer {self.token}":
             challenge = (
-                f'Bearer realm="https://{self.address}/token",service="test",scope="repository:x:pull"'
+                f'Bearer realm="https://{self.name}/token",service="test",scope="repository:x:pull"'
             )
-            _send(handler, 401, WWW_Authenticate=challenge)
+            send(handler, 401, WWW_Authenticate=challenge)
         elif self._storage and "/blobs/" in handler.path:
-            _send(handler, 307, Location=f"http://{self._storage}{handler.path}")
+            send(handler, 307, Location=f"http://{self._storage}{handler.path}")
         else:
-            _pass_on(handler, self._upstream, handler.path)
+            pass_on(handler, self._upstream, handler.path)
 
 
-class Front(_Server):
-    """A server that passes everything on to a registry."""
+class Front(Server):
+    """A server that passes everything on to another, over TLS where it has certificates."""
 
     def __init__(self, upstream: str, certificates: Optional[Certificates] = None) -> None:
         super().__init__(certificates)
         self._upstream = upstream
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        _pass_on(handler, self._upstream, handler.path)
+        pass_on(handler, self._upstream, handler.path)
 
 
-class Proxy(_Server):
+class Proxy(Server):
     """A proxy that takes every name for one server, so that only who asks the proxy gets an answer.
 
     Attributes:
@@ -196,12 +197,12 @@ class Proxy(_Server):
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         if self.login and handler.headers.get("Proxy-Authorization") != self.login:
-            _send(handler, 407, Proxy_Authenticate='Basic realm="proxy"')
+            send(handler, 407, Proxy_Authenticate='Basic realm="proxy"')
         elif handler.command == "CONNECT":
             self._tunnel(handler)
         else:
             parts = urlsplit(handler.path)
-            _pass_on(handler, self._upstream, parts._replace(scheme="", netloc="").geturl())
+            pass_on(handler, self._upstream, parts._replace(scheme="", netloc="").geturl())
 
     def _tunnel(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         host, _, port = self._upstream.rpartition(":")

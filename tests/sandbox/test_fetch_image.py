@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -18,16 +19,19 @@ from conftest import (
     GZIP_LAYER,
     INDEX,
     MANIFEST,
+    Golden,
     as_json,
     digest_of,
     error_text,
     make_base_config,
 )
 
-from sandbox.servers import Certificates, Front, TokenRegistry, make_certificates
+from sandbox.servers import Certificates, Front, Proxy, TokenRegistry, make_certificates
+from sandbox.stand_in_pants import run_program_below
 from slim_ray_image.core.oci import parse_base_image
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.sandbox.fetch_image import fetch_blob, resolve
+from slim_ray_image.sandbox.report import USER_ERROR
 
 REGISTRY = shutil.which("docker-registry", path="/usr/bin")
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -530,3 +534,167 @@ def test_registry_with_tokens_is_read_beside_a_netrc_file(
     sent = {asked.authorization for asked in front.asked}
     assert sent == {None, f"Bearer {front.token}"}
     assert [asked.authorization for asked in storage.asked] == ([None, None] if has_storage else [])
+
+
+# --- Proxies and certificates
+
+NAME = "registry.example"  # which only a proxy leads to
+LOGIN = "proxy-user:s%2Fcret"  # as a proxy's URL has it
+HEADER = f"Basic {base64.b64encode(b'proxy-user:s/cret').decode()}"
+
+
+def run(
+    request: dict[str, Any], environment: dict[str, str], **changes: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the program as Pants does, with what `[subprocess-environment]` passes on."""
+    return run_program_below(
+        "fetch_image", {"operation": "resolve", **request, **changes}, environment
+    )
+
+
+@needs_registry
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_registry_is_read_through_the_proxy(
+    sandbox: Path, registry: Registry, variable: str
+) -> None:
+    """Manifest, config and layer come through it, and the proxy gets its login each time."""
+    manifest = registry.put_image("proxied", "latest")
+    (layer,) = json.loads(manifest)["layers"]
+    with Proxy(registry.host, login=HEADER) as proxy:
+        environment = {variable: f"http://{LOGIN}@{proxy.address}"}
+        for changes in ({}, {"operation": "blob", "digest": layer["digest"]}):
+            result = run(request_of(NAME, "proxied"), environment, **changes)
+            assert (result.returncode, result.stderr) == (0, "")
+    assert fetched()[0] == manifest
+    assert Path("blob").read_bytes() == b"layer of proxied:latest"
+    assert [asked.target for asked in proxy.asked] == [
+        f"http://{NAME}/v2/proxied/manifests/latest",
+        f"http://{NAME}/v2/proxied/blobs/{json.loads(manifest)['config']['digest']}",
+        f"http://{NAME}/v2/proxied/blobs/{layer['digest']}",
+    ]
+    assert {asked.proxy_authorization for asked in proxy.asked} == {HEADER}
+
+
+@needs_openssl
+@needs_registry
+def test_registry_with_tokens_is_read_through_the_proxy(
+    sandbox: Path, registry: Registry, certificates: Certificates
+) -> None:
+    """The token comes through it too; the storage on this machine that a redirect leads to is asked directly."""
+    (layer,) = json.loads(registry.put_image("tunnel", "latest"))["layers"]
+    with Front(registry.host) as storage:
+        with TokenRegistry(registry.host, certificates, storage.address) as front:
+            front.name = NAME
+            with Proxy(front.address) as proxy:
+                result = run(
+                    request_of(NAME, "tunnel", plain_http=False, digest=layer["digest"]),
+                    {"HTTPS_PROXY": f"http://{LOGIN}@{proxy.address}", "http_proxy": "no:1"},
+                    operation="blob",
+                    certificates=str(certificates.authority),
+                )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert Path("blob").read_bytes() == b"layer of tunnel:latest"
+    assert {(asked.method, asked.target) for asked in proxy.asked} == {("CONNECT", f"{NAME}:443")}
+    assert [asked.target for asked in storage.asked] == [f"/v2/tunnel/blobs/{layer['digest']}"]
+    # The proxy's login is for the proxy alone.
+    assert {asked.proxy_authorization for asked in (*front.asked, *storage.asked)} == {None}
+    assert {asked.proxy_authorization for asked in proxy.asked} == {HEADER}
+
+
+@needs_registry
+def test_registry_of_this_machine_is_asked_directly(sandbox: Path, registry: Registry) -> None:
+    """A proxy has a loopback of its own."""
+    registry.put_image("direct", "latest")
+    with Proxy(registry.host) as proxy:
+        result = run(request_of(registry.host, "direct"), {"http_proxy": proxy.address})
+    assert (result.returncode, proxy.asked) == (0, [])
+
+
+@needs_openssl
+@needs_registry
+@pytest.mark.parametrize("by", ["ca_certs_path", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_registry_is_trusted_by_the_authority_that_is_named(
+    sandbox: Path, registry: Registry, certificates: Certificates, by: str
+) -> None:
+    """It is that of Pants' own option, else of the variables that Pants passes on."""
+    registry.put_image("trusted", "latest")
+    authority, folder = certificates.authority, sandbox / "authorities"
+    folder.mkdir()
+    (folder / "own.pem").write_bytes(authority.read_bytes())
+    subprocess.run(["openssl", "rehash", folder], check=True)
+    environment, option = {
+        "ca_certs_path": ({"SSL_CERT_FILE": "/dev/null"}, str(authority)),
+        "SSL_CERT_FILE": ({"SSL_CERT_FILE": str(authority)}, ""),
+        "SSL_CERT_DIR": ({"SSL_CERT_DIR": f"/nonexistent:{folder}"}, ""),
+    }[by]
+    with Front(registry.host, certificates) as front:
+        request = request_of(front.address, "trusted", plain_http=False)
+        result = run(request, environment, certificates=option)
+        untrusted = run(request, {"SSL_CERT_FILE": "/nonexistent"})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert untrusted.returncode == USER_ERROR
+    assert "certificate verify failed" in untrusted.stderr
+    assert "name the CA bundle in `[GLOBAL].ca_certs_path`" in untrusted.stderr
+
+
+@needs_openssl
+@needs_registry
+def test_authority_that_is_named_is_the_only_one(
+    sandbox: Path, registry: Registry, certificates: Certificates
+) -> None:
+    """Nobody else's authority is trusted beside it."""
+    registry.put_image("trusted", "latest")
+    others = make_certificates(sandbox / "others")
+    with Front(registry.host, certificates) as front:
+        result = run(
+            request_of(front.address, "trusted", plain_http=False),
+            {"SSL_CERT_FILE": str(certificates.authority)},
+            certificates=str(others.authority),
+        )
+    assert "certificate verify failed" in result.stderr
+
+
+def test_bundle_without_certificates_is_an_error(sandbox: Path, golden: Golden) -> None:
+    """It is told by the option that names it."""
+    Path("certificates.pem").write_text("no certificates\n")
+    result = run(request_of(NAME, "x", certificates="certificates.pem"), {})
+    assert result.returncode == USER_ERROR
+    golden.check("errors/no_certificates.txt", result.stderr)
+
+
+@pytest.mark.parametrize("plain_http", [True, False], ids=["http", "https"])
+def test_proxy_that_refuses_a_login_is_an_error(
+    sandbox: Path, golden: Golden, plain_http: bool
+) -> None:
+    """It is the proxy that is named, without the login, and not the registry that is blamed."""
+    with Proxy("127.0.0.1:1", login="another") as proxy:
+        result = run(
+            request_of(NAME, "x", plain_http=plain_http),
+            {"all_proxy": f"http://{LOGIN}@{proxy.address}"},
+        )
+    assert result.returncode == USER_ERROR
+    text = result.stderr.replace(proxy.address, "127.0.0.1:PORT")
+    golden.check(f"errors/proxy_refuses_login_{'http' if plain_http else 'https'}.txt", text)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        pytest.param("http://{login}@127.0.0.1:1", "127.0.0.1:1: Connection refused", id="down"),
+        pytest.param("socks5://{login}@127.0.0.1:1", "is not of the form http://", id="SOCKS"),
+        pytest.param("http://{login}/x@127.0.0.1:1", "is not of the form http://", id="malformed"),
+    ],
+)
+@pytest.mark.parametrize("plain_http", [True, False], ids=["http", "https"])
+def test_proxy_that_cannot_be_asked_is_an_error(
+    sandbox: Path, url: str, reason: str, plain_http: bool
+) -> None:
+    """Without it the registry is not asked; the login is not told."""
+    request = request_of(NAME, "x", plain_http=plain_http)
+    result = run(request, {"all_proxy": url.format(login=LOGIN)})
+    assert result.returncode == USER_ERROR
+    assert result.stderr.startswith(
+        f"The base image {NAME}/x cannot be read: no proxy leads to {NAME}.\n\n  * the proxy "
+    )
+    assert reason in result.stderr
+    assert "cret" not in result.stderr

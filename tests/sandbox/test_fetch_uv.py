@@ -8,6 +8,7 @@ import http.server
 import os
 import platform
 import re
+import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any, Iterator, Sequence
 import pytest
 from conftest import Golden, error_text
 
+from sandbox.servers import Front, Proxy, Server, make_certificates, send
+from sandbox.stand_in_pants import run_program_below
 from slim_ray_image.sandbox.fetch_uv import main, wheel_pattern
 
 NAMES = {
@@ -31,10 +34,15 @@ def write_wheel(path: Path, content: bytes = b"#!/bin/sh\necho uv\n") -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def fetch(lock_hashes: Sequence[str], **request: Any) -> None:
+def request_of(lock_hashes: Sequence[str], **changes: Any) -> dict[str, Any]:
     hashes = "".join(f" \\\n    --hash=sha256:{value}" for value in lock_hashes)
     Path("uv.lock").write_text(f"uv==1.2.3{hashes}\n")
-    main({"lockfile": "uv.lock", "indexes": [], "find_links": [], "certificates": "", **request})
+    request = {"lockfile": "uv.lock", "indexes": [], "find_links": [], "certificates": ""}
+    return {**request, **changes}
+
+
+def fetch(lock_hashes: Sequence[str], **changes: Any) -> None:
+    main(request_of(lock_hashes, **changes))
 
 
 @pytest.fixture
@@ -96,6 +104,43 @@ def test_no_place_to_look_at_is_an_error(sandbox: Path) -> None:
     """Pants may be told of no index at all."""
     error = error_text(lambda: fetch(["0" * 64]))
     assert "`[python-repos]` names no index and no page of links" in error
+
+
+class Redirecting(Server):
+    """An index that has its files elsewhere."""
+
+    def __init__(self, elsewhere: str) -> None:
+        super().__init__()
+        self._elsewhere = elsewhere
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        send(handler, 302, Location=f"http://{self._elsewhere}{handler.path}")
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_uv_is_fetched_through_the_proxy(index: tuple[Path, str], scheme: str) -> None:
+    """An index that only a proxy leads to is read through it, and the proxy's login goes to the proxy alone.
+
+    The files of this one are on this machine, which is asked directly.
+    """
+    folder, url = index
+    certificates = make_certificates(Path("certificates"), "index.example")
+    request = request_of(
+        [write_wheel(folder / NAMES["x86_64"])],
+        indexes=[f"{scheme}://index.example/"],
+        certificates=str(certificates.authority) if scheme == "https" else "",
+    )
+    with Front(url.partition("//")[2]) as files, Redirecting(files.address) as plain:
+        with Front(plain.address, certificates) as encrypted:
+            upstream = {"http": plain, "https": encrypted}[scheme].address
+            with Proxy(upstream, login="Basic dTpz") as proxy:
+                environment = {"ALL_PROXY": f"http://u:s@{proxy.address}"}
+                result = run_program_below("fetch_uv", request, environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert Path("uv").read_bytes() == b"#!/bin/sh\necho uv\n"
+    assert {asked.method for asked in proxy.asked} == {"GET" if scheme == "http" else "CONNECT"}
+    assert [asked.proxy_authorization for asked in files.asked] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ Specification: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/s
 from __future__ import annotations
 
 import json
-import ssl
-from typing import Any, Iterator, Mapping, Optional, Union
+from typing import Any, Iterator, Mapping, Optional
+from urllib.parse import urlsplit
 
 import requests
 from dxf import DXF, DXFBase, exceptions
@@ -15,19 +15,66 @@ from dxf import DXF, DXFBase, exceptions
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.oci import INDEX_MEDIA_TYPES, MANIFEST_MEDIA_TYPES, select_manifest, sha256
 from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 from slim_ray_image.sandbox.report import run_program
 
 _TIMEOUT_SECONDS = 60
 
 
-def _certificates(named: str) -> Union[bool, str]:
-    """The CA bundle to trust: the one Pants was told of, else the machine's, else the one that requests brings."""
-    paths = ssl.get_default_verify_paths()
-    return named or paths.cafile or paths.capath or True
-
-
 def _authenticate(client: DXFBase, response: requests.Response) -> None:
     client.authenticate(response=response)  # an anonymous token
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """How requests connects: through the proxies, and to whom, as this host's network says."""
+
+    def __init__(self, network: HostNetwork, certificates: str) -> None:
+        self._network = network
+        self._context = network.tls_context(certificates, last_resort=requests.certs.where())
+        self._proxy_headers: dict[str, Mapping[str, str]] = {}
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, ssl_context=self._context, **options)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        """Send one request, that of a redirect too: each URL has a proxy of its own.
+
+        Raises:
+            requests.exceptions.ProxyError: If a proxy, not the registry, is what fails; it names the proxy.
+        """
+        url = str(request.url)
+        try:
+            proxy = self._network.proxy_for(url)
+        except ValueError as error:
+            raise requests.exceptions.ProxyError(str(error)) from error
+        if proxy is None:
+            return super().send(request, **{**options, "proxies": {}})
+        place = f"http://{proxy.address}"
+        self._proxy_headers[place] = proxy.headers
+        try:
+            response = super().send(
+                request, **{**options, "proxies": {urlsplit(url).scheme: place}}
+            )
+        except requests.exceptions.ProxyError as error:
+            raise requests.exceptions.ProxyError(
+                f"the proxy {proxy.address}: {_reason(error)}"
+            ) from error
+        if response.status_code == requests.codes.proxy_authentication_required:
+            raise requests.exceptions.ProxyError(
+                f"the proxy {proxy.address}: {response.status_code} {response.reason}"
+            )
+        return response
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return the login for a proxy, by its URL, which has none."""
+        return dict(self._proxy_headers[proxy])
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave it to the context: requests would add the certificates that it brings."""
 
 
 class _Client(DXF):
@@ -36,23 +83,28 @@ class _Client(DXF):
     A login of ~/.netrc would be sent to the registry, and where that says that tokens are had, in place of them.
     """
 
+    def __init__(self, request: Mapping[str, Any], network: HostNetwork) -> None:
+        super().__init__(
+            request["host"],
+            request["repository"],
+            auth=None if request["plain_http"] else _authenticate,
+            insecure=request["plain_http"],
+            timeout=_TIMEOUT_SECONDS,
+        )
+        self._adapter = _Adapter(network, request["certificates"])
+
     def __enter__(self) -> _Client:
         super().__enter__()
         session = self._sessions[0]  # of every request, those for tokens and of redirects included
         assert isinstance(session, requests.Session)
         session.trust_env = False
+        session.mount("https://", self._adapter)
+        session.mount("http://", self._adapter)
         return self
 
 
 def _connect(request: Mapping[str, Any]) -> _Client:
-    return _Client(
-        request["host"],
-        request["repository"],
-        auth=None if request["plain_http"] else _authenticate,
-        insecure=request["plain_http"],
-        tlsverify=_certificates(request["certificates"]),
-        timeout=_TIMEOUT_SECONDS,
-    )
+    return _Client(request, read_host_network())
 
 
 def _pull(client: DXF, digest: str) -> Iterator[bytes]:
@@ -67,6 +119,8 @@ def _reason(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
+        if type(cause) is OSError:  # as a proxy's answer to CONNECT is told
+            return str(cause)
         cause = cause.__cause__ or cause.__context__
     return str(error)
 
@@ -103,12 +157,24 @@ def _read(request: Mapping[str, Any], read: Any) -> Any:
             evidence=[f"a blob should be {error.expected}, but {host} sent {error.got}"],
             fixes=["have the registry repaired, or use another; nothing of the blob was kept"],
         ) from error
+    except requests.exceptions.ProxyError as error:
+        raise SlimRayImageError(
+            f"The base image {what} cannot be read: no proxy leads to {host}.",
+            evidence=[str(error)],
+            fixes=[
+                "correct the proxy, or its user and password, in the variable that "
+                "`[subprocess-environment].env_vars` passes on",
+                f"name {host} in `no_proxy`, if it is reached without a proxy",
+            ],
+        ) from error
     except requests.RequestException as error:
+        is_tls = isinstance(error, requests.exceptions.SSLError)
         raise SlimRayImageError(
             f"The base image {what} cannot be read: {host} does not answer over {scheme}.",
             evidence=[_reason(error)],
             fixes=[
                 "check the network and the registry's name in `base_image`",
+                *(["name the CA bundle in `[GLOBAL].ca_certs_path`"] if is_tls else []),
                 f"if {host} speaks plain HTTP, add it to `[slim-ray].insecure_registries`",
                 "name a mirror or a local OCI image layout for it in `[slim-ray].base_image_sources`",
             ],

@@ -1,4 +1,6 @@
-"""What a program must know of this host's network and leave no trace of: credentials and proxies.
+"""How this host reaches the network, for every program: credentials, proxies and CA certificates.
+
+A program must leave no trace of credentials and proxies.
 
 All else that a program is given (arguments, environment, input files) is part of its cache key, and Pants keeps cache
 keys on disk and sends them to remote caches. So Pants holds these in its own memory, in a file without a name
@@ -11,10 +13,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 from dataclasses import dataclass, field
 from typing import Iterator, Mapping, Optional
 
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.proxies import Proxy, find_proxy, spell_out
+
 MEMORY_FILE = "slim-ray-image-network"
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+# Where the CA bundles of Linux distributions are, for a Python that was built elsewhere and knows none.
+_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 @dataclass(frozen=True)
@@ -23,11 +37,63 @@ class HostNetwork:
 
     Attributes:
         credentials: URL of an index or a page of links, without userinfo -> user and password.
-        environment: Variables, as `https_proxy`.
+        environment: Variables of `[subprocess-environment]`, such as `https_proxy` and `SSL_CERT_FILE`.
     """
 
     credentials: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def proxy_for(self, url: str) -> Optional[Proxy]:
+        """Return the proxy to ask `url` through, or None to ask its host.
+
+        Raises:
+            ValueError: If the variable that is for `url` names no proxy that can be asked.
+        """
+        return find_proxy(url, self.environment)
+
+    def tls_context(self, certificates: str, last_resort: str = "") -> ssl.SSLContext:
+        """Return which servers to trust.
+
+        Args:
+            certificates: The CA bundle of `[GLOBAL].ca_certs_path` in the sandbox, or "". Without it, `SSL_CERT_FILE`
+                and `SSL_CERT_DIR` say whom to trust, where they name something; else the host's own bundle.
+            last_resort: A CA bundle for a host that has none.
+
+        Raises:
+            SlimRayImageError: If a bundle that the user named has no certificates.
+        """
+        if certificates:
+            return _context("`[GLOBAL].ca_certs_path`", certificates, "")
+        named = {name: self.environment.get(name, "") for name in _CERTIFICATE_VARIABLES}
+        file, directory = named["SSL_CERT_FILE"], named["SSL_CERT_DIR"]
+        file = file if os.path.isfile(file) else ""
+        directory = directory if any(map(os.path.isdir, directory.split(os.pathsep))) else ""
+        if file or directory:
+            return _context("`SSL_CERT_FILE` of `[subprocess-environment]`", file, directory)
+        default = ssl.get_default_verify_paths()
+        if default.cafile or default.capath:
+            return ssl.create_default_context()
+        bundle = next((path for path in _CA_BUNDLES if os.path.exists(path)), last_resort)
+        return ssl.create_default_context(cafile=bundle or None)
+
+    def tool_environment(self, certificates: str) -> dict[str, str]:
+        """Return the variables by which a tool takes the proxies and certificates that this takes."""
+        trusted = {} if certificates else self.environment
+        return {
+            **spell_out(self.environment),
+            **{name: trusted[name] for name in _CERTIFICATE_VARIABLES if name in trusted},
+        }
+
+
+def _context(option: str, file: str, directory: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=file or None, capath=directory or None)
+    except OSError as error:  # ssl.SSLError among them
+        raise SlimRayImageError(
+            f"The CA bundle of {option} cannot be read.",
+            evidence=[f"{file or directory}: {getattr(error, 'reason', None) or error.strerror}"],
+            fixes=[f"name a file of certificates in PEM form in {option}"],
+        ) from error
 
 
 def _ancestors() -> Iterator[int]:

@@ -5,22 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import re
-import ssl
 import urllib.error
 import urllib.request
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping
 from urllib.parse import urlsplit
 
 from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 
 _TIMEOUT_SECONDS = 60
-# Where the CA bundles of Linux distributions are, for a Python that was built elsewhere and knows none.
-_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 INDEX_FIXES = (
     "see that `[python-repos].indexes` names an index that answers and that has it",
     "where TLS fails, name the CA bundle in `[GLOBAL].ca_certs_path`",
@@ -28,17 +20,38 @@ INDEX_FIXES = (
 )
 
 
+class _ThroughProxies(urllib.request.BaseHandler):
+    """Sends each request, those of redirects included, to the proxy that is for its URL.
+
+    The library's own handler knows neither `all_proxy` nor subnets, and gives the proxy's login to a host that a
+    redirect leads to.
+    """
+
+    handler_order = 100  # before the handlers that connect
+
+    def __init__(self, network: HostNetwork) -> None:
+        self._network = network
+
+    def http_open(self, request: urllib.request.Request) -> None:
+        """Choose; another handler then opens the request."""
+        proxy = self._network.proxy_for(request.full_url)
+        if proxy:
+            for name, value in proxy.headers.items():
+                request.add_unredirected_header(name, value)
+            request.set_proxy(proxy.address, "http")
+
+    https_open = http_open
+
+
 class IndexClient:
     """Opens URLs with Pants' certificates, credentials and proxies, and files of this machine."""
 
     def __init__(self, certificates: str, network: HostNetwork) -> None:
-        os.environ.update(network.environment)  # where urllib looks for proxies
-        default = ssl.get_default_verify_paths()
-        bundle: Optional[str] = certificates or None
-        if not bundle and not (default.cafile or default.capath):
-            bundle = next((path for path in _CA_BUNDLES if os.path.exists(path)), None)
-        context = ssl.create_default_context(cafile=bundle)
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            _ThroughProxies(network),
+            urllib.request.HTTPSHandler(context=network.tls_context(certificates)),
+        )
         self._credentials = {
             urlsplit(url).netloc: credentials for url, credentials in network.credentials.items()
         }

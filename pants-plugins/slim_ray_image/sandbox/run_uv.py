@@ -104,7 +104,7 @@ def run_uv_pip(
         command += ["--python-platform", platform]
     network = read_host_network()
     environment = {
-        **network.environment,
+        **network.tool_environment(request["certificates"]),
         **uv_environment(request["certificates"]),
         **credentials_environment(indexes, find_links, network),
     }

@@ -1,0 +1,43 @@
+"""A stand-in for Pants: a process that holds a network in its memory and starts programs, with nothing else of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any, Mapping, Sequence
+
+from conftest import PYTHONPATH
+
+from slim_ray_image.sandbox.host_network import MEMORY_FILE
+
+_HOLD = """\
+import os, subprocess, sys
+name, content, *command = sys.argv[1:]
+os.write(os.memfd_create(name), content.encode())
+sys.exit(subprocess.run(command).returncode)
+"""
+
+
+def run_program_below(
+    program: str,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str],
+    credentials: Sequence[Any] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of `sandbox/` in the working directory, by its command line, below a process that holds a network.
+
+    Args:
+        environment: The variables of the network, such as `https_proxy`.
+    """
+    with open("request.json", "w", encoding="utf-8") as file:
+        json.dump(request, file)
+    held = json.dumps({"credentials": credentials, "environment": environment})
+    command = [sys.executable, "-B", "-m", f"slim_ray_image.sandbox.{program}", "request.json"]
+    return subprocess.run(
+        [sys.executable, "-c", _HOLD, MEMORY_FILE, held, *command],
+        env={"PYTHONPATH": PYTHONPATH, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
