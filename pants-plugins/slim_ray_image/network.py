@@ -71,13 +71,18 @@ class _MemoryFile:
         self._descriptor: Optional[int] = None
 
     def write(self, content: bytes) -> None:
+        """Put a new file in the place of the old, which programs can read until then: neither is ever there in part."""
         if not hasattr(os, "memfd_create"):  # not on macOS, where no base image can be run either
             return
         with self._lock:
+            descriptor = os.memfd_create(MEMORY_FILE)
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(content)
             if self._descriptor is None:
-                self._descriptor = os.memfd_create(MEMORY_FILE)
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, content, 0)
+                self._descriptor = descriptor
+            else:
+                os.dup2(descriptor, self._descriptor, inheritable=False)
+                os.close(descriptor)
 
 
 _MEMORY_FILE = _MemoryFile()

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any, Mapping
 
 import pytest
+from conftest import PYTHONPATH
 from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import OPTIONS
-from slim_ray_image.network import NetworkSettings
+from slim_ray_image.network import _MEMORY_FILE, NetworkSettings
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 
+READ_OFTEN = """\
+from slim_ray_image.sandbox.host_network import read_host_network
+found = [read_host_network().environment["n"] for _ in range(200)]
+assert {len(text) for text in found} == {100_000}
+print(*sorted({text[0] for text in found}))
+"""
 INDEX = "https://index.example.com/simple/"
 LINKS = "https://links.example.com/page"
 
@@ -101,3 +111,30 @@ def test_certificates_are_an_input_by_their_content(
         assert found.certificates == "certificates.pem"
         trees.append(found.tree)
     assert trees[0] == trees[1]
+
+
+def test_what_is_held_is_never_there_in_part() -> None:
+    """A program of one build reads it while the next build writes it: it gets the old or the new."""
+    file, ended = _MEMORY_FILE, threading.Event()
+    texts = [json.dumps({"credentials": [], "environment": {"n": c * 100_000}}) for c in "ab"]
+    file.write(texts[0].encode())
+
+    def write() -> None:
+        while not ended.is_set():
+            for text in texts:
+                file.write(text.encode())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", READ_OFTEN],
+            env={"PYTHONPATH": PYTHONPATH},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    finally:
+        ended.set()
+        writer.join()
+    assert result.stdout == "a b\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -66,6 +67,42 @@ def test_program_reads_what_a_process_above_it_holds(arguments: tuple[str, ...])
     """Nothing is passed to the program: it finds the file by itself."""
     expected = "{'https://a.example/simple/': ('robot', 's3cret')} {'https_proxy': 'http://proxy.example:3128'}"
     assert output_below_holder(*arguments) == expected
+
+
+# Runs a command as process 1, as a container does.
+FIRST = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc")
+
+
+def can_unshare() -> bool:
+    return bool(shutil.which("unshare")) and not subprocess.call(
+        [*FIRST, "true"], stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.skipif(not can_unshare(), reason="this machine makes no process namespace")
+@pytest.mark.parametrize("arguments", [("-c", READ), ("-c", NESTED, READ)], ids=["child", "nested"])
+def test_holder_can_be_process_1(arguments: tuple[str, ...]) -> None:
+    """So it is where Pants, without its daemon, is what a container runs."""
+    result = subprocess.run(
+        [*FIRST, sys.executable, "-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments],
+        env={"PYTHONPATH": PYTHONPATH, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert "'https_proxy': 'http://proxy.example:3128'" in result.stdout
+
+
+@pytest.mark.parametrize("content", ["", "[", '{"credentials": [["https'])
+def test_file_that_is_not_whole_is_passed_over(content: str) -> None:
+    """One that is being written is beside the one whose place it takes."""
+    arguments = ("-c", HOLD, MEMORY_FILE, content, "-c", READ)
+    both = ("-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments)
+    assert "http://proxy.example:3128" in output_of(*both)
+    beside = f"import os; os.write(os.memfd_create({MEMORY_FILE!r}), {content!r}.encode())\n"
+    assert "http://proxy.example:3128" in output_of(
+        "-c", beside + HOLD, MEMORY_FILE, json.dumps(HELD), "-c", READ
+    )
 
 
 def test_program_is_not_given_the_descriptor() -> None:

@@ -97,39 +97,55 @@ def _context(option: str, file: str, directory: str) -> ssl.SSLContext:
 
 
 def _ancestors() -> Iterator[int]:
-    """The processes above this one, nearest first."""
+    """The processes above this one, nearest first. The last is process 1, which in a container can be Pants."""
     pid = os.getppid()
-    while pid > 1:
+    while pid:
         yield pid
         with open(f"/proc/{pid}/status", encoding="utf-8") as file:
             parent = re.search(r"^PPid:\s*(\d+)", file.read(), re.MULTILINE)
         pid = int(parent[1]) if parent else 0
 
 
-def _memory_file_of(pid: int) -> Optional[str]:
+def _is_memory_file(path: str) -> bool:
+    return os.readlink(path).startswith(f"/memfd:{MEMORY_FILE} ")
+
+
+def _descriptors_of(pid: int) -> list[str]:
+    """The open files of a process; none if it is another user's."""
     folder = f"/proc/{pid}/fd"
-    for name in os.listdir(folder):
-        path = f"{folder}/{name}"
-        try:
-            if os.readlink(path).startswith(f"/memfd:{MEMORY_FILE} "):
-                return path
-        except OSError:  # closed in between
-            continue
-    return None
+    try:
+        return [f"{folder}/{name}" for name in os.listdir(folder)]
+    except PermissionError:
+        return []
+
+
+def _read(path: str) -> Optional[HostNetwork]:
+    """Return what a process holds in an open file, if that is of ours and whole.
+
+    One that is not whole, or that is closed meanwhile, takes the place of another, which is.
+    """
+    try:
+        if not _is_memory_file(path):
+            return None
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(descriptor, encoding="utf-8") as file:
+            if not _is_memory_file(f"/proc/self/fd/{descriptor}"):  # closed, and its number used again
+                return None
+            held = json.load(file)
+    except (OSError, ValueError):
+        return None
+    credentials = {url: (pair[0], pair[1]) for url, pair in held["credentials"]}
+    return HostNetwork(credentials, held["environment"])
 
 
 def read_host_network() -> HostNetwork:
     """Return what the Pants that started this program holds; nothing where there is no such Pants."""
     try:
         for pid in _ancestors():
-            path = _memory_file_of(pid)
-            if path:
-                with open(path, encoding="utf-8") as file:
-                    held = json.load(file)
-                return HostNetwork(
-                    {url: (pair[0], pair[1]) for url, pair in held["credentials"]},
-                    held["environment"],
-                )
-    except OSError:  # no /proc, or the processes above are another user's
+            for path in _descriptors_of(pid):
+                found = _read(path)
+                if found:
+                    return found
+    except OSError:  # no /proc, or a process above has ended
         pass
     return HostNetwork()
