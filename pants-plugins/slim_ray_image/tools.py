@@ -53,6 +53,8 @@ _PACKAGE = "slim_ray_image"
 _REQUEST = "request.json"
 _UV_LOCK = "uv_executable.lock"
 _HOST_TOOLS_LOCK = "host_tools.lock"
+# Of the host's tools, what has no wheel, and what builds it.
+_HOST_SOURCES = {"source_lockfile": "host_sources.lock", "build_lockfile": "host_build.lock"}
 _BASE_TOOLS_LOCK = "base_tools.lock"
 
 
@@ -353,14 +355,19 @@ async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
 
 
 async def _install_tools(
-    lockfile: str, network: NetworkSettings, platform: Mapping[str, str], description: str
+    lockfiles: Mapping[str, str],
+    network: NetworkSettings,
+    platform: Mapping[str, str],
+    description: str,
 ) -> tuple[Digest, Uv]:
-    """Install a lockfile of ours into a folder; `platform` is empty for the tool Python itself."""
+    """Install lockfiles of ours into a folder; `platform` is empty for the tool Python itself."""
     uv = await fetch_uv(UvRequest(), **implicitly())
-    lock_tree = await create_digest(CreateDigest([_lock_content(lockfile)]))
+    lock_tree = await create_digest(
+        CreateDigest([_lock_content(name) for name in lockfiles.values()])
+    )
     result = await run_on_host(
         "install_tools",
-        {"lockfile": lockfile, "uv": "uv/uv", **platform, **network.to_json()},
+        {**lockfiles, "uv": "uv/uv", **platform, **network.to_json()},
         inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
         uv=uv,
         output_directories=("tools",),
@@ -372,8 +379,9 @@ async def _install_tools(
 @rule(desc="Prepare the host's tools of slim_ray_image")
 async def prepare_host_tools(request: HostToolsRequest, network: NetworkSettings) -> HostTools:
     """The registry client; installed once for a lock and a Python."""
+    lockfiles = {"lockfile": _HOST_TOOLS_LOCK, **_HOST_SOURCES}
     description = "Install the registry client of slim_ray_image"
-    tree, _ = await _install_tools(_HOST_TOOLS_LOCK, network, {}, description)
+    tree, _ = await _install_tools(lockfiles, network, {}, description)
     return HostTools(tree)
 
 
@@ -386,7 +394,9 @@ async def prepare_base_tools(request: BaseToolsRequest, network: NetworkSettings
         "platform": request.platform,
     }
     description = f"Install the tools of slim_ray_image for CPython {request.python_minor}"
-    tree, uv = await _install_tools(_BASE_TOOLS_LOCK, network, platform, description)
+    tree, uv = await _install_tools(
+        {"lockfile": _BASE_TOOLS_LOCK}, network, platform, description
+    )
     return BaseTools(tree, uv)
 
 

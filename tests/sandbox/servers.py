@@ -185,18 +185,22 @@ class Front(Server):
 
 
 class Proxy(Server):
-    """A proxy that takes every name for one server, so that only who asks the proxy gets an answer.
+    """A proxy that takes names for one server, so that only who asks the proxy gets an answer."""
 
-    Attributes:
-        login: The value of `Proxy-Authorization` that it wants, or None.
-    """
+    def __init__(
+        self, upstream: str, login: Optional[str] = None, name: Optional[str] = None
+    ) -> None:
+        """Start it.
 
-    def __init__(self, upstream: str, login: Optional[str] = None) -> None:
+        Args:
+            login: The value of `Proxy-Authorization` that it wants.
+            name: The host that it takes for `upstream`; without it, every one.
+        """
         super().__init__()
-        self.login, self._upstream = login, upstream
+        self._login, self._upstream, self._name = login, upstream, name
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        if self.login and handler.headers.get("Proxy-Authorization") != self.login:
+        if self._login and handler.headers.get("Proxy-Authorization") != self._login:
             send(handler, 407, Proxy_Authenticate='Basic realm="proxy"')
         elif handler.command == "CONNECT":
             self._tunnel(handler)
@@ -205,7 +209,8 @@ class Proxy(Server):
             pass_on(handler, self._upstream, parts._replace(scheme="", netloc="").geturl())
 
     def _tunnel(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        host, _, port = self._upstream.rpartition(":")
+        is_other = self._name and handler.path.rpartition(":")[0] != self._name
+        host, _, port = (handler.path if is_other else self._upstream).rpartition(":")
         with socket.create_connection((host, int(port)), timeout=30) as upstream:
             handler.send_response(200)
             handler.end_headers()

@@ -1,38 +1,57 @@
-"""Installs tools of ours from a hash-locked requirements file.
+"""Installs tools of ours from hash-locked requirements files.
 
 In: the lockfile. Out: `tools/`, a folder for PYTHONPATH: for the base's interpreter where the request has `platform`,
 `glibc` and `python_version`, else for the Python that this program runs on.
+
+Where the request has `source_lockfile`, distributions that indexes have no wheel of are built first: pure Python, from the
+files that it locks, by what `build_lockfile` locks and nothing else. uv's own build isolation would run whatever an
+index has today: https://docs.astral.sh/uv/concepts/projects/config/#build-isolation.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.sandbox.report import run_program
-from slim_ray_image.sandbox.run_uv import install_locked, message_lines
+from slim_ray_image.sandbox.run_uv import install_locked, make_environment, message_lines
 
-# The registry client needs it. Pure Python, of which indexes have no wheel: uv builds it from the file that is locked.
-_WITHOUT_WHEEL = "www-authenticate"
+_BUILD_ENVIRONMENT = "build"
+_TARGET = ("--target", "tools")
 
 
-def main(request: Mapping[str, Any]) -> None:
-    """Write `tools/`."""
-    arguments = ["--target", "tools", "--python", sys.executable]
-    if "python_version" in request:
-        arguments += ["--python-version", request["python_version"]]
-    else:
-        arguments += ["--no-binary", _WITHOUT_WHEEL]
-    result = install_locked(request["lockfile"], arguments, request)
+def _install(lockfile: str, arguments: Sequence[str], request: Mapping[str, Any]) -> None:
+    result = install_locked(lockfile, arguments, request)
     if result.returncode != 0:
         raise SlimRayImageError(
-            f"Cannot install the tools of slim_ray_image that {request['lockfile']} names.",
+            f"Cannot install the tools of slim_ray_image that {lockfile} names.",
             evidence=message_lines(result.stderr),
             fixes=[
                 "see that `[python-repos].indexes` names an index that answers and that has them"
             ],
         )
+
+
+def _build(lockfile: str, request: Mapping[str, Any]) -> None:
+    """Build distributions in an environment of their build requirements, without what this Python has beside it."""
+    python = ("--python", make_environment(_BUILD_ENVIRONMENT, request))
+    _install(request["build_lockfile"], python, request)
+    with open(lockfile, encoding="utf-8") as file:
+        names = re.findall(r"^([\w.-]+)==", file.read(), re.MULTILINE)
+    sources = [argument for name in names for argument in ("--no-binary", name)]
+    _install(lockfile, [*python, *_TARGET, "--no-build-isolation", *sources], request)
+
+
+def main(request: Mapping[str, Any]) -> None:
+    """Write `tools/`."""
+    if "source_lockfile" in request:
+        _build(request["source_lockfile"], request)
+    arguments = [*_TARGET, "--python", sys.executable]
+    if "python_version" in request:
+        arguments += ["--python-version", request["python_version"]]
+    _install(request["lockfile"], arguments, request)
 
 
 if __name__ == "__main__":

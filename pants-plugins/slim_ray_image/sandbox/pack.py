@@ -7,25 +7,19 @@ environment.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from typing import Any, Mapping
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.sandbox.packed_pex import ENVIRONMENT, pack_environment
-from slim_ray_image.sandbox.report import run_program, run_tool
-from slim_ray_image.sandbox.run_uv import install_locked, message_lines, uv_environment
+from slim_ray_image.sandbox.report import run_program
+from slim_ray_image.sandbox.run_uv import install_locked, make_environment, message_lines
 
 
 def install(requirements: str, request: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
     """Install hashed requirements into a new virtual environment. The caller reads the exit code."""
-    uv = os.path.abspath(request["uv"])
-    run_tool(
-        [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, ENVIRONMENT],
-        uv_environment(request["certificates"]),
-    )
-    return install_locked(requirements, ["--python", f"{ENVIRONMENT}/bin/python"], request)
+    python = make_environment(ENVIRONMENT, request)
+    return install_locked(requirements, ["--python", python], request)
 
 
 def _install_subset(request: Mapping[str, Any]) -> None:

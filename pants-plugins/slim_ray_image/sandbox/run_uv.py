@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from typing import Any, Mapping, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
@@ -16,7 +17,7 @@ from slim_ray_image.core.indexes import join_credentials
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
 from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 from slim_ray_image.sandbox.index_client import INDEX_FIXES, index_problems
-from slim_ray_image.sandbox.report import raise_if_disk_is_full
+from slim_ray_image.sandbox.report import raise_if_disk_is_full, run_tool
 
 # A named cache of Pants, shared by every build on this machine.
 UV_CACHE = ".uv-cache"
@@ -78,6 +79,20 @@ def uv_environment(certificates: str) -> dict[str, str]:
     if certificates:
         environment["SSL_CERT_FILE"] = os.path.abspath(certificates)
     return environment
+
+
+def make_environment(folder: str, request: Mapping[str, Any]) -> str:
+    """Make an empty virtual environment of the Python that this runs on, and return its interpreter's path.
+
+    Args:
+        request: `uv` (its executable) and `certificates`.
+    """
+    uv = os.path.abspath(request["uv"])
+    run_tool(
+        [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder],
+        uv_environment(request["certificates"]),
+    )
+    return f"{folder}/bin/python"
 
 
 def run_uv_pip(

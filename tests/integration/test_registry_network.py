@@ -1,0 +1,135 @@
+"""The way to a registry, with real Pants: what of this machine and of the user is used on it, and what runs before it."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import os
+import re
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import make_wheel
+
+from integration.conftest import BASE_REFERENCE, cache_folder
+from integration.image_layout import validate_layout
+from integration.registry import Registry
+from integration.repository import ROOT, PackagedImage, Repository
+from sandbox.servers import Proxy, TokenRegistry, make_certificates
+
+pytestmark = pytest.mark.integration
+
+ECHO = "src/services/echo:image"
+NAME = "registry.example"  # which only a proxy leads to
+LOCKS = ROOT / "pants-plugins/slim_ray_image/locks"
+# Runs a command as a container does: as process 1, with a file of accounts of its own.
+CONTAINER = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
+WITH_ACCOUNTS = 'mount --bind "$0" /etc/passwd && exec "$@"'
+
+
+def read_from(source: str) -> str:
+    """Return the option by which the base image is read from `source`, and is named as ever."""
+    return f"--slim-ray-base-image-sources={ {BASE_REFERENCE: source} !r}"
+
+
+def _bundle(folder: Path, authority: Path) -> Path:
+    """Write a bundle of the machine's authorities, for indexes, and one of our own."""
+    system = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    trusted = Path(system or "/etc/ssl/certs/ca-certificates.crt").read_text()
+    path = folder / "certificates.pem"
+    path.write_text(f"{trusted}\n{authority.read_text()}")
+    return path
+
+
+def _accounts(folder: Path) -> Path:
+    """Write a file of accounts by which the user's home is `folder`, where programs without HOME look for it."""
+    lines = []
+    for line in Path("/etc/passwd").read_text().splitlines():
+        fields = line.split(":")
+        if fields[2:3] == [str(os.geteuid())]:
+            fields[5] = str(folder)
+        lines.append(":".join(fields))
+    path = folder / "passwd"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_base_is_read_through_a_proxy_with_a_token_and_without_a_login(
+    repository: Repository, registry: Registry, echo: PackagedImage, tmp_path: Path
+) -> None:
+    """As in a container of CI: a proxy that wants a login, an authority of the company, and a netrc file."""
+    if not shutil.which("openssl") or subprocess.call([*CONTAINER, "true"]):
+        pytest.skip("This machine has no `openssl`, or makes no namespaces.")
+    (tmp_path / ".netrc").write_text("default login user password of-the-netrc-file\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    certificates = make_certificates(tmp_path / "made", NAME)
+    login = f"Basic {base64.b64encode(b'ci:s/cret').decode()}"
+    with TokenRegistry(registry.address, certificates) as front:
+        front.name = NAME
+        with Proxy(front.address, login=login, name=NAME) as proxy:
+            run = repository.pants(
+                *("--no-pantsd", f"--ca-certs-path={_bundle(tmp_path, certificates.authority)}"),
+                "--subprocess-environment-env-vars=+['HTTPS_PROXY']",
+                read_from(f"{NAME}/library/{BASE_REFERENCE}"),
+                *("package", ECHO),
+                within=(*CONTAINER, "sh", "-c", WITH_ACCOUNTS, str(_accounts(tmp_path))),
+                HTTPS_PROXY=f"http://ci:s%2Fcret@{proxy.address}",
+                SLIM_RAY_IMAGE_CACHE=str(cache_folder()),
+            )
+    image = PackagedImage(ECHO, repository.output_of(ECHO), run)
+    assert image.description["manifest_digest"] == echo.description["manifest_digest"]
+    assert validate_layout(image.folder / "oci") == []
+    assert f"{NAME}:443" in {asked.target for asked in proxy.asked}
+    assert {asked.proxy_authorization for asked in proxy.asked} == {login}
+    assert {asked.authorization for asked in front.asked} == {None, f"Bearer {front.token}"}
+    assert "cret" not in run.output
+
+
+def _locked(*locks: str) -> set[tuple[str, str]]:
+    """Return (name, version) of everything that lockfiles of ours pin."""
+    texts = [(LOCKS / f"{name}.lock").read_text() for name in locks]
+    return {pair for text in texts for pair in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
+
+
+def _with_page(folder: Path) -> str:
+    """Return the value of `[python-repos].find_links`, of this machine's user and `folder`."""
+    value = os.environ.get("PANTS_PYTHON_REPOS_FIND_LINKS")
+    pages = ast.literal_eval(value.lstrip("+")) if value else []
+    return repr([*pages, str(folder)])
+
+
+def test_only_locked_code_runs_before_a_registry_is_read(
+    repository: Repository, registry: Registry, tmp_path: Path
+) -> None:
+    """A newer setuptools on a page of links is not even looked into; all that uv has fetched is in our locks."""
+    page, mark, caches = tmp_path / "page", tmp_path / "mark", tmp_path / "caches"
+    page.mkdir()
+    poison = f"open({str(mark)!r}, 'w').close()\n"
+    for name in ("setuptools", "wheel"):
+        code = {f"{name}/{module}.py": poison for module in ("__init__", "build_meta")}
+        make_wheel(page, name, "999.0", files=code, requires=[])
+    registry.push_image("no/python:2", files={"etc/passwd": "root:x:0:0::/root:/bin/sh\n"})
+    run = repository.pants(
+        *(f"--named-caches-dir={caches}", f"--python-repos-find-links={_with_page(page)}"),
+        read_from(f"{registry.address}/no/python:2"),
+        *("package", ECHO),
+        check=False,
+    )
+    assert not mark.exists()
+    assert "has no Python" in run.output  # the registry was read
+    cache = caches / "slim_ray_image_uv"
+    sources = {tuple(path.parts[-2:]) for path in cache.glob("sdists-*/pypi/*/*") if path.is_dir()}
+    assert sources == _locked("host_sources")
+    wheels = {
+        (path.parts[-2], path.name.partition("-")[0])
+        for path in cache.glob("wheels-*/*/*/*-*")
+        if path.suffix not in (".lock", ".rkyv")
+    }
+    assert ("setuptools", "999.0") not in wheels
+    assert wheels and wheels <= _locked("host_tools", "host_build")
+    # Without this file a source distribution is built by setuptools: https://peps.python.org/pep-0518/.
+    assert not list(cache.glob("sdists-*/**/src/pyproject.toml"))
+    assert {name for name, _ in _locked("host_build")} == {"setuptools"}

@@ -1,0 +1,201 @@
+"""Tests of sandbox.install_tools: the real program and the real uv, with distributions made here."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+import pytest
+import uv
+from conftest import make_wheel
+
+from sandbox.servers import Proxy
+from sandbox.stand_in_pants import run_program_below
+from slim_ray_image.sandbox.report import USER_ERROR
+
+# A build backend as setuptools is one. It writes down what it can import, into what it builds.
+BACKEND = """\
+import importlib.metadata, os, zipfile
+
+class __legacy__:
+    def get_requires_for_build_wheel(config_settings=None):
+        return []
+
+    def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+        seen = sorted(d.metadata["Name"] for d in importlib.metadata.distributions())
+        files = {
+            "sourced.py": f"BUILT_BY, SEEN = 'locked', {seen!r}\\n",
+            "sourced-1.0.dist-info/METADATA": "Metadata-Version: 2.1\\nName: sourced\\nVersion: 1.0\\n",
+            "sourced-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        }
+        name = "sourced-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as archive:
+            for path, text in files.items():
+                archive.writestr(path, text)
+            record = "".join(f"{path},,\\n" for path in files)
+            archive.writestr("sourced-1.0.dist-info/RECORD", record + "sourced-1.0.dist-info/RECORD,,\\n")
+        return name
+"""
+POISON = "open({mark!r}, 'w').close()\n"
+
+
+def _sdist(folder: Path, name: str, files: Mapping[str, str]) -> Path:
+    """Write a source distribution, version 1.0."""
+    path = folder / f"{name}-1.0.tar.gz"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    with tarfile.open(path, "w:gz") as archive:
+        for file, text in {"PKG-INFO": metadata, **files}.items():
+            info = tarfile.TarInfo(f"{name}-1.0/{file}")
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return path
+
+
+def _pin(path: Path, name: str) -> str:
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+class Page:
+    """A folder that a server of this machine lists, as a page of links.
+
+    Attributes:
+        served: The files that were asked for.
+        mark: A file that is written when code of a distribution runs that is in no lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.mark, self.served = folder / "page", folder / "mark", set[str]()
+        self.folder.mkdir()
+        page = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, format: str, *args: Any) -> None:
+                page.served.add(self.path.rpartition("/")[2])
+
+        handler = functools.partial(Handler, directory=str(self.folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def page(sandbox: Path, tmp_path: Path) -> Iterator[Page]:
+    """A page with the files of the locks, and with newer ones that nothing locks and that must not run."""
+    found = Page(tmp_path)
+    files = {"tool.py": "", "setuptools/__init__.py": "", "setuptools/build_meta.py": BACKEND}
+    tool = make_wheel(
+        found.folder, "tool", "1.0", files={"tool.py": "import sourced\n"}, requires=["sourced"]
+    )
+    setuptools = make_wheel(found.folder, "setuptools", "1.0", files=files, requires=[])
+    sourced = _sdist(found.folder, "sourced", {"setup.py": ""})
+    Path("tools.lock").write_text(_pin(tool, "tool"))
+    Path("build.lock").write_text(_pin(setuptools, "setuptools"))
+    Path("sources.lock").write_text(_pin(sourced, "sourced"))
+    poison = POISON.format(mark=str(found.mark))
+    for name in ("setuptools", "wheel", "tool", "sourced"):
+        code = {f"{name}/__init__.py": poison, f"{name}/build_meta.py": poison + BACKEND}
+        make_wheel(found.folder, name, "999.0", files=code, requires=[])
+    yield found
+    found.close()
+
+
+def request_of(page: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "lockfile": "tools.lock",
+        "source_lockfile": "sources.lock",
+        "build_lockfile": "build.lock",
+        "uv": uv.find_uv_bin(),
+        "indexes": [],
+        "find_links": [f"http://{page}/"],
+        "certificates": "",
+        **changes,
+    }
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_what_is_fetched_is_what_is_locked(page: Page) -> None:
+    """Of a page that has newer files of every name, the locked ones are asked for and no other runs."""
+    result = run_program_below("install_tools", request_of(page.address), {})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {path.name for path in Path("tools").glob("*.py")} == {"sourced.py", "tool.py"}
+    files = {name for name in page.served if name.endswith((".whl", ".gz"))}
+    assert files == {
+        "setuptools-1.0-py3-none-any.whl",
+        "sourced-1.0.tar.gz",
+        "tool-1.0-py3-none-any.whl",
+    }
+    assert not page.mark.exists()
+
+
+def test_builds_see_the_locked_build_requirements_alone(page: Page) -> None:
+    """Neither an index's newest nor what is installed beside this Python, as pytest is, builds anything."""
+    run_program_below("install_tools", request_of(page.address), {})
+    text = Path("tools/sourced.py").read_text()
+    assert text == "BUILT_BY, SEEN = 'locked', ['setuptools']\n"
+
+
+def test_tools_do_not_tell_where_they_were_made(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is installed in another folder is equal to the byte, so that caches are shared."""
+    found = []
+    locks = [path.resolve() for path in Path().glob("*.lock")]
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for lock in locks:
+            (folder / lock.name).write_bytes(lock.read_bytes())
+        monkeypatch.chdir(folder)
+        result = run_program_below("install_tools", request_of(page.address), {})
+        assert result.returncode == 0
+        found.append(contents(folder / "tools"))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("lock", ["tools.lock", "build.lock", "sources.lock"])
+def test_file_that_is_not_the_locked_one_is_an_error(page: Page, lock: str) -> None:
+    """Whatever has another hash than the lock is not installed, not built and not run."""
+    text = Path(lock).read_text()
+    Path(lock).write_text(f"{text.partition('sha256:')[0]}sha256:{'0' * 64}\n")
+    result = run_program_below("install_tools", request_of(page.address), {})
+    assert result.returncode == USER_ERROR
+    first, *rest = result.stderr.splitlines()
+    assert first == f"Cannot install the tools of slim_ray_image that {lock} names."
+    assert "Hash mismatch" in result.stderr
+
+
+def test_tools_are_fetched_through_the_proxy(page: Page) -> None:
+    """uv asks the proxy that the plugin's own clients ask, by a variable that uv would not read by itself."""
+    with Proxy(page.address, login="Basic dTpz") as proxy:
+        result = run_program_below(
+            "install_tools",
+            request_of("links.example"),
+            {"http_proxy": "", "ALL_PROXY": f"u:s@{proxy.address}"},
+        )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "sourced-1.0.tar.gz" in page.served
+
+
+def test_tools_of_this_machine_are_fetched_directly(page: Page) -> None:
+    """As the plugin's own clients, uv asks no proxy for this machine."""
+    with Proxy(page.address) as proxy:
+        environment = {"http_proxy": f"http://{proxy.address}"}
+        result = run_program_below("install_tools", request_of(page.address), environment)
+    assert (result.returncode, proxy.asked) == (0, [])
