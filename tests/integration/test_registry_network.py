@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_wheel
+from packaging.utils import canonicalize_name
 
 from integration.conftest import BASE_REFERENCE, cache_folder
 from integration.image_layout import validate_layout
@@ -121,15 +122,13 @@ def test_only_locked_code_runs_before_a_registry_is_read(
     assert not mark.exists()
     assert "has no Python" in run.output  # the registry was read
     cache = caches / "slim_ray_image_uv"
-    sources = {tuple(path.parts[-2:]) for path in cache.glob("sdists-*/pypi/*/*") if path.is_dir()}
+    sources = {path.parts[-3:-1] for path in cache.glob("sdists-*/**/revision.http")}
     assert sources == _locked("host_sources")
-    wheels = {
-        (path.parts[-2], path.name.partition("-")[0])
-        for path in cache.glob("wheels-*/*/*/*-*")
-        if path.suffix not in (".lock", ".rkyv")
-    }
-    assert ("setuptools", "999.0") not in wheels
-    assert wheels and wheels <= _locked("host_tools", "host_build")
+    unpacked = {path.stem.rpartition("-") for path in cache.glob("archive-*/*/*.dist-info")}
+    installed = {(canonicalize_name(name), version) for name, _, version in unpacked}
+    assert ("setuptools", "999.0") not in installed
+    assert installed <= _locked("host_tools", "host_sources", "host_build")
+    assert {"python-dxf", "setuptools"} <= {name for name, _ in installed}
     # Without this file a source distribution is built by setuptools: https://peps.python.org/pep-0518/.
     assert not list(cache.glob("sdists-*/**/src/pyproject.toml"))
     assert {name for name, _ in _locked("host_build")} == {"setuptools"}
