@@ -394,9 +394,7 @@ async def prepare_base_tools(request: BaseToolsRequest, network: NetworkSettings
         "platform": request.platform,
     }
     description = f"Install the tools of slim_ray_image for CPython {request.python_minor}"
-    tree, uv = await _install_tools(
-        {"lockfile": _BASE_TOOLS_LOCK}, network, platform, description
-    )
+    tree, uv = await _install_tools({"lockfile": _BASE_TOOLS_LOCK}, network, platform, description)
     return BaseTools(tree, uv)
 
 

@@ -21,7 +21,9 @@ PROXY = "http://proxy:3128"
         pytest.param(HTTP, {"HTTP_PROXY": PROXY}, "proxy:3128", id="http"),
         pytest.param(HTTPS, {"http_proxy": PROXY}, None, id="other scheme"),
         pytest.param(HTTP, {"https_proxy": PROXY}, None, id="other scheme, http"),
-        pytest.param(HTTPS, {"https_proxy": PROXY, "HTTPS_PROXY": "x"}, "proxy:3128", id="lower wins"),
+        pytest.param(
+            HTTPS, {"https_proxy": PROXY, "HTTPS_PROXY": "x"}, "proxy:3128", id="lower wins"
+        ),
         pytest.param(HTTPS, {"https_proxy": "", "HTTPS_PROXY": PROXY}, None, id="empty"),
         pytest.param(HTTPS, {"all_proxy": PROXY}, "proxy:3128", id="all"),
         pytest.param(HTTP, {"ALL_PROXY": PROXY}, "proxy:3128", id="all, upper case"),
@@ -166,7 +168,10 @@ def test_proxy_that_cannot_be_asked_is_an_error_without_its_login(value: str) ->
                 "no_proxy": "localhost,127.0.0.0/8,::1,a.example,.b",
             },
         ),
-        ({"all_proxy": PROXY, "no_proxy": "a, *"}, {"http_proxy": PROXY, "https_proxy": PROXY, "no_proxy": "*"}),
+        (
+            {"all_proxy": PROXY, "no_proxy": "a, *"},
+            {"http_proxy": PROXY, "https_proxy": PROXY, "no_proxy": "*"},
+        ),
     ],
 )
 def test_other_programs_are_told_the_same(

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 from conftest import make_wheel
-from packaging.utils import canonicalize_name
-
 from integration.conftest import BASE_REFERENCE, cache_folder
 from integration.image_layout import validate_layout
 from integration.registry import Registry
 from integration.repository import ROOT, PackagedImage, Repository
+from packaging.utils import canonicalize_name
 from sandbox.servers import Proxy, TokenRegistry, make_certificates
 
 pytestmark = pytest.mark.integration

@@ -13,8 +13,8 @@ from typing import Any, Mapping
 import pytest
 from conftest import PYTHONPATH
 from pants.testutil.rule_runner import RuleRunner
-
 from rules.rule_runner import OPTIONS
+
 from slim_ray_image.network import _MEMORY_FILE, NetworkSettings
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 

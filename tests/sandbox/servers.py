@@ -144,18 +144,17 @@ class TokenRegistry(Server):
     """A registry that gives a token to everyone and nothing without it, as Docker Hub does.
 
     A request that has another login than the token is refused; so is one for a token that has any.
-    Where there is a `storage`, blobs are not sent: the client is sent to it.
 
     Attributes:
         name: The host that it says that tokens are had from; its own address, unless it is set.
+        storage: A host that it sends the client to for blobs; it sends them itself, unless it is set.
     """
 
-    def __init__(
-        self, upstream: str, certificates: Certificates, storage: Optional[str] = None
-    ) -> None:
+    def __init__(self, upstream: str, certificates: Certificates) -> None:
         super().__init__(certificates)
         self.name, self.token = self.address, secrets.token_hex(16)
-        self._upstream, self._storage = upstream, storage
+        self.storage: Optional[str] = None
+        self._upstream = upstream
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         authorization = handler.headers.get("Authorization")
@@ -167,8 +166,8 @@ class TokenRegistry(Server):
                 f'Bearer realm="https://{self.name}/token",service="test",scope="repository:x:pull"'
             )
             send(handler, 401, WWW_Authenticate=challenge)
-        elif self._storage and "/blobs/" in handler.path:
-            send(handler, 307, Location=f"http://{self._storage}{handler.path}")
+        elif self.storage and "/blobs/" in handler.path:
+            send(handler, 307, Location=f"http://{self.storage}{handler.path}")
         else:
             pass_on(handler, self._upstream, handler.path)
 

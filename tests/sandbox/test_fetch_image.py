@@ -25,9 +25,9 @@ from conftest import (
     error_text,
     make_base_config,
 )
-
 from sandbox.servers import Certificates, Front, Proxy, TokenRegistry, make_certificates
 from sandbox.stand_in_pants import run_program_below
+
 from slim_ray_image.core.oci import parse_base_image
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.sandbox.fetch_image import fetch_blob, resolve
@@ -517,18 +517,12 @@ def test_registry_with_tokens_is_read_beside_a_netrc_file(
     """The token is had without a login and is what the registry gets; where it sends for a blob gets neither."""
     manifest = registry.put_image("tokens", "latest")
     layer = json.loads(manifest)["layers"][0]["digest"]
-    with Front(registry.host) as storage:
-        with TokenRegistry(
-            registry.host, certificates, storage.address if has_storage else None
-        ) as front:
-            request = request_of(
-                front.address,
-                "tokens",
-                plain_http=False,
-                certificates=str(certificates.authority),
-            )
-            resolve(request)
-            fetch_blob({**request, "digest": layer})
+    with Front(registry.host) as storage, TokenRegistry(registry.host, certificates) as front:
+        front.storage = storage.address if has_storage else None
+        authority = str(certificates.authority)
+        request = request_of(front.address, "tokens", plain_http=False, certificates=authority)
+        resolve(request)
+        fetch_blob({**request, "digest": layer})
     assert fetched()[0] == manifest
     assert Path("blob").read_bytes() == b"layer of tokens:latest"
     sent = {asked.authorization for asked in front.asked}
@@ -582,16 +576,18 @@ def test_registry_with_tokens_is_read_through_the_proxy(
 ) -> None:
     """The token comes through it too; the storage on this machine that a redirect leads to is asked directly."""
     (layer,) = json.loads(registry.put_image("tunnel", "latest"))["layers"]
-    with Front(registry.host) as storage:
-        with TokenRegistry(registry.host, certificates, storage.address) as front:
-            front.name = NAME
-            with Proxy(front.address) as proxy:
-                result = run(
-                    request_of(NAME, "tunnel", plain_http=False, digest=layer["digest"]),
-                    {"HTTPS_PROXY": f"http://{LOGIN}@{proxy.address}", "http_proxy": "no:1"},
-                    operation="blob",
-                    certificates=str(certificates.authority),
-                )
+    with (
+        Front(registry.host) as storage,
+        TokenRegistry(registry.host, certificates) as front,
+        Proxy(front.address) as proxy,
+    ):
+        front.name, front.storage = NAME, storage.address
+        result = run(
+            request_of(NAME, "tunnel", plain_http=False, digest=layer["digest"]),
+            {"HTTPS_PROXY": f"http://{LOGIN}@{proxy.address}", "http_proxy": "no:1"},
+            operation="blob",
+            certificates=str(certificates.authority),
+        )
     assert (result.returncode, result.stderr) == (0, "")
     assert Path("blob").read_bytes() == b"layer of tunnel:latest"
     assert {(asked.method, asked.target) for asked in proxy.asked} == {("CONNECT", f"{NAME}:443")}

@@ -16,9 +16,9 @@ from typing import Any, Iterator, Sequence
 
 import pytest
 from conftest import Golden, error_text
-
 from sandbox.servers import Front, Proxy, Server, make_certificates, send
 from sandbox.stand_in_pants import run_program_below
+
 from slim_ray_image.sandbox.fetch_uv import main, wheel_pattern
 
 NAMES = {
@@ -131,12 +131,13 @@ def test_uv_is_fetched_through_the_proxy(index: tuple[Path, str], scheme: str) -
         indexes=[f"{scheme}://index.example/"],
         certificates=str(certificates.authority) if scheme == "https" else "",
     )
-    with Front(url.partition("//")[2]) as files, Redirecting(files.address) as plain:
-        with Front(plain.address, certificates) as encrypted:
-            upstream = {"http": plain, "https": encrypted}[scheme].address
-            with Proxy(upstream, login="Basic dTpz") as proxy:
-                environment = {"ALL_PROXY": f"http://u:s@{proxy.address}"}
-                result = run_program_below("fetch_uv", request, environment)
+    files, login = Front(url.partition("//")[2]), "Basic dTpz"
+    plain = Redirecting(files.address)
+    encrypted = Front(plain.address, certificates)
+    proxy = Proxy({"http": plain, "https": encrypted}[scheme].address, login)
+    with files, plain, encrypted, proxy:
+        environment = {"ALL_PROXY": f"http://u:s@{proxy.address}"}
+        result = run_program_below("fetch_uv", request, environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert Path("uv").read_bytes() == b"#!/bin/sh\necho uv\n"
     assert {asked.method for asked in proxy.asked} == {"GET" if scheme == "http" else "CONNECT"}

@@ -14,9 +14,9 @@ from typing import Any, Iterator, Mapping
 import pytest
 import uv
 from conftest import make_wheel
-
 from sandbox.servers import Proxy
 from sandbox.stand_in_pants import run_program_below
+
 from slim_ray_image.sandbox.report import USER_ERROR
 
 # A build backend as setuptools is one. It writes down what it can import, into what it builds.
@@ -182,7 +182,7 @@ def test_file_that_is_not_the_locked_one_is_an_error(page: Page, lock: str) -> N
 
 
 def test_tools_are_fetched_through_the_proxy(page: Page) -> None:
-    """uv asks the proxy that the plugin's own clients ask, by a variable that uv would not read by itself."""
+    """The proxy that the plugin's own clients ask is asked by uv too, whatever variable names it."""
     with Proxy(page.address, login="Basic dTpz") as proxy:
         result = run_program_below(
             "install_tools",

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 from dxf import DXF, DXFBase, exceptions
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.oci import INDEX_MEDIA_TYPES, MANIFEST_MEDIA_TYPES, select_manifest, sha256
@@ -30,7 +31,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def __init__(self, network: HostNetwork, certificates: str) -> None:
         self._network = network
-        self._context = network.tls_context(certificates, last_resort=requests.certs.where())
+        self._context = network.tls_context(certificates, last_resort=DEFAULT_CA_BUNDLE_PATH)
         self._proxy_headers: dict[str, Mapping[str, str]] = {}
         super().__init__()
 

@@ -129,7 +129,9 @@ def _read(path: str) -> Optional[HostNetwork]:
             return None
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, encoding="utf-8") as file:
-            if not _is_memory_file(f"/proc/self/fd/{descriptor}"):  # closed, and its number used again
+            if not _is_memory_file(
+                f"/proc/self/fd/{descriptor}"
+            ):  # closed, and its number used again
                 return None
             held = json.load(file)
     except (OSError, ValueError):

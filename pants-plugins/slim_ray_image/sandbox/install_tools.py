@@ -3,9 +3,9 @@
 In: the lockfile. Out: `tools/`, a folder for PYTHONPATH: for the base's interpreter where the request has `platform`,
 `glibc` and `python_version`, else for the Python that this program runs on.
 
-Where the request has `source_lockfile`, distributions that indexes have no wheel of are built first: pure Python, from the
-files that it locks, by what `build_lockfile` locks and nothing else. uv's own build isolation would run whatever an
-index has today: https://docs.astral.sh/uv/concepts/projects/config/#build-isolation.
+Where the request has `source_lockfile`, distributions that indexes have no wheel of are built first: pure Python, from
+the files that it locks, by what `build_lockfile` locks and nothing else. uv's own build isolation would run whatever
+an index has today: https://docs.astral.sh/uv/concepts/projects/config/#build-isolation.
 """
 
 from __future__ import annotations
