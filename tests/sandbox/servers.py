@@ -54,7 +54,8 @@ def make_certificates(folder: Path, *names: str) -> Certificates:
     _openssl(
         folder,
         *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Our CA"),
-        *("-addext", "basicConstraints=critical,CA:TRUE", "-keyout", "ca.key", "-out", "ca.pem"),
+        *("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign"),
+        *("-keyout", "ca.key", "-out", "ca.pem"),
     )
     _openssl(
         folder,
@@ -62,7 +63,9 @@ def make_certificates(folder: Path, *names: str) -> Certificates:
         *("-keyout", "server.key", "-out", "server.csr"),
     )
     alternatives = ["IP:127.0.0.1", *(f"DNS:{name}" for name in names)]
-    (folder / "server.ext").write_text(f"subjectAltName={','.join(alternatives)}\n")
+    (folder / "server.ext").write_text(
+        f"subjectAltName={','.join(alternatives)}\nauthorityKeyIdentifier=keyid\n"
+    )
     _openssl(
         folder,
         *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
