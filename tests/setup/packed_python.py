@@ -19,7 +19,7 @@ def pack_python(prefix: Path, minor: str, archive: Path, *, level: int = 1) -> N
     """Write `archive`, a .tar.gz of the CPython 3.MINOR in `prefix`."""
     name = f"python3.{minor}"
     with tarfile.open(archive, "w:gz", compresslevel=level) as tar:
-        for source in (f"bin/{name}", f"lib/{name}", f"include/{name}"):
+        for source in (f"bin/{name}", f"lib/{name}"):
             tar.add(prefix / source, f"python/{source}", recursive=False)
             if (prefix / source).is_dir():
                 _add_folder(tar, prefix, prefix / source)
