@@ -12,7 +12,9 @@ import tarfile
 from pathlib import Path
 
 # Nothing that a set-up imports, for the size; and caches that name other paths.
-_LEFT_OUT = frozenset("__pycache__ idlelib lib2to3 pydoc_data site-packages test tests tkinter turtledemo".split())
+_LEFT_OUT = frozenset(
+    "__pycache__ idlelib lib2to3 pydoc_data site-packages test tests tkinter turtledemo".split()
+)
 
 
 def pack_python(prefix: Path, minor: str, archive: Path, *, level: int = 1) -> None:

@@ -11,8 +11,8 @@ import tarfile
 import time
 
 import pytest
-
 from conftest import Golden
+
 from setup.fresh_machine import PROGRAMS, VERSION, FreshMachine, leftovers
 from setup.tls_server import TlsServer
 
@@ -49,9 +49,7 @@ def test_python_of_the_machine_is_taken(machine: FreshMachine) -> None:
         machine.settings["PYENV_ROOT"] = str(machine.folder / "pyenv")
         machine.settings["UV_PYTHON_INSTALL_DIR"] = str(machine.folder / "uv")
         shutil.copytree(machine.fetched, machine.folder / folder, symlinks=True)
-        assert (
-            machine.find_python().output == f"{machine.folder / folder}/bin/python3.9\n"
-        )
+        assert machine.find_python().output == f"{machine.folder / folder}/bin/python3.9\n"
         shutil.rmtree(machine.folder / folder)
     (machine.programs / "python3.9").symlink_to(machine.fetched / "bin/python3.9")
     assert machine.find_python().output == f"{machine.programs}/python3.9\n"

@@ -7,8 +7,8 @@ import platform
 import subprocess
 
 import pytest
-
 from conftest import Golden
+
 from setup.fresh_machine import FreshMachine
 
 # Says that it can be used, and locks; it fails at all else, so the set-up ends with it.

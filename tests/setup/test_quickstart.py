@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from conftest import Golden
+
 from setup.fresh_machine import FreshMachine
 
 NAMED = "{'python:3.10-slim': 'oci:/srv/base:3.10-slim'}"
@@ -99,7 +99,9 @@ def test_refusal_stops_before_anything_is_done(closed_off: FreshMachine, answer:
     closed_off.install("apt-get", '#!/bin/sh\necho "$0 was run" >&2\n')
     closed_off.install("sudo", '#!/bin/sh\necho "$0 was run" >&2\n')
     output = in_terminal(closed_off, answer, "./quickstart")
-    assert "binutils gpgv util-linux wget; build-support/stand-in-base/build. Go on? [Y/n]" in output
+    assert (
+        "binutils gpgv util-linux wget; build-support/stand-in-base/build. Go on? [Y/n]" in output
+    )
     assert "Stopped before anything was done." in output
     assert 'export PANTS_SLIM_RAY_BASE_IMAGE_SOURCES="{' in output
     assert "was run" not in output

@@ -40,9 +40,7 @@ def build() -> ModuleType:
         ("/installed /install-sh", "/installed /install-sh"),
     ],
 )
-def test_short_prefix_is_replaced_as_a_whole(
-    build: ModuleType, text: str, expected: str
-) -> None:
+def test_short_prefix_is_replaced_as_a_whole(build: ModuleType, text: str, expected: str) -> None:
     """python-build-standalone is installed in /install, which is the end of other paths too."""
     rewritten = {"/build/Python-3.10.21": "/usr/src/python", "/install": "/usr/local"}
     interpreter = build.Interpreter("3.10.21", "/cache/python", rewritten)
