@@ -53,6 +53,17 @@ def test_fetched_pythons_are_behind_all_else_on_path(machine: FreshMachine) -> N
     assert machine.run("./pants").output == f"{path}\n"
 
 
+def test_launcher_without_its_folder_is_an_error(machine: FreshMachine) -> None:
+    """Whoever copies the script alone is told what belongs to it."""
+    (machine.tree / "build-support/pants/python.sh").unlink()
+    run = machine.run("./pants", "--version")
+    assert run.exit_code == 1
+    assert run.errors == (
+        "The directory ./build-support/pants, which ./pants needs, is missing or not whole.\n\n"
+        "To fix, restore it from version control, or copy it to where you copied ./pants.\n"
+    )
+
+
 def test_later_calls_start_one_program(machine: FreshMachine) -> None:
     """A call that finds its environment starts sha256sum, and then is Pants."""
     finish_set_up(machine)
@@ -83,6 +94,25 @@ def test_compiler_on_arm64_is_found(machine: FreshMachine, compiler: str) -> Non
     run = machine.run("./pants", "--version")
     assert "needs a C compiler" not in run.errors
     assert "Installing build-support/pants/pants.lock with " in run.errors
+
+
+def test_sources_are_built_by_the_compiler_of_the_machine(machine: FreshMachine) -> None:
+    """A fetched CPython names clang, by which it was built; pip is told of the compiler that is there."""
+    machine.install("cc", "#!/bin/sh\n")
+    machine.install(
+        "python3.9",
+        """#!/bin/sh
+case "$*" in
+    *ensurepip*) echo usable ;;
+    *fcntl*) ;;
+    *'-m venv'*) mkdir -p venv/bin && cat "$0" >venv/bin/python && chmod 755 venv/bin/python ;;
+    *) echo "$CC, $LDSHARED" >"$HOME/compiler"; exit 3 ;;
+esac
+""",
+    )
+    machine.run("./pants", "list")
+    compiler = machine.programs / "cc"
+    assert (machine.folder / "home/compiler").read_text() == f"{compiler}, {compiler} -shared\n"
 
 
 def test_no_compiler_is_asked_for_on_other_machines(machine: FreshMachine) -> None:
