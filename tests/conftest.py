@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
 import pytest
+from needs import skip_unless_met
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import Distribution
@@ -59,6 +60,10 @@ class Golden:
             path.write_text(f"{text}\n", encoding="utf-8")
         expected = path.read_text(encoding="utf-8") if path.exists() else ""
         assert f"{text}\n" == expected, f"{path}: run `pytest --update-golden` if this is meant"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    skip_unless_met(item)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,6 @@
 """Serve configs that Ray 2.48 takes and refuses, at once or when it deploys them: a case for each rule of its schema.
 
-tests/core judges by them our table of that schema; tests/integration asks Ray itself, so that the table stays Ray's.
+tests/core judges by them our table of that schema; tests/servers asks Ray itself, so that the table stays Ray's.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ argument and no file: `sandbox/host_network.py` says how they get to a program.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import netrc
@@ -35,6 +36,7 @@ from slim_ray_image.sandbox.host_network import MEMORY_FILE
 logger = logging.getLogger(__name__)
 
 _CERTIFICATES = "certificates.pem"
+_CLOSE_ON_EXEC = 1  # MFD_CLOEXEC, https://man7.org/linux/man-pages/man2/memfd_create.2.html
 # Of `[subprocess-environment].env_vars`, those that say how to reach the network.
 _NETWORK_VARIABLES = frozenset(
     ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
@@ -63,6 +65,23 @@ class NetworkSettings:
         }
 
 
+def _create_memory_file() -> Optional[int]:
+    """Return the descriptor of a new file without a name; None where this system has none, such as macOS.
+
+    A Python that was built with a glibc before 2.27 lacks the function, though the system has it: so do builds of
+    python-build-standalone of 2025.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(MEMORY_FILE)
+    create = getattr(ctypes.CDLL(None, use_errno=True), "memfd_create", None)
+    if create is None:
+        return None
+    descriptor: int = create(MEMORY_FILE.encode(), _CLOSE_ON_EXEC)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return descriptor
+
+
 class _MemoryFile:
     """The one file in this process's memory that programs read; made when it is first written."""
 
@@ -72,10 +91,10 @@ class _MemoryFile:
 
     def write(self, content: bytes) -> None:
         """Put a new file in the place of the old, which programs can read until then: neither is ever there in part."""
-        if not hasattr(os, "memfd_create"):  # not on macOS, where no base image can be run either
-            return
         with self._lock:
-            descriptor = os.memfd_create(MEMORY_FILE)
+            descriptor = _create_memory_file()
+            if descriptor is None:  # a system where no base image can be run either
+                return
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(content)
             if self._descriptor is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Optional
 
 import pytest
 from conftest import error_text
+from needs import needs
 
 from slim_ray_image.core.import_paths import (
     EntryPoint,
@@ -161,7 +161,7 @@ def test_defined_names_are_those_bound_at_module_level(source: str, expected: se
     assert defined_names(source) == expected
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="`match` is Python 3.10's")
+@needs("newer-python")  # for `match`
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [

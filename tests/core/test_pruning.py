@@ -53,7 +53,7 @@ SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
         (["!tests", "default"], DEFAULTS - {"tests"}),
         (["all", "!default"], NAMES - DEFAULTS),
     ],
-    ids=str,
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, list) else "",
 )
 def test_words_name_rules_and_take_them_away(words: list[str], rules: set[str]) -> None:
     """Groups and names add up, whatever the order, and what has an exclamation mark is taken from the sum."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import permutations
 from typing import Sequence
 
 import pytest
-from conftest import make_distribution
+from conftest import PYTHONPATH, make_distribution
 
 from slim_ray_image.core.layers import Distribution
 from slim_ray_image.core.requirements import RequiredDistribution, explain
@@ -172,3 +174,17 @@ def test_line_that_is_no_requirement_is_left_out() -> None:
         make_distribution("b"),
         make_distribution("c"),
     ) == {"a": ("import",), "b": (), "c": ("a==1.0",)}
+
+
+def test_grammar_is_in_order_before_threads_parse_with_it() -> None:
+    """Packaging's own grammar of markers, where it has one, was used once when the module has been imported."""
+    script = (
+        "import slim_ray_image.core.requirements\n"
+        "from packaging import markers\n"
+        "print(getattr(getattr(markers, 'MARKER', None), 'streamlined', True))\n"
+    )
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(
+        command, env={"PYTHONPATH": PYTHONPATH}, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "True\n"

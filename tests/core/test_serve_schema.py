@@ -1,4 +1,4 @@
-"""Tests of core.serve_schema; tests/integration/test_serve_config.py asks Ray about the same configs."""
+"""Tests of core.serve_schema; tests/servers/test_serve_config.py asks Ray about the same configs."""
 
 from __future__ import annotations
 

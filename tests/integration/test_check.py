@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from typing import Sequence
+from uuid import uuid4
 
 import pytest
 from conftest import Golden
+from harness.repository import PantsRun, Repository
+from harness.shapes import LOCKFILE, TARGET, Shapes, make_shapes, write_service
+from needs import needs, program
 
-from integration.conftest import executable
-from integration.repository import PantsRun, Repository
-from integration.shapes import LOCKFILE, TARGET, Shapes, make_shapes, write_service
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("base")
 
 ECHO = "src/services/echo:image"
 
@@ -66,7 +66,7 @@ def test_edit_of_a_library_checks_what_is_first_party_alone(repository: Reposito
     """The layers of distributions are not looked at again, nor console scripts imported."""
     assert check(repository, ECHO).exit_code == 0
     words = "src/libs/text/words.py"
-    repository.write(words, f"{repository.read(words)}\n# An edit.\n")
+    repository.write(words, f"{repository.read(words)}\n# Edit {uuid4()}.\n")
     run = check(repository, ECHO)
     assert run.exit_code == 0, run.output
     assert sorted(run.started) == [
@@ -93,6 +93,7 @@ def test_module_that_a_distribution_does_not_declare_is_missed(
     golden.check("errors/check_undeclared_module.txt", problems_of(run))
 
 
+@needs("compiler")
 def test_library_of_this_machine_does_not_hide_that_the_base_has_none(
     repository: Repository, shapes: Shapes, golden: Golden, tmp_path: Path
 ) -> None:
@@ -101,7 +102,7 @@ def test_library_of_this_machine_does_not_hide_that_the_base_has_none(
     source.write_text("#include <omp.h>\nint trees(void) { return omp_get_max_threads(); }\n")
     library = tmp_path / "lib_trees.so"
     subprocess.run(
-        [executable("gcc"), "-shared", "-fPIC", "-fopenmp", str(source), "-o", str(library)],
+        [program("gcc"), "-shared", "-fPIC", "-fopenmp", str(source), "-o", str(library)],
         check=True,
     )
     shapes.add_wheel(
@@ -142,15 +143,11 @@ def test_image_that_kuberay_cannot_start_fails(repository: Repository, golden: G
     golden.check("errors/check_refused_by_kuberay.txt", problems_of(run))
 
 
-def write_ranker(repository: Repository, exclude_file: str) -> str:
-    """A target of the ranker's code whose image lacks a file, and its address."""
+def write_lacking(repository: Repository, code: str, exclude_file: str) -> str:
+    """Write a target of an example's code, whose image lacks a file, and return its address."""
     repository.write(
         "src/services/lacking/BUILD",
-        "slim_ray_image(\n"
-        '    name="image",\n'
-        '    serve_app="services.ranker.app:app",\n'
-        f"    exclude_files=[{exclude_file!r}],\n"
-        ")\n",
+        f'slim_ray_image(name="image", {code}, exclude_files=[{exclude_file!r}])\n',
     )
     return "src/services/lacking:image"
 
@@ -159,7 +156,8 @@ def test_image_without_the_program_of_the_probes_fails(
     repository: Repository, golden: Golden
 ) -> None:
     """Without wget, KubeRay never sees the container become ready."""
-    run = check(repository, write_ranker(repository, "/usr/local/bin/wget"))
+    echo = 'serve_app="services.echo.app:app"'
+    run = check(repository, write_lacking(repository, echo, "/usr/local/bin/wget"))
     golden.check("errors/check_without_wget.txt", problems_of(run))
 
 
@@ -167,7 +165,9 @@ def test_test_module_that_a_library_imports_is_missed(
     repository: Repository, golden: Golden
 ) -> None:
     """numpy.testing, which scipy imports, imports a module of numpy's tests."""
-    run = check(repository, write_ranker(repository, "numpy/_core/tests/_natype.py"))
+    features = 'dependencies=["src/libs/features"]'
+    excluded = "numpy/_core/tests/_natype.py"
+    run = check(repository, write_lacking(repository, features, excluded))
     golden.check("errors/check_without_natype.txt", problems_of(run))
 
 

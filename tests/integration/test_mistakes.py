@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from harness.failures import assert_fails
+from harness.repository import Repository
+from needs import needs
 
-from integration.failures import assert_fails
-from integration.repository import Repository
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("base")
 
 
 @pytest.mark.parametrize(

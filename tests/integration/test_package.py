@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import email
-import json
 import os
 import posixpath
 import re
-import subprocess
 from email.message import Message
 from functools import cache
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Mapping, Sequence
+from uuid import uuid4
 
 import pytest
+from harness.image_layout import ImageLayout, Layer, path_of, validate_layout
+from harness.repository import PackagedImage, Repository
+from harness.targets import write_driver
+from needs import needs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from integration.conftest import executable
-from integration.image_layout import ImageLayout, Layer, path_of, validate_layout
-from integration.repository import PackagedImage, Repository
-from integration.targets import write_driver
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("base")
 
 SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
 # What the services import, with the extras of 3rdparty/python/requirements.txt.
@@ -88,41 +86,6 @@ def test_output_names_the_image(image: PackagedImage) -> None:
     folder = image.target.replace("/", ".").replace(":", "/")
     assert f"Wrote dist/{folder}\n" in image.run.output
     assert f"Image {image.description['manifest_digest']} for linux/amd64" in image.run.output
-
-
-def test_skopeo_reads_the_image(image: PackagedImage) -> None:
-    """Skopeo finds the same digest, layers and platform."""
-    command = [executable("skopeo"), "inspect", f"oci:{image.folder / 'oci'}"]
-    inspected = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert inspected["Digest"] == image.description["manifest_digest"]
-    assert inspected["Layers"] == [layer.digest for layer in image.layout.layers]
-    assert (inspected["Os"], inspected["Architecture"]) == ("linux", "amd64")
-
-
-def test_umoci_unpacks_the_image(echo: PackagedImage, tmp_path: Path) -> None:
-    """Umoci, which checks every diff_id, gets a root file system with the user, the environment and the service."""
-    rootless = [] if os.geteuid() == 0 else ["--rootless"]
-    bundle = tmp_path / "bundle"
-    subprocess.run(
-        [
-            *(executable("umoci"), "unpack", *rootless),
-            *("--image", f"{echo.folder / 'oci'}:latest", str(bundle)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    root = bundle / "rootfs"
-    accounts = (root / "etc/passwd").read_text().splitlines()
-    assert "ray:x:1000:100::/home/ray:/bin/bash" in accounts
-    assert accounts[0].startswith("root:")
-    assert os.readlink(root / "opt/venv/bin/python") == "/usr/local/bin/python3.10"
-    assert os.readlink(root / "usr/local/bin/ray") == "/opt/venv/bin/ray"
-    assert (root / "app/services/echo/app.py").is_file()
-    if not rootless:
-        for folder in ("home/ray", "app"):
-            found = (root / folder).stat()
-            assert (found.st_uid, found.st_gid) == (1000, 100)
-        assert (root / "app/services").stat().st_uid == 0
 
 
 # --- The image config
@@ -235,21 +198,6 @@ def test_large_distributions_are_shared(echo: PackagedImage, ranker: PackagedIma
     assert {name: ours[name] for name in both} == {name: theirs[name] for name in both}
 
 
-def test_packaging_reuses_the_layers_of_another_service(
-    echo: PackagedImage, ranker: PackagedImage
-) -> None:
-    """Packaging ranker after echo runs no process for a layer that echo has."""
-    pattern = re.compile(r"Write the layer of ([a-z-]+)$")
-
-    def written(image: PackagedImage) -> set[str]:
-        return {m[1] for m in map(pattern.match, image.run.started) if m}
-
-    assert "ray" in written(echo)
-    assert {"ray", "numpy"} <= {row["name"] for row in ranker.own_rows}
-    # Of its other layers, an earlier test may have had some written.
-    assert written(echo).isdisjoint(written(ranker))
-
-
 def test_edit_of_a_source_changes_one_layer(repository: Repository, echo: PackagedImage) -> None:
     """After an edit of one line in a service, one layer differs and one is written."""
     for name in ("BUILD", "__init__.py", "app.py"):
@@ -257,10 +205,11 @@ def test_edit_of_a_source_changes_one_layer(repository: Repository, echo: Packag
             "services.echo", "services.edited"
         )
         repository.write(f"src/services/edited/{name}", content)
+    greeting = f"Greetings {uuid4().hex} from"  # which no run before has packaged
     before = repository.package("src/services/edited:image")
     layers_before = before.layout.layers
     app = repository.read("src/services/edited/app.py")
-    repository.write("src/services/edited/app.py", app.replace("Hello from", "Greetings from"))
+    repository.write("src/services/edited/app.py", app.replace("Hello from", greeting))
     after = repository.package("src/services/edited:image")
     assert layers_before[:-1] == after.layout.layers[:-1] == echo.layout.layers[:-1]
     assert layers_before[-1] != after.layout.layers[-1]
@@ -284,7 +233,7 @@ def installed_metadata(image: PackagedImage) -> dict[str, Message]:
     return {canonicalize_name(metadata["Name"]): metadata for metadata in found}
 
 
-def needs(metadata: Message, extras: Iterable[str]) -> Iterator[Requirement]:
+def required_distributions(metadata: Message, extras: Iterable[str]) -> Iterator[Requirement]:
     """Yield what a distribution requires on the image's platform, with these extras."""
     for line in metadata.get_all("Requires-Dist") or []:
         requirement = Requirement(line)
@@ -303,7 +252,7 @@ def reachable(metadata: Mapping[str, Message], imports: Sequence[str]) -> set[st
             continue
         done.add((name, extras))
         if name in metadata:
-            queue += needs(metadata[name], extras)
+            queue += required_distributions(metadata[name], extras)
     return {name for name, _ in done}
 
 

@@ -7,11 +7,11 @@ import posixpath
 from typing import Any, Mapping
 
 import pytest
+from harness.image_layout import Layer, path_of
+from harness.repository import PackagedImage, Repository
+from needs import needs
 
-from integration.image_layout import Layer, path_of
-from integration.repository import PackagedImage, Repository
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("base")
 
 SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
 APP = """\

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 import pytest
+from needs import needs
 from pants.engine.rules import TaskRule
 
 import slim_ray_image
@@ -27,10 +28,7 @@ MOVED = {
     "pants.engine.internals.native_engine.UnionMembership": "pants.engine.unions.UnionMembership",
 }
 
-pytestmark = pytest.mark.skipif(
-    not (SOURCE and PYTHON),
-    reason="MODERN_PANTS_SOURCE and MODERN_PANTS_PYTHON do not name a Pants to check against",
-)
+pytestmark = needs("modern-pants")
 
 
 def check(plugin_source: Path, package: str) -> subprocess.CompletedProcess[str]:

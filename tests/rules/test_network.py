@@ -13,8 +13,8 @@ from typing import Any, Mapping
 import pytest
 from conftest import PYTHONPATH
 from pants.testutil.rule_runner import RuleRunner
-from rules.rule_runner import OPTIONS
 
+from rules.rule_runner import OPTIONS
 from slim_ray_image.network import _MEMORY_FILE, NetworkSettings
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 
@@ -53,6 +53,18 @@ def test_login_in_a_url_is_held_apart(rule_runner: RuleRunner) -> None:
     )
     assert found.to_json() == {"indexes": (INDEX,), "find_links": (LINKS,), "certificates": ""}
     assert held_in_memory()["credentials"] == [[INDEX, ["robot", "s3/cret"]]]
+
+
+def test_python_without_files_in_memory_holds_logins_too(
+    rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a build of python-build-standalone, whose glibc is older than the machine's."""
+    monkeypatch.delattr(os, "memfd_create")
+    settings(
+        rule_runner,
+        "--python-repos-indexes=['https://robot:another@index.example.com/simple/']",
+    )
+    assert held_in_memory()["credentials"] == [[INDEX, ["robot", "another"]]]
 
 
 def test_login_of_a_netrc_file_is_used(rule_runner: RuleRunner, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from conftest import PYTHONPATH
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 
 _HOLD = """\
-import os, subprocess, sys
+import ctypes, os, subprocess, sys
 name, content, *command = sys.argv[1:]
-os.write(os.memfd_create(name), content.encode())
+os.write(ctypes.CDLL(None).memfd_create(name.encode(), 1), content.encode())
 sys.exit(subprocess.run(command).returncode)
 """
 

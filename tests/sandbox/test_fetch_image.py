@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -25,6 +24,7 @@ from conftest import (
     error_text,
     make_base_config,
 )
+from needs import find_program, needs
 from sandbox.servers import Certificates, Front, Proxy, TokenRegistry, make_certificates
 from sandbox.stand_in_pants import run_program_below
 
@@ -33,14 +33,12 @@ from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.sandbox.fetch_image import fetch_blob, resolve
 from slim_ray_image.sandbox.report import USER_ERROR
 
-REGISTRY = shutil.which("docker-registry", path="/usr/bin")
+REGISTRY = find_program("docker-registry")
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
-needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
-needs_registry = pytest.mark.skipif(
-    not REGISTRY, reason="/usr/bin/docker-registry is not installed"
-)
+needs_openssl = needs("openssl")
+needs_registry = needs("registry")
 
 
 class Registry:

@@ -8,7 +8,6 @@ import http.server
 import os
 import platform
 import re
-import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Iterator, Sequence
 
 import pytest
 from conftest import Golden, error_text
+from needs import needs
 from sandbox.servers import Front, Proxy, Server, make_certificates, send
 from sandbox.stand_in_pants import run_program_below
 
@@ -117,7 +117,7 @@ class Redirecting(Server):
         send(handler, 302, Location=f"http://{self._elsewhere}{handler.path}")
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
+@needs("openssl")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_uv_is_fetched_through_the_proxy(index: tuple[Path, str], scheme: str) -> None:
     """An index that only a proxy leads to is read through it, and the proxy's login goes to the proxy alone.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 from conftest import PYTHONPATH
+from needs import AS_FIRST_PROCESS, needs
 
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 
@@ -24,9 +23,9 @@ print(dict(found.credentials), dict(found.environment))
 """
 # A program that holds such a file, as Pants does, and starts another.
 HOLD = """\
-import os, subprocess, sys
+import ctypes, os, subprocess, sys
 name, content, *arguments = sys.argv[1:]
-os.write(os.memfd_create(name), content.encode())
+os.write(ctypes.CDLL(None).memfd_create(name.encode(), 1), content.encode())
 subprocess.run([sys.executable, *arguments], check=True)
 """
 # Pants runs these tests, and holds such a file: so this one leaves the processes below it first.
@@ -42,10 +41,6 @@ while os.getppid() == parent:
 NESTED = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
 # What it is given beside its standard streams.
 DESCRIPTORS = "import os; print([d for d in range(3, 64) if os.path.exists(f'/proc/self/fd/{d}')])"
-
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "memfd_create"), reason="this system has no files in memory"
-)
 
 
 def output_of(*arguments: str) -> str:
@@ -69,22 +64,12 @@ def test_program_reads_what_a_process_above_it_holds(arguments: tuple[str, ...])
     assert output_below_holder(*arguments) == expected
 
 
-# Runs a command as process 1, as a container does.
-FIRST = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc")
-
-
-def can_unshare() -> bool:
-    return bool(shutil.which("unshare")) and not subprocess.call(
-        [*FIRST, "true"], stderr=subprocess.DEVNULL
-    )
-
-
-@pytest.mark.skipif(not can_unshare(), reason="this machine makes no process namespace")
+@needs("namespaces")
 @pytest.mark.parametrize("arguments", [("-c", READ), ("-c", NESTED, READ)], ids=["child", "nested"])
 def test_holder_can_be_process_1(arguments: tuple[str, ...]) -> None:
     """So it is where Pants, without its daemon, is what a container runs."""
     result = subprocess.run(
-        [*FIRST, sys.executable, "-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments],
+        [*AS_FIRST_PROCESS, sys.executable, "-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments],
         env={"PYTHONPATH": PYTHONPATH, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         stdout=subprocess.PIPE,
         text=True,
@@ -99,7 +84,8 @@ def test_file_that_is_not_whole_is_passed_over(content: str) -> None:
     arguments = ("-c", HOLD, MEMORY_FILE, content, "-c", READ)
     both = ("-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments)
     assert "http://proxy.example:3128" in output_of(*both)
-    beside = f"import os; os.write(os.memfd_create({MEMORY_FILE!r}), {content!r}.encode())\n"
+    create = f"ctypes.CDLL(None).memfd_create({MEMORY_FILE.encode()!r}, 1)"
+    beside = f"import ctypes, os; os.write({create}, {content!r}.encode())\n"
     assert "http://proxy.example:3128" in output_of(
         "-c", beside + HOLD, MEMORY_FILE, json.dumps(HELD), "-c", READ
     )

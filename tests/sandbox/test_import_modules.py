@@ -351,7 +351,7 @@ def test_memory_of_the_process_itself_is_not_of_this_machine(sandbox: Path) -> N
     """As what a compiler at run time maps: a file that has no name any more."""
     source = """\
         import ctypes, mmap, os
-        file = os.memfd_create("jit")
+        file = ctypes.CDLL(None).memfd_create(b"jit", 1)
         os.ftruncate(file, 4096)
         kept = mmap.mmap(file, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
     """

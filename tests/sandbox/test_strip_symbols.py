@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from elf import (
     section_content,
     section_names,
 )
+from needs import needs, program
 
 from slim_ray_image.sandbox.strip_symbols import Stripped, strip
 
@@ -131,17 +131,17 @@ def test_section_that_refers_to_what_would_go_keeps_it() -> None:
     assert strip(bytes(content), Stripped.SYMBOLS) is None
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+@needs("compiler")
 def test_stripped_extension_module_loads_and_works(tmp_path: Path) -> None:
     """What a compiler makes, with debug information, loads without it."""
     source = tmp_path / "answer.c"
     source.write_text("int answer(void) { return 42; }\n")
     library = tmp_path / f"answer{sysconfig.get_config_var('SHLIB_SUFFIX')}"
-    subprocess.run(["cc", "-g", "-shared", "-fPIC", "-o", library, source], check=True)
+    subprocess.run([program("gcc"), "-g", "-shared", "-fPIC", "-o", library, source], check=True)
     content = library.read_bytes()
     stripped = strip_all(content)
     assert stripped is not None and len(stripped) < len(content)
     library.write_bytes(stripped)
-    program = f"import ctypes; print(ctypes.CDLL({str(library)!r}).answer())"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    script = f"import ctypes; print(ctypes.CDLL({str(library)!r}).answer())"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert result.stdout == b"42\n"

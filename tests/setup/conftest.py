@@ -29,8 +29,6 @@ def machine(tmp_path: Path, packed: Archive) -> FreshMachine:
 @pytest.fixture
 def server(tmp_path: Path, machine: FreshMachine) -> Iterator[TlsServer]:
     """The machine's mirror behind TLS, which it trusts."""
-    if shutil.which("openssl") is None:
-        pytest.skip("There is no `openssl` on PATH.")
     certificate = make_certificate(tmp_path)
     with serving(machine.archive.folder, certificate) as found:
         machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] = f"https://{found.address}"

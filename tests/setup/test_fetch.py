@@ -12,6 +12,7 @@ import time
 
 import pytest
 from conftest import Golden
+from needs import needs
 
 from setup.fresh_machine import PROGRAMS, VERSION, FreshMachine, leftovers
 from setup.tls_server import TlsServer
@@ -36,6 +37,7 @@ def test_archive_is_fetched_from_a_directory_and_kept(machine: FreshMachine) -> 
     assert leftovers(machine) == []
 
 
+@needs("openssl")
 def test_archive_is_fetched_by_https(machine: FreshMachine, server: TlsServer) -> None:
     """A slash at the end of the mirror's URL changes nothing, and SSL_CERT_FILE says whom to trust."""
     machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] += "//"
@@ -77,6 +79,7 @@ def test_cut_archive_is_an_error(machine: FreshMachine) -> None:
     assert leftovers(machine) == []
 
 
+@needs("openssl")
 def test_cut_download_is_an_error(machine: FreshMachine, server: TlsServer) -> None:
     """A connection that is closed before the end is told as such; the next call starts anew."""
     server.cut_after = 100_000
@@ -98,6 +101,7 @@ def test_unreachable_host_is_an_error(machine: FreshMachine, golden: Golden) -> 
     assert leftovers(machine) == []
 
 
+@needs("openssl")
 def test_file_that_a_mirror_lacks_is_an_error(machine: FreshMachine, server: TlsServer) -> None:
     """A page that says 404 is no archive."""
     machine.archive.path.unlink()
@@ -119,6 +123,7 @@ def test_mirror_of_another_scheme_is_refused(
     golden.check("errors/setup_mirror_of_another_scheme.txt", text)
 
 
+@needs("openssl")
 def test_login_of_a_mirror_is_used_and_not_shown(machine: FreshMachine, server: TlsServer) -> None:
     """A login in the mirror's URL reaches the mirror, but no message and no argument of a program."""
     machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] = f"https://robot:s3cret@{server.address}"
@@ -184,6 +189,7 @@ def test_damaged_python_is_replaced(machine: FreshMachine) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+@needs("openssl")
 def test_interrupted_fetch_is_repaired(machine: FreshMachine, server: TlsServer, name: str) -> None:
     """The call after one that was ended amid a download fetches; only SIGKILL leaves something, for a day."""
     server.cut_after, server.is_stalling = 100_000, True

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Golden
+from needs import needs
 
 from setup.fresh_machine import FreshMachine
 
@@ -108,7 +109,7 @@ def test_refusal_stops_before_anything_is_done(closed_off: FreshMachine, answer:
     assert calls(closed_off) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="Only root can start a program as another user.")
+@needs("root")
 def test_no_way_to_root_is_an_error(closed_off: FreshMachine, golden: Golden) -> None:
     """Without a registry, root or sudo, the error comes before the set-up and has the ways out."""
     for folder in (closed_off.folder, *closed_off.folder.parents):

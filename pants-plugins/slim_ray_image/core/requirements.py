@@ -16,6 +16,10 @@ from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.layers import Distribution
 
+# packaging before version 22, which Pants 2.17 has, parses markers by a grammar that its first use puts in order. Two
+# threads that do so at once can spoil it for the rest of the process; while a module is imported there is one.
+Requirement("a; (extra == 'b' or os_name not in 'c') and python_version in '3'")
+
 
 @dataclass(frozen=True)
 class RequiredDistribution:

@@ -1,4 +1,4 @@
-"""Tests of the store that need no database; tests/integration/test_examples.py has the others."""
+"""Tests of the store that need no database; tests/servers/test_examples.py has the others."""
 
 from __future__ import annotations
 

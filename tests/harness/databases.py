@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from integration.registry import free_port
+from harness.registry import free_port
 
 USER, PASSWORD, DATABASE = "tester", "secret-of-the-tests", "examples"
 _START_SECONDS = 60

@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from integration.image_layout import ImageLayout
-from integration.workspace import end_process
+from harness.image_layout import ImageLayout
+from harness.workspace import end_process
 
 # The build root: of the working tree, or of the sandbox that Pants runs the tests in.
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from integration.image_layout import CONFIG, GZIP_LAYER, INDEX, MANIFEST, describe, digest_of
+from harness.image_layout import CONFIG, GZIP_LAYER, INDEX, MANIFEST, describe, digest_of
 
 _CONFIGURATION = """\
 version: 0.1

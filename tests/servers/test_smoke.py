@@ -10,14 +10,14 @@ import sys
 import time
 from pathlib import Path
 from typing import Iterator
+from uuid import uuid4
 
 import pytest
+from harness.container import Docker
+from harness.repository import ROOT, PantsRun, Repository
+from needs import needs
 
-from integration.container import Docker
-from integration.registry import free_port
-from integration.repository import ROOT, PantsRun, Repository
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("base", "docker")
 
 LABEL = "slim-ray-image.smoke-test"
 IMAGES = "slim-ray-image.local/src/services/{}/image"
@@ -35,7 +35,7 @@ STEPS = (
 @pytest.fixture(scope="module")
 def service(docker: Docker) -> Iterator[str]:
     """A name for targets of this run alone; their images go at the end."""
-    name = f"smoke_{free_port()}"
+    name = f"smoke_{uuid4().hex}"
     yield name
     docker.remove(IMAGES.format(name))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional
 from urllib.error import HTTPError
 
-from integration.registry import free_port, open_url
+from harness.registry import free_port, open_url
 
 # As careful clusters run images: a root that cannot be written to, memory for /tmp, and no rights.
 RESTRICTED = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from integration.repository import Repository
+from harness.repository import Repository
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
+from harness.container import Docker, await_answer
+from harness.registry import free_port
+from harness.repository import Repository
+from harness.targets import write_driver
+from needs import needs
 
-from integration.container import Docker, await_answer
-from integration.registry import free_port
-from integration.repository import Repository
-from integration.targets import write_driver
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("base", "docker")
 
 IMAGES = "slim-ray-image.local/src/services/{}/image"
 # What a login shell starts with.

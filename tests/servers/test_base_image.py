@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from harness.failures import assert_fails
+from harness.fixtures import BASE_REFERENCE
+from harness.image_layout import ImageLayout, validate_layout
+from harness.registry import Registry, free_port
+from harness.repository import PackagedImage, Repository
+from harness.targets import write_driver
+from needs import needs
 
-from integration.conftest import BASE_REFERENCE
-from integration.failures import assert_fails
-from integration.image_layout import ImageLayout, validate_layout
-from integration.registry import Registry, free_port
-from integration.repository import PackagedImage, Repository
-from integration.targets import write_driver
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("base", "registry")
 
 ECHO = "src/services/echo:image"
 DRIVER = "src/services/driver:image"

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
+from harness.container import Docker, await_answer
+from harness.fixtures import build_stand_in
+from harness.image_layout import validate_layout
+from harness.registry import free_port
+from harness.repository import PackagedImage, Repository
+from needs import needs
 
-from integration.conftest import build_stand_in
-from integration.container import Docker, await_answer
-from integration.image_layout import validate_layout
-from integration.registry import free_port
-from integration.repository import PackagedImage, Repository
-
-pytestmark = pytest.mark.integration
+pytestmark = needs("stand-in", "docker")
 
 
 def trixie() -> Path:

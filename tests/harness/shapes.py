@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, Mapping, Optional, Sequence
 
-from conftest import Content, make_sdist, make_wheel
+from conftest import Content, Golden, make_sdist, make_wheel
 
-from integration.repository import Repository
+from harness.failures import assert_fails, message_of
+from harness.repository import Repository
 
 RESOLVE = "shapes"
 LOCKFILE = "3rdparty/python/shapes.lock"
 TARGET = "src/shapes:image"
+HOST_BUILT = "--slim-ray-host-built-distributions=['Torus_for-tests', 'cone-for-tests']"
 # Of lockfiles that Pants itself makes; its own lock is for Python 3.10 whatever other resolves are.
 _CONSTRAINTS = ["CPython==3.10.*"]
 
@@ -160,3 +163,24 @@ def write_service(
         ),
     )
     repository.write(f"{folder}/driver.py", "".join(f"import {_module(n)}\n" for n in names))
+
+
+def generate_pex_lock(repository: Repository, shapes: Shapes) -> str:
+    """Let Pants write the lockfile, as its users do, and return it."""
+    repository.write(LOCKFILE, "")
+    repository.pants(
+        *shapes.options(),
+        "--python-resolves-generate-lockfiles",
+        "generate-lockfiles",
+        f"--resolve={RESOLVE}",
+    )
+    return repository.read(LOCKFILE)
+
+
+def check_error(
+    repository: Repository, shapes: Shapes, golden: Golden, name: str, *options: str
+) -> None:
+    """Package the service, which must fail with the whole text of a golden file."""
+    text = message_of(assert_fails(repository, TARGET, *shapes.options(), *options))
+    # The base's Python gets patches.
+    golden.check(f"errors/{name}.txt", re.sub(r"CPython 3\.10\.\d+", "CPython 3.10.0", text))

@@ -7,23 +7,17 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 import pytest
+from harness.container import RESTRICTED, Docker, Service, loaded_images
+from harness.databases import MariaDB, PostgreSQL
+from harness.examples import EXAMPLES, package_examples
+from harness.registry import free_port
+from harness.repository import PackagedImage, Repository
+from needs import needs, postgresql_programs, program
 
-from integration.conftest import executable
-from integration.container import RESTRICTED, Docker, Service, loaded_images
-from integration.databases import MariaDB, PostgreSQL
-from integration.registry import free_port
-from integration.repository import PackagedImage, Repository
+pytestmark = needs("base")
+# What is asked in containers.
+in_docker = needs("docker", "skopeo", "database")
 
-pytestmark = pytest.mark.integration
-
-TARGETS = {
-    "drivers": "src/jobs/reports:drivers",
-    "echo": "src/services/echo:image",
-    "essentials": "src/services/essentials:image",
-    "nightly": "src/jobs/nightly:image",
-    "ranker": "src/services/ranker:image",
-    "records": "src/services/records:image",
-}
 # What the routes of essentials prove, as distributions.
 PROVEN = frozenset(
     [
@@ -69,11 +63,7 @@ def packaged(
     shared_repository: Repository, echo: PackagedImage, ranker: PackagedImage
 ) -> dict[str, PackagedImage]:
     """Every example, by one `pants package ::`, after echo and ranker each by itself."""
-    run = shared_repository.pants("package", "::")
-    return {
-        name: PackagedImage(target, shared_repository.output_of(target), run)
-        for name, target in TARGETS.items()
-    }
+    return package_examples(shared_repository)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +71,7 @@ def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[
     """The examples in Docker, but those of test_run.py, under names of this run alone."""
     names = ("drivers", "essentials", "nightly", "records")
     layouts = {name: packaged[name].folder / "oci" for name in names}
-    with loaded_images(docker, executable("skopeo"), layouts) as loaded:
+    with loaded_images(docker, program("skopeo"), layouts) as loaded:
         yield loaded
 
 
@@ -105,8 +95,8 @@ def gateway(docker: Docker, network: str) -> str:
 @pytest.fixture(scope="module")
 def postgresql(workspace: Path, gateway: str) -> Iterator[PostgreSQL]:
     """A PostgreSQL that the containers reach."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    programs = (debian[-1] if debian else Path(executable("initdb"))).parent
+    programs = postgresql_programs()
+    assert programs
     server = PostgreSQL(programs, workspace / "postgresql", gateway)
     yield server
     server.close()
@@ -116,9 +106,9 @@ def postgresql(workspace: Path, gateway: str) -> Iterator[PostgreSQL]:
 def mariadb(workspace: Path, gateway: str) -> Iterator[MariaDB]:
     """A MariaDB that the containers reach."""
     server = MariaDB(
-        executable("mariadbd"),
-        executable("mariadb-install-db"),
-        executable("mariadb-admin"),
+        program("mariadbd"),
+        program("mariadb-install-db"),
+        program("mariadb-admin"),
         workspace / "mariadb",
         gateway,
     )
@@ -178,7 +168,7 @@ def test_each_example_alone_is_the_same_image(
     try:
         digests = {
             name: copy.package(target).description["manifest_digest"]
-            for name, target in TARGETS.items()
+            for name, target in EXAMPLES.items()
         }
     finally:
         copy.close()
@@ -189,7 +179,7 @@ def test_each_example_alone_is_the_same_image(
 def test_echo_and_ranker_are_the_same_image_among_others(
     packaged: dict[str, PackagedImage], echo: PackagedImage, ranker: PackagedImage
 ) -> None:
-    """Packaged first and alone, before any cached process, they are what they are in a run of all."""
+    """Packaged each by itself, they are what they are in a run of all."""
     for name, alone in (("echo", echo), ("ranker", ranker)):
         assert packaged[name].description["manifest_digest"] == alone.description["manifest_digest"]
 
@@ -207,6 +197,7 @@ def test_only_essentials_holds_what_it_proves(packaged: dict[str, PackagedImage]
 # --- Essentials
 
 
+@in_docker
 @pytest.mark.parametrize("path", GET)
 def test_essentials_answers_get(essentials: Service, path: str) -> None:
     """The library did its work on what the query says."""
@@ -214,6 +205,7 @@ def test_essentials_answers_get(essentials: Service, path: str) -> None:
     assert answer == {**answer, **GET[path]}
 
 
+@in_docker
 @pytest.mark.parametrize("path", POST)
 def test_essentials_answers_post(essentials: Service, path: str) -> None:
     """The library did its work on what the body says."""
@@ -222,12 +214,14 @@ def test_essentials_answers_post(essentials: Service, path: str) -> None:
     assert answer == {**answer, **expected}
 
 
+@in_docker
 def test_essentials_converts_yaml(essentials: Service) -> None:
     """PyYAML reads the body, whatever it is called."""
     body = essentials.ask("POST", "/pyyaml", b"fox: [quick, 2]\nborn: 2026-10-01")
     assert json.loads(body) == {"document": {"fox": ["quick", 2], "born": "2026-10-01"}}
 
 
+@in_docker
 def test_essentials_ranks_by_the_shared_library(essentials: Service) -> None:
     """The model of libs.features is fitted, and ranks."""
     articles = [{"clicks": 2, "age_days": 9}, {"clicks": 900, "age_days": 0}]
@@ -235,12 +229,14 @@ def test_essentials_ranks_by_the_shared_library(essentials: Service) -> None:
     assert [article["clicks"] for article in ranking] == [900, 2]
 
 
+@in_docker
 def test_essentials_names_a_refused_connection(essentials: Service) -> None:
     """Where no Neo4j listens, its driver's error says so, and the answer's first words do."""
     error = essentials.ask_json("GET", "/neo4j")["error"]
     assert error.startswith("Connection refused: Couldn't connect to 127.0.0.1:1 ")
 
 
+@in_docker
 def test_essentials_exposes_its_metrics(essentials: Service) -> None:
     """The counter of a route goes up by one with each request."""
 
@@ -258,6 +254,7 @@ def test_essentials_exposes_its_metrics(essentials: Service) -> None:
     assert count() == before + 1
 
 
+@in_docker
 def test_every_route_of_essentials_is_asked(essentials: Service) -> None:
     """No route is without a test here: FastAPI's own list is that of the tests above."""
     asked = {path.partition("?")[0] for path in (*GET, *POST)} | ALONE
@@ -268,6 +265,7 @@ def test_every_route_of_essentials_is_asked(essentials: Service) -> None:
 # --- Records
 
 
+@in_docker
 def test_records_are_kept(records: Service) -> None:
     """A table is made, once; what is inserted is listed, in order, whole or by a word."""
     for _ in range(2):
@@ -282,6 +280,7 @@ def test_records_are_kept(records: Service) -> None:
 # --- Jobs
 
 
+@in_docker
 def test_nightly_runs_its_driver(docker: Docker, images: dict[str, str], network: str) -> None:
     """The default command does the rounds of `entry_point`, on a Ray of its own, and ends with 0."""
     with docker.running(*restricted(network), images["nightly"]) as container:
@@ -293,6 +292,7 @@ def test_nightly_runs_its_driver(docker: Docker, images: dict[str, str], network
     assert sum(result["ranks"].values()) == pytest.approx(1, abs=1e-5)
 
 
+@in_docker
 def test_nightly_waits_for_a_head(docker: Docker, images: dict[str, str], network: str) -> None:
     """The script, started first, waits until the head in another container takes clients, and runs the driver there."""
     image = images["nightly"]
@@ -309,6 +309,7 @@ def test_nightly_waits_for_a_head(docker: Docker, images: dict[str, str], networ
     assert [line["round"] for line in json_lines(output)[:-1]] == [1, 2]
 
 
+@in_docker
 def test_nightly_gives_up_without_a_head(
     docker: Docker, images: dict[str, str], network: str
 ) -> None:
@@ -320,6 +321,7 @@ def test_nightly_gives_up_without_a_head(
     assert "No Ray head takes clients at 127.0.0.1:1 after" in output
 
 
+@in_docker
 def test_drivers_share_an_image(docker: Docker, images: dict[str, str], network: str) -> None:
     """Each driver of the image without a command of its own runs, one after the other."""
     articles = json.dumps([{"clicks": 3, "age_days": 9}, {"clicks": 900, "age_days": 1}])

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
+from harness.container import Docker
+from needs import needs
 
-from integration.container import Docker
 from slim_ray_image.sandbox.smoke_container import LABEL, _remove_expired
 
-pytestmark = pytest.mark.integration
+pytestmark = needs("docker")
 
 OVER = f"{LABEL}.until={int(time.time()) - 7200}"
 

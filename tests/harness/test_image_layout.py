@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from integration.image_layout import (
+from harness.image_layout import (
     CONFIG,
     GZIP_LAYER,
     INDEX,
@@ -20,8 +20,6 @@ from integration.image_layout import (
     digest_of,
     validate_layout,
 )
-
-pytestmark = pytest.mark.integration
 
 Edit = Callable[[dict[str, Any]], Any]
 

@@ -6,27 +6,24 @@ import ast
 import base64
 import os
 import re
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
-import pytest
 from conftest import make_wheel
-from integration.conftest import BASE_REFERENCE, cache_folder
-from integration.image_layout import validate_layout
-from integration.registry import Registry
-from integration.repository import ROOT, PackagedImage, Repository
+from harness.fixtures import BASE_REFERENCE
+from harness.image_layout import validate_layout
+from harness.registry import Registry
+from harness.repository import ROOT, PackagedImage, Repository
+from needs import AS_FIRST_PROCESS, cache_folder, needs
 from packaging.utils import canonicalize_name
 from sandbox.servers import Proxy, TokenRegistry, make_certificates
 
-pytestmark = pytest.mark.integration
+pytestmark = needs("base", "registry", "openssl", "namespaces")
 
 ECHO = "src/services/echo:image"
 NAME = "registry.example"  # which only a proxy leads to
 LOCKS = ROOT / "pants-plugins/slim_ray_image/locks"
-# Runs a command as a container does: as process 1, with a file of accounts of its own.
-CONTAINER = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
+# Runs a command with a file of accounts of its own.
 WITH_ACCOUNTS = 'mount --bind "$0" /etc/passwd && exec "$@"'
 
 
@@ -61,8 +58,6 @@ def test_base_is_read_through_a_proxy_with_a_token_and_without_a_login(
     repository: Repository, registry: Registry, echo: PackagedImage, tmp_path: Path
 ) -> None:
     """As in a container of CI: a proxy that wants a login, an authority of the company, and a netrc file."""
-    if not shutil.which("openssl") or subprocess.call([*CONTAINER, "true"]):
-        pytest.skip("This machine has no `openssl`, or makes no namespaces.")
     (tmp_path / ".netrc").write_text("default login user password of-the-netrc-file\n")
     (tmp_path / ".netrc").chmod(0o600)
     certificates = make_certificates(tmp_path / "made", NAME)
@@ -75,7 +70,7 @@ def test_base_is_read_through_a_proxy_with_a_token_and_without_a_login(
                 "--subprocess-environment-env-vars=+['HTTPS_PROXY']",
                 read_from(f"{NAME}/library/{BASE_REFERENCE}"),
                 *("package", ECHO),
-                within=(*CONTAINER, "sh", "-c", WITH_ACCOUNTS, str(_accounts(tmp_path))),
+                within=(*AS_FIRST_PROCESS, "sh", "-c", WITH_ACCOUNTS, str(_accounts(tmp_path))),
                 HTTPS_PROXY=f"http://ci:s%2Fcret@{proxy.address}",
                 SLIM_RAY_IMAGE_CACHE=str(cache_folder()),
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 _PREFIX = "slim_ray_image-tests-"
 _OWNER = "owner.pid"
 # Where a daemon that a test started says its process id.
-_DAEMONS = ("*/pid", "*/.pids/*/pantsd/pid")
+_DAEMONS = ("*/pid", "*/.pids/*/pantsd/pid", "*/*/.pids/*/pantsd/pid")
 
 
 def _is_of(folder: Path, pid: int) -> bool:

@@ -1,0 +1,71 @@
+"""Another machine, as far as one machine can be another: for tests of whether an image depends on where it is built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Optional
+
+from needs import cache_folder
+
+from harness.repository import PackagedImage, Repository
+
+# Those that the plugin's own tools run on; the other machine has the newest that there is here, alone.
+TOOL_PYTHONS = ("python3.11", "python3.10", "python3.9")
+
+
+def _pyenv_versions() -> Path:
+    return Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+
+
+def other_python() -> Optional[Path]:
+    """Return the folder of a CPython for the plugin's tools that Pants would not choose by itself."""
+    for name in TOOL_PYTHONS:
+        for path in sorted(_pyenv_versions().glob(f"*/bin/{name}"), reverse=True):
+            return path.parent
+        found = shutil.which(name)
+        if found:
+            return Path(found).parent
+    return None
+
+
+def make_other_machine(
+    folder: Path, base_layout: Path, base_tag: str, reference: str
+) -> Repository:
+    """Return a copy of the repository, below the new `folder`, that has nothing in common with others but its content.
+
+    Another path, user's home, umask, time zone, locale and hash seed; caches that are empty; another Python for the
+    tools, where this machine has one; the base image from another folder.
+    """
+    home, base = folder / "home", folder / "base"
+    home.mkdir(parents=True)
+    shutil.copytree(base_layout, base)
+    environment = {
+        "HOME": str(home),
+        "LC_ALL": "C",
+        "PANTS_LOCAL_STORE_DIR": str(home / "store"),
+        "PANTS_NAMED_CACHES_DIR": str(home / "named"),
+        "PANTS_SLIM_RAY_BASE_IMAGE_SOURCES": repr({reference: f"oci:{base}:{base_tag}"}),
+        "PYENV_ROOT": str(_pyenv_versions().parent),
+        "PYTHONHASHSEED": "12345",
+        "SLIM_RAY_IMAGE_CACHE": str(cache_folder()),
+        "TZ": "Pacific/Auckland",
+        "USER": "someone",
+        "XDG_CACHE_HOME": str(home / "cache"),
+    }
+    python = other_python()
+    if python:
+        environment["PANTS_PYTHON_BOOTSTRAP_SEARCH_PATH"] = repr([str(python)])
+    return Repository.copy(folder / "monorepo-of-someone", environment, umask=0o077)
+
+
+def diff_ids(image: PackagedImage) -> dict[str, str]:
+    return {row["name"]: row["diff_id"] for row in image.description["layers"]}
+
+
+def assert_same(found: PackagedImage, expected: PackagedImage) -> None:
+    """Compare two builds of an image, layer by layer before the whole, to tell what differs."""
+    assert diff_ids(found) == diff_ids(expected)
+    assert found.layout.config == expected.layout.config
+    assert found.description["manifest_digest"] == expected.description["manifest_digest"]

@@ -1,0 +1,219 @@
+"""What some tests need of a machine that not every machine has: each need once, with the command that brings it.
+
+A test says so by a marker, `@needs("docker")`, and is skipped where the need is not met; the reason of a skip names the
+need and the command. `pants run tests/summary.py` prints a table of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Callable, Mapping, Optional
+
+import pytest
+
+# Runs a command as process 1, with mounts of its own, as a container does.
+AS_FIRST_PROCESS = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
+STAND_IN_PACKAGES = "debootstrap binutils gpgv wget"
+# Debian keeps programs of servers and of root where a user's PATH does not lead.
+_FOLDERS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+
+@dataclass(frozen=True)
+class Need:
+    """One need.
+
+    Attributes:
+        find_problem: Returns why it is not met, as a clause; nothing where it is.
+        command: The command that brings it, or a clause where no single command does.
+    """
+
+    find_problem: Callable[[], str]
+    command: str
+
+
+def find_program(name: str) -> Optional[str]:
+    """Return the path of a program of this machine."""
+    return shutil.which(name, path=_FOLDERS)
+
+
+def program(name: str) -> str:
+    """Return the path of a program that a marker of the test promises."""
+    path = find_program(name)
+    assert path, f"there is no `{name}`; the test lacks a marker of tests/needs.py"
+    return path
+
+
+def postgresql_programs() -> Optional[Path]:
+    """Return the folder of PostgreSQL's programs, which Debian keeps off PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found = str(debian[-1]) if debian else find_program("initdb")
+    return Path(found).parent if found else None
+
+
+def _programs(*names: str) -> Callable[[], str]:
+    def find_problem() -> str:
+        missing = [f"`{name}`" for name in names if find_program(name) is None]
+        return f"there is no {' and no '.join(missing)}" if missing else ""
+
+    return find_problem
+
+
+def _docker_problem() -> str:
+    docker = find_program("docker")
+    if docker is None:
+        return "there is no `docker`"
+    result = subprocess.run(
+        [docker, "version"], capture_output=True, text=True, check=False, timeout=60
+    )
+    last_words = (result.stderr.strip().splitlines() or ["it does not answer"])[-1]
+    return "" if result.returncode == 0 else last_words
+
+
+def _database_problem() -> str:
+    if postgresql_programs() is None:
+        return "there is no `initdb` of PostgreSQL"
+    return _programs("mariadbd", "mariadb-install-db", "mariadb-admin")()
+
+
+def _root_problem() -> str:
+    return "" if os.geteuid() == 0 else "the tests do not run as root"
+
+
+def _compiler_problem() -> str:
+    if find_program("gcc") is None:
+        return "there is no `gcc`"
+    # What compiles for Python has that Python's own headers.
+    return "" if Path("/usr/include/stdio.h").exists() else "there are no headers of the C library"
+
+
+def _mount_problem() -> str:
+    problem = _root_problem() or _programs("mount", "unshare")()
+    if (
+        not problem
+        and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode
+    ):
+        problem = "root may not mount here"
+    return problem
+
+
+def _namespaces_problem() -> str:
+    problem = _programs("unshare")()
+    if not problem and subprocess.run([*AS_FIRST_PROCESS, "true"], capture_output=True).returncode:
+        problem = "this user may not run a program in namespaces of its own"
+    return problem
+
+
+def _no_network_problem() -> str:
+    unshare = find_program("unshare")
+    if unshare is None:
+        return "there is no `unshare`"
+    return "" if no_network() else "this user may not run a program in a network of its own"
+
+
+@cache
+def no_network() -> tuple[str, ...]:
+    """Return a command that runs another where no host answers; empty where there is none."""
+    unshare = find_program("unshare")
+    for command in (("unshare", "--net"), ("unshare", "--user", "--map-root-user", "--net")):
+        if unshare and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            return command
+    return ()
+
+
+def named_base_source() -> Optional[str]:
+    """Return where the user says that python:3.10-slim is read from, as every command does."""
+    sources = ast.literal_eval(os.environ.get("PANTS_SLIM_RAY_BASE_IMAGE_SOURCES") or "{}")
+    return sources.get("python:3.10-slim")
+
+
+def cache_folder() -> Path:
+    """Return where `./pants` and the stand-in base images are kept."""
+    named = os.environ.get("SLIM_RAY_IMAGE_CACHE")
+    if named:
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache, "slim_ray_image")
+
+
+def stand_in_folder(name: str) -> Path:
+    """Return where the stand-in base image `name` is kept, or will be."""
+    return cache_folder() / "stand-in-base" / name
+
+
+def _stand_in_problem() -> str:
+    return _root_problem() or _programs("debootstrap", "strip", "gpgv", "wget")()
+
+
+def _base_problem() -> str:
+    source = named_base_source()
+    if source:
+        return "" if source.startswith("oci:") else _programs("skopeo")()
+    if (stand_in_folder("3.10-bookworm") / "index.json").exists():
+        return ""
+    problem = _stand_in_problem()
+    return problem and f"no base image is named, none was made before, and {problem}"
+
+
+def _newer_python_problem() -> str:
+    version = sysconfig.get_python_version()
+    return "" if sys.version_info >= (3, 10) else f"the tests run on CPython {version}"
+
+
+def _modern_pants_problem() -> str:
+    missing = [
+        name for name in ("MODERN_PANTS_SOURCE", "MODERN_PANTS_PYTHON") if not os.environ.get(name)
+    ]
+    return f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} not set" if missing else ""
+
+
+NEEDS: Mapping[str, Need] = {
+    "base": Need(_base_problem, "./quickstart"),
+    "compiler": Need(_compiler_problem, "apt-get install gcc libc6-dev"),
+    "database": Need(_database_problem, "apt-get install postgresql mariadb-server"),
+    "docker": Need(_docker_problem, "apt-get install docker.io, then start dockerd"),
+    "git": Need(_programs("git"), "apt-get install git"),
+    "modern-pants": Need(_modern_pants_problem, "see tests/rules/modern_pants/README.md"),
+    "mount": Need(_mount_problem, "run the tests as root, outside of a container"),
+    "namespaces": Need(_namespaces_problem, "run the tests as root, outside of a container"),
+    "newer-python": Need(_newer_python_problem, "run tests/core with pytest on CPython 3.10"),
+    "no-network": Need(_no_network_problem, "run the tests as root"),
+    "openssl": Need(_programs("openssl"), "apt-get install openssl"),
+    "podman": Need(_programs("podman"), "apt-get install podman"),
+    "protoc": Need(_programs("protoc"), "apt-get install protobuf-compiler"),
+    "registry": Need(
+        _programs("docker-registry", "skopeo"), "apt-get install docker-registry skopeo"
+    ),
+    "root": Need(_root_problem, "run the tests as root"),
+    "skopeo": Need(_programs("skopeo"), "apt-get install skopeo"),
+    "stand-in": Need(_stand_in_problem, f"as root, apt-get install {STAND_IN_PACKAGES}"),
+    "umoci": Need(_programs("umoci"), "apt-get install umoci"),
+}
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Return a marker of tests that need these; they are skipped where one is not met."""
+    assert NEEDS.keys() >= set(names), names
+    return pytest.mark.needs(*names)
+
+
+@cache
+def problem_of(name: str) -> str:
+    """Return why a need is not met, looked for once a process; nothing where it is."""
+    return NEEDS[name].find_problem()
+
+
+def skip_unless_met(item: pytest.Item) -> None:
+    """Skip a test whose needs are not met, with a reason that `tests/summary.py` reads."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            problem = problem_of(name)
+            if problem:
+                pytest.skip(f"needs {name}: {problem}; to bring it: {NEEDS[name].command}")
