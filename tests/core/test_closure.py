@@ -200,7 +200,7 @@ def test_paths_with_control_characters_are_refused(golden: Golden) -> None:
     ids=ascii,
 )
 def test_unusual_path_is_as_good_as_any(name: str) -> None:
-    """What is no control character may be in a name."""
+    """Any character but a control character may be in a name."""
     found = file(f"app/{name}.py", f"src/app/{name}.py")
     assert unite_files(ROOT, [found]) == (found,)
 

@@ -69,7 +69,7 @@ def imports(tree: Optional[ast.Module]) -> dict[str, int]:
 @pytest.mark.parametrize("count", [3000, 30_000])
 @pytest.mark.parametrize("kind", DEEP)
 def test_imports_of_a_deep_source_are_found(kind: str, count: int) -> None:
-    """What no Python, or not every Python, can parse as a whole has its imports at their lines."""
+    """A source that no Python, or not every Python, can parse as a whole has its imports at their lines."""
     deep = DEEP[kind](count)
     below = 5 + deep.count("\n") + 1
     assert imports(parse_module(module(deep))) == {
@@ -79,7 +79,7 @@ def test_imports_of_a_deep_source_are_found(kind: str, count: int) -> None:
 
 
 def test_names_of_a_deep_source_are_found() -> None:
-    """What cannot be parsed uses what it names, in code and in strings."""
+    """A source that cannot be parsed uses the modules that it names, in code and in strings."""
     line = "-" * 100_000 + "ray.data.range(3) if not other else f('ray.serve')"
     source = f"import ray\nx = {line}\n".encode()
     assert find_uses("a.py", source, "ray") == {"ray.data", "ray.data.range", "ray.serve"}

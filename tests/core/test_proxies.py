@@ -116,7 +116,7 @@ def test_some_hosts_are_asked_directly(
 def test_login_of_a_proxy_is_in_a_header_and_not_in_its_address(
     userinfo: str, header: Optional[str]
 ) -> None:
-    """What errors name, and libraries repeat in theirs, has no password."""
+    """Errors, and those of libraries that they repeat, name no password."""
     proxy = find_proxy(HTTPS, {"https_proxy": f"http://{userinfo}proxy:3128"})
     assert proxy is not None
     assert proxy.address == "proxy:3128"

@@ -178,7 +178,7 @@ def test_module_whose_distribution_no_extra_brings_is_an_error(golden: Golden) -
 
 
 def test_deep_expression_of_a_string_is_looked_into() -> None:
-    """What an f-string uses of Ray is found, however deeply its expression is nested."""
+    """A use of Ray in an f-string is found, however deeply its expression is nested."""
     deep = " + ".join(["ray.data.range(3)"] * 3000)
     source = f'import ray\nx = f"{{{deep}}}"\n'.encode()
     assert [use.module for use in uses_in_source("a.py", source)] == ["ray.data"]

@@ -27,6 +27,22 @@ from harness.repository import ROOT, PackagedImage, Repository
 from harness.targets import package_archive
 from harness.workspace import make_workspace, remove_workspace
 
+# What a conftest.py takes with `*`.
+__all__ = (
+    "archive",
+    "archive_name",
+    "base_layout",
+    "base_source",
+    "docker",
+    "echo",
+    "other_machine",
+    "ranker",
+    "registry",
+    "repository",
+    "shared_repository",
+    "workspace",
+)
+
 BASE_REFERENCE = "python:3.10-slim"
 _STAND_IN_TAG = "3.10-slim"
 

@@ -44,7 +44,7 @@ _CONTROL_CHARACTER = re.compile("[\0-\x1f\x7f-\x9f]")
 
 
 def has_control_character(path: str) -> bool:
-    """Whether a path cannot go into an image: many a tool reads lists of paths line by line, or shows them raw."""
+    """Tell whether a path cannot go into an image: many tools read lists of paths line by line, or show them raw."""
     return bool(_CONTROL_CHARACTER.search(path))
 
 

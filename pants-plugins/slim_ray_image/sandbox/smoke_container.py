@@ -139,7 +139,7 @@ def _inspect(container: str) -> Mapping[str, Any]:
 
 
 def _is_expired(described: Mapping[str, Any]) -> bool:
-    """Whether a container is of a test whose time has long been over.
+    """Tell whether a container is of a test whose time has long been over.
 
     Its name says that it is of a test, as no image can give a name to a container. Its label is then the one that the
     test gave it, which goes before a label of the image.
