@@ -21,7 +21,9 @@ _UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
 def _main() -> None:
-    with open(sys.argv[1], "rb") as file:
+    # By keyword: the first such call makes the interpreter keep the names of all parameters, such as `opener`, on which
+    # flags in pycs hang, and so the digests of layers from the start.
+    with open(sys.argv[1], mode="rb") as file:
         lines = file.read().decode("utf-8", sys.getfilesystemencodeerrors()).split("\0")
     alive = []
     for index in range(0, len(lines) - 1, 3):
