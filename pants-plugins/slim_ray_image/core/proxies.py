@@ -84,7 +84,7 @@ def _as_network(text: str) -> Optional[Union[ipaddress.IPv4Network, ipaddress.IP
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
-    """Tell whether an entry of `no_proxy` is for a host: `*`, a domain, an address or a subnet, with a port or without."""
+    """Tell if an entry of `no_proxy` is for a host: `*`, a domain, an address or a subnet, with or without a port."""
     network = _as_network(entry)
     if not network:  # perhaps with a port
         name, _, wanted_port = entry.rpartition(":")
