@@ -1,4 +1,4 @@
-"""What the tests of real runs share: a base image, a registry, Docker, and a copy of this repository with packaged services.
+"""The fixtures that tests of real runs share: a base image, a registry, Docker, and a copy of this repository with packaged services.
 
 In: the needs that markers of tests/needs.py name; a fixture takes them for granted. Out: one temporary folder a process,
 removed at its end. The processes of a run, two at a time, share the base image, Pants' caches of the user, and through

@@ -1,4 +1,4 @@
-"""What `pants package` does with large files, and with imports that it cannot follow."""
+"""Large files, and imports that cannot be followed, in `pants package`."""
 
 from __future__ import annotations
 

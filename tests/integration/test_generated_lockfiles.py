@@ -1,4 +1,4 @@
-"""What becomes of the lockfiles that Pants generates itself, and of either format where no network is."""
+"""Images from lockfiles that Pants generates itself, and from either format where no network is."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_both_formats_of_a_lockfile_give_the_same_image(
 def test_pex_lockfile_may_hold_what_is_built_from_version_control(
     repository: Repository, shapes: Shapes, tmp_path: Path
 ) -> None:
-    """Of a Pex lockfile, a distribution from a Git repository and one from a source distribution are built."""
+    """A Pex lockfile may hold a distribution from a Git repository and a source distribution, and both are built."""
     git = program("git")
     with tarfile.open(next(shapes.folder.glob("cone*"))) as source:
         source.extractall(tmp_path)

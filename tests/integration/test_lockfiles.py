@@ -1,4 +1,4 @@
-"""What becomes of a pip-style lockfile: each resolve has its own, what must be built is, and mistakes are told."""
+"""Images from pip-style lockfiles: each resolve has its own, what must be built is, and mistakes are told."""
 
 from __future__ import annotations
 

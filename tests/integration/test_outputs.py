@@ -1,4 +1,4 @@
-"""What lands in dist/, and under which names."""
+"""Files that land in dist/, and their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a whole service's pins, in a lockfile that Pants makes anew from an index, give the service's image."""
+"""A whole service's pins, in a lockfile that Pants makes anew from an index, give the service's image."""
 
 from __future__ import annotations
 
