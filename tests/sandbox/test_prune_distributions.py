@@ -15,6 +15,7 @@ from elf import make_elf, section_names
 from slim_ray_image.core.prune_rules import RULES
 from slim_ray_image.core.pruning import fixed_rules
 from slim_ray_image.sandbox.deterministic_tar import LayerWriter
+from slim_ray_image.sandbox.prune_files import find_file_names
 from slim_ray_image.sandbox.write_layer import write_distributions
 
 SITE_PACKAGES = "opt/venv/lib/python3.10/site-packages"
@@ -109,6 +110,23 @@ def test_header_that_a_module_names_stays(sandbox: Path) -> None:
     source = "open(os.path.join(here, '_cffi_include.h'))"
     written = write({"foo/a.py": source, "foo/_cffi_include.h": "1", "foo/include.h": "1"})
     assert written.files == ["foo/_cffi_include.h", "foo/a.py"]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (b"read('a.h') or 'b.cpp'", [b"a.h", b"b.cpp"]),
+        (b"'c/a.h'", [b"a.h"]),
+        (b"a.h+b-c.h", [b"a.h+b-c.h"]),
+        (b"a.h-text", [b"a.h"]),
+        (b"a.h.txt, a.hello, b.h_, .h, x", []),
+        (b"a.h" * 2 + b" a.h.h", [b"a.ha.h", b"a.h.h"]),
+        (b"x" * 1_000_000 + b".h" * 2, [b"x" * 1_000_000 + b".h.h"]),
+    ],
+)
+def test_names_of_headers_are_found(source: bytes, found: list[bytes]) -> None:
+    """A name ends with one of the suffixes, and is as long as characters of names go."""
+    assert list(find_file_names(source, (b".h", b".cpp"))) == found
 
 
 @pytest.mark.parametrize("name", ["cupy_cuda12x", "triton", "numba"])
