@@ -275,7 +275,9 @@ async def _write_layers(
     check_scripts(image, base_reference, packed.distributions, base.interpreter.programs)
     parts = parts_for(pruning, (*_named_modules(closure), *sources.uses), packed)
     specs = plan_layers(packed.distributions, budget, parts=parts, has_large_files=bool(files))
-    distributions = await concurrently(
+    # Pants starts processes in the order of the requests: with the largest first, none runs alone at the end.
+    by_size = sorted(specs, key=lambda spec: -spec.unpacked_bytes)
+    written = await concurrently(
         write_distributions_layer(
             spec,
             packed,
@@ -284,8 +286,10 @@ async def _write_layers(
             pruning=pruning,
             exclude_files=excluded.absolute,
         )
-        for spec in specs
+        for spec in by_size
     )
+    layer_of = dict(zip(by_size, written))
+    distributions = [layer_of[spec] for spec in specs]
     taken = (p for layer in (runtime, *distributions) for p in layer.matched)
     excluded.check(image, {*matched, *taken})
     held = HeldModules(

@@ -103,6 +103,10 @@ class LayerSpec:
     kind: str
     pieces: tuple[Piece, ...]  # sorted by name
 
+    @property
+    def unpacked_bytes(self) -> int:
+        return sum(piece.unpacked_bytes for piece in self.pieces)
+
 
 def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]:
     """Return the distributions of the inventory that `sandbox/pack.py` writes, sorted by name."""
