@@ -9,13 +9,16 @@ Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
 from __future__ import annotations
 
 import email
+import gzip
 import json
 import os
 import posixpath
 import re
+import shutil
 import stat
 import subprocess
 import tarfile
+import tempfile
 from typing import Any, Iterator, Mapping, NamedTuple, Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
@@ -26,6 +29,8 @@ from slim_ray_image.sandbox.bytecode import run_compiler
 from slim_ray_image.sandbox.report import run_program, write_json
 
 _ROOT = "base"
+_GZIP = b"\x1f\x8b"
+_CHUNK_BYTES = 1 << 20
 _COMPILE_LIST = "compile.list"
 _LAUNCHER = """\
 #!/bin/sh
@@ -63,25 +68,41 @@ class _Member(NamedTuple):
         return self.info.linkname if self.info.issym() else None
 
 
+def _open_layer(blob: str) -> tarfile.TarFile:
+    """Return a layer that is read at any place: a compressed one is unpacked once, into a file without a name."""
+    with open(blob, "rb") as file:
+        is_gzip = file.read(len(_GZIP)) == _GZIP
+    if not is_gzip:
+        return tarfile.open(blob)
+    plain: Any = tempfile.TemporaryFile(dir=".")
+    with gzip.open(blob) as unpacked:
+        shutil.copyfileobj(unpacked, plain, _CHUNK_BYTES)
+    plain.seek(0)
+    return tarfile.open(fileobj=plain)
+
+
 class _RootFilesystem(RootFilesystem[_Member]):
     """The base's layers, applied one over the other; paths are absolute in the image."""
 
     def __init__(self, blobs: list[str]) -> None:
         super().__init__()
-        self._blobs = blobs
+        self._layers = [_open_layer(blob) for blob in blobs]
+        self._files: list[dict[str, tarfile.TarInfo]] = []  # those of each layer, by path
         self.layer_sizes: list[dict[str, int]] = []
         for number in range(len(blobs)):
             self.apply(self._members(number))
 
     def _members(self, number: int) -> Iterator[tuple[str, _Member]]:
         sizes = {"unpacked_bytes": 0, "file_count": 0}
+        files: dict[str, tarfile.TarInfo] = {}
         self.layer_sizes.append(sizes)
-        with tarfile.open(self._blobs[number]) as layer:
-            for info in layer:
-                if info.isreg():
-                    sizes["unpacked_bytes"] += info.size
-                    sizes["file_count"] += 1
-                yield info.name, _Member(number, info)
+        self._files.append(files)
+        for info in self._layers[number]:
+            if info.isreg():
+                sizes["unpacked_bytes"] += info.size
+                sizes["file_count"] += 1
+                files[absolute(info.name)] = info
+            yield info.name, _Member(number, info)
 
     def is_file(self, path: str) -> bool:
         entry = self.find(path)
@@ -104,24 +125,16 @@ class _RootFilesystem(RootFilesystem[_Member]):
         return next((content for _, content, _ in self.read_all({self.resolve(path): path})), None)
 
     def read_all(self, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes, bool]]:
-        """Yield (name, content, is_executable) of the regular files `wanted`, real path -> name; one pass a layer."""
-        by_layer: dict[int, dict[str, list[tuple[str, bool]]]] = {}
+        """Yield (name, content, is_executable) of the regular files `wanted`, real path -> name."""
         for real, name in wanted.items():
             entry = self.entries.get(real)
-            if entry is None or not (entry[1].isfile() or entry[1].islnk()):
+            if entry is None or not (entry.info.isfile() or entry.info.islnk()):
                 continue
             number, info = entry
-            member = info.linkname if info.islnk() else info.name
-            by_layer.setdefault(number, {}).setdefault(absolute(member), []).append(
-                (name, bool(info.mode & stat.S_IXUSR))
-            )
-        for number, members in sorted(by_layer.items()):
-            with tarfile.open(self._blobs[number]) as layer:
-                for info in layer:
-                    for name, is_executable in members.get(absolute(info.name), ()):
-                        file = layer.extractfile(info) if info.isreg() else None
-                        if file is not None:
-                            yield name, file.read(), is_executable
+            target = self._files[number].get(absolute(info.linkname if info.islnk() else info.name))
+            file = self._layers[number].extractfile(target) if target else None
+            if file is not None:
+                yield name, file.read(), bool(info.mode & stat.S_IXUSR)
 
 
 def _search_path(config: Mapping[str, Any]) -> list[str]:
@@ -305,7 +318,7 @@ def _compile_standard_library(launcher: str, python: str) -> None:
     rows = [(source, source[len(root) :], pyc) for source, pyc in zip(names[::2], names[1::2])]
     for _, _, bytecode in rows:
         os.makedirs(os.path.dirname(bytecode), exist_ok=True)
-    run_compiler([root + launcher], rows, _COMPILE_LIST, {})
+    run_compiler([root + launcher], [rows], _COMPILE_LIST, {})
 
 
 def main(request: Mapping[str, Any]) -> None:
