@@ -1,8 +1,9 @@
-"""The inputs of the tests, made in code: wheels, distributions as Pex packs them, layers and configs of a base image."""
+"""The inputs of the tests, made in code: wheels, distributions, layers and configs of a base image."""
 
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import json
@@ -17,9 +18,12 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
 import pytest
 from needs import skip_unless_met
+from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.distributions_layer import PieceRequest
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.layers import Distribution
+from slim_ray_image.core.needs import needs_of
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path("tests/golden")
@@ -96,6 +100,13 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # --- Distributions
 
 
+MARKER_ENVIRONMENT = {
+    "python_version": "3.10",
+    "sys_platform": "linux",
+    "platform_machine": "x86_64",
+}
+
+
 def make_distribution(
     name: str,
     *,
@@ -106,15 +117,14 @@ def make_distribution(
     part_bytes: Mapping[str, int] = {},
     uses: Sequence[str] = (),
 ) -> Distribution:
-    """Return a distribution as the inventory of the pack describes it."""
+    """Return a distribution as the facts of its wheel describe it."""
     return Distribution(
         file=f"{name}-{version}-py3-none-any.whl",
         name=name,
         version=version,
         unpacked_bytes=unpacked_bytes,
         file_count=3,
-        requires_dist=tuple(requires),
-        provides_extra=tuple(extras),
+        needs=needs_of(requires, extras, MARKER_ENVIRONMENT),
         modules=(name,),
         part_bytes=tuple(sorted(part_bytes.items())),
         uses=tuple(uses),
@@ -131,10 +141,15 @@ def _metadata(name: str, version: str, requires: Sequence[str], extras: Sequence
     )
 
 
+def hash_of(content: bytes, algorithm: str = "sha256") -> str:
+    """Return a hash as RECORD spells it."""
+    digest = hashlib.new(algorithm, content).digest()
+    return f"{algorithm}={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+
 def record_line(path: str, content: bytes) -> str:
     """Return a line of RECORD."""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-    return f"{path},sha256={digest},{len(content)}\n"
+    return f"{path},{hash_of(content)},{len(content)}\n"
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes], executables: Iterable[str]) -> None:
@@ -146,20 +161,63 @@ def _write_zip(path: Path, files: Mapping[str, bytes], executables: Iterable[str
 
 
 def make_wheel(
-    folder: Path, name: str, version: str, *, files: Mapping[str, Content], requires: Sequence[str]
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    files: Mapping[str, Content] = {},
+    executables: Iterable[str] = (),
+    requires: Sequence[str] = (),
+    extras: Sequence[str] = (),
+    entry_points: Optional[str] = None,
+    recorded: Mapping[str, Optional[str]] = {},
+    has_record: bool = True,
 ) -> Path:
-    """Write a wheel that installers accept and return its path."""
+    """Write a wheel that installers accept and return its path.
+
+    Args:
+        files: By their names in the wheel, such as `foo-1.0.data/scripts/foo`.
+        executables: Those of `files` that are marked so.
+        recorded: File -> its hash in RECORD, where that is another than SHA-256; None for no line.
+    """
     dist_info = f"{name}-{version}.dist-info"
     contents = {path: encoded(content) for path, content in files.items()}
-    contents[f"{dist_info}/METADATA"] = _metadata(name, version, requires, ()).encode()
+    contents[f"{dist_info}/METADATA"] = _metadata(name, version, requires, extras).encode()
     contents[f"{dist_info}/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
-    record = "".join(record_line(path, content) for path, content in contents.items())
-    contents[f"{dist_info}/RECORD"] = f"{record}{dist_info}/RECORD,,\n".encode()
+    if entry_points is not None:
+        contents[f"{dist_info}/entry_points.txt"] = entry_points.encode()
+    if has_record:
+        contents[f"{dist_info}/RECORD"] = _record(dist_info, contents, recorded)
     path = folder / f"{name}-{version}-py3-none-any.whl"
-    _write_zip(path, contents, ())
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_zip(path, contents, frozenset(executables))
     return path
+
+
+def _record(
+    dist_info: str, contents: Mapping[str, bytes], recorded: Mapping[str, Optional[str]]
+) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for path, content in contents.items():
+        hash_ = recorded.get(path, hash_of(content))
+        if hash_ is not None:
+            writer.writerow([path, hash_, len(content)])
+    writer.writerow([f"{dist_info}/RECORD", "", ""])
+    return text.getvalue().encode()
+
+
+def piece_of(wheel: Path, part: str = "") -> PieceRequest:
+    """Return the request for a wheel's distribution, or for a part of it, in a layer."""
+    return PieceRequest(
+        key=f"{wheel.name}:{part}" if part else wheel.name,
+        file=wheel.name,
+        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        name=canonicalize_name(wheel.name.split("-")[0]),
+        part=part,
+    )
 
 
 _BUILD_BACKEND = """\
@@ -202,43 +260,6 @@ def make_sdist(
             info, data = tar_file(f"{root}/{file}", content)
             archive.addfile(info, io.BytesIO(data))
     return path
-
-
-def make_deps_zip(
-    folder: Path,
-    name: str,
-    version: str = "1.0",
-    *,
-    files: Mapping[str, Content] = {},
-    executables: Iterable[str] = (),
-    requires: Sequence[str] = (),
-    extras: Sequence[str] = (),
-    entry_points: Optional[str] = None,
-    has_record: bool = True,
-) -> str:
-    """Write a distribution as a packed PEX has it in `.deps`, and return its file name.
-
-    That is an installed wheel, zipped without compression, with a file `.layout.json` of Pex and, under `.prefix`, what
-    goes beside site-packages: `bin`, `data`, `include`.
-    """
-    dist_info = f"{name}-{version}.dist-info"
-    contents = {".layout.json": b'{"stash_dir":".prefix"}'}
-    contents.update((path, encoded(content)) for path, content in files.items())
-    contents[f"{dist_info}/METADATA"] = _metadata(name, version, requires, extras).encode()
-    if entry_points is not None:
-        contents[f"{dist_info}/entry_points.txt"] = entry_points.encode()
-    if has_record:
-        contents[f"{dist_info}/RECORD"] = b"stale,,\n"
-    file = f"{name}-{version}-py3-none-any.whl"
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_zip(folder / file, contents, frozenset(executables))
-    return file
-
-
-def layer_item(file: str, part: str = "") -> dict[str, str]:
-    """Return what a request for a layer says of a zip of `make_deps_zip`, or of a part of it."""
-    key = f"{file}:{part}" if part else file
-    return {"key": key, "file": file, "name": file.split("-")[0], "part": part}
 
 
 # --- ELF files

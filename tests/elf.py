@@ -22,7 +22,7 @@ def make_elf(
 ) -> bytes:
     """Return a shared object of one loaded segment and of these sections (name, type, flags), then `.shstrtab`.
 
-    The symbol table is linked to `.strtab`; each section that is not loaded holds 99 bytes of its name's first letters.
+    The symbol table is linked to `.strtab`; each section that is not loaded holds 96 bytes of its name's first letters.
     """
     named = [("", 0, 0), *sections, (".shstrtab", 3, 0)]
     names, offsets = b"", []
@@ -36,7 +36,7 @@ def make_elf(
         if flags:
             at, body = start, LOADED
         else:
-            body = names if name == ".shstrtab" else (name.encode()[:9] * 99)[:99]
+            body = names if name == ".shstrtab" else (name.encode()[:9] * 99)[:96]
             body = body if section_kind else b""
             at = start + len(content)
             content += body

@@ -1,4 +1,4 @@
-"""Stage 5 of 6, and the one build path: target -> closure -> packed distributions -> layers -> image.
+"""Stage 5 of 6, and the one build path: target -> closure -> wheels -> layers -> image.
 
 `pants package`, `run`, `check` and `test` all start from what `build_image` returns.
 """
@@ -17,6 +17,7 @@ from pants.engine.rules import collect_rules
 from slim_ray_image.base_image import BaseImageRequest, PreparedBase, prepare_base
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest, resolve_image_closure
 from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
+from slim_ray_image.core.accounts import Account, account_of, owner_of
 from slim_ray_image.core.conflicts import check_paths, check_scripts
 from slim_ray_image.core.consistency import check_python, check_ray_versions
 from slim_ray_image.core.dynamic_imports import (
@@ -26,7 +27,7 @@ from slim_ray_image.core.dynamic_imports import (
     unfollowed_imports,
 )
 from slim_ray_image.core.import_statements import ImportStatement, missing_imports
-from slim_ray_image.core.layers import FilePlan, plan_files, plan_layers
+from slim_ray_image.core.layers import plan_files, plan_layers
 from slim_ray_image.core.oci import (
     DEFAULT_PATH,
     BuiltLayer,
@@ -40,29 +41,24 @@ from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import check_uncovered, explain_added
 from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import application_rows, describe_image
-from slim_ray_image.core.settings import (
-    Account,
-    TargetSettings,
-    account_of,
-    image_settings,
-    owner_of,
-)
+from slim_ray_image.core.settings import TargetSettings, image_settings
 from slim_ray_image.dependency_inference import EntryFieldSet
 from slim_ray_image.image_names import ImageNamesRequest, find_image_names
 from slim_ray_image.layers import (
-    SourcesLayer,
-    write_distributions_layer,
-    write_files_layers,
+    LayerRequest,
+    PlannedDistributions,
+    RuntimeLayerQuery,
+    distribution_layer,
+    files_layer,
+    files_layer_request,
+    shared_layer,
+    sources_layer,
+    sources_layer_request,
+    write_layer,
     write_runtime_layer,
-    write_sources_layer,
+    write_shared_layer,
 )
-from slim_ray_image.pack import (
-    PackedDistributions,
-    PackRequest,
-    PackWheelsRequest,
-    pack_distributions,
-    pack_wheels,
-)
+from slim_ray_image.pex import PackPexRequest, pack_pex, pack_pex_request
 from slim_ray_image.prune import (
     chosen_pruning,
     excluded_files,
@@ -92,6 +88,7 @@ from slim_ray_image.target_types import (
     UserField,
     WorkdirField,
 )
+from slim_ray_image.wheels import ImageWheels, WheelsRequest, find_wheels
 
 
 @dataclass(frozen=True)
@@ -135,6 +132,7 @@ class BuiltImage:
         blobs_tree: All its blobs, as an OCI image layout has them: `blobs/sha256/...`.
         sparse_blobs_tree: The same without the base's layers.
         description: image.json.
+        pex: A request for its distributions as a PEX.
     """
 
     image: Image
@@ -143,6 +141,7 @@ class BuiltImage:
     sparse_blobs_tree: Digest
     description: str
     ports: tuple[int, ...]
+    pex: PackPexRequest
 
 
 def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
@@ -173,55 +172,47 @@ def _target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> 
     )
 
 
-async def _pack(
+def _wheels_request(
     field_set: SlimRayImageFieldSet, closure: ImageClosure, base: PreparedBase
-) -> PackedDistributions:
+) -> WheelsRequest:
     """The locked distributions, and those of the repository itself."""
-    request = PackRequest(
+    return WheelsRequest(
         field_set.address,
         tuple(sorted({requirement.text for requirement in closure.requirements})),
         explain_added(closure.ray_extras),
         closure.resolve,
+        closure.wheels,
+        closure.wheels_tree,
         base.image.reference,
         base.interpreter,
         base.tools,
     )
-    if not closure.wheels:
-        return await pack_distributions(request, **implicitly())
-    packed, own = await concurrently(
-        pack_distributions(request, **implicitly()),
-        pack_wheels(
-            PackWheelsRequest(closure.wheels, closure.wheels_tree, base.interpreter, base.tools),
-            **implicitly(),
-        ),
-    )
-    return packed.with_others(own)
 
 
-async def _write_files_layers(
+def _first_party_requests(
     field_set: SlimRayImageFieldSet,
     closure: ImageClosure,
-    plan: FilePlan,
     base: PreparedBase,
     account: Optional[Account],
-) -> tuple[tuple[BuiltLayer, ...], SourcesLayer]:
-    """The layer of large files, where there are any, and that of the sources."""
+) -> tuple[LayerRequest, ...]:
+    """That of the sources, and that of large files, where there are any."""
     workdir = field_set.workdir.value
     at_path = {file.path: file for file in closure.files}
-    files, sources = await concurrently(
-        write_files_layers([at_path[path] for path in plan.large], base, workdir=workdir),
-        write_sources_layer(
-            closure,
-            [at_path[path] for path in plan.others],
-            base,
-            image=str(field_set.address),
-            workdir=workdir,
-            bytecode=field_set.bytecode.value,
-            owner=owner_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group),
-            account=account,
-        ),
+    plan = plan_files(
+        {file.path: file.bytes for file in closure.files}, field_set.layer_budget.value
     )
-    return files, sources
+    large = [at_path[path] for path in plan.large]
+    sources = sources_layer_request(
+        closure,
+        [at_path[path] for path in plan.others],
+        base,
+        image=str(field_set.address),
+        workdir=workdir,
+        bytecode=field_set.bytecode.value,
+        owner=owner_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group),
+        account=account,
+    )
+    return (sources, *([files_layer_request(large, base, workdir=workdir)] if large else []))
 
 
 @dataclass(frozen=True)
@@ -229,7 +220,8 @@ class _WrittenLayers:
     """The layers, lowest first, and what went into them."""
 
     layers: tuple[BuiltLayer, ...]
-    packed: PackedDistributions
+    pex: PackPexRequest
+    wheels: ImageWheels
     closure: ImageClosure
     required: tuple[RequiredDistribution, ...]
     pruned: tuple[Pruned, ...]
@@ -254,56 +246,58 @@ async def _write_layers(
     account: Optional[Account],
 ) -> _WrittenLayers:
     """The layers. That of the sources does not wait for the distributions: a mistake in them shows early."""
-    budget = field_set.layer_budget.value
-    pruning = chosen_pruning(field_set.prune.value, subsystem)
+    bytecode, pruning = field_set.bytecode.value, chosen_pruning(field_set.prune.value, subsystem)
     excluded = excluded_files(field_set.exclude_files.value or (), base.interpreter)
     closure, matched = excluded.remove_from(closure, field_set.workdir.value)
-    plan = plan_files({file.path: file.bytes for file in closure.files}, budget)
-    every, runtime, (files, sources) = await concurrently(
-        _pack(field_set, closure, base),
-        write_runtime_layer(base, field_set.bytecode.value, excluded.absolute),
-        _write_files_layers(field_set, closure, plan, base, account),
+    every, runtime, *first_party = await concurrently(
+        find_wheels(_wheels_request(field_set, closure, base), **implicitly()),
+        write_runtime_layer(RuntimeLayerQuery(base, bytecode, excluded.absolute), **implicitly()),
+        *(
+            write_layer(request, **implicitly())
+            for request in _first_party_requests(field_set, closure, base, account)
+        ),
     )
+    sources, *files = sources_layer(first_party[0]), *map(files_layer, first_party[1:])
     image, base_reference = str(field_set.address), base.image.reference
     remaining = leave_out(image, pruning, closure, every, base.interpreter)
-    packed = remaining.packed
-    check_uncovered(image, closure.ray_uses, {d.name for d in packed.distributions})
+    wheels = remaining.wheels
+    check_uncovered(image, closure.ray_uses, {d.name for d in wheels.distributions})
     if closure.config:
-        ray = next((d.version for d in packed.distributions if d.name == "ray"), None)
+        ray = next((d.version for d in wheels.distributions if d.name == "ray"), None)
         check_ray_versions(image, closure.config.ray_versions, ray)
-    check_paths(image, packed.distributions, excluded.absolute)
-    check_scripts(image, base_reference, packed.distributions, base.interpreter.programs)
-    parts = parts_for(pruning, (*_named_modules(closure), *sources.uses), packed)
-    specs = plan_layers(packed.distributions, budget, parts=parts, has_large_files=bool(files))
-    # Pants starts processes in the order of the requests: with the largest first, none runs alone at the end.
-    by_size = sorted(specs, key=lambda spec: -spec.unpacked_bytes)
-    written = await concurrently(
-        write_distributions_layer(
-            spec,
-            packed,
-            base,
-            bytecode=field_set.bytecode.value,
-            pruning=pruning,
-            exclude_files=excluded.absolute,
-        )
-        for spec in by_size
+    check_paths(image, wheels.distributions, excluded.absolute)
+    check_scripts(image, base_reference, wheels.distributions, base.interpreter.programs)
+    parts = parts_for(pruning, (*_named_modules(closure), *sources.result.uses), wheels)
+    specs = plan_layers(
+        wheels.distributions,
+        field_set.layer_budget.value,
+        parts=parts,
+        has_large_files=bool(files),
     )
-    layer_of = dict(zip(by_size, written))
-    distributions = [layer_of[spec] for spec in specs]
+    pex = pack_pex_request(every, closure.wheels, base.interpreter, base.tools, image)
+    planned = PlannedDistributions(wheels, base, bytecode, pruning, excluded.absolute)
+    *own, rest = specs
+    shared, *written, _ = await concurrently(
+        write_shared_layer(planned.shared_layer_request(rest), **implicitly()),
+        *(write_layer(planned.layer_request(spec), **implicitly()) for spec in own),
+        pack_pex(pex, **implicitly()),
+    )
+    distributions = [*map(distribution_layer, own, written), shared_layer(rest, shared)]
     taken = (p for layer in (runtime, *distributions) for p in layer.matched)
     excluded.check(image, {*matched, *taken})
     held = HeldModules(
         modules=modules_of(file.path for file in closure.files),
-        packages=[module for d in packed.distributions for module in d.modules],
+        packages=[module for d in wheels.distributions for module in d.modules],
     )
     return _WrittenLayers(
-        (*runtime.layers, *(written.layer for written in distributions), *files, sources.layer),
-        packed,
+        (*runtime.layers, *(one.layer for one in distributions), *files, sources.layer),
+        pex,
+        wheels,
         closure,
         remaining.required,
         pruned_rows(distributions, parts, remaining.left_out),
-        unfollowed_imports(sources.dynamic_imports, held),
-        missing_imports(sources.import_statements, held),
+        unfollowed_imports(sources.result.dynamic_imports, held),
+        missing_imports(sources.result.import_statements, held),
     )
 
 
@@ -366,7 +360,7 @@ async def build_image(
     interpreter = base.interpreter
     account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
     written = await _write_layers(field_set, subsystem, closure, base, account)
-    packed, closure = written.packed, written.closure
+    wheels, closure = written.wheels, written.closure
     target_settings = _target_settings(field_set, closure)
     settings = image_settings(
         target_settings,
@@ -389,7 +383,7 @@ async def build_image(
         python_version=interpreter.python_version,
         libc=f"glibc {interpreter.glibc}",
         layers=written.layers,
-        distributions=packed.distributions,
+        distributions=wheels.distributions,
         required=written.required,
         files=closure.files,
         pruned=written.pruned,
@@ -404,7 +398,13 @@ async def build_image(
     sparse_blobs_tree = await _own_blobs(image, base)
     blobs_tree = await merge_digests(MergeDigests([sparse_blobs_tree, base.blobs_tree]))
     return BuiltImage(
-        image, references, blobs_tree, sparse_blobs_tree, description.decode(), settings.ports
+        image,
+        references,
+        blobs_tree,
+        sparse_blobs_tree,
+        description.decode(),
+        settings.ports,
+        written.pex,
     )
 
 

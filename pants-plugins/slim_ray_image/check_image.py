@@ -49,6 +49,7 @@ from slim_ray_image.compat import (
 )
 from slim_ray_image.core.contract import Contract, contract_problems
 from slim_ray_image.core.errors import SlimRayImageError, count_of
+from slim_ray_image.core.image_paths import VENV, site_packages_of
 from slim_ray_image.core.import_checks import (
     Failure,
     Import,
@@ -62,13 +63,7 @@ from slim_ray_image.core.import_checks import (
     script_imports,
 )
 from slim_ray_image.core.layer_contents import ImageContents
-from slim_ray_image.core.layers import (
-    KIND_BASE,
-    KIND_FILES,
-    KIND_SOURCES,
-    VENV,
-    site_packages_of,
-)
+from slim_ray_image.core.layers import KIND_BASE, KIND_FILES, KIND_SOURCES
 from slim_ray_image.core.oci import Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.problems import Problem, format_problems

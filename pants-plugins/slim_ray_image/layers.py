@@ -1,99 +1,145 @@
-"""Stage 4 of 6: packed distributions and first-party files -> one cached process per layer -> `BuiltLayer`s.
+"""Stage 4 of 6: wheels and first-party files -> one cached process per layer -> `BuiltLayer`s.
 
-A layer's process is keyed by its own content and the base's interpreter, never by the service, so the same
-distribution is the same layer in every image, in the cache, the registry and on the node.
+A layer's process is keyed by its own content, the rules that apply to it and the base's interpreter, never by the
+service, so the same distribution is the same layer in every image, in the cache, the registry and on the node.
 """
 
 from __future__ import annotations
 
-import json
 import posixpath
-from dataclasses import asdict, dataclass
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping, Optional, Protocol, Sequence, Type, TypeVar, Union
 
-from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent, FileDigest, FileEntry
+from pants.engine.fs import CreateDigest, FileContent, FileDigest, FileEntry
 from pants.engine.rules import collect_rules
 from pants.util.resources import read_resource
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.closure import ImageClosure
 from slim_ray_image.compat import (
+    concurrently,
     create_digest,
     get_digest_entries,
     implicitly,
     rule,
 )
+from slim_ray_image.core.accounts import HOME, Account
 from slim_ray_image.core.closure import ClosureFile
-from slim_ray_image.core.dynamic_imports import DynamicImport
+from slim_ray_image.core.distributions_layer import (
+    SLICE,
+    SLICE_RESULT,
+    DistributionLayerResult,
+    JoinRequest,
+    JoinResult,
+    PieceRequest,
+    PiecesFacts,
+    PiecesRequest,
+    Saved,
+    SliceResult,
+)
 from slim_ray_image.core.exclude_files import patterns_for
-from slim_ray_image.core.import_statements import ImportStatement
-from slim_ray_image.core.layers import (
+from slim_ray_image.core.files_layer import FilesLayerRequest, FilesLayerResult
+from slim_ray_image.core.folders import FILES
+from slim_ray_image.core.image_paths import (
     COMMAND_DIRECTORY,
-    KIND_DISTRIBUTIONS,
+    LINKED_SCRIPTS,
+    VENV,
+    parents,
+)
+from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase, LayerBlob
+from slim_ray_image.core.layers import (
     KIND_FILES,
     KIND_RUNTIME,
     KIND_SOURCES,
-    LINKED_SCRIPTS,
-    VENV,
     LayerSpec,
     Piece,
-    parents,
+    slices_of,
 )
-from slim_ray_image.core.oci import BuiltLayer, Descriptor
-from slim_ray_image.core.pruning import (
-    Pruned,
-    Pruning,
-    Saved,
-    fixed_rules,
+from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP, BuiltLayer, Descriptor
+from slim_ray_image.core.pruning import Pruned, Pruning, fixed_rules
+from slim_ray_image.core.runtime_layer import WGET, RuntimeLayerRequest, RuntimeLayerResult
+from slim_ray_image.core.sources_layer import (
+    AttributeCheck,
+    SourcesLayerRequest,
+    SourcesLayerResult,
 )
-from slim_ray_image.core.settings import HOME, Account
-from slim_ray_image.pack import PackedDistributions
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base
+from slim_ray_image.wheels import ImageWheels, wheel_entries
 
-_BLOB = "layer.tar.gz"
+AnyLayerRequest = Union[
+    FilesLayerRequest, JoinRequest, PiecesRequest, RuntimeLayerRequest, SourcesLayerRequest
+]
 
 
 @dataclass(frozen=True)
 class LayerRequest:
-    """A request for one layer. `request` is all that its bytes depend on besides `inputs` and the tools."""
+    """A request for one layer, or for a slice of one.
 
-    kind: str  # what `sandbox/write_layer.py` is to write
-    request: str  # JSON
-    inputs: Digest
+    Attributes:
+        program: That of `sandbox/` which writes it.
+        request: All that its bytes depend on besides the files and the tools.
+        files: What it holds, where the program finds it.
+        blob: The file that the program writes.
+        result: The file in which it tells what that is.
+    """
+
+    program: str
+    request: AnyLayerRequest
+    files: tuple[Union[FileEntry, FileContent], ...]
     interpreter: BaseInterpreter
     tools: BaseTools
     description: str
+    blob: str = BLOB
+    result: str = RESULT
 
 
 @dataclass(frozen=True)
 class WrittenLayer:
-    """A layer as `sandbox/write_layer.py` describes it. Its blob is in Pants' store, under its own SHA-256."""
+    """A layer, or a slice of one, as its program tells it. The blob is in Pants' store, under its own SHA-256."""
 
-    facts: str  # JSON
+    result: bytes
+    blob: FileDigest
 
 
 @rule(desc="Write a layer of a slim_ray_image")
 async def write_layer(request: LayerRequest) -> WrittenLayer:
     """One process, keyed by the layer's own content."""
     result = await run_on_base(
-        "write_layer",
-        {"kind": request.kind, **json.loads(request.request)},
+        request.program,
+        request.request,
         request.interpreter,
         request.tools,
-        inputs=request.inputs,
-        output_files=(_BLOB, "layer.json"),
+        inputs=await create_digest(CreateDigest(request.files)),
+        output_files=(request.blob, request.result),
         description=request.description,
     )
-    facts = await read_output(result.output_digest, "layer.json")
     entries = await get_digest_entries(result.output_digest)
-    blob = next(e.file_digest for e in entries if isinstance(e, FileEntry) and e.path == _BLOB)
-    described = Descriptor.from_json(json.loads(facts)["descriptor"])
-    if (blob.fingerprint, blob.serialized_bytes_length) != (described.hex, described.size):
+    digests = {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
+    text = await read_output(result.output_digest, request.result)
+    return WrittenLayer(text, digests[request.blob])
+
+
+class _HasBlob(Protocol):
+    """The result of every layer."""
+
+    @property
+    def blob(self) -> LayerBlob: ...
+
+
+T = TypeVar("T", bound=_HasBlob)
+
+
+def _read(kind: Type[T], written: WrittenLayer) -> T:
+    """Return the result of a layer, whose blob must be the one that it tells of."""
+    result = from_json(kind, written.result)
+    stored, told = written.blob, result.blob
+    if (f"sha256:{stored.fingerprint}", stored.serialized_bytes_length) != (told.digest, told.size):
         raise RuntimeError(
-            f"The layer that {request.description!r} wrote is {blob}, but layer.json says {described}. This is a fault "
-            "in slim_ray_image; report it."
+            f"The blob of a layer is {stored}, but its program tells {told}. This is a fault in slim_ray_image; "
+            "report it."
         )
-    return WrittenLayer(facts.decode())
+    return result
 
 
 def _sums(pieces: Sequence[Piece], sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
@@ -106,35 +152,52 @@ def _sums(pieces: Sequence[Piece], sizes: Mapping[str, int]) -> tuple[tuple[str,
 
 
 def _built_layer(
-    name: str, kind: str, written: WrittenLayer, spec: Optional[LayerSpec] = None
+    name: str,
+    kind: str,
+    blob: LayerBlob,
+    spec: Optional[LayerSpec] = None,
+    compressed: Mapping[str, int] = {},
+    unpacked: Mapping[str, int] = {},
 ) -> BuiltLayer:
-    facts = json.loads(written.facts)
-    descriptor = Descriptor.from_json(facts["descriptor"])
     pieces = spec.pieces if spec else ()
-    compressed = facts.get("compressed_bytes_of", {})
     if len(pieces) == 1:
-        compressed = {_key(pieces[0]): descriptor.size}
+        compressed = {_key(pieces[0]): blob.size}
     return BuiltLayer(
         name=name,
         kind=kind,
-        descriptor=descriptor,
-        diff_id=facts["diff_id"],
-        unpacked_bytes=facts["unpacked_bytes"],
-        file_count=facts["file_count"],
+        descriptor=Descriptor(MEDIA_TYPE_LAYER_GZIP, blob.digest, blob.size),
+        diff_id=blob.diff_id,
+        unpacked_bytes=blob.unpacked_bytes,
+        file_count=blob.file_count,
         distributions=tuple(sorted({piece.distribution.name for piece in pieces})),
         compressed_bytes_of=_sums(pieces, compressed),
-        unpacked_bytes_of=_sums(pieces, facts.get("unpacked_bytes_of", {})),
+        unpacked_bytes_of=_sums(pieces, unpacked),
     )
 
 
-def _base_facts(interpreter: BaseInterpreter, *below: str) -> Mapping[str, Any]:
-    """What a layer must know of the base, and no more: it is part of the layer's cache key."""
+def _layer_base(interpreter: BaseInterpreter, *below: str, others: Iterable[str] = ()) -> LayerBase:
+    """Return what a layer must know of the base.
+
+    Args:
+        below: Where its paths are.
+        others: Directories of the base that it may have paths in, besides.
+    """
     wanted = {parent for path in below for parent in parents(f"{path}/x")}
-    return {
-        "python": interpreter.python,
-        "python_version": interpreter.python_version,
-        "directories": sorted(wanted & interpreter.directories),
-    }
+    directories = {*(wanted & interpreter.directories), *others}
+    return LayerBase(interpreter.python, interpreter.python_version, tuple(sorted(directories)))
+
+
+@dataclass(frozen=True)
+class RuntimeLayerQuery:
+    """A request for the layer of what a base lacks.
+
+    Attributes:
+        exclude_files: Absolute patterns.
+    """
+
+    base: PreparedBase
+    bytecode: bool
+    exclude_files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -151,45 +214,44 @@ class RuntimeLayer:
 
 def _runtime_request(
     interpreter: BaseInterpreter, bytecode: bool, exclude_files: Sequence[str]
-) -> Mapping[str, Any]:
+) -> RuntimeLayerRequest:
     """What the base lacks; and of the base, where that goes."""
     prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
-    facts = _base_facts(interpreter, COMMAND_DIRECTORY, prefix)
     library = (directory for directory in interpreter.directories if directory.startswith(prefix))
-    return {
-        "wget": "wget" not in {*interpreter.programs, *interpreter.commands},
-        "bytecode": bytecode and not interpreter.has_bytecode,
-        "exclude_files": patterns_for(exclude_files, [f"{COMMAND_DIRECTORY}/wget", prefix]),
-        "base": {**facts, "directories": sorted({*facts["directories"], *library})},
-    }
+    return RuntimeLayerRequest(
+        wget="wget" not in {*interpreter.programs, *interpreter.commands},
+        bytecode=bytecode and not interpreter.has_bytecode,
+        exclude_files=patterns_for(exclude_files, [f"{COMMAND_DIRECTORY}/wget", prefix]),
+        base=_layer_base(interpreter, COMMAND_DIRECTORY, prefix, others=library),
+    )
 
 
-async def _wget_tree() -> Digest:
+def _wget() -> FileContent:
     content = read_resource("slim_ray_image.in_image", "wget.py")
     assert content is not None
-    return await create_digest(CreateDigest([FileContent("wget.py", content)]))
+    return FileContent(WGET, content)
 
 
-async def write_runtime_layer(
-    base: PreparedBase, bytecode: bool, exclude_files: Sequence[str]
-) -> RuntimeLayer:
-    """Return the layer of what every image on this base needs besides the base, if the base lacks any of it."""
-    request = _runtime_request(base.interpreter, bytecode, exclude_files)
-    if not request["wget"] and not request["bytecode"]:
+@rule(desc="Write the layer of what a base lacks")
+async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
+    """The layer of what every image on a base needs besides the base, if the base lacks any of it."""
+    base = request.base
+    layer = _runtime_request(base.interpreter, request.bytecode, request.exclude_files)
+    if not layer.wget and not layer.bytecode:
         return RuntimeLayer()
     written = await write_layer(
         LayerRequest(
-            "runtime",
-            json.dumps(request, sort_keys=True),
-            await _wget_tree() if request["wget"] else EMPTY_DIGEST,
+            "write_runtime_layer",
+            layer,
+            (_wget(),) if layer.wget else (),
             base.interpreter,
             base.tools,
             f"Write the layer of what {base.image.reference} lacks",
         ),
         **implicitly(),
     )
-    matched = json.loads(written.facts)["matched"]
-    return RuntimeLayer((_built_layer("runtime", KIND_RUNTIME, written),), tuple(matched))
+    result = _read(RuntimeLayerResult, written)
+    return RuntimeLayer((_built_layer("runtime", KIND_RUNTIME, result.blob),), result.matched)
 
 
 def _key(piece: Piece) -> str:
@@ -214,148 +276,207 @@ class DistributionsLayer:
     matched: tuple[str, ...]
 
 
-def _distributions_request(
-    spec: LayerSpec,
-    interpreter: BaseInterpreter,
-    bytecode: bool,
-    pruning: Pruning,
-    exclude_files: Sequence[str],
-) -> Mapping[str, Any]:
-    roots = [root for piece in spec.pieces for root in piece.distribution.roots]
-    return {
-        "distributions": [
-            {
-                "key": _key(piece),
-                "file": piece.distribution.file,
-                "name": piece.distribution.name,
-                "part": piece.part,
-            }
-            for piece in spec.pieces
-        ],
-        "prune": fixed_rules(pruning.rules, {p.distribution.name for p in spec.pieces}),
-        "exclude_files": patterns_for(exclude_files, roots),
-        "virtual_environment": spec.kind == KIND_DISTRIBUTIONS,
-        "bytecode": bytecode,
-        "base": {
-            **_base_facts(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages),
-            "commands": sorted(set(LINKED_SCRIPTS) & set(interpreter.commands)),
-        },
-    }
+@dataclass(frozen=True)
+class PlannedDistributions:
+    """How layers of distributions are written.
 
-
-async def write_distributions_layer(
-    spec: LayerSpec,
-    packed: PackedDistributions,
-    base: PreparedBase,
-    *,
-    bytecode: bool,
-    pruning: Pruning,
-    exclude_files: Sequence[str],
-) -> DistributionsLayer:
-    """Return the layer of what `spec` has of distributions.
-
-    Args:
-        exclude_files: Absolute patterns. Those that cannot match what the layer holds do not change its cache key.
+    Attributes:
+        exclude_files: Absolute patterns. Those that cannot match what a layer holds do not change its cache key.
     """
-    files = sorted({piece.distribution.file for piece in spec.pieces})
-    inputs = await create_digest(
-        CreateDigest(FileEntry(f"deps/{file}", packed.files[file]) for file in files)
+
+    wheels: ImageWheels
+    base: PreparedBase
+    bytecode: bool
+    pruning: Pruning
+    exclude_files: tuple[str, ...]
+
+    def _request(self, pieces: Sequence[Piece]) -> PiecesRequest:
+        interpreter = self.base.interpreter
+        roots = [root for piece in pieces for root in piece.distribution.roots]
+        names = {piece.distribution.name for piece in pieces}
+        return PiecesRequest(
+            pieces=tuple(
+                PieceRequest(
+                    _key(piece),
+                    piece.distribution.file,
+                    self.wheels.files[piece.distribution.file].fingerprint,
+                    piece.distribution.name,
+                    piece.part,
+                )
+                for piece in pieces
+            ),
+            prune=tuple(fixed_rules(self.pruning.rules, names)),
+            exclude_files=patterns_for(self.exclude_files, roots),
+            bytecode=self.bytecode,
+            commands=tuple(sorted(set(LINKED_SCRIPTS) & set(interpreter.commands))),
+            base=_layer_base(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages),
+        )
+
+    def _files(self, pieces: Sequence[Piece]) -> tuple[FileEntry, ...]:
+        files = sorted({piece.distribution.file for piece in pieces})
+        return wheel_entries({file: self.wheels.files[file] for file in files})
+
+    def layer_request(self, spec: LayerSpec) -> LayerRequest:
+        """Return the request for a layer of one piece."""
+        return LayerRequest(
+            "write_distribution_layer",
+            self._request(spec.pieces),
+            self._files(spec.pieces),
+            self.base.interpreter,
+            self.base.tools,
+            f"Write the layer of {spec.name}",
+        )
+
+    def shared_layer_request(self, spec: LayerSpec) -> SharedLayerRequest:
+        """Return the request for the layer of the small distributions."""
+        interpreter, tools = self.base.interpreter, self.base.tools
+        return SharedLayerRequest(
+            tuple(
+                LayerRequest(
+                    "write_slice",
+                    self._request(pieces),
+                    self._files(pieces),
+                    interpreter,
+                    tools,
+                    f"Write a slice of {len(pieces)} distributions",
+                    SLICE,
+                    SLICE_RESULT,
+                )
+                for pieces in slices_of(spec.pieces)
+            ),
+            _layer_base(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages),
+            interpreter,
+            tools,
+            f"Write the layer of {len(spec.pieces)} distributions",
+        )
+
+
+@dataclass(frozen=True)
+class SharedLayerRequest:
+    """A request for the layer that the small distributions share.
+
+    Attributes:
+        slices: Requests for its slices, in order.
+    """
+
+    slices: tuple[LayerRequest, ...]
+    base: LayerBase
+    interpreter: BaseInterpreter
+    tools: BaseTools
+    description: str
+
+
+@dataclass(frozen=True)
+class SharedLayer:
+    """The layer that the small distributions share, and what became of each."""
+
+    blob: LayerBlob
+    facts: tuple[PiecesFacts, ...]
+
+
+@rule(desc="Write the layer that small distributions share")
+async def write_shared_layer(request: SharedLayerRequest) -> SharedLayer:
+    """Slices, keyed by what is in them, and one process that joins them: a new distribution changes one slice."""
+    written = await concurrently(write_layer(one, **implicitly()) for one in request.slices)
+    results = [from_json(SliceResult, one.result) for one in written]
+    files = tuple(FileEntry(f"slices/{n}", one.blob) for n, one in enumerate(written))
+    join = JoinRequest(
+        tuple(file.path for file in files),
+        tuple(sorted({path for result in results for path in result.directories})),
+        sum(result.unpacked_bytes for result in results),
+        sum(result.file_count for result in results),
+        request.base,
     )
-    request = json.dumps(
-        _distributions_request(spec, base.interpreter, bytecode, pruning, exclude_files),
-        sort_keys=True,
-    )
-    what = spec.name if len(spec.pieces) == 1 else f"{len(files)} distributions"
-    written = await write_layer(
+    layer = await write_layer(
         LayerRequest(
-            "distributions",
-            request,
-            inputs,
-            base.interpreter,
-            base.tools,
-            f"Write the layer of {what}",
+            "join_slices", join, files, request.interpreter, request.tools, request.description
         ),
         **implicitly(),
     )
-    facts = json.loads(written.facts)
+    return SharedLayer(_read(JoinResult, layer).blob, tuple(result.facts for result in results))
+
+
+def _distributions_layer(
+    spec: LayerSpec, blob: LayerBlob, facts: Sequence[PiecesFacts]
+) -> DistributionsLayer:
     names = {_key(piece): piece.distribution.name for piece in spec.pieces}
     return DistributionsLayer(
-        _built_layer(spec.name, spec.kind, written, spec),
-        tuple(
-            Pruned(row["rule"], names[row["key"]], Saved(row["bytes"], row["files"]))
-            for row in facts["pruned"]
+        _built_layer(
+            spec.name,
+            spec.kind,
+            blob,
+            spec,
+            {key: size for one in facts for key, size in one.compressed_bytes_of.items()},
+            {key: size for one in facts for key, size in one.unpacked_bytes_of.items()},
         ),
-        tuple((row["part"], Saved(row["bytes"], row["files"])) for row in facts["parts"]),
-        tuple(facts["matched"]),
+        tuple(Pruned(row.name, names[row.key], row.saved) for one in facts for row in one.pruned),
+        tuple((row.name, row.saved) for one in facts for row in one.parts),
+        tuple(sorted({pattern for one in facts for pattern in one.matched})),
     )
 
 
-def attribute_checks(image: str, closure: ImageClosure) -> list[Mapping[str, str]]:
+def distribution_layer(spec: LayerSpec, written: WrittenLayer) -> DistributionsLayer:
+    """Return the layer of one piece that was written."""
+    result = _read(DistributionLayerResult, written)
+    return _distributions_layer(spec, result.blob, [result.facts])
+
+
+def shared_layer(spec: LayerSpec, written: SharedLayer) -> DistributionsLayer:
+    """Return the layer of the small distributions that was written."""
+    return _distributions_layer(spec, written.blob, written.facts)
+
+
+def attribute_checks(image: str, closure: ImageClosure) -> tuple[AttributeCheck, ...]:
     """Return what to look up in the first-party modules of Serve applications."""
-    return [
-        {
-            "file": entry.file.path,
-            "path": entry.file.source,
-            "module": entry.import_path.module,
-            "attribute": entry.import_path.attribute,
-            "named_by": f"{entry.named_by} of {image}",
-        }
+    return tuple(
+        AttributeCheck(
+            entry.file.path,
+            entry.file.source,
+            entry.import_path.module,
+            entry.import_path.attribute,
+            f"{entry.named_by} of {image}",
+        )
         for entry in closure.entries
         if entry.import_path and entry.file and entry.file in closure.files
-    ]
-
-
-async def _files_tree(files: Iterable[ClosureFile]) -> Digest:
-    return await create_digest(
-        CreateDigest(
-            FileEntry(f"files/{file.path}", FileDigest(file.sha256, file.bytes), file.is_executable)
-            for file in files
-        )
     )
 
 
-async def write_files_layers(
+def _file_entries(files: Iterable[ClosureFile]) -> tuple[FileEntry, ...]:
+    return tuple(
+        FileEntry(f"{FILES}/{file.path}", FileDigest(file.sha256, file.bytes), file.is_executable)
+        for file in files
+    )
+
+
+def files_layer_request(
     files: Sequence[ClosureFile], base: PreparedBase, *, workdir: str
-) -> tuple[BuiltLayer, ...]:
-    """Return the layer of large files, if there are any."""
-    if not files:
-        return ()
-    request = {
-        "files": [file.path for file in files],
-        "workdir": workdir,
-        "base": _base_facts(base.interpreter, workdir),
-    }
-    written = await write_layer(
-        LayerRequest(
-            "files",
-            json.dumps(request, sort_keys=True),
-            await _files_tree(files),
-            base.interpreter,
-            base.tools,
-            f"Write the layer of {len(files)} large files",
-        ),
-        **implicitly(),
+) -> LayerRequest:
+    """Return the request for the layer of large files."""
+    paths = tuple(file.path for file in files)
+    return LayerRequest(
+        "write_files_layer",
+        FilesLayerRequest(paths, workdir, _layer_base(base.interpreter, workdir)),
+        _file_entries(files),
+        base.interpreter,
+        base.tools,
+        f"Write the layer of {len(files)} large files",
     )
-    return (_built_layer("files", KIND_FILES, written),)
+
+
+def files_layer(written: WrittenLayer) -> BuiltLayer:
+    """Return the layer of large files that was written."""
+    return _built_layer("files", KIND_FILES, _read(FilesLayerResult, written).blob)
 
 
 @dataclass(frozen=True)
 class SourcesLayer:
-    """The layer of the first-party files.
-
-    Attributes:
-        dynamic_imports: What they import by name that is neither theirs nor Python's own.
-        import_statements: The same of their import statements.
-        uses: What they use of the distributions that have parts.
-    """
+    """The layer of the first-party files, and what its program tells of them."""
 
     layer: BuiltLayer
-    dynamic_imports: tuple[DynamicImport, ...]
-    import_statements: tuple[ImportStatement, ...]
-    uses: tuple[str, ...]
+    result: SourcesLayerResult
 
 
-async def write_sources_layer(
+def sources_layer_request(
     closure: ImageClosure,
     files: Sequence[ClosureFile],
     base: PreparedBase,
@@ -365,48 +486,41 @@ async def write_sources_layer(
     bytecode: bool,
     owner: tuple[int, int],
     account: Optional[Account],
-) -> SourcesLayer:
-    """Return the layer of first-party files, of the user's account and home.
+) -> LayerRequest:
+    """Return the request for the layer of first-party files, of the user's account and home.
+
+    Its process raises if the module of an application is not valid or does not define the attribute: it has the image's
+    own Python, so it is the one that can tell.
 
     Args:
         files: Those of the closure that are in no other layer.
-
-    Raises:
-        SlimRayImageError: If the module of an application is not valid or does not define the attribute. The process
-            that compiles it is the one that can tell: it has the image's own Python.
     """
     interpreter = base.interpreter
-    request = {
-        "files": [file.path for file in files],
-        "workdir": workdir,
-        "bytecode": bytecode,
-        "checks": attribute_checks(image, closure),
-        "owner": owner,
-        "account": asdict(account) if account else None,
-        "base": {
-            **_base_facts(interpreter, workdir, HOME, "/etc"),
-            "passwd": interpreter.passwd if account else "",
-            "group": interpreter.group if account else "",
-        },
-    }
-    written = await write_layer(
-        LayerRequest(
-            "sources",
-            json.dumps(request, sort_keys=True),
-            await _files_tree(files),
-            interpreter,
-            base.tools,
-            f"Write the layer of {len(files)} first-party files of {image}",
-        ),
-        **implicitly(),
+    request = SourcesLayerRequest(
+        files=tuple(file.path for file in files),
+        workdir=workdir,
+        bytecode=bytecode,
+        checks=attribute_checks(image, closure),
+        owner=owner,
+        account=account,
+        passwd=interpreter.passwd if account else "",
+        group=interpreter.group if account else "",
+        base=_layer_base(interpreter, workdir, HOME, "/etc"),
     )
-    facts = json.loads(written.facts)
-    return SourcesLayer(
-        _built_layer("sources", KIND_SOURCES, written),
-        tuple(DynamicImport(**found) for found in facts["dynamic_imports"]),
-        tuple(ImportStatement(**found) for found in facts["import_statements"]),
-        tuple(facts["uses"]),
+    return LayerRequest(
+        "write_sources_layer",
+        request,
+        _file_entries(files),
+        interpreter,
+        base.tools,
+        f"Write the layer of {len(files)} first-party files of {image}",
     )
+
+
+def sources_layer(written: WrittenLayer) -> SourcesLayer:
+    """Return the layer of first-party files that was written."""
+    result = _read(SourcesLayerResult, written)
+    return SourcesLayer(_built_layer("sources", KIND_SOURCES, result.blob), result)
 
 
 def rules() -> Iterable[Any]:

@@ -31,6 +31,7 @@ from slim_ray_image.compat import (
     uncacheable_rule,
 )
 from slim_ray_image.core.indexes import Credentials, host_of, split_credentials
+from slim_ray_image.core.uv_call import NetworkPlaces
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,10 @@ class NetworkSettings:
     find_links: tuple[str, ...]
     certificates: str  # a path in the sandbox, or ""
     tree: Digest
+
+    @property
+    def places(self) -> NetworkPlaces:
+        return NetworkPlaces(self.indexes, self.find_links, self.certificates)
 
     def to_json(self) -> Mapping[str, Any]:
         return {

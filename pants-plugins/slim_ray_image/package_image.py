@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Iterable
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
@@ -21,9 +22,10 @@ from slim_ray_image.build_image import (
 from slim_ray_image.compat import add_prefix, create_digest, implicitly, merge_digests, rule
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.names import tags_of
-from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, SPARSE_LAYOUT, parse_outputs
+from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT, parse_outputs
 from slim_ray_image.core.result import summarize
 from slim_ray_image.outputs import ArchiveRequest, image_layout, write_archive
+from slim_ray_image.pex import pack_pex
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 
 
@@ -72,6 +74,9 @@ async def package_slim_ray_image(
         trees.append(await add_prefix(AddPrefix(layout, "oci")))
     if ARCHIVE in outputs:
         trees.append(await _archive_tree(built, field_set, subsystem))
+    if PEX in outputs:
+        packed = await pack_pex(replace(built.pex, is_output=True), **implicitly())
+        trees.append(packed.tree)
     output_path = field_set.output_path.value_or_default(file_ending=None)
     tree = await merge_digests(MergeDigests(trees))
     return BuiltPackage(

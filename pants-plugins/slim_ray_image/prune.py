@@ -12,14 +12,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.closure import ImageClosure
+from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.exclude_files import absolute_pattern, check_excluded, matching_pattern
-from slim_ray_image.core.layers import site_packages_of
+from slim_ray_image.core.image_paths import site_packages_of
 from slim_ray_image.core.prune_rules import Part
 from slim_ray_image.core.pruning import (
     Pruned,
     Pruning,
-    Saved,
     check_left_out,
     left_out_with,
     needed_parts,
@@ -29,9 +29,9 @@ from slim_ray_image.core.pruning import (
 )
 from slim_ray_image.core.requirements import RequiredDistribution, explain
 from slim_ray_image.layers import DistributionsLayer
-from slim_ray_image.pack import PackedDistributions
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.tools import BaseInterpreter
+from slim_ray_image.wheels import ImageWheels
 
 
 def chosen_pruning(value: Optional[Sequence[str]], subsystem: SlimRayImageSubsystem) -> Pruning:
@@ -89,7 +89,7 @@ def excluded_files(patterns: Sequence[str], interpreter: BaseInterpreter) -> Exc
 class RemainingDistributions:
     """The distributions that go into an image, and those that are left out as a whole."""
 
-    packed: PackedDistributions
+    wheels: ImageWheels
     required: tuple[RequiredDistribution, ...]  # why, in the order of the distributions
     left_out: tuple[Pruned, ...]
 
@@ -103,7 +103,7 @@ def leave_out(
     image: str,
     pruning: Pruning,
     closure: ImageClosure,
-    packed: PackedDistributions,
+    wheels: ImageWheels,
     interpreter: BaseInterpreter,
 ) -> RemainingDistributions:
     """Return the distributions without those that are left out as a whole, and without what only they require.
@@ -115,43 +115,41 @@ def leave_out(
         *((requirement.text, requirement.reason) for requirement in closure.requirements),
         *((f"{wheel.name}=={wheel.version}", wheel.reason) for wheel in closure.wheels),
     ]
-    required = explain(requirements, packed.distributions, interpreter.marker_environment)
+    required = explain(requirements, wheels.distributions, interpreter.marker_environment)
     if not pruning.distributions:
-        return RemainingDistributions(packed, required, ())
+        return RemainingDistributions(wheels, required, ())
     reasons = {
         str(canonicalize_name(Requirement(text).name)): reason for text, reason in requirements
     }
-    check_left_out(image, pruning.distributions, [d.name for d in packed.distributions], reasons)
+    check_left_out(image, pruning.distributions, [d.name for d in wheels.distributions], reasons)
     after = explain(
         requirements,
-        [d for d in packed.distributions if d.name not in pruning.distributions],
+        [d for d in wheels.distributions if d.name not in pruning.distributions],
         interpreter.marker_environment,
     )
     gone = left_out_with(pruning.distributions, _requirers(required), _requirers(after))
     return RemainingDistributions(
-        replace(packed, distributions=tuple(d for d in packed.distributions if d.name not in gone)),
+        replace(wheels, distributions=tuple(d for d in wheels.distributions if d.name not in gone)),
         tuple(reason for reason in after if reason.name not in gone),
         tuple(
             Pruned(
                 rule_of_distribution(gone[d.name]), d.name, Saved(d.unpacked_bytes, d.file_count)
             )
-            for d in packed.distributions
+            for d in wheels.distributions
             if d.name in gone
         ),
     )
 
 
-def parts_for(
-    pruning: Pruning, uses: Iterable[str], packed: PackedDistributions
-) -> tuple[Part, ...]:
+def parts_for(pruning: Pruning, uses: Iterable[str], wheels: ImageWheels) -> tuple[Part, ...]:
     """Return the parts that an image needs.
 
     Args:
         uses: Of first-party code.
-        packed: What goes into it.
+        wheels: What goes into it.
     """
-    all_uses = {*uses, *(use for d in packed.distributions for use in d.uses)}
-    return needed_parts(pruning.rules, all_uses, {d.name for d in packed.distributions})
+    all_uses = {*uses, *(use for d in wheels.distributions for use in d.uses)}
+    return needed_parts(pruning.rules, all_uses, {d.name for d in wheels.distributions})
 
 
 def pruned_rows(

@@ -16,7 +16,6 @@ from slim_ray_image import (
     layers,
     network,
     outputs,
-    pack,
     package_image,
     packages,
     read_layers,
@@ -25,6 +24,7 @@ from slim_ray_image import (
     tailor,
     tools,
     try_image,
+    wheels,
 )
 from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 
@@ -42,7 +42,8 @@ def rules() -> Iterable[Any]:
         *network.rules(),
         *tools.rules(),
         *base_image.rules(),
-        *pack.rules(),
+        *wheels.rules(),
+        *pex.rules(),
         *layers.rules(),
         *image_names.rules(),
         *outputs.rules(),

@@ -68,7 +68,7 @@ class SlimRayImageSubsystem(Subsystem):
         help=softwrap(
             """
             Distributions, by name, that may be built on this machine, against its libraries, because they have no
-            wheel for the image. An image that needs one that is locked is packed by Pants' own PEX rules, with a Python
+            wheel for the image. One that is locked is built by Pants' own PEX rules, with a Python
             of this machine of the base's minor version. What is built can differ from machine to machine, and need a
             newer glibc than the base has: prefer versions that have wheels.
             """

@@ -31,13 +31,14 @@ from pants.util.strutil import help_text
 from slim_ray_image.compat import EnvironmentField
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.exclude_files import parse_exclude_files
+from slim_ray_image.core.image_paths import has_control_character
 from slim_ray_image.core.import_paths import (
     EntryPoint,
     ImportPath,
     parse_entry_point,
     parse_import_path,
 )
-from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET, has_control_character
+from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET
 from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
 from slim_ray_image.core.oci import OWN_LABELS
 from slim_ray_image.core.outputs import parse_outputs
@@ -542,7 +543,8 @@ class OutputsField(_CheckedStrings):
         """
         What `pants package` writes besides `image.json`: `layout`, a complete OCI image layout in `oci/`;
         `sparse-layout`, the same without the base's layers, which are the larger part of many images; `archive`,
-        `image.tar`, one file for `docker load`, `podman load`, `kind load image-archive` and skopeo. With `[]`,
+        `image.tar`, one file for `docker load`, `podman load`, `kind load image-archive` and skopeo; `pex`,
+        `requirements.pex`, the distributions as a PEX, which a Python of the base's version runs. With `[]`,
         `image.json` alone. The two layouts exclude each other.
 
         Default: `[slim-ray].outputs`, which is `["layout"]`. `pants run` needs none of them.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import json
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Optional
 
@@ -45,16 +45,21 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.tools_request import InstallToolsRequest
+from slim_ray_image.core.uv_call import UvCall
+from slim_ray_image.core.wire import to_json
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.sandbox.report import USER_ERROR
 from slim_ray_image.sandbox.run_uv import UV_CACHE
 
 _PACKAGE = "slim_ray_image"
 _REQUEST = "request.json"
+# uv's executable in the sandbox of a program that runs it.
+UV = "uv/uv"
 _UV_LOCK = "uv_executable.lock"
 _HOST_TOOLS_LOCK = "host_tools.lock"
 # Of the host's tools, what has no wheel, and what builds it.
-_HOST_SOURCES = {"source_lockfile": "host_sources.lock", "build_lockfile": "host_build.lock"}
+_HOST_SOURCES_LOCK, _HOST_BUILD_LOCK = "host_sources.lock", "host_build.lock"
 _BASE_TOOLS_LOCK = "base_tools.lock"
 
 
@@ -178,11 +183,11 @@ def _read_module(module: str) -> bytes:
 async def load_program(request: ProgramRequest) -> Program:
     """The program `sandbox/<name>.py` with the modules it imports, found in its own text."""
     pending, contents = {f"{_PACKAGE}.sandbox.{request.name}"}, {}
-    if request.name in ("extract_base", "write_layer"):  # which run it as a process of its own
-        pending.add(f"{_PACKAGE}.sandbox.compile_bytecode")
     while pending:
         module = pending.pop()
         contents[module] = _read_module(module)
+        if module == f"{_PACKAGE}.sandbox.bytecode":  # runs it as a process of its own
+            pending.add(f"{_PACKAGE}.sandbox.compile_bytecode")
         pending |= _imported_modules(contents[module].decode()) - set(contents)
     packages = {module.rpartition(".")[0] for module in contents} | {_PACKAGE}
     tree = await create_digest(
@@ -210,8 +215,10 @@ async def find_host_python(
     return HostPython(python.path)
 
 
-def _request_content(request: Mapping[str, Any]) -> FileContent:
-    return FileContent(_REQUEST, json.dumps(request, sort_keys=True).encode())
+def _request_content(request: Any) -> FileContent:
+    """Return a program's request: a dataclass that it knows, or a mapping."""
+    text = to_json(request) if is_dataclass(request) else json.dumps(request, sort_keys=True)
+    return FileContent(_REQUEST, text.encode())
 
 
 def raise_if_failed(result: FallibleProcessResult, description: str) -> None:
@@ -238,7 +245,7 @@ async def read_output(tree: Digest, path: str) -> bytes:
     return file.content
 
 
-async def _program_inputs(program_name: str, request: Mapping[str, Any], inputs: Digest) -> Digest:
+async def _program_inputs(program_name: str, request: Any, inputs: Digest) -> Digest:
     program = await load_program(ProgramRequest(program_name), **implicitly())
     request_tree = await create_digest(CreateDigest([_request_content(request)]))
     return await merge_digests(MergeDigests([inputs, program.tree, request_tree]))
@@ -246,11 +253,12 @@ async def _program_inputs(program_name: str, request: Mapping[str, Any], inputs:
 
 async def run_on_host(
     program_name: str,
-    request: Mapping[str, Any],
+    request: Any,
     *,
     inputs: Digest = EMPTY_DIGEST,
     libraries: Digest = EMPTY_DIGEST,
     uv: Optional[Uv] = None,
+    caches: Mapping[str, str] = MappingProxyType({}),
     output_files: tuple[str, ...] = (),
     output_directories: tuple[str, ...] = (),
     description: str,
@@ -263,6 +271,7 @@ async def run_on_host(
     Args:
         libraries: A folder for PYTHONPATH; what is installed beside Pants is out of reach.
         uv: For programs that run it, as `uv/uv`.
+        caches: Named cache -> its folder, where the program has one.
         environment: What the program is given besides its own variables.
         reports_user_errors: Whether the caller reports a user's mistake itself, from the result.
     """
@@ -283,7 +292,7 @@ async def run_on_host(
             immutable_input_digests={"libraries": libraries, **({"uv": uv.tree} if uv else {})},
             output_files=output_files,
             output_directories=output_directories,
-            append_only_caches={"slim_ray_image_uv": UV_CACHE} if uv else None,
+            append_only_caches=caches,
             description=description,
             cache_scope=cache_scope,
         ),
@@ -296,7 +305,7 @@ async def run_on_host(
 
 async def run_on_base(
     program_name: str,
-    request: Mapping[str, Any],
+    request: Any,
     interpreter: BaseInterpreter,
     tools: Optional[BaseTools],
     *,
@@ -355,19 +364,30 @@ async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
 
 
 async def _install_tools(
-    lockfiles: Mapping[str, str],
     network: NetworkSettings,
-    platform: Mapping[str, str],
     description: str,
+    lockfile: str,
+    *,
+    sources: Optional[str] = None,
+    build: Optional[str] = None,
+    base: Optional[BaseToolsRequest] = None,
 ) -> tuple[Digest, Uv]:
-    """Install lockfiles of ours into a folder; `platform` is empty for the tool Python itself."""
+    """Install lockfiles of ours into a folder, for the tool Python where there is no `base`."""
     uv = await fetch_uv(UvRequest(), **implicitly())
     lock_tree = await create_digest(
-        CreateDigest([_lock_content(name) for name in lockfiles.values()])
+        CreateDigest([_lock_content(name) for name in (lockfile, sources, build) if name])
     )
     result = await run_on_host(
         "install_tools",
-        {**lockfiles, "uv": "uv/uv", **platform, **network.to_json()},
+        InstallToolsRequest(
+            lockfile,
+            sources,
+            build,
+            base.python_minor if base else None,
+            UvCall(
+                UV, network.places, base.platform if base else None, base.glibc if base else None
+            ),
+        ),
         inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
         uv=uv,
         output_directories=("tools",),
@@ -379,22 +399,21 @@ async def _install_tools(
 @rule(desc="Prepare the host's tools of slim_ray_image")
 async def prepare_host_tools(request: HostToolsRequest, network: NetworkSettings) -> HostTools:
     """The registry client; installed once for a lock and a Python."""
-    lockfiles = {"lockfile": _HOST_TOOLS_LOCK, **_HOST_SOURCES}
-    description = "Install the registry client of slim_ray_image"
-    tree, _ = await _install_tools(lockfiles, network, {}, description)
+    tree, _ = await _install_tools(
+        network,
+        "Install the registry client of slim_ray_image",
+        _HOST_TOOLS_LOCK,
+        sources=_HOST_SOURCES_LOCK,
+        build=_HOST_BUILD_LOCK,
+    )
     return HostTools(tree)
 
 
 @rule(desc="Prepare the base's tools of slim_ray_image")
 async def prepare_base_tools(request: BaseToolsRequest, network: NetworkSettings) -> BaseTools:
     """The tools for a Python and a glibc; made once for a lock."""
-    platform = {
-        "python_version": request.python_minor,
-        "glibc": request.glibc,
-        "platform": request.platform,
-    }
     description = f"Install the tools of slim_ray_image for CPython {request.python_minor}"
-    tree, uv = await _install_tools({"lockfile": _BASE_TOOLS_LOCK}, network, platform, description)
+    tree, uv = await _install_tools(network, description, _BASE_TOOLS_LOCK, base=request)
     return BaseTools(tree, uv)
 
 

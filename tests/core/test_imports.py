@@ -16,7 +16,17 @@ import slim_ray_image
 PACKAGE = Path(slim_ray_image.__file__).parent
 CORE = sorted((PACKAGE / "core").glob("**/*.py"))
 SANDBOX = sorted((PACKAGE / "sandbox").glob("**/*.py"))
-TOOLS = {"dxf", "elftools", "isal", "packaging", "pip_requirements_parser", "requests", "uv"}
+TOOLS = {
+    "dxf",
+    "elftools",
+    "installer",
+    "isal",
+    "packaging",
+    "pip_requirements_parser",
+    "requests",
+    "tomli",
+    "uv",
+}
 # What reads YAML; Pants itself needs PyYAML, so it is there wherever the rules are. No program of the sandbox reads YAML.
 YAML = {"core/yaml_lines.py"}
 # What starts a thread, and waits for it: only a new thread can have a larger stack, which the parser needs.
@@ -110,13 +120,40 @@ def test_sandbox_imports_the_standard_library_its_tools_core_and_sandbox(path: P
 def test_bytecode_compiler_imports_only_what_python_has_loaded() -> None:
     """Whatever else the compiler's process imported would change the bytes of the bytecode."""
     source = (PACKAGE / "sandbox" / "compile_bytecode.py").read_text("utf-8")
-    assert set(imported_modules(source)) == {"sys", "_imp", "marshal"}
+    assert set(imported_modules(source)) == {"sys", "_imp", "marshal", "posix"}
+
+
+def own_modules(path: Path) -> Iterator[Path]:
+    """Yield a module and every module of this plugin that it imports, directly or not."""
+    pending, seen = [path], {path}
+    while pending:
+        current = pending.pop()
+        yield current
+        for name in imported_modules(current.read_text("utf-8")):
+            parts = name.split(".")
+            for end in (len(parts), len(parts) - 1):
+                found = PACKAGE.parent.joinpath(*parts[:end]).with_suffix(".py")
+                if parts[0] == PACKAGE.name and found.is_file() and found not in seen:
+                    seen.add(found)
+                    pending.append(found)
+
+
+@pytest.mark.parametrize("program", ["fetch_uv", "fetch_wheels", "install_tools"])
+def test_programs_that_fetch_need_no_tool(program: str) -> None:
+    """What runs on any Python of this machine, before or without the tools, imports the standard library alone."""
+    modules = list(own_modules(PACKAGE / "sandbox" / f"{program}.py"))
+    assert PACKAGE / "core" / "wire.py" in modules
+    own = ("slim_ray_image.core", "slim_ray_image.sandbox")
+    foreign = {
+        name for path in modules for name in foreign_imports(path.read_text("utf-8"), set(), *own)
+    }
+    assert foreign == set()
 
 
 def test_every_module_is_looked_at() -> None:
     """The tests above have modules to look at, those that everyone imports among them."""
     assert {"core/__init__.py", "core/errors.py", "core/oci.py"} <= set(map(relative_name, CORE))
-    assert {"sandbox/write_layer.py", "sandbox/report.py"} <= set(map(relative_name, SANDBOX))
+    assert {"sandbox/fetch_wheels.py", "sandbox/report.py"} <= set(map(relative_name, SANDBOX))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from typing import Any, Collection
 
 import pytest
 from conftest import make_distribution
@@ -16,13 +18,14 @@ from slim_ray_image.core.layers import (
     SMALLEST_LAYER_BUDGET,
     Distribution,
     FilePlan,
-    distributions_from_json,
-    missing_parents,
-    parents,
+    Piece,
+    distributions_of,
     plan_files,
     plan_layers,
+    slices_of,
 )
 from slim_ray_image.core.prune_rules import PARTS, Part
+from slim_ray_image.core.wheels import Need, WheelFacts
 
 LARGE = LARGE_DISTRIBUTION_BYTES
 
@@ -182,64 +185,107 @@ def test_plan_does_not_depend_on_the_order_of_the_input() -> None:
         assert plan_layers(shuffled, 7) == expected
 
 
-def test_distributions_of_the_inventory_are_sorted_by_name() -> None:
-    """The inventory that the pack writes becomes distributions, in the order of their names."""
-    rows = [
-        {
-            "file": f"{name}-2-py3-none-any.whl",
-            "name": name,
-            "version": "2",
-            "unpacked_bytes": 5,
-            "file_count": 4,
-            "requires_dist": ["x"],
-            "provides_extra": ["y"],
-            "modules": ["z"],
-            "scripts": ["z"],
-            "shared_files": {"/d": "2", "/c": "1"},
-            "part_bytes": {"q": 2, "p": 1},
-            "roots": ["/r"],
-            "uses": ["ray.data"],
-        }
-        for name in ("b", "a")
-    ]
-    assert distributions_from_json(rows) == tuple(
+NEED = Need("x", (), without_extras=True, is_of_extras=False, with_extras=("y",))
+
+
+def facts_of(name: str, **changes: Any) -> WheelFacts:
+    """What a wheel is that has a module and nothing else."""
+    values: dict[str, Any] = {
+        "file": f"{name}-2-py3-none-any.whl",
+        "name": name,
+        "version": "2",
+        "unpacked_bytes": 5,
+        "file_count": 4,
+        "needs": (NEED,),
+        "requires_python": ">=3",
+        "modules": ("z",),
+        "scripts": ("z",),
+        "part_bytes": {"q": 2, "p": 1},
+        "roots": ("/r",),
+        "uses": ("ray.data",),
+        "files": ((f"/venv/{name}.py", "sha256=own"),),
+    }
+    return WheelFacts(**{**values, **changes})
+
+
+def test_distributions_of_wheels_are_sorted_by_name() -> None:
+    """Facts of wheels become distributions, in the order of their names, whatever process told them."""
+    assert distributions_of([facts_of("b"), facts_of("a")]) == tuple(
         Distribution(
-            f"{name}-2-py3-none-any.whl",
-            name,
-            "2",
-            5,
-            4,
-            ("x",),
-            ("y",),
-            ("z",),
-            ("z",),
-            (("/c", "1"), ("/d", "2")),
-            (("p", 1), ("q", 2)),
-            ("/r",),
-            ("ray.data",),
+            file=f"{name}-2-py3-none-any.whl",
+            name=name,
+            version="2",
+            unpacked_bytes=5,
+            file_count=4,
+            needs=(NEED,),
+            modules=("z",),
+            scripts=("z",),
+            shared_files=(),
+            part_bytes=(("p", 1), ("q", 2)),
+            roots=("/r",),
+            uses=("ray.data",),
         )
         for name in "ab"
     )
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/a", ()),
-        ("/a/b", ("/a",)),
-        ("/opt/venv/bin/ray", ("/opt", "/opt/venv", "/opt/venv/bin")),
-    ],
-)
-def test_parents_are_the_directories_above_outermost_first(
-    path: str, expected: tuple[str, ...]
-) -> None:
-    """Every directory above a path is named but the root."""
-    assert parents(path) == expected
+def test_shared_files_are_those_of_several_wheels() -> None:
+    """A path that another wheel of the image has is told with the hash of each, and no other path is."""
+    shared, own = "/venv/tests/__init__.py", "/venv/own.py"
+    first = facts_of("foo", files=((own, "sha256=x"), (shared, "sha256=a")))
+    same = facts_of("bar", files=((shared, "sha256=a"),))
+    other = facts_of("baz", files=((shared, "sha256=b"),))
+    alone = facts_of("alone", files=(("/venv/alone.py", "sha256=a"),))
+    found = {each.name: each.shared_files for each in distributions_of([first, same, other, alone])}
+    assert found == {
+        "foo": ((shared, "sha256=a"),),
+        "bar": ((shared, "sha256=a"),),
+        "baz": ((shared, "sha256=b"),),
+        "alone": (),
+    }
 
 
-def test_missing_parents_are_those_that_the_base_lacks() -> None:
-    """Each directory that no layer below has is named once, parents first."""
-    assert missing_parents(
-        ["/opt/venv/bin/ray", "/opt/venv/lib/a.py", "/etc/passwd", "/usr/local/bin/ray"],
-        frozenset(["/opt", "/etc", "/usr", "/usr/local", "/usr/local/bin"]),
-    ) == ("/opt/venv", "/opt/venv/bin", "/opt/venv/lib")
+def test_no_wheels_are_no_distributions() -> None:
+    """An image of code that needs no distribution has none."""
+    assert distributions_of([]) == ()
+
+
+def pieces_of(*names: str, shared: Collection[str] = ()) -> list[Piece]:
+    """Pieces of distributions; `shared` are those that have a path in common with another."""
+    path = (("/venv/tests.py", "sha256=a"),)
+    return [
+        Piece(dataclasses.replace(make_distribution(n), shared_files=path if n in shared else ()))
+        for n in names
+    ]
+
+
+NAMES = [f"small-{number}" for number in range(60)]
+
+
+def test_piece_more_changes_one_slice() -> None:
+    """A service with one small distribution more shares the other slices with the service without it."""
+    before = set(slices_of(pieces_of(*NAMES)))
+    after = set(slices_of(pieces_of(*NAMES, "one-more")))
+    assert len(before) == len(after) > 4
+    assert len(before - after) == len(after - before) == 1
+
+
+def test_every_piece_is_in_one_slice() -> None:
+    """Nothing of the layer is left out or written twice, and no slice is empty."""
+    pieces = pieces_of(*NAMES, shared=NAMES[:3])
+    found = slices_of(pieces)
+    assert all(found)
+    assert sorted(p.name for some in found for p in some) == sorted(p.name for p in pieces)
+
+
+def test_pieces_with_paths_in_common_are_in_one_slice() -> None:
+    """Who brings a path that several have is known only where all of them are."""
+    found = slices_of(pieces_of(*NAMES, shared=NAMES[:9]))
+    assert [piece.name for piece in found[-1]] == NAMES[:9]
+
+
+def test_slices_are_the_same_in_every_process() -> None:
+    """They hang on the letters of the names, not on Python's own hash, which each process draws anew."""
+    found = [[piece.name for piece in some] for some in slices_of(pieces_of(*"abchip"))]
+    assert found == [["h", "p"], ["a", "i"], ["b"], ["c"]]
+    assert slices_of([]) == ()

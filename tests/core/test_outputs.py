@@ -10,7 +10,14 @@ from slim_ray_image.core.outputs import parse_outputs
 
 @pytest.mark.parametrize(
     "names",
-    [[], ["layout"], ["sparse-layout"], ["archive"], ["archive", "layout", "archive"]],
+    [
+        [],
+        ["layout"],
+        ["sparse-layout"],
+        ["archive"],
+        ["pex"],
+        ["archive", "layout", "archive", "pex"],
+    ],
     ids=str,
 )
 def test_outputs_are_a_set_of_names(names: list[str]) -> None:
@@ -23,7 +30,7 @@ def test_outputs_are_a_set_of_names(names: list[str]) -> None:
     [
         (
             ["tar", "layout", "OCI"],
-            "must hold 'archive', 'layout', 'sparse-layout' or nothing, but has 'OCI', 'tar'.",
+            "must hold 'archive', 'layout', 'pex', 'sparse-layout' or nothing, but has 'OCI', 'tar'.",
         ),
         (
             ["sparse-layout", "archive", "layout"],

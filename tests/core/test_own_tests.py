@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Callable, Mapping
 
 import pytest
 
@@ -11,8 +11,8 @@ from slim_ray_image.core.own_tests import find_unneeded_tests
 
 def kept(files: Mapping[str, str]) -> set[str]:
     """The files that stay."""
-    contents = {path: text.encode() for path, text in files.items()}
-    return set(contents) - find_unneeded_tests(contents)
+    readers = {path: text.encode for path, text in files.items()}
+    return set(readers) - find_unneeded_tests(readers)
 
 
 TESTS = {
@@ -98,3 +98,23 @@ def test_compiled_module_of_tests_stays_where_it_is_imported() -> None:
 def test_module_that_is_not_valid_imports_nothing() -> None:
     """A template that speaks of tests does not end the build."""
     assert "foo/tests/test_a.py" not in kept({**TESTS, "foo/template.py": "{{ tests }} ("})
+
+
+def test_only_some_files_are_read() -> None:
+    """Data, compiled modules and tests that nothing imports may be large: their contents do not matter."""
+    read = []
+
+    def reader(path: str, text: str) -> Callable[[], bytes]:
+        def content() -> bytes:
+            read.append(path)
+            return text.encode()
+
+        return content
+
+    files = {**TESTS, "foo/table.csv": "tests", "foo/_ext.so": "tests"}
+    assert find_unneeded_tests({path: reader(path, text) for path, text in files.items()})
+    assert read == ["foo/__init__.py"]
+    read.clear()
+    without_tests = {"foo/a.py": "import foo.tests"}
+    assert not find_unneeded_tests({p: reader(p, text) for p, text in without_tests.items()})
+    assert read == []

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from conftest import Golden, error_text
 
+from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.exclude_files import (
     absolute_pattern,
     check_excluded,
@@ -25,7 +26,6 @@ from slim_ray_image.core.prune_rules import (
 from slim_ray_image.core.pruning import (
     Pruned,
     Pruning,
-    Saved,
     check_left_out,
     fixed_rules,
     left_out_with,

@@ -16,6 +16,7 @@ from conftest import (
 )
 
 from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.import_paths import parse_import_path
 from slim_ray_image.core.import_statements import ImportStatement
@@ -27,7 +28,7 @@ from slim_ray_image.core.oci import (
     parse_base_image,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.core.pruning import Pruned, Saved
+from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.result import application_rows, describe_image, summarize

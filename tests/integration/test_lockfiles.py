@@ -58,8 +58,8 @@ def test_distribution_that_may_be_built_is_built(repository: Repository, shapes:
     image = package_from_pip_lock(repository, shapes, names, HOST_BUILT)
     assert image.distributions == {f"{name}-for-tests" for name in names}
     assert image.run.warnings == (
-        "The distributions of src/shapes:image are packed by Pants' own PEX rules, since cone-for-tests 1.0 and "
-        "torus-for-tests 1.0 have no wheel and are built on this machine.",
+        "Of the distributions of src/shapes:image, cone-for-tests 1.0 and torus-for-tests 1.0 have no wheel and are "
+        "built on this machine, by Pants' own PEX rules.",
     )
     for suffix in ("/cube_for_tests.py", "/cube_for_tests-1.0.dist-info/RECORD", "/measure-cube"):
         (content,) = plain.layout.read(suffix).values()

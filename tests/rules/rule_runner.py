@@ -18,7 +18,7 @@ from pants.core import register as core
 from pants.core.goals.tailor import PutativeTargets
 from pants.engine.addresses import Address, Addresses
 from pants.engine.fs import CreateDigest, DigestContents, FileDigest, FileEntry
-from pants.engine.internals.native_engine import Digest
+from pants.engine.internals.native_engine import EMPTY_DIGEST, Digest
 from pants.engine.internals.scheduler import ExecutionError
 from pants.engine.target import (
     DependenciesRequest,
@@ -27,6 +27,7 @@ from pants.engine.target import (
     WrappedTargetRequest,
 )
 from pants.testutil.rule_runner import QueryRule, RuleRunner
+from pants.util.frozendict import FrozenDict
 
 from slim_ray_image import register
 from slim_ray_image.base_image import BaseBlobs, BaseBlobsRequest, BaseImageRequest
@@ -42,10 +43,18 @@ from slim_ray_image.dependency_inference import (
     EntryOwnersRequest,
 )
 from slim_ray_image.image_names import ImageNamesRequest
+from slim_ray_image.pex import PackPexRequest
 from slim_ray_image.serve_config import ConfigWarning, ConfigWarningRequest
 from slim_ray_image.tailor import PutativeSlimRayImagesRequest
 from slim_ray_image.target_types import SlimRayImageDependencies
-from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest
+from slim_ray_image.tools import (
+    BaseInterpreter,
+    BaseTools,
+    NetworkSettings,
+    Program,
+    ProgramRequest,
+    Uv,
+)
 
 OPTIONS = (
     "--source-root-patterns=['src']",
@@ -63,6 +72,25 @@ SMALL_IMAGE = Image(
     layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
     platform=LINUX_AMD64,
 )
+# Stand-ins for a base's interpreter and tools, that no process runs.
+INTERPRETER = BaseInterpreter(
+    EMPTY_DIGEST,
+    "",
+    "",
+    "",
+    "",
+    "",
+    FrozenDict(),
+    frozenset(),
+    (),
+    FrozenDict(),
+    False,
+    "",
+    "",
+    "",
+)
+TOOLS = BaseTools(EMPTY_DIGEST, Uv(EMPTY_DIGEST))
+PEX = PackPexRequest(("foo==1.0",), (), FrozenDict(), INTERPRETER, TOOLS, "src/app:image")
 
 
 def make_rule_runner(*backends: Any) -> RuleRunner:

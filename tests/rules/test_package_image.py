@@ -11,18 +11,17 @@ from pants.core.goals.package import BuiltPackage
 from pants.engine.addresses import Address
 from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, DigestContents, FileContent
 from pants.testutil.rule_runner import QueryRule, RuleRunner
-from pants.util.frozendict import FrozenDict
 
-from rules.rule_runner import SMALL_IMAGE, error_text, file_contents
+from rules.rule_runner import INTERPRETER, PEX, SMALL_IMAGE, TOOLS, error_text, file_contents
 from slim_ray_image.base_image import BaseImageRequest, PreparedBase
 from slim_ray_image.build_image import BuildImageRequest, BuiltImage, SlimRayImageFieldSet
 from slim_ray_image.compat import create_digest, rule
 from slim_ray_image.core.oci import BaseImage
 from slim_ray_image.outputs import Archive, ArchiveRequest
 from slim_ray_image.package_image import package_slim_ray_image
+from slim_ray_image.pex import PackedPex, PackPexRequest
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageTarget
-from slim_ray_image.tools import BaseInterpreter, BaseTools, Uv
 
 ADDRESS = Address("src/app", target_name="image")
 FOLDER = "src.app/image"
@@ -48,30 +47,21 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
     sparse = await create_digest(CreateDigest([own]))
     complete = await create_digest(CreateDigest([own, FileContent(BASE, b"base")]))
     names = ("registry.example.com/app:1", "app:latest", "app:1")
-    return BuiltImage(SMALL_IMAGE, names, complete, sparse, json.dumps(DESCRIPTION), ())
+    return BuiltImage(SMALL_IMAGE, names, complete, sparse, json.dumps(DESCRIPTION), (), PEX)
 
 
 @rule
 async def prepare_nothing(request: BaseImageRequest) -> PreparedBase:
-    """Stand in for the base, of which only the archive needs the interpreter."""
-    interpreter = BaseInterpreter(
-        EMPTY_DIGEST,
-        "",
-        "",
-        "",
-        "",
-        "",
-        FrozenDict(),
-        frozenset(),
-        (),
-        FrozenDict(),
-        False,
-        "",
-        "",
-        "",
-    )
-    tools = BaseTools(EMPTY_DIGEST, Uv(EMPTY_DIGEST))
-    return PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, interpreter, tools)
+    """Stand in for the base, of which only the archive and the PEX need the interpreter."""
+    return PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, INTERPRETER, TOOLS)
+
+
+@rule
+async def pack_requirements(request: PackPexRequest) -> PackedPex:
+    """Stand in for the process that packs: what the PEX was to hold is its content, where it is wanted."""
+    assert request.is_output
+    content = FileContent("requirements.pex/PEX-INFO", " ".join(request.requirements).encode())
+    return PackedPex(await create_digest(CreateDigest([content])))
 
 
 @rule
@@ -88,6 +78,7 @@ def package_rule_runner() -> RuleRunner:
             build_without_building,
             prepare_nothing,
             write_names,
+            pack_requirements,
             package_slim_ray_image,
             *SlimRayImageSubsystem.rules(),
             QueryRule(BuiltPackage, [SlimRayImageFieldSet]),
@@ -128,6 +119,7 @@ SPARSE = {*MARKERS, f"oci/{OWN}"}
         pytest.param(["layout"], None, COMPLETE, id="layout"),
         pytest.param(["sparse-layout"], None, SPARSE, id="sparse layout"),
         pytest.param(["archive"], None, {"image.tar"}, id="archive"),
+        pytest.param(["pex"], None, {"requirements.pex/PEX-INFO"}, id="PEX"),
         pytest.param(["archive", "sparse-layout"], None, {"image.tar", *SPARSE}, id="two"),
         pytest.param([], None, set(), id="nothing"),
         pytest.param(None, ["archive"], {"image.tar"}, id="option"),

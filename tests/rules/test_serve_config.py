@@ -23,6 +23,7 @@ from rules.rule_runner import (
     write,
 )
 from slim_ray_image.core.import_paths import EntryPoint
+from slim_ray_image.core.sources_layer import AttributeCheck
 from slim_ray_image.layers import attribute_checks
 from slim_ray_image.serve_config import ConfigWarning, ConfigWarningRequest
 from slim_ray_image.target_types import (
@@ -111,16 +112,16 @@ def test_edit_of_the_file_changes_the_closure(rule_runner: RuleRunner) -> None:
 def test_attribute_of_each_application_is_looked_up(rule_runner: RuleRunner) -> None:
     """The layer's process is asked for all of them, each named by its application."""
     write_shop(rule_runner)
-    assert attribute_checks("src/app:image", find_closure(rule_runner)) == [
-        {
-            "file": f"app/{name}.py",
-            "path": f"src/app/{name}.py",
-            "module": f"app.{name}",
-            "attribute": attribute,
-            "named_by": f"application {name!r} at src/app/serve.yaml:{line} of src/app:image",
-        }
+    assert attribute_checks("src/app:image", find_closure(rule_runner)) == tuple(
+        AttributeCheck(
+            file=f"app/{name}.py",
+            path=f"src/app/{name}.py",
+            module=f"app.{name}",
+            attribute=attribute,
+            named_by=f"application {name!r} at src/app/serve.yaml:{line} of src/app:image",
+        )
         for name, attribute, line in (("fruit", "app", 4), ("prices", "build", 7))
-    ]
+    )
 
 
 def test_two_applications_of_one_module_have_the_reason_of_the_first(

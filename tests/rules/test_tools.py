@@ -22,28 +22,38 @@ PACKAGE = Path(slim_ray_image.__file__).parent
 PROGRAMS = (
     "ask_http",
     "compile_bytecode",
+    "describe_wheels",
     "extract_base",
     "fetch_image",
     "fetch_uv",
+    "fetch_wheels",
     "find_docker",
     "import_modules",
     "install_tools",
+    "join_slices",
     "list_layer",
     "list_wheels",
-    "pack",
-    "pack_wheels",
+    "pack_pex",
     "remove_container",
     "repack",
     "subset_lock",
     "try_image",
     "unpack_layer",
     "write_archive",
-    "write_layer",
+    "write_distribution_layer",
+    "write_files_layer",
+    "write_runtime_layer",
+    "write_slice",
+    "write_sources_layer",
 )
 # Run as a process of its own by the program, so no `import` names it.
+COMPILER = {"slim_ray_image/sandbox/compile_bytecode.py"}
 STARTED_BY = {
-    "extract_base": {"slim_ray_image/sandbox/compile_bytecode.py"},
-    "write_layer": {"slim_ray_image/sandbox/compile_bytecode.py"},
+    "extract_base": COMPILER,
+    "write_distribution_layer": COMPILER,
+    "write_runtime_layer": COMPILER,
+    "write_slice": COMPILER,
+    "write_sources_layer": COMPILER,
 }
 INDEXES = "--python-repos-indexes=['https://index.example.com/simple']"
 

@@ -14,7 +14,7 @@ from pants.engine.fs import EMPTY_DIGEST
 from pants.engine.target import InvalidTargetException
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
-from rules.rule_runner import SMALL_IMAGE, make_rule_runner
+from rules.rule_runner import PEX, SMALL_IMAGE, make_rule_runner
 from slim_ray_image.build_image import BuiltImage
 from slim_ray_image.target_types import SlimRayImageTarget
 from slim_ray_image.try_image import (
@@ -63,7 +63,9 @@ def field_set(name: str = "image", **fields: Any) -> SmokeTestFieldSet:
 
 def built(*rows: dict[str, Any], **keys: Any) -> BuiltImage:
     description = json.dumps({"applications": rows, **keys})
-    return BuiltImage(SMALL_IMAGE, ("app:1",), EMPTY_DIGEST, EMPTY_DIGEST, description, (8000,))
+    return BuiltImage(
+        SMALL_IMAGE, ("app:1",), EMPTY_DIGEST, EMPTY_DIGEST, description, (8000,), PEX
+    )
 
 
 def chosen(rule_runner: RuleRunner, *options: str) -> list[str]:

@@ -1,11 +1,12 @@
-"""Servers of this machine that stand between a program and a registry: one with tokens, and a proxy.
+"""Servers of this machine: of files, a registry with tokens, and a proxy.
 
-Both write down what they are asked. Specifications: https://distribution.github.io/distribution/spec/auth/token/ and
+All write down what they are asked. Specifications: https://distribution.github.io/distribution/spec/auth/token/ and
 https://datatracker.ietf.org/doc/html/rfc9110 ("CONNECT", "Proxy-Authorization").
 """
 
 from __future__ import annotations
 
+import base64
 import http.client
 import http.server
 import json
@@ -18,7 +19,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _NOT_PASSED_ON = frozenset(
     ("authorization", "connection", "host", "proxy-authorization", "proxy-connection")
@@ -110,7 +111,7 @@ class Server:
         raise NotImplementedError
 
     def __enter__(self) -> Any:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,6 +132,11 @@ def send(
         handler.wfile.write(content)
 
 
+def basic_login(user: str, password: str) -> str:
+    """Return the value of `Authorization` that a login makes."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
 def pass_on(handler: http.server.BaseHTTPRequestHandler, upstream: str, path: str) -> None:
     """Answer with what `upstream`, a host and port, answers over plain HTTP."""
     kept = {k: v for k, v in handler.headers.items() if k.lower() not in _NOT_PASSED_ON}
@@ -141,6 +147,64 @@ def pass_on(handler: http.server.BaseHTTPRequestHandler, upstream: str, path: st
     connection.close()
     headers = {name: response.getheader(name, "") for name in ("Content-Type", "Location")}
     send(handler, response.status, content, **{k: v for k, v in headers.items() if v})
+
+
+def _media_type(path: str, content: bytes) -> str:
+    """Return what installers must be told of a file, of a page of links, and of a page in JSON (PEP 691)."""
+    if not path.endswith("/"):
+        return "application/octet-stream"
+    return "application/vnd.pypi.simple.v1+json" if content.startswith(b"{") else "text/html"
+
+
+# For `FileServer.faults`: a connection that ends in the middle of the content.
+CUT = 0
+
+
+class FileServer(Server):
+    """A server of files, and of pages that link to them; it wants a login where it is given one.
+
+    Attributes:
+        files: Path -> content; a path that ends with a slash is a page, in HTML or in JSON.
+        faults: Path -> what goes wrong with the next requests for it, in turn: a status, or CUT.
+    """
+
+    def __init__(self, login: Optional[tuple[str, str]] = None) -> None:
+        super().__init__()
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list[int]] = {}
+        self._login = basic_login(*login) if login else None
+
+    def add_page(self, path: str, *links: str) -> str:
+        """Add a page of links, and return its URL."""
+        self.files[path] = "".join(f'<a href="{link}">{link}</a>\n' for link in links).encode()
+        return self.url(path)
+
+    def url(self, path: str) -> str:
+        return f"http://{self.address}{path}"
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        path = unquote(urlsplit(handler.path).path)
+        content, faults = self.files.get(path), self.faults.get(path)
+        if self._login and handler.headers.get("Authorization") != self._login:
+            send(handler, 401, WWW_Authenticate='Basic realm="files"')
+        elif content is None:
+            send(handler, 404)
+        elif faults:
+            self._fail(handler, faults.pop(0), content)
+        else:
+            send(handler, 200, content, Content_Type=_media_type(path, content))
+
+    def _fail(
+        self, handler: http.server.BaseHTTPRequestHandler, fault: int, content: bytes
+    ) -> None:
+        if fault != CUT:
+            send(handler, fault)
+            return
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[: len(content) // 2])
+        handler.close_connection = True
 
 
 class TokenRegistry(Server):

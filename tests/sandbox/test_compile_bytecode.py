@@ -1,7 +1,8 @@
-"""Tests of sandbox.compile_bytecode, through sandbox.write_layer, which calls it, and alone."""
+"""Tests of sandbox.compile_bytecode, through sandbox.bytecode, which calls it, and alone."""
 
 from __future__ import annotations
 
+import errno
 import importlib.machinery
 import importlib.util
 import marshal
@@ -9,17 +10,23 @@ import subprocess
 import sys
 from pathlib import Path
 from types import CodeType
+from typing import Iterable, Sequence
 
 import pytest
 from conftest import PYTHONPATH
 
 from slim_ray_image import sandbox as sandbox_package
-from slim_ray_image.sandbox.write_layer import compile_sources
+from slim_ray_image.sandbox.bytecode import compile_sources, run_compiler
 
 PROGRAM = Path(sandbox_package.__file__).parent / "compile_bytecode.py"
 TAG = sys.implementation.cache_tag
 # A set of strings in the code is a constant whose order in memory, and so in a pyc, is that of the hashes.
 SENSITIVE = b'def f(x):\n    return x in {"a", "b", "c", "d", "e", "f", "g", "h"}\n'
+
+
+def compile_group(sources: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Path of the pyc in the image -> its content, of sources that are one group."""
+    return {path: Path(file).read_bytes() for path, file in compile_sources([sources]).items()}
 
 
 def codes(code: CodeType) -> list[CodeType]:
@@ -30,7 +37,7 @@ def codes(code: CodeType) -> list[CodeType]:
 
 def test_bytecode_goes_where_python_looks_for_it(sandbox: Path) -> None:
     """A module's pyc has the name that this Python gives it (PEP 3147)."""
-    compiled = compile_sources([("/app/a.py", b""), ("/app/b/c.d.py", b"")])
+    compiled = compile_group([("/app/a.py", b""), ("/app/b/c.d.py", b"")])
     assert list(compiled) == [
         f"/app/__pycache__/a.{TAG}.pyc",
         f"/app/b/__pycache__/c.d.{TAG}.pyc",
@@ -41,7 +48,7 @@ def test_bytecode_goes_where_python_looks_for_it(sandbox: Path) -> None:
 def test_bytecode_is_unchecked_hash(sandbox: Path) -> None:
     """A pyc says that Python need not check it, and has its source's hash (PEP 552)."""
     source = b"x = 1\n"
-    (pyc,) = compile_sources([("/app/a.py", source)]).values()
+    (pyc,) = compile_group([("/app/a.py", source)]).values()
     assert pyc[:4] == importlib.util.MAGIC_NUMBER
     assert int.from_bytes(pyc[4:8], "little") == 0b01
     assert pyc[8:16] == importlib.util.source_hash(source)
@@ -50,7 +57,7 @@ def test_bytecode_is_unchecked_hash(sandbox: Path) -> None:
 def test_bytecode_has_the_final_path(sandbox: Path) -> None:
     """Every code object names the file that will be in the image, so tracebacks do."""
     source = b"class A:\n    def f(self):\n        return [lambda: x for x in y]\n"
-    (pyc,) = compile_sources([("/app/a.py", source)]).values()
+    (pyc,) = compile_group([("/app/a.py", source)]).values()
     compiled = codes(marshal.loads(pyc[16:]))
     assert len(compiled) >= 4
     assert {code.co_filename for code in compiled} == {"/app/a.py"}
@@ -58,7 +65,7 @@ def test_bytecode_has_the_final_path(sandbox: Path) -> None:
 
 def test_bytecode_is_used_whatever_time_its_source_has(sandbox: Path) -> None:
     """Python runs the pyc though the source is newer, and does not write another."""
-    (pyc,) = compile_sources([("/app/a.py", b"x = 'compiled'\n")]).values()
+    (pyc,) = compile_group([("/app/a.py", b"x = 'compiled'\n")]).values()
     module = sandbox / "a.py"
     module.write_text("x = 'a newer source'\n")
     cached = Path(importlib.util.cache_from_source(str(module)))
@@ -71,7 +78,7 @@ def test_bytecode_is_used_whatever_time_its_source_has(sandbox: Path) -> None:
 
 def test_bytecode_keeps_asserts_and_docstrings(sandbox: Path) -> None:
     """Code is compiled as Python does by default, without optimisation."""
-    (pyc,) = compile_sources([("/app/a.py", b'"""Doc."""\nassert x, "kept"\n')]).values()
+    (pyc,) = compile_group([("/app/a.py", b'"""Doc."""\nassert x, "kept"\n')]).values()
     constants = marshal.loads(pyc[16:]).co_consts
     assert {"Doc.", "kept"} <= set(constants)
 
@@ -93,13 +100,13 @@ def test_bytecode_keeps_asserts_and_docstrings(sandbox: Path) -> None:
 )
 def test_source_that_does_not_compile_is_skipped(sandbox: Path, source: bytes) -> None:
     """A file that is no valid Python has no pyc; its neighbours have theirs."""
-    compiled = compile_sources([(f"/app/{n}.py", s) for n, s in zip("abc", (b"", source, b""))])
+    compiled = compile_group([(f"/app/{n}.py", s) for n, s in zip("abc", (b"", source, b""))])
     assert list(compiled) == [f"/app/__pycache__/{n}.{TAG}.pyc" for n in "ac"]
 
 
 def test_sources_are_decoded_as_python_does(sandbox: Path) -> None:
     """A declared encoding and a byte order mark are heeded."""
-    compiled = compile_sources(
+    compiled = compile_group(
         [("/app/a.py", b"# coding: latin-1\nx = '\xe9'\n"), ("/app/b.py", b"\xef\xbb\xbfx = 'b'\n")]
     )
     constants = [marshal.loads(pyc[16:]).co_consts[0] for pyc in compiled.values()]
@@ -126,7 +133,7 @@ UNUSUAL = [
 def test_bytecode_of_an_unusual_name_is_its_own(sandbox: Path, name: str) -> None:
     """Whatever a path is like, its code names it, and its neighbours have theirs."""
     paths = ["/app/a.py", f"/app/{name}/m.py", "/app/z.py"]
-    compiled = compile_sources([(path, b"") for path in paths])
+    compiled = compile_group([(path, b"") for path in paths])
     assert [marshal.loads(pyc[16:]).co_filename for pyc in compiled.values()] == paths
 
 
@@ -136,7 +143,7 @@ def test_name_cannot_move_bytecode(sandbox: Path, tmp_path: Path, separator: str
     victim = tmp_path / "victim.pyc"
     hostile = f"/app/a{separator}compile/0.py{separator}{victim}{separator}z.py"
     paths = ["/app/a.py", hostile, "/app/z.py"]
-    compiled = compile_sources([(path, b"x = 1") for path in paths])
+    compiled = compile_group([(path, b"x = 1") for path in paths])
     assert not victim.exists()
     assert [marshal.loads(pyc[16:]).co_filename for pyc in compiled.values()] == paths
 
@@ -144,27 +151,74 @@ def test_name_cannot_move_bytecode(sandbox: Path, tmp_path: Path, separator: str
 def test_name_that_no_list_can_hold_is_refused(sandbox: Path) -> None:
     """No file has a null byte in its name, so who says that one has would have something else compiled."""
     with pytest.raises(ValueError, match="A path has a null byte: '/app/a"):
-        compile_sources([("/app/a\0b.py", b"")])
+        compile_group([("/app/a\0b.py", b"")])
 
 
 def test_no_sources_make_no_bytecode(sandbox: Path) -> None:
     """A layer without modules has nothing to compile."""
-    assert compile_sources([]) == {}
+    assert compile_sources([]) == compile_sources([[], []]) == {}
 
 
 def test_bytecode_does_not_inherit_the_program_s_future_imports(sandbox: Path) -> None:
     """A source is compiled by its own rules: annotations are evaluated unless it says otherwise."""
-    (pyc,) = compile_sources([("/app/a.py", b"def f(x: undefined): pass\n")]).values()
+    (pyc,) = compile_group([("/app/a.py", b"def f(x: undefined): pass\n")]).values()
     with pytest.raises(NameError):
         exec(marshal.loads(pyc[16:]), {})
 
 
-def run_compiler(folder: Path, hash_seed: str) -> bytes:
+# What modules share is written in another way into the pyc of the first of them.
+SHARING = (
+    b"def f(shared_name, other_name=('a text of both', 300)):\n    return shared_name.other_name\n"
+)
+
+
+def compile_groups(*groups: Sequence[str]) -> dict[str, bytes]:
+    """Path in the image -> its bytecode, of modules of one source in these groups."""
+    compiled = compile_sources([(f"/app/{name}.py", SHARING) for name in group] for group in groups)
+    return {
+        name: Path(compiled[f"/app/__pycache__/{name}.{TAG}.pyc"]).read_bytes()
+        for group in groups
+        for name in group
+    }
+
+
+def test_bytecode_of_a_group_depends_on_no_other_group(sandbox: Path) -> None:
+    """A group has the same bytecode alone, before another, and behind others."""
+    alone = compile_groups(["b", "a"])
+    for groups in ([["b", "a"], ["c"]], [["c"], ["b", "a"]], [["c"], [], ["d", "e"], ["b", "a"]]):
+        together = compile_groups(*groups)
+        assert {name: together[name] for name in alone} == alone
+
+
+def test_bytecode_depends_on_what_is_before_it_in_its_group(sandbox: Path) -> None:
+    """Else the test above would show nothing, and a group could be in any order."""
+    differs = compile_groups(["a", "b"])["b"] != compile_groups(["b"])["b"]
+    # From 3.11 on, Python itself writes the names of one module in one way.
+    assert differs or sys.version_info >= (3, 11)
+
+
+def test_disk_that_is_full_ends_the_build(sandbox: Path) -> None:
+    """A pyc that cannot be written is told, though a process of its own was to write it."""
+    Path("a.py").write_bytes(b"x = 1")
+    Path("b.py").write_bytes(b"x = 1")
+    groups = [[("a.py", "/app/a.py", "/dev/full")], [("b.py", "/app/b.py", "b.pyc")]]
+    with pytest.raises(OSError) as caught:
+        run_compiler([sys.executable], groups, "list", {})
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_process_that_ends_early_ends_the_build(sandbox: Path) -> None:
+    """No module is left without bytecode because of a fault."""
+    with pytest.raises(subprocess.CalledProcessError):
+        run_compiler([sys.executable], [[("missing.py", "/app/a.py", "a.pyc")]], "list", {})
+
+
+def run_program(folder: Path, hash_seed: str) -> bytes:
     """The pyc that the program itself makes of SENSITIVE under this hash seed."""
     folder.mkdir()
     source, pyc, listed = folder / "a.py", folder / "a.pyc", folder / "list"
     source.write_bytes(SENSITIVE)
-    listed.write_text(f"{source}\0/app/a.py\0{pyc}\0")
+    listed.write_text(f"{source}\0/app/a.py\0{pyc}\0\0\0\0")
     subprocess.run(
         [sys.executable, "-B", "-s", "-S", str(PROGRAM), str(listed)],
         env={"PYTHONHASHSEED": hash_seed},
@@ -174,11 +228,12 @@ def run_compiler(folder: Path, hash_seed: str) -> bytes:
 
 
 def compile_under(folder: Path, hash_seed: str) -> bytes:
-    """The pyc that write_layer makes of SENSITIVE when it itself runs under this hash seed."""
+    """The pyc that a program makes of SENSITIVE when it itself runs under this hash seed."""
     folder.mkdir()
     program = (
-        "import sys; from slim_ray_image.sandbox.write_layer import compile_sources;"
-        f"sys.stdout.buffer.write(*compile_sources([('/app/a.py', {SENSITIVE!r})]).values())"
+        "import sys; from slim_ray_image.sandbox.bytecode import compile_sources;"
+        f"(pyc,) = compile_sources([[('/app/a.py', {SENSITIVE!r})]]).values();"
+        "sys.stdout.buffer.write(open(pyc, 'rb').read())"
     )
     result = subprocess.run(
         [sys.executable, "-B", "-c", program],
@@ -196,7 +251,7 @@ def compile_under(folder: Path, hash_seed: str) -> bytes:
 
 def test_bytecode_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     """The pyc is the same under every hash seed, for a source whose bytecode the seed would change."""
-    direct = [run_compiler(tmp_path / f"direct{seed}", seed) for seed in ("0", "1", "2")]
+    direct = [run_program(tmp_path / f"direct{seed}", seed) for seed in ("0", "1", "2")]
     # From 3.11 on, Python itself writes such constants in one order (bpo-37596).
     assert len(set(direct)) > 1 or sys.version_info >= (3, 11)
     ours = [compile_under(tmp_path / f"ours{seed}", seed) for seed in ("1", "2", "random")]

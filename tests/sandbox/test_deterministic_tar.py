@@ -15,6 +15,7 @@ import pytest
 from conftest import Layer, digest_of
 
 from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, directories_of
+from slim_ray_image.sandbox.spool import Spool
 
 ENTRIES = (
     Entry("/opt", is_directory=True),
@@ -126,6 +127,23 @@ def test_entry_may_be_of_a_file(tmp_path: Path) -> None:
     assert write(of_file, of_file) == write(of_file)
 
 
+@pytest.mark.parametrize("bytes_in_memory", [1, 1 << 30])
+def test_entry_may_be_of_a_spool(sandbox: Path, bytes_in_memory: int) -> None:
+    """What a spool keeps is written as if it had been given, whatever else the spool has."""
+    spool = Spool(bytes_in_memory)
+    contents = [b"text" * 1_000_000, b"", b"other"]
+    entries = [
+        Entry(f"/{number}", spooled=spool.take([content]), is_executable=True)
+        for number, content in enumerate(contents)
+    ]
+    given = [
+        Entry(f"/{number}", content=content, is_executable=True)
+        for number, content in enumerate(contents)
+    ]
+    assert write(*entries) == write(*given)
+    assert write(*entries, *given) == write(*given)
+
+
 def test_path_is_written_once() -> None:
     """An entry that is added again is there once; layers must not have duplicates."""
     layer = Layer(write(*ENTRIES, *ENTRIES))
@@ -139,6 +157,7 @@ def test_path_is_written_once() -> None:
         pytest.param(Entry("/opt/a.txt", link="text"), id="link"),
         pytest.param(Entry("/opt/a.txt", is_directory=True), id="directory"),
         pytest.param(Entry("/opt/a.txt", file="a.txt"), id="file"),
+        pytest.param(Entry("/opt/a.txt", spooled=Spool().take([b"other"])), id="spool"),
     ],
 )
 def test_path_with_other_content_is_refused(other: Entry) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import http.server
 import io
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -14,10 +17,13 @@ from typing import Any, Iterator, Mapping
 import pytest
 import uv
 from conftest import make_wheel
-from sandbox.servers import Proxy
+from sandbox.servers import FileServer, Proxy, basic_login
 from sandbox.stand_in_pants import run_program_below
 
+from slim_ray_image.core.tools_request import InstallToolsRequest
+from slim_ray_image.core.uv_call import NetworkPlaces, UvCall
 from slim_ray_image.sandbox.report import USER_ERROR
+from slim_ray_image.sandbox.run_uv import UV_CACHE
 
 # A build backend as setuptools is one. It writes down what it can import, into what it builds.
 BACKEND = """\
@@ -109,17 +115,17 @@ def page(sandbox: Path, tmp_path: Path) -> Iterator[Page]:
     found.close()
 
 
-def request_of(page: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "lockfile": "tools.lock",
-        "source_lockfile": "sources.lock",
-        "build_lockfile": "build.lock",
-        "uv": uv.find_uv_bin(),
-        "indexes": [],
-        "find_links": [f"http://{page}/"],
-        "certificates": "",
-        **changes,
-    }
+def request_of(*pages: str, uv_path: str = "") -> dict[str, Any]:
+    """A request, as rules write it; `pages` are hosts and ports, each a page of links."""
+    places = NetworkPlaces((), tuple(f"http://{page}/" for page in pages), "")
+    request = InstallToolsRequest(
+        lockfile="tools.lock",
+        source_lockfile="sources.lock",
+        build_lockfile="build.lock",
+        python_version=None,
+        uv=UvCall(uv_path or uv.find_uv_bin(), places),
+    )
+    return dataclasses.asdict(request)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -199,3 +205,67 @@ def test_tools_of_this_machine_are_fetched_directly(page: Page) -> None:
         environment = {"http_proxy": f"http://{proxy.address}"}
         result = run_program_below("install_tools", request_of(page.address), environment)
     assert (result.returncode, proxy.asked) == (0, [])
+
+
+def test_pages_with_a_login_reach_uv(page: Page) -> None:
+    """The page that wants a login gets it from uv, others are read without; no argument has it."""
+    login = ("user", "p:a,ssw0rd")
+    log, wrapper = Path("arguments").absolute(), Path("logging-uv")
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {uv.find_uv_bin()} "$@"\n')
+    wrapper.chmod(0o755)
+    with FileServer(login) as private:
+        moved = page.folder / "sourced-1.0.tar.gz"
+        private.files[f"/{moved.name}"] = moved.read_bytes()
+        url = private.add_page("/", moved.name)
+        moved.unlink()
+        result = run_program_below(
+            "install_tools",
+            request_of(page.address, private.address, uv_path=str(wrapper)),
+            {},
+            [[url, login]],
+        )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {path.name for path in Path("tools").glob("*.py")} == {"sourced.py", "tool.py"}
+    assert basic_login(*login) in {asked.authorization for asked in private.asked}
+    arguments = log.read_text()
+    assert "--require-hashes" in arguments
+    assert "ssw0rd" not in arguments
+    assert "--find-links" not in arguments
+
+
+def test_login_goes_to_its_own_page_alone(page: Page) -> None:
+    """A page that wants no login is not told that of another."""
+    login = ("user", "secret")
+    with FileServer(login) as private, FileServer() as public:
+        for path in page.folder.iterdir():
+            public.files[f"/{path.name}"] = path.read_bytes()
+        public.add_page("/", *(path.name for path in page.folder.iterdir()))
+        url = private.add_page("/", "tool-2.0-py3-none-any.whl")
+        result = run_program_below(
+            "install_tools", request_of(public.address, private.address), {}, [[url, login]]
+        )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(public.asked) > 3
+    assert {asked.authorization for asked in public.asked} == {None}
+    assert basic_login(*login) in {asked.authorization for asked in private.asked}
+
+
+def test_tools_do_not_come_out_of_a_cache(page: Page) -> None:
+    """A changed file in uv's cache, which uv would install, is not looked at: files are fetched and checked anew."""
+    uv_install = [
+        *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--no-index"),
+        *("--find-links", f"http://{page.address}/", "--require-hashes", "-r", "tools.lock"),
+        *("--cache-dir", UV_CACHE, "--link-mode", "copy", "--python", sys.executable, "--target"),
+    ]
+    subprocess.run([*uv_install, "filling"], check=True)
+    cached = [path for path in Path(UV_CACHE).rglob("tool.py") if path.is_file()]
+    assert cached
+    for path in cached:
+        path.write_text("poisoned = True\n")
+    subprocess.run([*uv_install, "poisoned"], check=True)
+    assert Path("poisoned/tool.py").read_text() == "poisoned = True\n"
+    before = contents(Path(UV_CACHE))
+    result = run_program_below("install_tools", request_of(page.address), {})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert Path("tools/tool.py").read_text() == "import sourced\n"
+    assert contents(Path(UV_CACHE)) == before

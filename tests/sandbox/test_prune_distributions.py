@@ -1,25 +1,29 @@
-"""Tests of sandbox.prune_files, by way of sandbox.write_layer: what goes into a layer when rules are on."""
+"""Tests of sandbox.prune_files, by way of sandbox.write_distribution_layer: what goes into a layer when rules are on."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import io
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 import pytest
-from conftest import Content, Layer, layer_item, make_deps_zip
+from conftest import Content, Layer, make_wheel, piece_of
 from elf import make_elf, section_names
 
+from slim_ray_image.core.distributions_layer import (
+    DistributionLayerResult,
+    PieceRequest,
+    PiecesRequest,
+)
+from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
 from slim_ray_image.core.prune_rules import RULES
 from slim_ray_image.core.pruning import fixed_rules
-from slim_ray_image.sandbox.deterministic_tar import LayerWriter
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.sandbox.prune_files import find_file_names
-from slim_ray_image.sandbox.write_layer import write_distributions
+from slim_ray_image.sandbox.write_distribution_layer import main
 
 SITE_PACKAGES = "opt/venv/lib/python3.10/site-packages"
-DEPS = Path("deps")
+WHEELS = Path("wheels")
 EVERY_RULE = [rule.name for rule in RULES]
 
 
@@ -28,30 +32,23 @@ class Written:
 
     def __init__(
         self,
-        *items: Mapping[str, str],
+        *pieces: PieceRequest,
         rules: Sequence[str] = EVERY_RULE,
         exclude_files: Sequence[str] = (),
         bytecode: bool = False,
     ) -> None:
-        sink = io.BytesIO()
-        with closing(LayerWriter(sink)) as writer:
-            self.facts = write_distributions(
-                {
-                    "distributions": items,
-                    "prune": fixed_rules(rules, {item["name"] for item in items}),
-                    "exclude_files": exclude_files,
-                    "virtual_environment": False,
-                    "bytecode": bytecode,
-                    "base": {
-                        "python": "/usr/local/bin/python3.10",
-                        "python_version": "3.10.13",
-                        "directories": ["/"],
-                        "commands": [],
-                    },
-                },
-                writer,
+        main(
+            PiecesRequest(
+                pieces=pieces,
+                prune=tuple(fixed_rules(rules, {piece.name for piece in pieces})),
+                exclude_files=tuple(exclude_files),
+                bytecode=bytecode,
+                commands=(),
+                base=LayerBase("/usr/local/bin/python3.10", "3.10.13", ("/",)),
             )
-        self.blob = sink.getvalue()
+        )
+        self.facts = from_json(DistributionLayerResult, Path(RESULT).read_bytes()).facts
+        self.blob = Path(BLOB).read_bytes()
         self.layer = Layer(self.blob)
 
     @property
@@ -63,12 +60,12 @@ class Written:
     @property
     def pruned(self) -> dict[str, tuple[int, int]]:
         """Rule -> bytes and files."""
-        return {row["rule"]: (row["bytes"], row["files"]) for row in self.facts["pruned"]}
+        return {row.name: (row.saved.bytes, row.saved.files) for row in self.facts.pruned}
 
 
 def write(files: Mapping[str, Content], name: str = "foo", **arguments: Any) -> Written:
     """The layer of a distribution with these files."""
-    return Written(layer_item(make_deps_zip(DEPS, name, files=files)), **arguments)
+    return Written(piece_of(make_wheel(WHEELS, name, files=files)), **arguments)
 
 
 # --- Rules by name
@@ -134,9 +131,7 @@ def test_distributions_that_compile_on_their_own_keep_their_headers(
     sandbox: Path, name: str
 ) -> None:
     """What is compiled at run time, without a compiler of the system, needs its headers there."""
-    file = make_deps_zip(DEPS, name, files={"a.h": "1"})
-    item = {**layer_item(file), "name": name.replace("_", "-")}
-    assert Written(item).files == ["a.h"]
+    assert write({"a.h": "1"}, name).files == ["a.h"]
 
 
 def test_stubs_that_are_read_at_run_time_stay(sandbox: Path) -> None:
@@ -212,6 +207,7 @@ def test_pruned_distribution_is_whole_for_importlib_metadata(sandbox: Path, tmp_
     assert sorted(map(str, files)) == [
         "foo-1.0.dist-info/METADATA",
         "foo-1.0.dist-info/RECORD",
+        "foo-1.0.dist-info/WHEEL",
         "foo/__init__.py",
         "foo/lib.so",
     ]
@@ -301,13 +297,13 @@ RAY = {
 
 
 def ray(part: str = "", rules: Optional[Sequence[str]] = None) -> Written:
-    file = make_deps_zip(
-        DEPS,
+    wheel = make_wheel(
+        WHEELS,
         "ray",
-        files={**RAY, ".prefix/bin/ray": "#!python\n"},
+        files=RAY,
         entry_points="[console_scripts]\nray = ray.scripts:main\n",
     )
-    return Written(layer_item(file, part), rules=EVERY_RULE if rules is None else rules)
+    return Written(piece_of(wheel, part), rules=EVERY_RULE if rules is None else rules)
 
 
 def test_distribution_is_without_its_parts_whatever_rules_are_on(sandbox: Path) -> None:
@@ -315,7 +311,7 @@ def test_distribution_is_without_its_parts_whatever_rules_are_on(sandbox: Path) 
     written = ray()
     assert "opt/venv/bin/ray" in written.layer.names
     assert not [name for name in written.files if name.startswith(("ray/jars", "ray/data"))]
-    parts = {row["part"]: (row["bytes"], row["files"]) for row in written.facts["parts"]}
+    parts = {row.name: (row.saved.bytes, row.saved.files) for row in written.facts.parts}
     assert parts == {"ray-java": (3, 1), "ray-data-train": (3, 3)}
     assert ray(rules=["java", "ray-libraries"]).blob == ray(rules=[]).blob
 
@@ -328,13 +324,13 @@ def test_part_is_what_the_distribution_is_without(sandbox: Path) -> None:
         f"{SITE_PACKAGES}/ray/train/__init__.py",
     ]
     assert written.pruned == {"type-stubs": (1, 1)}
-    assert written.facts["parts"] == []
+    assert written.facts.parts == ()
 
 
 def test_distribution_and_its_part_may_be_in_one_layer(sandbox: Path) -> None:
     """With a small budget a part is among the rest; nothing is there twice."""
-    file = make_deps_zip(DEPS, "ray", files=RAY)
-    both = Written(layer_item(file), layer_item(file, "ray-java"))
+    wheel = make_wheel(WHEELS, "ray", files=RAY)
+    both = Written(piece_of(wheel), piece_of(wheel, "ray-java"))
     assert both.files == ["ray/__init__.py", "ray/jars/ray_dist.jar"]
     assert len(both.layer.names) == len(set(both.layer.names))
 
@@ -351,28 +347,28 @@ def test_record_of_a_distribution_lists_nothing_of_its_parts(sandbox: Path) -> N
 
 def test_excluded_files_go_and_are_counted(sandbox: Path) -> None:
     """Modules go with their bytecode, links with their command; a pattern that took something is told."""
-    file = make_deps_zip(
-        DEPS,
+    wheel = make_wheel(
+        WHEELS,
         "ray",
         files={"ray/a.py": "", "ray/b.py": "12"},
         entry_points="[console_scripts]\nray = ray.a:main\nserve = ray.a:main\n",
     )
     patterns = [f"/{SITE_PACKAGES}/ray/b*", "/usr/local/bin/serve", "/opt/venv/bin/nothing"]
-    written = Written(layer_item(file), exclude_files=patterns, bytecode=True)
+    written = Written(piece_of(wheel), exclude_files=patterns, bytecode=True)
     assert not [name for name in written.layer.names if "/b." in name]
     assert "usr/local/bin/ray" in written.layer.names
     assert "usr/local/bin/serve" not in written.layer.names
-    assert written.facts["matched"] == sorted(patterns[:2])
+    assert written.facts.matched == tuple(sorted(patterns[:2]))
     assert written.pruned == {"exclude_files": (2, 1)}
 
 
 def test_two_contents_of_a_path_that_is_excluded_are_no_error(sandbox: Path) -> None:
     """A path that two distributions disagree on can be left out."""
-    items = [
-        layer_item(make_deps_zip(DEPS, name, files={"examples/a.py": name, f"{name}.py": ""}))
+    pieces = [
+        piece_of(make_wheel(WHEELS, name, files={"examples/a.py": name, f"{name}.py": ""}))
         for name in ("bar", "foo")
     ]
-    assert Written(*items, exclude_files=[f"/{SITE_PACKAGES}/examples"]).files == [
+    assert Written(*pieces, exclude_files=[f"/{SITE_PACKAGES}/examples"]).files == [
         "bar.py",
         "foo.py",
     ]
@@ -381,7 +377,7 @@ def test_two_contents_of_a_path_that_is_excluded_are_no_error(sandbox: Path) -> 
 def test_unpacked_bytes_are_those_of_what_is_there(sandbox: Path) -> None:
     """They count what stays, without bytecode."""
     written = write({"foo/a.py": "12", "foo/a.h": "1234"}, bytecode=True)
-    (size,) = written.facts["unpacked_bytes_of"].values()
+    (size,) = written.facts.unpacked_bytes_of.values()
     pycs = [c for name, c in written.layer.contents.items() if name.endswith(".pyc")]
     contents = written.layer.contents.values()
     assert pycs and size == sum(map(len, contents)) - sum(map(len, pycs))

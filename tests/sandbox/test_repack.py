@@ -1,34 +1,50 @@
-"""Tests of sandbox.repack: which wheels that Pants chose may go into the image."""
+"""Tests of sandbox.repack: which wheels that Pants chose may go into the image, and what becomes of them."""
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import platform
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Sequence
 
-from conftest import Golden, error_text, make_deps_zip
+import pytest
+from conftest import Golden, error_text, make_wheel
+from installer.sources import WheelFile
+from sandbox.locked_pex import pex_folder
 
-from slim_ray_image.sandbox.repack import _check_wheels, _read_wheel, _Wheel
+from slim_ray_image.core.repack_request import RepackRequest
+from slim_ray_image.sandbox.repack import _check_wheels, _read_wheel, _Wheel, main
+from slim_ray_image.sandbox.wheel import Member, WheelLayout, read_wheel
 
-REQUEST: dict[str, Any] = {
-    "address": "src/app:image",
-    "base": "python:3.10-slim",
-    "glibc": "2.36",
-    "host_built": ["torus"],
-    "lockfile_path": "3rdparty/python/ray.lock",
-    "platform": "linux/amd64",
-    "python_version": "3.10",
-}
+REQUEST = RepackRequest(
+    pex="built.pex",
+    names=("torus",),
+    address="src/app:image",
+    base="python:3.10-slim",
+    host_built=("torus",),
+    lockfile_path="3rdparty/python/ray.lock",
+    platform="linux/amd64",
+    glibc="2.36",
+    python_minor="3.10",
+)
 
 
 def test_wheel_is_what_its_files_say(sandbox: Path) -> None:
     """Name and version are those of METADATA, tags those of WHEEL; the file's own name says nothing."""
-    file = make_deps_zip(Path("deps"), "Foo.Bar")
-    with zipfile.ZipFile(f"deps/{file}", "a") as wheel:
+    with zipfile.ZipFile("a-2-py3-none-any.whl", "w") as wheel:
+        metadata = "Metadata-Version: 2.1\nName: Foo.Bar\nVersion: 1.0\n"
+        wheel.writestr("Foo.Bar-1.0.dist-info/METADATA", metadata)
         wheel.writestr(
             "Foo.Bar-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: a-b-c\nTag: d-e-f\n"
         )
-    assert _read_wheel(f"deps/{file}") == _Wheel("foo-bar", "1.0", ("a-b-c", "d-e-f"))
+        wheel.writestr("foo/_vendor/x-3.dist-info/METADATA", "Name: x\nVersion: 3\n")
+    expected = _Wheel("foo-bar", "1.0", ("a-b-c", "d-e-f"))
+    assert _read_wheel("a-2-py3-none-any.whl") == expected
 
 
 def test_wheels_for_the_base_are_taken_and_what_may_be_built() -> None:
@@ -52,3 +68,131 @@ def test_wheels_that_do_not_run_on_the_base_are_an_error(golden: Golden) -> None
     golden.check(
         "errors/packed_for_another_base.txt", error_text(lambda: _check_wheels(wheels, REQUEST))
     )
+
+
+def pack_as_pants_does(*requirements: str) -> None:
+    """Write built.pex of wheels that are in `made/`, by the Pex of Pants 2.17, which installs them."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pex", *requirements, "--no-pypi", "--find-links", "made"),
+            *("--intransitive", "--layout", "packed", "--no-compress", "-o", "built.pex"),
+        ],
+        env={"PEX_ROOT": os.path.abspath("pex-root"), "PATH": "/usr/bin:/bin"},
+        check=True,
+    )
+
+
+def pack_as_newer_pants_does(*requirements: str) -> None:
+    """Do so by a Pex of today."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pex", *requirements, "--pre-resolved-dists", "made"),
+            *("--exclude", "bar", "--exclude", "qux"),
+            *("--layout", "packed", "--no-compress", "-o", "built.pex"),
+        ],
+        env={
+            "PEX_ROOT": os.path.abspath("pex-root"),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": pex_folder(),
+        },
+        check=True,
+    )
+
+
+def repack(names: Sequence[str], **changes: Any) -> None:
+    """Repack for this Python, on which the programs run, as they do on the base's."""
+    request = dataclasses.replace(
+        REQUEST,
+        names=tuple(names),
+        python_minor="{}.{}".format(*sys.version_info[:2]),
+        glibc=platform.libc_ver()[1],
+    )
+    main(dataclasses.replace(request, **changes))
+
+
+@pytest.fixture
+def made(sandbox: Path) -> Path:
+    """A folder with torus, which was built here and requires what has a wheel, and with cube."""
+    folder = sandbox / "made"
+    folder.mkdir()
+    files = {
+        "torus/__init__.py": "x = 42\ndef main(): print(x)\n",
+        "torus/table.csv": "1,2",
+        "torus-1.0.data/scripts/tool": "#!python\nimport torus\n",
+        "torus-1.0.data/scripts/shell": "#!/bin/sh\necho python\n",
+        "torus-1.0.data/headers/part/torus.h": "int x;",
+        "torus-1.0.data/platlib/torus_too.py": "",
+        "torus-1.0.data/data/share/torus, too.txt": "shared",
+    }
+    make_wheel(
+        folder,
+        "torus",
+        "1.0",
+        files=files,
+        entry_points="[console_scripts]\nspin = torus:main\n",
+        requires=["bar>=1", "qux; extra == 'x'"],
+        extras=["x"],
+    )
+    make_wheel(folder, "cube", "1.0", files={"cube.py": ""}, requires=["bar"])
+    return folder
+
+
+def members_of(wheel: Path) -> tuple[dict[str, bytes], WheelLayout]:
+    """Path in the image -> content, and the rest of a wheel, as layers read it."""
+    members: dict[str, bytes] = {}
+
+    def visit(member: Member) -> None:
+        members[member.path] = b"".join(member.chunks)
+
+    return members, read_wheel(str(wheel), "/opt/venv/lib/python3.10/site-packages", visit)
+
+
+@pytest.mark.parametrize("pack", [pack_as_pants_does, pack_as_newer_pants_does])
+def test_built_distributions_become_wheels(made: Path, pack: Callable[..., None]) -> None:
+    """What Pants built is a wheel again, equal to what was built in all that goes into an image; the rest is left."""
+    pack("torus==1.0", "cube==1.0")
+    repack(["torus"])
+    assert os.listdir("built") == ["torus-1.0-py3-none-any.whl"]
+    built = members_of(Path("built/torus-1.0-py3-none-any.whl"))
+    assert built == members_of(made / "torus-1.0-py3-none-any.whl")
+    assert built[0]["/opt/venv/bin/tool"] == b"#!python\nimport torus\n"
+    assert "/opt/venv/bin/spin" in built[0]
+
+
+def test_wheels_of_builds_are_valid(made: Path) -> None:
+    """RECORD has each file with its hash, so that installers take the wheel."""
+    pack_as_pants_does("torus==1.0")
+    repack(["torus"])
+    with WheelFile.open(Path("built/torus-1.0-py3-none-any.whl")) as wheel:
+        wheel.validate_record(validate_contents=True)
+
+
+def test_wheels_of_builds_are_the_same_each_time(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is built in another folder makes wheels that are equal to the byte, so that layers are."""
+    found = []
+    for name in ("one", "other"):
+        folder = made.parent / name
+        shutil.copytree(made, folder / "made")
+        monkeypatch.chdir(folder)
+        pack_as_pants_does("torus==1.0")
+        repack(["torus"])
+        found.append(Path("built/torus-1.0-py3-none-any.whl").read_bytes())
+    assert found[0] == found[1]
+
+
+def test_wheel_for_another_base_is_not_repacked(made: Path) -> None:
+    """What was built without leave ends it before anything is written."""
+    wheel = made / "torus-1.0-py3-none-any.whl"
+    content = zipfile.ZipFile(wheel)
+    files = {name: content.read(name) for name in content.namelist()}
+    tag = "py3-none-linux_x86_64"
+    with zipfile.ZipFile(made / f"torus-1.0-{tag}.whl", "w") as changed:
+        for name, data in files.items():
+            changed.writestr(name, data.replace(b"py3-none-any", tag.encode()))
+    wheel.unlink()
+    pack_as_pants_does("torus==1.0")
+    text = error_text(lambda: repack(["torus"], host_built=()))
+    assert f"  * torus 1.0: {tag}, built on this machine, which" in text
+    assert not Path("built").exists()

@@ -8,15 +8,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 import pytest
 from conftest import Golden
 from needs import needs
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.files_layer import FilesLayerRequest
+from slim_ray_image.core.layer_blob import LayerBase
+from slim_ray_image.core.wire import to_json
 from slim_ray_image.sandbox.report import run_program, run_tool, write_json, write_whole
-from slim_ray_image.sandbox.write_layer import main as write_layer
+from slim_ray_image.sandbox.write_files_layer import main as write_layer
 
 
 def test_program_gets_its_request(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,10 +84,14 @@ def small_disk(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def told_by(main: Callable[[Mapping[str, Any]], None], capsys: pytest.CaptureFixture[str]) -> str:
+def told_by(
+    main: Callable[[Any], None],
+    capsys: pytest.CaptureFixture[str],
+    request_kind: Optional[type] = None,
+) -> str:
     """Return what a program that must end with a user's mistake says, without what differs from disk to disk."""
     with pytest.raises(SystemExit) as ended:
-        run_program(main)
+        run_program(main, request_kind)
     assert ended.value.code == 65
     text = capsys.readouterr().err.replace(os.getcwd(), "/tmp/pants-sandbox-1")
     return re.sub(r"with \d+ MB free", "with 0 MB free", text)
@@ -94,12 +101,8 @@ def write_layer_request(folder: Path) -> None:
     """Write a request of a layer of 4 MB that cannot be compressed."""
     (folder / "files").symlink_to(folder.parent)
     (folder.parent / "noise.bin").write_bytes(os.urandom(4_000_000))
-    base = {"directories": ["/"], "passwd": "", "group": ""}
-    request = {
-        **{"kind": "sources", "files": ["noise.bin"], "workdir": "/app", "bytecode": False},
-        **{"checks": [], "owner": [0, 0], "account": None, "base": base},
-    }
-    (folder / "request.json").write_text(json.dumps(request))
+    request = FilesLayerRequest(("noise.bin",), "/app", LayerBase("", "", ("/",)))
+    (folder / "request.json").write_text(to_json(request))
 
 
 @needs("mount")
@@ -111,8 +114,8 @@ def test_full_disk_is_told_and_no_layer_is_left(
 ) -> None:
     """A layer that does not fit on the disk is no fault of the program, and is not there in part under its name."""
     write_layer_request(small_disk)
-    monkeypatch.setattr(sys, "argv", ["write_layer", "request.json"])
-    golden.check("errors/disk_full.txt", told_by(write_layer, capsys))
+    monkeypatch.setattr(sys, "argv", ["write_files_layer", "request.json"])
+    golden.check("errors/disk_full.txt", told_by(write_layer, capsys, FilesLayerRequest))
     assert not (small_disk / "layer.tar.gz").exists()
 
 

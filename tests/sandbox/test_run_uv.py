@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from slim_ray_image.sandbox.run_uv import index_arguments, message_lines, uv_environment
+from slim_ray_image.sandbox.host_network import HostNetwork
+from slim_ray_image.sandbox.run_uv import (
+    credentials_environment,
+    index_arguments,
+    message_lines,
+    uv_environment,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +46,25 @@ def test_places_of_distributions_are_those_of_pants(
         "unsafe-best-match",
         *expected,
     ]
+
+
+def test_logins_of_indexes_are_by_their_numbers() -> None:
+    """The login of an index is found by the name that its argument gave it."""
+    network = HostNetwork({"https://b": ("user", "s:e,c")})
+    assert credentials_environment(["https://a", "https://b"], [], network) == {
+        "UV_INDEX_INDEX1_USERNAME": "user",
+        "UV_INDEX_INDEX1_PASSWORD": "s:e,c",
+    }
+
+
+def test_pages_are_all_in_the_environment_where_one_has_a_login() -> None:
+    """To uv, pages of arguments stand in the place of those in the environment, so they are in one of the two."""
+    network = HostNetwork({"https://b/links": ("user", "s:e,c"), "https://other": ("x", "y")})
+    pages = ["https://a/links", "https://b/links", "/wheels"]
+    assert credentials_environment([], pages, network) == {
+        "UV_FIND_LINKS": "https://a/links,https://user:s%3Ae%2Cc@b/links,/wheels"
+    }
+    assert credentials_environment([], ["https://a/links", "/wheels"], network) == {}
 
 
 def test_environment_of_uv_has_nothing_of_the_user(

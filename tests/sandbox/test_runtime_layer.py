@@ -1,18 +1,18 @@
-"""Tests of sandbox.runtime_layer: what the base lacks."""
+"""Tests of sandbox.write_runtime_layer: what the base lacks."""
 
 from __future__ import annotations
 
-import io
 import sys
-from contextlib import closing
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Sequence
 
 import pytest
 from conftest import Layer
 
-from slim_ray_image.sandbox.deterministic_tar import LayerWriter
-from slim_ray_image.sandbox.runtime_layer import write_runtime
+from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
+from slim_ray_image.core.runtime_layer import RuntimeLayerRequest, RuntimeLayerResult
+from slim_ray_image.core.wire import from_json
+from slim_ray_image.sandbox.write_runtime_layer import main
 
 TAG = sys.implementation.cache_tag
 LIBRARY = "/usr/local/lib/python3.10"
@@ -41,20 +41,12 @@ def base(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def layer_of(
     *, wget: bool = True, bytecode: bool = True, exclude_files: Sequence[str] = ()
 ) -> Layer:
-    sink = io.BytesIO()
-    request: dict[str, Any] = {
-        "wget": wget,
-        "bytecode": bytecode,
-        "exclude_files": exclude_files,
-        "base": {
-            "python": PYTHON,
-            "directories": ["/usr", "/usr/local", "/usr/local/bin", LIBRARY, f"{LIBRARY}/json"],
-        },
-    }
-    request["base"]["directories"].append("/usr/local/lib")
-    with closing(LayerWriter(sink)) as writer:
-        assert write_runtime(request, writer) == {"matched": sorted(exclude_files)}
-    return Layer(sink.getvalue())
+    directories = ("/usr", "/usr/local", "/usr/local/bin", "/usr/local/lib", LIBRARY)
+    base = LayerBase(PYTHON, "3.10.13", (*directories, f"{LIBRARY}/json"))
+    main(RuntimeLayerRequest(wget, bytecode, tuple(exclude_files), base))
+    matched = from_json(RuntimeLayerResult, Path(RESULT).read_bytes()).matched
+    assert matched == tuple(sorted(exclude_files))
+    return Layer(Path(BLOB).read_bytes())
 
 
 def test_wget_runs_on_the_interpreter_of_the_base(base: Path) -> None:

@@ -1,15 +1,25 @@
-"""Tests of sandbox.subset_lock, with the real uv on wheels in a folder; nothing asks an index."""
+"""Tests of sandbox.subset_lock, with the real uv and Pex on wheels in a folder and on servers of this machine."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
+import sys
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import pytest
 import uv
 from conftest import Golden, error_text, make_sdist, make_wheel
+from packaging.markers import default_environment
+from sandbox.locked_pex import pex_folder
+from sandbox.servers import FileServer
 
+from slim_ray_image.core.subset import SubsetRequest
+from slim_ray_image.core.uv_call import NetworkPlaces, UvCall
+from slim_ray_image.core.wheels import LockedWheel, LockedWheels
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.sandbox.pip_lock import check_locked, read_pip_lock
 from slim_ray_image.sandbox.subset_lock import main
 
@@ -80,29 +90,57 @@ def test_lines_that_pin_no_version_are_not_read(sandbox: Path, line: str) -> Non
     assert read(f"{line}\n") == {}
 
 
+@pytest.mark.parametrize(
+    "name", ["foo-1.0+cpu-py3-none-any.whl", "foo-1.0%2Bcpu-cp310-abi3-any.whl"]
+)
+def test_wheel_at_a_url_locks_the_version_that_it_has(sandbox: Path, name: str) -> None:
+    """A line with the URL of a wheel and its hash pins the version that the file's name says."""
+    url = f"https://example.com/whl/{name}"
+    expected = {"foo": ("1.0+cpu", (A,))}
+    assert read(f"Foo @ {url} --hash={A}\n") == expected
+    assert read(f"foo[x] @ {url} ; python_version < '3.11' \\\n    --hash={A}\n") == expected
+    assert read(f"foo @ {url} ; python_version >= '3.11' --hash={A}\n") == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "foo @ https://example.com/foo-1.0-py3-none-any.whl",
+        f"foo @ https://example.com/foo-1.0.tar.gz --hash={A}",
+        f"foo @ https://example.com/foo.whl --hash={A}",
+        "foo @ git+https://example.com/foo.git@v1.0",
+    ],
+)
+def test_url_that_locks_no_wheel_is_not_read(sandbox: Path, line: str) -> None:
+    """A URL without a hash, or of something else than a wheel, locks nothing."""
+    assert read(f"{line}\n") == {}
+
+
 # --- Holding what was resolved against the lock
 
 
-def lock_request(**changes: Any) -> dict[str, Any]:
-    return {
+def lock_request(**changes: Any) -> SubsetRequest:
+    """A request; `indexes`, `find_links`, `platform` and `glibc` are what uv is told as well."""
+    places = NetworkPlaces(
+        tuple(changes.pop("indexes", ())), tuple(changes.pop("find_links", ("wheels",))), ""
+    )
+    values: dict[str, Any] = {
         "address": "src/app:image",
+        "added_extras": (),
         "base": "python:3.10-slim",
-        "certificates": "",
-        "find_links": ["wheels"],
-        "glibc": "2.36",
-        "added_extras": [],
-        "host_built": [],
-        "indexes": [],
+        "host_built": (),
         "lockfile": "lock.txt",
         "lockfile_path": "3rdparty/python/ray.lock",
         "marker_environment": ENVIRONMENT,
+        "requirements": ("foo",),
+        "resolve": "ray-default",
         "platform": "linux/amd64",
         "python_version": "3.10",
-        "requirements": ["foo"],
-        "resolve": "ray-default",
-        "uv": uv.find_uv_bin(),
+        "glibc": "2.36",
         **changes,
     }
+    call = UvCall(uv.find_uv_bin(), places, values["platform"], values["glibc"])
+    return SubsetRequest(uv=call, **values)
 
 
 def test_what_the_lock_does_not_hold_is_an_error(sandbox: Path) -> None:
@@ -132,7 +170,7 @@ def test_extras_that_only_the_code_needs_are_to_be_required_first(sandbox: Path)
     Path("lock.txt").touch()
     reason = "ray[serve] is there for import of ray.serve at src/app.py:1"
     text = error_text(
-        lambda: check_locked(lock_request(added_extras=[reason]), [("fastapi", "1.0")], {})
+        lambda: check_locked(lock_request(added_extras=(reason,)), [("fastapi", "1.0")], {})
     )
     assert f"  * {reason}\n  * fastapi==1.0 is needed" in text
     assert "To fix, require ray[serve], then refresh 3rdparty/python/ray.lock" in text
@@ -140,7 +178,7 @@ def test_extras_that_only_the_code_needs_are_to_be_required_first(sandbox: Path)
 
 def test_requirement_that_is_not_valid_is_an_error(sandbox: Path) -> None:
     """Pants takes some with a warning; those that are are not told."""
-    text = error_text(lambda: main(lock_request(requirements=["foo", "bar=1"])))
+    text = error_text(lambda: main(lock_request(requirements=("foo", "bar=1"))))
     assert text.startswith("src/app:image has requirements that are not valid.\n\n  * 'bar=1': ")
     assert text.endswith(
         "To fix, correct them where they are required; "
@@ -173,42 +211,140 @@ LOCK = (
     f"unused==1.0 --hash={D}\n"
     f"winonly==1.0 --hash={D}\n"
 )
+PINS = (
+    *("bar==1.0", "foo==1.0 ; python_version < '3.11'", "foo==2.0 ; python_version >= '3.11'"),
+    *("qux==1.0", "unused==1.0", "winonly==1.0"),
+)
 
 
-def subset(requirements: Sequence[str], lock: str = LOCK, **changes: Any) -> str:
-    """subset.txt for these requirements."""
+def hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def lock_of(folder: Path, *pins: str) -> str:
+    """Return a lock of these pins with the hashes of all their wheels."""
+    lines = []
+    for pin in pins:
+        name, version = pin.split(" ")[0].split("==")
+        hashes = (hash_of(path) for path in sorted(folder.glob(f"{name}-{version}-*.whl")))
+        lines.append(f"{pin} {' '.join(f'--hash=sha256:{value}' for value in hashes)}\n")
+    return "".join(lines)
+
+
+def subset(requirements: Sequence[str], lock: str, **changes: Any) -> LockedWheels:
+    """The part of the lock that these requirements need."""
     Path("lock.txt").write_text(lock)
-    main(lock_request(requirements=list(requirements), **changes))
-    return Path("subset.txt").read_text()
+    main(lock_request(requirements=tuple(requirements), **changes))
+    return from_json(LockedWheels, Path("wheels.json").read_text())
+
+
+def pins_of(found: LockedWheels) -> list[str]:
+    return [f"{wheel.name} {wheel.version}" for wheel in found.wheels]
 
 
 def test_subset_is_what_the_requirements_need(wheels: Path) -> None:
-    """The subset has what the image needs, directly or not, with the lock's versions and hashes, sorted."""
-    assert subset(["Foo>=1"]) == f"bar==1.0 --hash={A} --hash={B}\nfoo==1.0 --hash={C}\n"
+    """The subset has what the image needs, directly or not, each with the file, its hash and where it is, sorted."""
+    found = subset(["Foo>=1"], lock_of(wheels, *PINS))
+    assert found == LockedWheels(
+        tuple(
+            LockedWheel(name, "1.0", path.name, hash_of(path), None, f"file://{path}")
+            for name in ("bar", "foo")
+            for path in [wheels / f"{name}-1.0-py3-none-any.whl"]
+        ),
+        built=(),
+        is_pex_lock=False,
+    )
 
 
 def test_subset_has_what_extras_need(wheels: Path) -> None:
     """An extra brings its requirements, and is no part of the name that is locked."""
-    assert subset(["foo[web]==1.*"]) == (
-        f"bar==1.0 --hash={A} --hash={B}\nfoo==1.0 --hash={C}\nqux==1.0 --hash={D}\n"
-    )
+    found = subset(["foo[web]==1.*"], lock_of(wheels, *PINS))
+    assert pins_of(found) == ["bar 1.0", "foo 1.0", "qux 1.0"]
 
 
 def test_subset_is_for_the_image_s_python(wheels: Path) -> None:
     """Of a universal lock, the version for the image's Python is taken."""
-    environment = {**ENVIRONMENT, "python_version": "3.12", "python_full_version": "3.12.1"}
-    text = subset(["foo"], python_version="3.12", marker_environment=environment)
-    assert text == f"bar==1.0 --hash={A} --hash={B}\nfoo==2.0 --hash={D}\n"
+    lock = lock_of(wheels, *PINS)
+    found = subset(["foo"], lock, python_version="3.12", marker_environment=PYTHON_312)
+    assert pins_of(found) == ["bar 1.0", "foo 2.0"]
 
 
 def test_subset_does_not_depend_on_the_order_of_the_requirements(wheels: Path) -> None:
-    """Requirements in any order make the same subset, so the same pack."""
-    assert subset(["qux", "foo", "bar"]) == subset(["bar", "qux", "foo"])
+    """Requirements in any order make the same subset, so the same image."""
+    lock = lock_of(wheels, *PINS)
+    assert subset(["qux", "foo", "bar"], lock) == subset(["bar", "qux", "foo"], lock)
 
 
 def test_no_requirements_make_an_empty_subset(wheels: Path) -> None:
-    """Code that needs no distribution has none packed."""
-    assert subset([]) == ""
+    """Code that needs no distribution has none."""
+    assert subset([], LOCK) == LockedWheels((), (), is_pex_lock=False)
+
+
+def test_best_wheel_for_the_image_is_taken(wheels: Path) -> None:
+    """Of several wheels of a version, the one that an installer takes there is taken; a build number breaks the tie."""
+    for tag in (
+        "py3-none-any",
+        "cp310-cp310-manylinux_2_17_x86_64",
+        "1-cp310-cp310-manylinux_2_31_x86_64",
+        "2-cp310-cp310-manylinux_2_31_x86_64",
+        "cp310-cp310-manylinux_2_38_x86_64",
+        "cp312-cp312-manylinux_2_28_x86_64",
+    ):
+        rename_wheel(wheels, "native", tag)
+    make_wheel(wheels, "native", "1.0", files={"native.py": ""}, requires=[])
+    lock = lock_of(wheels, "native==1.0")
+
+    def taken(**changes: Any) -> list[str]:
+        return [wheel.file for wheel in subset(["native"], lock, **changes).wheels]
+
+    assert taken() == ["native-1.0-2-cp310-cp310-manylinux_2_31_x86_64.whl"]
+    assert taken(glibc="2.39") == ["native-1.0-cp310-cp310-manylinux_2_38_x86_64.whl"]
+    assert taken(glibc="2.28") == ["native-1.0-cp310-cp310-manylinux_2_17_x86_64.whl"]
+    other = {**ENVIRONMENT, "python_version": "3.11", "python_full_version": "3.11.2"}
+    assert taken(python_version="3.11", marker_environment=other) == ["native-1.0-py3-none-any.whl"]
+
+
+def test_best_wheel_of_those_in_the_lock_is_taken(wheels: Path) -> None:
+    """A wheel that came onto the index after the lock was made is passed over, however well it fits."""
+    make_wheel(wheels, "native", "1.0", files={"native.py": ""}, requires=[])
+    lock = lock_of(wheels, "native==1.0")
+    newer = make_wheel(wheels, "native", "1.0", files={"native.py": "new"}, requires=[])
+    newer.rename(wheels / "native-1.0-cp310-cp310-manylinux_2_17_x86_64.whl")
+    make_wheel(wheels, "native", "1.0", files={"native.py": ""}, requires=[])
+    (found,) = subset(["native"], lock).wheels
+    assert found.file == "native-1.0-py3-none-any.whl"
+
+
+def test_wheel_whose_hash_the_lock_lacks_is_an_error(wheels: Path) -> None:
+    """The file is told with its hash, and what the lock has in its place."""
+    text = error_text(lambda: subset(["bar"], f"bar==1.0 --hash={B} --hash={A}\n"))
+    assert text == (
+        "A distribution is not what the lockfile says it is: its hash is not one the lock has.\n"
+        "\n"
+        f"  * bar-1.0-py3-none-any.whl has sha256:{hash_of(wheels / 'bar-1.0-py3-none-any.whl')}\n"
+        f"  * 3rdparty/python/ray.lock has {A}\n"
+        f"  * 3rdparty/python/ray.lock has {B}\n"
+        "\n"
+        "To fix, find out who changed the file on the index; if the change is meant, refresh the lockfile."
+    )
+    assert not Path("wheels.json").exists()
+
+
+def test_wheel_of_an_index_has_its_url_and_its_size(wheels: Path) -> None:
+    """What an index says of a file goes into the subset; a URL that is signed may be a secret and does not."""
+    path = wheels / "bar-1.0-py3-none-any.whl"
+    row = {"filename": path.name, "hashes": {"sha256": hash_of(path)}, "size": 4711}
+    lock = lock_of(wheels, "bar==1.0")
+    with FileServer() as server:
+        server.files[f"/files/{path.name}"] = path.read_bytes()
+        for query, url in (("", server.url(f"/files/{path.name}")), ("?signed=secret", "")):
+            files = [{**row, "url": f"../../files/{path.name}{query}"}]
+            page = {"meta": {"api-version": "1.0"}, "name": "bar", "files": files}
+            server.files[f"/simple{len(query)}/bar/"] = json.dumps(page).encode()
+            index = server.url(f"/simple{len(query)}")
+            (found,) = subset(["bar"], lock, indexes=[index], find_links=[]).wheels
+            assert found == LockedWheel("bar", "1.0", path.name, hash_of(path), 4711, url)
+            assert "secret" not in Path("wheels.json").read_text()
 
 
 def test_requirement_that_the_lock_lacks_is_an_error(wheels: Path) -> None:
@@ -222,16 +358,15 @@ def test_requirement_that_the_lock_lacks_is_an_error(wheels: Path) -> None:
         "\n"
         "To fix, refresh 3rdparty/python/ray.lock from its requirements, for CPython 3.10 and linux/amd64."
     )
-    assert not Path("subset.txt").exists()
+    assert not Path("wheels.json").exists()
 
 
 def test_distribution_without_a_wheel_for_the_platform_is_an_error(wheels: Path) -> None:
     """A wheel for a newer glibc than the base's is not taken."""
-    wheel = make_wheel(wheels, "native", "1.0", files={"native.py": ""}, requires=[])
-    wheel.rename(wheels / "native-1.0-cp310-cp310-manylinux_2_38_x86_64.whl")
-    lock = f"native==1.0 --hash={A}\n"
+    rename_wheel(wheels, "native", "cp310-cp310-manylinux_2_38_x86_64")
+    lock = lock_of(wheels, "native==1.0")
     assert "glibc 2.36" in error_text(lambda: subset(["native"], lock))
-    assert subset(["native"], lock, glibc="2.38") == f"native==1.0 --hash={A}\n"
+    assert pins_of(subset(["native"], lock, glibc="2.38")) == ["native 1.0"]
 
 
 # --- What is wrong with a lock, in full
@@ -264,14 +399,14 @@ PYTHON_312 = {**ENVIRONMENT, "python_version": "3.12", "python_full_version": "3
         (
             "lock_of_uv",
             'version = 1\nrevision = 3\nrequires-python = ">=3.10"\n\n[[package]]\n',
-            [],
+            ["foo"],
         ),
-        ("lock_of_pdm", "# This file is @generated by PDM.\n[metadata]\n\n[[package]]\n", []),
-        ("lock_in_toml", 'lock-version = "1.0"\n\n[[packages]]\nname = "foo"\n', []),
+        ("lock_of_pdm", "# This file is @generated by PDM.\n[metadata]\n\n[[package]]\n", ["foo"]),
+        ("lock_in_toml", 'lock-version = "1.0"\n\n[[packages]]\nname = "foo"\n', ["foo"]),
         (
             "lock_of_poetry",
             '# This file is automatically @generated by Poetry 1.8.3\n\n[[package]]\nname = "foo"\n',
-            [],
+            ["foo"],
         ),
         ("lock_without_a_place", LOCK, ["foo", "torus @ git+https://example.com/torus.git"]),
     ],
@@ -281,7 +416,7 @@ def test_lock_that_does_not_do_is_an_error(
 ) -> None:
     """Each kind of mistake in a lockfile has one error, with all that is wrong and what to do; nothing is written."""
     golden.check(f"errors/{name}.txt", error_text(lambda: subset(requirements, lock)))
-    assert not list(Path().glob("subset.txt*"))
+    assert not list(Path().glob("wheels.json*"))
 
 
 @pytest.mark.parametrize(
@@ -343,19 +478,220 @@ def sources(wheels: Path) -> Path:
 def test_distributions_without_a_wheel_are_an_error(sources: Path, golden: Golden) -> None:
     """All of them are told, each with what there is, and how those with a source can be built."""
     wanted = ["bar", "cone", "sphere", "torus"]
-    text = error_text(lambda: subset(wanted, SOURCES, host_built=["cone"]))
+    text = error_text(lambda: subset(wanted, SOURCES, host_built=("cone",)))
     golden.check("errors/no_wheel.txt", text)
 
 
 def test_distributions_that_may_be_built_are_told_apart(sources: Path) -> None:
-    """What is allowed to be built and has no wheel is named; what has a wheel is not built."""
-    text = subset(["bar", "torus", "cone"], SOURCES, host_built=["bar", "cone", "torus"])
-    assert text == f"bar==1.0 --hash={D}\ncone==1.0 --hash={A}\ntorus==1.0 --hash={B}\n"
-    to_build = json.loads(Path("built.json").read_text())
-    assert to_build == {"built": ["cone 1.0", "torus 1.0"], "is_pex_lock": False}
+    """What is allowed to be built and has no wheel is named, with its hashes; what has a wheel is not built."""
+    lock = SOURCES.replace(f"bar==1.0 --hash={D}\n", lock_of(sources, "bar==1.0"))
+    found = subset(["bar", "torus", "cone"], lock, host_built=("bar", "cone", "torus"))
+    assert pins_of(found) == ["bar 1.0"]
+    assert (found.built, found.is_pex_lock) == (("cone 1.0", "torus 1.0"), False)
+    to_build = Path("built.txt").read_text()
+    assert to_build == f"cone==1.0 --hash={A}\ntorus==1.0 --hash={B}\n"
 
 
 def test_subset_of_wheels_names_nothing_to_build(sources: Path) -> None:
-    """Without a distribution to build, the pack is keyed by subset.txt alone."""
-    subset(["bar"], SOURCES, host_built=["torus"])
-    assert not Path("built.json").exists()
+    """Without a distribution to build, there is no such file."""
+    found = subset(["bar"], lock_of(sources, "bar==1.0"), host_built=("torus",))
+    assert found.built == ()
+    assert not Path("built.txt").exists()
+
+
+# --- Wheels that are locked by their URL
+
+LOCAL = "local-1.0+cpu-py3-none-any.whl"
+
+
+@pytest.fixture
+def server(wheels: Path) -> Iterator[FileServer]:
+    """A server that has, in no index, a wheel of a local version, which requires bar."""
+    path = make_wheel(wheels, "local", "1.0+cpu", files={"local.py": ""}, requires=["bar"])
+    assert path.name == LOCAL
+    with FileServer() as server:
+        server.files[f"/cpu/{LOCAL}"] = path.read_bytes()
+        path.rename(path.parent.parent / LOCAL)
+        yield server
+
+
+def local_wheel(server: FileServer, url: str) -> LockedWheel:
+    sha256 = hashlib.sha256(server.files[f"/cpu/{LOCAL}"]).hexdigest()
+    return LockedWheel("local", "1.0+cpu", LOCAL, sha256, None, url)
+
+
+def by_name_or_url(url: str) -> tuple[str, ...]:
+    """Two ways to require what is locked by its URL."""
+    return ("local", f"local @ {url}")
+
+
+@pytest.mark.parametrize("name", [LOCAL, LOCAL.replace("+", "%2B")])
+def test_wheel_that_is_locked_by_its_url_is_taken(
+    wheels: Path, server: FileServer, name: str
+) -> None:
+    """Required by its name or by the same URL, it is the locked file, with what it requires in turn."""
+    url = server.url(f"/cpu/{name}")
+    expected = local_wheel(server, url)
+    lock = f"local @ {url} --hash=sha256:{expected.sha256}\n{lock_of(wheels, *PINS)}"
+    for requirement in by_name_or_url(url):
+        found = subset([requirement], lock)
+        assert pins_of(found) == ["bar 1.0", "local 1.0+cpu"]
+        assert found.wheels[1] == expected
+
+
+def test_wheel_at_a_url_that_changed_is_an_error(wheels: Path, server: FileServer) -> None:
+    """The file at the URL is held against the lock's hash as every other."""
+    url = server.url(f"/cpu/{LOCAL}")
+    lock = f"local @ {url} --hash={A}\n{lock_of(wheels, *PINS)}"
+    text = error_text(lambda: subset(["local"], lock))
+    assert text.startswith("A distribution is not what the lockfile says it is")
+    assert f"  * {LOCAL} has sha256:{local_wheel(server, url).sha256}\n" in text
+    assert f"  * 3rdparty/python/ray.lock has {A}\n" in text
+
+
+# --- Locks of Pex
+
+
+def pex_lock(*rows: tuple[str, str, Sequence[str], Mapping[str, str]]) -> str:
+    """Return what `pex3 lock create --style universal` writes.
+
+    Args:
+        rows: (name, version, its requirements, URL -> SHA-256).
+    """
+    locked = [
+        {
+            "artifacts": [
+                {"algorithm": "sha256", "hash": sha256, "url": url} for url, sha256 in files.items()
+            ],
+            "project_name": name,
+            "requires_dists": list(requires),
+            "requires_python": None,
+            "version": version,
+        }
+        for name, version, requires, files in rows
+    ]
+    lock = {
+        "allow_builds": True,
+        "allow_prereleases": False,
+        "allow_wheels": True,
+        "build_isolation": True,
+        "constraints": [],
+        "excluded": [],
+        "locked_resolves": [{"locked_requirements": locked, "marker": None, "platform_tag": None}],
+        "only_builds": [],
+        "only_wheels": [],
+        "overridden": [],
+        "path_mappings": {},
+        "pex_version": "2.105.2",
+        "pip_version": "20.3.4-patched",
+        "prefer_older_binary": False,
+        "requirements": sorted(
+            f"{name} @ {next(iter(files))}" if name == "local" else name
+            for name, _, _, files in rows
+        ),
+        "requires_python": [],
+        "resolver_version": "pip-legacy-resolver",
+        "style": "universal",
+        "target_systems": [],
+        "transitive": True,
+        "use_pep517": None,
+    }
+    return f"// Pants' header\n{json.dumps(lock, indent=2)}\n"
+
+
+def subset_by_pex(
+    monkeypatch: pytest.MonkeyPatch, requirements: Sequence[str], lock: str, **changes: Any
+) -> LockedWheels:
+    """The part of a Pex lock for this Python, on which Pex must run: it exports for its own."""
+    monkeypatch.setenv("PYTHONPATH", pex_folder())
+    return subset(
+        requirements,
+        lock,
+        find_links=(),
+        glibc=platform.libc_ver()[1],
+        marker_environment=default_environment(),
+        python_version=platform.python_version(),
+        **changes,
+    )
+
+
+def files_of(*paths: Path) -> dict[str, str]:
+    return {f"https://files.example/{path.name}": hash_of(path) for path in paths}
+
+
+def test_subset_of_a_pex_lock_is_what_the_requirements_need(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a word to any server, the part has the files that the lock names, where it says that they are."""
+    foo, bar, qux = (wheels / f"{name}-1.0-py3-none-any.whl" for name in ("foo", "bar", "qux"))
+    lock = pex_lock(
+        ("foo", "1.0", ["bar>=1"], files_of(foo)),
+        ("bar", "1.0", [], files_of(bar)),
+        ("qux", "1.0", [], files_of(qux)),
+    )
+    assert subset_by_pex(monkeypatch, ["foo"], lock) == LockedWheels(
+        tuple(
+            LockedWheel(
+                name, "1.0", path.name, hash_of(path), None, f"https://files.example/{path.name}"
+            )
+            for name, path in (("bar", bar), ("foo", foo))
+        ),
+        built=(),
+        is_pex_lock=True,
+    )
+
+
+def test_best_wheel_of_a_pex_lock_is_taken(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the wheels that the lock has, the one that an installer takes on the image's platform is taken."""
+    own = "cp{0}{1}-cp{0}{1}".format(*sys.version_info[:2])
+    machine = platform.machine()
+    names = [
+        "native-1.0-py3-none-any.whl",
+        f"native-1.0-{own}-manylinux_2_5_{machine}.manylinux1_{machine}.whl",
+        f"native-1.0-{own}-manylinux_2_17_{machine}.manylinux2014_{machine}.whl",
+        "native-1.0-cp27-cp27m-win_amd64.whl",
+    ]
+    files = {f"https://files.example/{n}": f"{number}" * 64 for number, n in enumerate(names)}
+    lock = pex_lock(("native", "1.0", [], files))
+    (found,) = subset_by_pex(monkeypatch, ["native"], lock).wheels
+    assert (found.file, found.sha256) == (names[2], "2" * 64)
+
+
+def test_wheel_that_a_pex_lock_has_by_its_url_is_taken(
+    wheels: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Required by its name or by the same URL, it is the locked file, with what it requires in turn."""
+    url = server.url(f"/cpu/{LOCAL.replace('+', '%2B')}")
+    expected = local_wheel(server, url)
+    lock = pex_lock(
+        ("local", "1.0+cpu", ["bar"], {url: expected.sha256}),
+        ("bar", "1.0", [], files_of(wheels / "bar-1.0-py3-none-any.whl")),
+    )
+    for requirement in by_name_or_url(url):
+        found = subset_by_pex(monkeypatch, [requirement], lock)
+        assert pins_of(found) == ["bar 1.0", "local 1.0+cpu"]
+        assert found.wheels[1] == expected
+    assert server.asked == []
+
+
+def test_no_requirements_make_an_empty_subset_of_a_pex_lock(sandbox: Path) -> None:
+    """Neither tool is asked: to them, no requirement is every requirement."""
+    lock = pex_lock(
+        ("bar", "1.0", [], {"https://files.example/bar-1.0-py3-none-any.whl": "0" * 64})
+    )
+    assert subset([], lock).wheels == ()
+
+
+def test_source_distributions_of_a_pex_lock_are_told_apart(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has no wheel for the image is built where that is allowed, and is an error where it is not."""
+    lock = pex_lock(
+        ("cone", "1.0", ["bar"], {"https://files.example/cone-1.0.tar.gz": "1" * 64}),
+        ("bar", "1.0", [], files_of(wheels / "bar-1.0-py3-none-any.whl")),
+    )
+    text = error_text(lambda: subset_by_pex(monkeypatch, ["cone"], lock))
+    assert "  * cone 1.0: a source distribution alone\n" in text
+    found = subset_by_pex(monkeypatch, ["cone"], lock, host_built=("cone",))
+    assert (pins_of(found), found.built, found.is_pex_lock) == (["bar 1.0"], ("cone 1.0",), True)
+    assert not Path("built.txt").exists()

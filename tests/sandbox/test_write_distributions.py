@@ -1,58 +1,109 @@
-"""Tests of sandbox.write_layer: the layers of distributions."""
+"""Tests of sandbox.write_distribution_layer, write_slice and join_slices: what is in the layers of wheels."""
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import os
 import random
 import subprocess
 import sys
+import tarfile
 import zipfile
-from contextlib import closing
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 import pytest
-from conftest import Layer, error_text, layer_item, make_deps_zip, record_line
+from conftest import (
+    Content,
+    Layer,
+    digest_of,
+    error_text,
+    hash_of,
+    make_wheel,
+    piece_of,
+    record_line,
+)
+from elf import make_elf
 
-from slim_ray_image.sandbox.deterministic_tar import LayerWriter
-from slim_ray_image.sandbox.write_layer import write_distributions
+from slim_ray_image.core.distributions_layer import (
+    SLICE,
+    SLICE_RESULT,
+    DistributionLayerResult,
+    JoinRequest,
+    JoinResult,
+    PiecesFacts,
+    PiecesRequest,
+    SliceResult,
+)
+from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
+from slim_ray_image.core.wire import from_json
+from slim_ray_image.sandbox import join_slices, write_distribution_layer, write_slice
 
 VENV = "opt/venv"
 SITE_PACKAGES = f"{VENV}/lib/python3.10/site-packages"
 TAG = sys.implementation.cache_tag
 BASE_DIRECTORIES = ["/", "/opt", "/usr", "/usr/local", "/usr/local/bin"]
-DEPS = Path("deps")
+WHEELS = Path("wheels")
+FOO = "foo-1.0-py3-none-any.whl"
 
 
-def write(
-    *files: str,
-    virtual_environment: bool = False,
+def base_of(directories: Sequence[str] = BASE_DIRECTORIES) -> LayerBase:
+    return LayerBase("/usr/local/bin/python3.10", "3.10.13", tuple(directories))
+
+
+def request_of(
+    *wheels: Path,
+    prune: Sequence[str] = (),
     bytecode: bool = False,
     directories: Sequence[str] = BASE_DIRECTORIES,
     commands: Sequence[str] = (),
-) -> bytes:
-    """The blob of the layer of these zips in `deps`."""
-    sink = io.BytesIO()
-    with closing(LayerWriter(sink)) as writer:
-        write_distributions(
-            {
-                "distributions": [layer_item(file) for file in files],
-                "prune": [],
-                "exclude_files": [],
-                "virtual_environment": virtual_environment,
-                "bytecode": bytecode,
-                "base": {
-                    "python": "/usr/local/bin/python3.10",
-                    "python_version": "3.10.13",
-                    "directories": list(directories),
-                    "commands": list(commands),
-                },
-            },
-            writer,
-        )
-    return sink.getvalue()
+) -> PiecesRequest:
+    return PiecesRequest(
+        pieces=tuple(map(piece_of, wheels)),
+        prune=tuple(prune),
+        exclude_files=(),
+        bytecode=bytecode,
+        commands=tuple(commands),
+        base=base_of(directories),
+    )
+
+
+def write(*wheels: Path, **changes: Any) -> bytes:
+    """The blob of the layer of these wheels in `wheels`."""
+    write_distribution_layer.main(request_of(*wheels, **changes))
+    return Path(BLOB).read_bytes()
+
+
+def write_facts(*wheels: Path, **changes: Any) -> PiecesFacts:
+    """What is told of that layer."""
+    write(*wheels, **changes)
+    return from_json(DistributionLayerResult, Path(RESULT).read_bytes()).facts
+
+
+def write_slices(*slices: Sequence[Path], **changes: Any) -> tuple[JoinRequest, list[PiecesFacts]]:
+    """Write slices of these wheels, to `slices`, and return the request to join them, and what is told of them."""
+    results = []
+    Path("slices").mkdir(exist_ok=True)
+    for number, wheels in enumerate(slices):
+        write_slice.main(request_of(*wheels, **changes))
+        Path(SLICE).rename(f"slices/{number}")
+        results.append(from_json(SliceResult, Path(SLICE_RESULT).read_bytes()))
+    request = JoinRequest(
+        slices=tuple(f"slices/{number}" for number in range(len(slices))),
+        directories=tuple(sorted({path for result in results for path in result.directories})),
+        unpacked_bytes=sum(result.unpacked_bytes for result in results),
+        file_count=sum(result.file_count for result in results),
+        base=base_of(changes.get("directories", BASE_DIRECTORIES)),
+    )
+    return request, [result.facts for result in results]
+
+
+def write_shared(*slices: Sequence[Path], **changes: Any) -> bytes:
+    """The blob of the layer of the virtual environment and of slices of these wheels."""
+    join_slices.main(write_slices(*slices, **changes)[0])
+    return Path(BLOB).read_bytes()
 
 
 def files_of(layer: Layer) -> list[str]:
@@ -64,12 +115,13 @@ def files_of(layer: Layer) -> list[str]:
 
 
 def test_files_go_to_site_packages(sandbox: Path) -> None:
-    """A distribution's modules and metadata are installed; what Pex noted for itself is not."""
-    file = make_deps_zip(DEPS, "foo", files={"foo/__init__.py": "x = 1", "foo_data.txt": "y"})
-    layer = Layer(write(file))
+    """A distribution's modules and metadata are installed."""
+    wheel = make_wheel(WHEELS, "foo", files={"foo/__init__.py": "x = 1", "foo_data.txt": "y"})
+    layer = Layer(write(wheel))
     assert sorted(layer.contents) == [
         f"{SITE_PACKAGES}/foo-1.0.dist-info/METADATA",
         f"{SITE_PACKAGES}/foo-1.0.dist-info/RECORD",
+        f"{SITE_PACKAGES}/foo-1.0.dist-info/WHEEL",
         f"{SITE_PACKAGES}/foo/__init__.py",
         f"{SITE_PACKAGES}/foo_data.txt",
     ]
@@ -77,40 +129,42 @@ def test_files_go_to_site_packages(sandbox: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stashed", "placed"),
+    ("member", "placed"),
     [
-        ("bin/tool.sh", f"{VENV}/bin/tool.sh"),
+        ("scripts/tool.sh", f"{VENV}/bin/tool.sh"),
         ("data/share/man/foo.1", f"{VENV}/share/man/foo.1"),
         ("data/etc/foo.conf", f"{VENV}/etc/foo.conf"),
-        ("include/site/pythonX.Y/foo/foo.h", f"{VENV}/include/site/python3.10/foo/foo.h"),
+        ("headers/foo.h", f"{VENV}/include/site/python3.10/foo/foo.h"),
         ("purelib/foo.py", f"{SITE_PACKAGES}/foo.py"),
         ("platlib/foo.so", f"{SITE_PACKAGES}/foo.so"),
     ],
 )
-def test_stashed_files_go_where_the_wheel_meant_them(
-    sandbox: Path, stashed: str, placed: str
+def test_files_of_data_go_where_the_wheel_meant_them(
+    sandbox: Path, member: str, placed: str
 ) -> None:
-    """What Pex stashed goes where pip would install each of a wheel's schemes (PEP 427)."""
-    file = make_deps_zip(DEPS, "foo", files={f".prefix/{stashed}": "content"})
-    layer = Layer(write(file))
+    """Each of a wheel's schemes goes where pip would install it (PEP 427)."""
+    wheel = make_wheel(WHEELS, "foo", files={f"foo-1.0.data/{member}": "content"})
+    layer = Layer(write(wheel))
     assert files_of(layer) == [placed]
     assert layer.contents[placed] == b"content"
 
 
-def test_file_with_a_control_character_is_refused(sandbox: Path) -> None:
-    """Of a zip that neither uv nor Pex has looked at, no name gets through."""
-    for name in ("a\nb.py", ".prefix/bin/a\rb"):
-        file = make_deps_zip(DEPS, "foo", files={name: ""})
-        with pytest.raises(ValueError, match="A name has control characters: "):
-            write(file)
+def test_pth_file_is_installed_and_never_run(sandbox: Path) -> None:
+    """It is for the image's interpreter, at its start; nothing that makes the layer runs its code."""
+    line = f"import pathlib; pathlib.Path({str(sandbox / 'mark')!r}).touch()\n"
+    wheel = make_wheel(WHEELS, "foo", files={"foo.pth": line, "foo.py": "x = 1"})
+    layer = Layer(write(wheel, bytecode=True))
+    assert layer.contents[f"{SITE_PACKAGES}/foo.pth"] == line.encode()
+    assert f"{SITE_PACKAGES}/__pycache__/foo.{TAG}.pyc" in layer.names
+    assert not (sandbox / "mark").exists()
 
 
 def test_bytecode_that_a_distribution_brings_is_left_out(sandbox: Path) -> None:
     """A pyc of another machine is not installed, nor in RECORD."""
-    file = make_deps_zip(
-        DEPS, "foo", files={"foo/a.py": "", "foo/__pycache__/a.cpython-310.pyc": "theirs"}
+    wheel = make_wheel(
+        WHEELS, "foo", files={"foo/a.py": "", "foo/__pycache__/a.cpython-310.pyc": "theirs"}
     )
-    layer = Layer(write(file))
+    layer = Layer(write(wheel))
     assert files_of(layer) == [f"{SITE_PACKAGES}/foo/a.py"]
     assert b"pycache" not in layer.contents[f"{SITE_PACKAGES}/foo-1.0.dist-info/RECORD"]
 
@@ -118,26 +172,30 @@ def test_bytecode_that_a_distribution_brings_is_left_out(sandbox: Path) -> None:
 def test_metadata_of_a_vendored_distribution_is_a_file_like_others(sandbox: Path) -> None:
     """Only a dist-info folder at the top is the distribution's own."""
     vendored = "foo/_vendor/bar-2.dist-info/entry_points.txt"
-    file = make_deps_zip(
-        DEPS,
+    wheel = make_wheel(
+        WHEELS,
         "foo",
         files={
             vendored: "[console_scripts]\nray = bar:main",
             "foo/_vendor/bar-2.dist-info/METADATA": "Name: bar",
         },
     )
-    assert "usr/local/bin/ray" not in Layer(write(file)).names
+    assert "usr/local/bin/ray" not in Layer(write(wheel)).names
 
 
 def test_executables_stay_executable_and_others_do_not_become_it(sandbox: Path) -> None:
-    """Mode bits of a zip that say executable are kept, everything in `bin` is executable, the rest is not."""
-    file = make_deps_zip(
-        DEPS,
+    """Mode bits of a wheel that say executable are kept, every script is executable, the rest is not."""
+    wheel = make_wheel(
+        WHEELS,
         "foo",
-        files={"foo/raylet": "ELF", "foo/a.py": "", ".prefix/bin/tool": "#!/bin/sh\n"},
+        files={
+            "foo/raylet": "ELF",
+            "foo/a.py": "",
+            "foo-1.0.data/scripts/tool": "#!/bin/sh\n",
+        },
         executables=["foo/raylet"],
     )
-    layer = Layer(write(file))
+    layer = Layer(write(wheel))
     modes = {name: layer.members[name].mode for name in files_of(layer)}
     assert modes == {
         f"{SITE_PACKAGES}/foo/raylet": 0o755,
@@ -150,20 +208,22 @@ def test_executables_stay_executable_and_others_do_not_become_it(sandbox: Path) 
 
 
 def test_console_script_runs_on_the_environment_s_python(sandbox: Path) -> None:
-    """A script of an entry point is written anew, for the interpreter at its final path."""
-    file = make_deps_zip(
-        DEPS,
+    """The script of an entry point is written, for the interpreter at its final path, whatever the wheel has there."""
+    wheel = make_wheel(
+        WHEELS,
         "foo",
-        files={".prefix/bin/foo": "#!python\nimport pex_bootstrap"},
+        files={"foo-1.0.data/scripts/foo": "#!python\nimport bootstrap"},
         entry_points="[console_scripts]\nfoo = foo.cli:main\n",
     )
-    layer = Layer(write(file))
+    layer = Layer(write(wheel))
     assert layer.contents[f"{VENV}/bin/foo"].decode() == (
         "#!/opt/venv/bin/python\n"
+        "# -*- coding: utf-8 -*-\n"
+        "import re\n"
         "import sys\n"
         "from foo.cli import main\n"
         'if __name__ == "__main__":\n'
-        '    sys.argv[0] = sys.argv[0].removesuffix(".exe")\n'
+        '    sys.argv[0] = re.sub(r"(-script\\.pyw|\\.exe)?$", "", sys.argv[0])\n'
         "    sys.exit(main())\n"
     )
     assert layer.members[f"{VENV}/bin/foo"].mode == 0o755
@@ -185,11 +245,9 @@ def test_console_script_runs_on_the_environment_s_python(sandbox: Path) -> None:
 )
 def test_console_script_calls_its_entry_point(sandbox: Path, entry_points: str, call: str) -> None:
     """The script imports the module, calls the attribute and exits with what that returns."""
-    file = make_deps_zip(
-        DEPS, "foo", files={".prefix/bin/foo": "#!python\n"}, entry_points=entry_points
-    )
+    wheel = make_wheel(WHEELS, "foo", entry_points=entry_points)
     script = sandbox / "foo-script"
-    script.write_bytes(Layer(write(file)).contents[f"{VENV}/bin/foo"])
+    script.write_bytes(Layer(write(wheel)).contents[f"{VENV}/bin/foo"])
     package = sandbox / "foo"
     package.mkdir()
     (package / "cli.py").write_text(
@@ -219,8 +277,8 @@ def test_shebang_of_another_script_names_the_environment_s_python(
     sandbox: Path, before: str, after: str
 ) -> None:
     """A script that is no entry point keeps its text, with `#!python` in its first line made a real path."""
-    file = make_deps_zip(DEPS, "foo", files={".prefix/bin/foo": before})
-    assert Layer(write(file)).contents[f"{VENV}/bin/foo"].decode() == after
+    wheel = make_wheel(WHEELS, "foo", files={"foo-1.0.data/scripts/foo": before})
+    assert Layer(write(wheel)).contents[f"{VENV}/bin/foo"].decode() == after
 
 
 SCRIPTS = "[console_scripts]\nray = ray:main\nserve = ray:serve\ntune = ray:tune\n"
@@ -238,13 +296,8 @@ def test_ray_and_serve_are_linked_where_a_login_shell_finds_them(
     sandbox: Path, commands: list[str], linked: list[str]
 ) -> None:
     """`ray` and `serve` are in /usr/local/bin too, unless the base has one there; other scripts are not."""
-    file = make_deps_zip(
-        DEPS,
-        "ray",
-        files={f".prefix/bin/{name}": "#!python\n" for name in ("ray", "serve", "tune")},
-        entry_points=SCRIPTS,
-    )
-    layer = Layer(write(file, commands=commands))
+    wheel = make_wheel(WHEELS, "ray", entry_points=SCRIPTS)
+    layer = Layer(write(wheel, commands=commands))
     links = {n: m.linkname for n, m in layer.members.items() if n.startswith("usr/local/bin/")}
     assert links == {f"usr/local/bin/{name}": f"/opt/venv/bin/{name}" for name in linked}
 
@@ -254,18 +307,18 @@ def test_ray_and_serve_are_linked_where_a_login_shell_finds_them(
 
 def test_record_lists_what_is_really_there(sandbox: Path) -> None:
     """RECORD has each installed file with the hash and size of its bytes in the image, and itself without."""
-    file = make_deps_zip(
-        DEPS,
+    wheel = make_wheel(
+        WHEELS,
         "foo",
         files={
             "foo/__init__.py": "x = 1",
             "foo/a, b.txt": "comma",
-            ".prefix/bin/foo": "#!python\n",
-            ".prefix/data/share/foo.txt": "data",
+            "foo-1.0.data/scripts/foo.sh": "#!python\n",
+            "foo-1.0.data/data/share/foo.txt": "data",
         },
         entry_points="[console_scripts]\nfoo = foo:main\n",
     )
-    layer = Layer(write(file, bytecode=True))
+    layer = Layer(write(wheel, bytecode=True))
     installed = {
         os.path.relpath(name, SITE_PACKAGES): content
         for name, content in layer.contents.items()
@@ -279,13 +332,82 @@ def test_record_lists_what_is_really_there(sandbox: Path) -> None:
     assert sorted(record.splitlines(keepends=True)) == sorted(
         [*lines, "foo-1.0.dist-info/RECORD,,\n"]
     )
-    assert {"../../../bin/foo", "../../../share/foo.txt"} <= set(installed)
+    assert {"../../../bin/foo", "../../../bin/foo.sh", "../../../share/foo.txt"} <= set(installed)
 
 
-def test_distribution_without_a_record_gets_none(sandbox: Path) -> None:
-    """RECORD is optional; its absence says that no tool may uninstall the distribution."""
-    file = make_deps_zip(DEPS, "foo", files={"foo.py": ""}, has_record=False)
-    assert f"{SITE_PACKAGES}/foo-1.0.dist-info/RECORD" not in Layer(write(file)).names
+def test_record_keeps_the_hashes_of_what_is_untouched(sandbox: Path) -> None:
+    """Only what is another file in the image has another hash: what was stripped, and scripts."""
+    script = "foo-1.0.data/scripts/run"
+    files: dict[str, Content] = {
+        "foo/a.py": "x = 1",
+        "foo/lib.so": make_elf(),
+        script: "#!python\n",
+    }
+    wheel = make_wheel(WHEELS, "foo", files=files, entry_points="[gui_scripts]\nfoo = foo:main\n")
+    with zipfile.ZipFile(wheel) as archive:
+        before = recorded(archive.read("foo-1.0.dist-info/RECORD"))
+    layer = Layer(write(wheel, prune=["debug-symbols"]))
+    after = recorded(layer.contents[f"{SITE_PACKAGES}/foo-1.0.dist-info/RECORD"])
+    changed = {path for path, hash_ in after.items() if before.get(path) != hash_}
+    assert changed == {"foo/lib.so", "../../../bin/run", "../../../bin/foo"}
+    assert set(before) - set(after) == {script}
+    for path in changed:
+        name = os.path.normpath(f"{SITE_PACKAGES}/{path}")
+        assert after[path] == hash_of(layer.contents[name])
+    assert after["../../../bin/run"] == hash_of(b"#!/opt/venv/bin/python\n")
+
+
+def recorded(record: bytes) -> dict[str, str]:
+    """Path -> hash, of RECORD."""
+    return {path: hash_ for path, hash_, _ in csv.reader(io.StringIO(record.decode()))}
+
+
+def test_file_that_is_not_what_record_says_is_an_error(sandbox: Path) -> None:
+    """A wheel whose files were changed after it was made is refused, with the wheel and the file."""
+    wheel = make_wheel(
+        WHEELS, "foo", files={"foo/a.py": "x = 1"}, recorded={"foo/a.py": hash_of(b"x = 2")}
+    )
+    assert error_text(lambda: write(wheel)) == (
+        f"The wheel {FOO} cannot be installed: it does not hold to the format of wheels.\n"
+        "\n"
+        f"  * /{SITE_PACKAGES}/foo/a.py is not what RECORD says of it\n"
+        "\n"
+        "To fix, require another version of it, and tell its maintainers."
+    )
+    assert not Path(BLOB).exists()
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_hash_of_record_may_be_of_another_kind(sandbox: Path, algorithm: str) -> None:
+    """A file is held against the hash that RECORD has; that of the image has SHA-256."""
+    hash_ = hash_of(b"x = 1", algorithm)
+    wheel = make_wheel(WHEELS, "foo", files={"foo.py": "x = 1"}, recorded={"foo.py": hash_})
+    record = Layer(write(wheel)).contents[f"{SITE_PACKAGES}/foo-1.0.dist-info/RECORD"]
+    assert recorded(record)["foo.py"] == hash_of(b"x = 1")
+    wheel = make_wheel(WHEELS, "foo", files={"foo.py": "x = 2"}, recorded={"foo.py": hash_})
+    assert "foo.py is not what RECORD says of it" in error_text(lambda: write(wheel))
+
+
+@pytest.mark.parametrize("hash_", [None, ""], ids=["no line", "no hash"])
+def test_file_that_record_does_not_know_is_taken(sandbox: Path, hash_: str) -> None:
+    """RECORD may leave out a file, as one that was added by hand; that of the image has it."""
+    wheel = make_wheel(WHEELS, "foo", files={"foo.py": "x = 1"}, recorded={"foo.py": hash_})
+    layer = Layer(write(wheel))
+    assert layer.contents[f"{SITE_PACKAGES}/foo.py"] == b"x = 1"
+    record = layer.contents[f"{SITE_PACKAGES}/foo-1.0.dist-info/RECORD"]
+    assert recorded(record)["foo.py"] == hash_of(b"x = 1")
+
+
+def test_wheel_that_is_not_the_fetched_one_is_an_error(sandbox: Path) -> None:
+    """A wheel whose bytes changed on the way is named, before anything of it is read."""
+    wheel = make_wheel(WHEELS, "foo", files={"foo.py": ""})
+    request = request_of(wheel)
+    with wheel.open("ab") as file:
+        file.write(b"x")
+    text = error_text(lambda: write_distribution_layer.main(request))
+    assert text.startswith(f"The wheel {FOO} is not what it was when it was fetched: ")
+    now, before = piece_of(wheel).sha256, request.pieces[0].sha256
+    assert f"  * its SHA-256 is {now}, not {before}\n" in text
 
 
 # --- Bytecode
@@ -293,13 +415,13 @@ def test_distribution_without_a_record_gets_none(sandbox: Path) -> None:
 
 def test_every_module_has_its_bytecode(sandbox: Path) -> None:
     """With bytecode, each source that compiles has a pyc beside it, of every distribution in the layer."""
-    files = [
-        make_deps_zip(
-            DEPS, "bar", files={"bar/a.py": "", "bar/b.c.py": "", "bar/template.py": "{{ x }} ="}
+    wheels = [
+        make_wheel(
+            WHEELS, "bar", files={"bar/a.py": "", "bar/b.c.py": "", "bar/template.py": "{{ x }} ="}
         ),
-        make_deps_zip(DEPS, "foo", files={"foo.py": "", "foo.pyi": "", "foo.txt": ""}),
+        make_wheel(WHEELS, "foo", files={"foo.py": "", "foo.pyi": "", "foo.txt": ""}),
     ]
-    layer = Layer(write(*files, bytecode=True))
+    layer = Layer(write(*wheels, bytecode=True))
     assert [name for name in layer.names if name.endswith(".pyc")] == [
         f"{SITE_PACKAGES}/bar/__pycache__/a.{TAG}.pyc",
         f"{SITE_PACKAGES}/bar/__pycache__/b.c.{TAG}.pyc",
@@ -312,11 +434,11 @@ def test_every_module_has_its_bytecode(sandbox: Path) -> None:
 
 def test_identical_file_of_two_distributions_is_written_once(sandbox: Path) -> None:
     """Distributions may share a file when it is the same, as the __init__.py of a common package."""
-    files = [
-        make_deps_zip(DEPS, name, files={"google/__init__.py": "# ns", f"google/{name}.py": ""})
+    wheels = [
+        make_wheel(WHEELS, name, files={"google/__init__.py": "# ns", f"google/{name}.py": ""})
         for name in ("bar", "foo")
     ]
-    layer = Layer(write(*files, bytecode=True))
+    layer = Layer(write(*wheels, bytecode=True))
     assert layer.names.count(f"{SITE_PACKAGES}/google/__init__.py") == 1
     assert layer.names.count(f"{SITE_PACKAGES}/google/__pycache__/__init__.{TAG}.pyc") == 1
     assert {f"{SITE_PACKAGES}/google/{name}.py" for name in ("bar", "foo")} <= set(layer.names)
@@ -325,12 +447,12 @@ def test_identical_file_of_two_distributions_is_written_once(sandbox: Path) -> N
 def test_different_files_of_one_path_are_an_error(sandbox: Path) -> None:
     """Distributions that disagree on a file are refused, with every such file and who brings it."""
     shared = {"tests/__init__.py": "", "tests/same.py": ""}
-    files = [
-        make_deps_zip(DEPS, "foo", files={**shared, "tests/a.py": "foo", "tests/b.py": "foo"}),
-        make_deps_zip(DEPS, "bar", files={**shared, "tests/a.py": "bar", "tests/b.py": "bar"}),
-        make_deps_zip(DEPS, "baz", files={"tests/b.py": "foo"}),
+    wheels = [
+        make_wheel(WHEELS, "foo", files={**shared, "tests/a.py": "foo", "tests/b.py": "foo"}),
+        make_wheel(WHEELS, "bar", files={**shared, "tests/a.py": "bar", "tests/b.py": "bar"}),
+        make_wheel(WHEELS, "baz", files={"tests/b.py": "foo"}),
     ]
-    assert error_text(lambda: write(*files)) == (
+    assert error_text(lambda: write(*wheels)) == (
         "2 files would be written twice with different content.\n"
         "\n"
         f"  * /{SITE_PACKAGES}/tests/a.py: from bar-1.0-py3-none-any.whl, foo-1.0-py3-none-any.whl\n"
@@ -340,39 +462,100 @@ def test_different_files_of_one_path_are_an_error(sandbox: Path) -> None:
     )
 
 
-def test_compressed_bytes_are_those_of_each_distribution(sandbox: Path) -> None:
-    """Each distribution is told its share of the blob, and the shares are the blob but for its ends."""
+def noisy_wheels() -> dict[Path, int]:
+    """Wheels, and about how large they are."""
     noise = random.Random(0)
     sizes = {"bar": 100_000, "baz": 1_000, "foo": 10_000}
-    files = {
-        name: make_deps_zip(
-            DEPS, name, files={f"{name}.bin": bytes(noise.choices(range(256), k=size))}
-        )
-        for name, size in sizes.items()
+    return {
+        make_wheel(WHEELS, name, files={f"{name}.bin": bytes(noise.choices(range(256), k=n))}): n
+        for name, n in sizes.items()
     }
-    sink = io.BytesIO()
-    writer = LayerWriter(sink)
-    base = {
-        "python": "/usr/local/bin/python3.10",
-        "python_version": "3.10.13",
-        "directories": BASE_DIRECTORIES,
-        "commands": [],
-    }
-    shares = write_distributions(
-        {
-            "distributions": [layer_item(file) for file in files.values()],
-            "prune": [],
-            "exclude_files": [],
-            "virtual_environment": True,
-            "bytecode": False,
-            "base": base,
-        },
-        writer,
-    )["compressed_bytes_of"]
-    _, _, blob_bytes = writer.close()
-    for name, size in sizes.items():
-        assert size < shares[files[name]] < size + 2_000
+
+
+def test_compressed_bytes_are_those_of_each_distribution(sandbox: Path) -> None:
+    """Each distribution is told its share of the blob, and the shares are the blob but for its ends."""
+    wheels = noisy_wheels()
+    shares = write_facts(*wheels).compressed_bytes_of
+    for wheel, size in wheels.items():
+        assert size < shares[wheel.name] < size + 2_000
+    blob_bytes = Path(BLOB).stat().st_size
     assert blob_bytes - 2_000 < sum(shares.values()) < blob_bytes
+
+
+# --- Slices of a layer
+
+
+def test_layer_of_slices_holds_what_is_in_each(sandbox: Path) -> None:
+    """A layer of slices has the environment and the files of each slice, with their links, once each."""
+    bar = make_wheel(WHEELS, "bar", files={"ns/bar.py": "bar"})
+    foo = make_wheel(WHEELS, "foo", files={"ns/foo.py": "foo"})
+    ray = make_wheel(WHEELS, "ray", entry_points=SCRIPTS)
+    layer = Layer(write_shared([bar], [foo, ray], bytecode=True))
+    assert len(layer.names) == len(set(layer.names))
+    alone = [Layer(write(*wheels, bytecode=True)) for wheels in ([bar], [foo, ray])]
+    for one in alone:
+        assert {name: layer.contents[name] for name in one.contents} == one.contents
+        assert set(one.names) <= set(layer.names)
+    others = set(layer.names).difference(*(one.names for one in alone))
+    assert others == {
+        "usr/local/lib",
+        "usr/local/lib/python3.10",
+        "usr/local/lib/python3.10/site-packages",
+        "usr/local/lib/python3.10/site-packages/slim_ray_image.pth",
+        f"{VENV}/bin/python",
+        f"{VENV}/bin/python3",
+        f"{VENV}/bin/python3.10",
+        f"{VENV}/pyvenv.cfg",
+    }
+    assert layer.members["usr/local/bin/ray"].linkname == "/opt/venv/bin/ray"
+
+
+def test_layer_of_slices_is_one_stream(sandbox: Path) -> None:
+    """A reader that takes the blob piece by piece, and knows of one gzip member alone, comes to its end."""
+    blob = write_shared(*([wheel] for wheel in noisy_wheels()))
+    with tarfile.open(fileobj=io.BytesIO(blob), mode="r|gz") as layer:
+        streamed = [entry.name for entry in layer]
+    assert streamed == Layer(blob).names
+    assert f"{SITE_PACKAGES}/foo.bin" in streamed
+    unpacked = subprocess.run(["gzip", "-dc"], input=blob, capture_output=True, check=True).stdout
+    assert len(unpacked) % 10_240 == 0 and unpacked.endswith(bytes(1024))
+    magic = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+    assert blob.startswith(magic) and blob.count(magic) == 1
+
+
+def test_layer_of_slices_is_what_is_told_of_it(sandbox: Path) -> None:
+    """Digest, size, diff_id, bytes and files are those of the blob; each slice tells the share of its distributions."""
+    wheels = noisy_wheels()
+    request, facts = write_slices(*([wheel] for wheel in wheels))
+    join_slices.main(request)
+    blob = Path(BLOB).read_bytes()
+    layer, told = Layer(blob), from_json(JoinResult, Path(RESULT).read_bytes()).blob
+    unpacked = subprocess.run(["gzip", "-dc"], input=blob, capture_output=True, check=True).stdout
+    assert (told.digest, told.size, told.diff_id) == (
+        digest_of(blob),
+        len(blob),
+        digest_of(unpacked),
+    )
+    assert told.unpacked_bytes == sum(map(len, layer.contents.values()))
+    assert told.file_count == len(layer.contents)
+    for (wheel, size), one in zip(wheels.items(), facts):
+        assert list(one.compressed_bytes_of) == [wheel.name]
+        assert size < one.compressed_bytes_of[wheel.name] < size + 2_000
+
+
+def test_layer_of_no_slices_is_the_environment(sandbox: Path) -> None:
+    """Where every distribution has a layer of its own, or there is none, the environment still has one."""
+    assert f"{VENV}/pyvenv.cfg" in Layer(write_shared()).contents
+
+
+def test_slice_is_the_same_whatever_is_beside_it(sandbox: Path) -> None:
+    """A slice is kept when another changes: it hangs on its own wheels alone."""
+    source = "shared_name = 1"
+    foo = make_wheel(WHEELS, "foo", files={f"foo/{name}.py": source for name in "zyx"})
+    write_slices([foo], bytecode=True)
+    alone = Path("slices/0").read_bytes()
+    write_slices([make_wheel(WHEELS, "bar", files={"bar.py": source})], [foo], bytecode=True)
+    assert Path("slices/1").read_bytes() == alone
 
 
 # --- The virtual environment
@@ -380,7 +563,7 @@ def test_compressed_bytes_are_those_of_each_distribution(sandbox: Path) -> None:
 
 def test_virtual_environment_is_on_the_base_s_interpreter(sandbox: Path) -> None:
     """The environment names the base's interpreter in pyvenv.cfg (PEP 405), in links, and is open to the base's own."""
-    layer = Layer(write(virtual_environment=True))
+    layer = Layer(write_shared())
     links = {name: m.linkname for name, m in layer.members.items() if m.issym()}
     assert links == {
         f"{VENV}/bin/python": "/usr/local/bin/python3.10",
@@ -398,9 +581,9 @@ def test_virtual_environment_is_on_the_base_s_interpreter(sandbox: Path) -> None
 
 
 def test_virtual_environment_is_in_one_layer_alone(sandbox: Path) -> None:
-    """A layer that is not asked for the environment has none of it, nor the directories above."""
-    file = make_deps_zip(DEPS, "foo", files={"foo.py": ""})
-    layer = Layer(write(file))
+    """The layer of a distribution has none of the environment, nor the directories above it."""
+    wheel = make_wheel(WHEELS, "foo", files={"foo.py": ""})
+    layer = Layer(write(wheel))
     assert not [name for name in layer.names if name.endswith(("pyvenv.cfg", "python", ".pth"))]
     assert not [name for name in layer.names if name.startswith("usr")]
 
@@ -415,13 +598,8 @@ def parents_of(name: str) -> list[str]:
 
 def test_parents_are_explicit_and_come_first(sandbox: Path) -> None:
     """Every directory that the base lacks has one entry, before anything in it."""
-    file = make_deps_zip(
-        DEPS,
-        "ray",
-        files={"ray/a/b.py": "", ".prefix/bin/ray": "#!python\n"},
-        entry_points=SCRIPTS,
-    )
-    layer = Layer(write(file, virtual_environment=True, bytecode=True, directories=["/"]))
+    wheel = make_wheel(WHEELS, "ray", files={"ray/a/b.py": ""}, entry_points=SCRIPTS)
+    layer = Layer(write_shared([wheel], bytecode=True, directories=["/"]))
     for number, name in enumerate(layer.names):
         for parent in parents_of(name):
             assert layer.names.index(parent) < number, f"{parent} comes after {name}"
@@ -431,14 +609,9 @@ def test_parents_are_explicit_and_come_first(sandbox: Path) -> None:
 
 def test_directories_of_the_base_have_no_entry(sandbox: Path) -> None:
     """A directory, or a symlink to one, that the base has is left as the base has it."""
-    file = make_deps_zip(
-        DEPS,
-        "ray",
-        files={"ray/a.py": "", ".prefix/bin/ray": "#!python\n"},
-        entry_points=SCRIPTS,
-    )
+    wheel = make_wheel(WHEELS, "ray", files={"ray/a.py": ""}, entry_points=SCRIPTS)
     directories = [*BASE_DIRECTORIES, "/opt/venv", "/opt/venv/bin", "/usr/local/lib"]
-    layer = Layer(write(file, virtual_environment=True, directories=directories))
+    layer = Layer(write_shared([wheel], directories=directories))
     ours = [f"/{name}" for name, member in layer.members.items() if member.isdir()]
     assert not set(ours) & set(directories)
     assert ours == [
@@ -454,25 +627,30 @@ def test_directories_of_the_base_have_no_entry(sandbox: Path) -> None:
 
 def test_no_path_is_there_twice(sandbox: Path) -> None:
     """No path has two entries, which layers must not have."""
-    files = [
-        make_deps_zip(
-            DEPS,
+    wheels = [
+        make_wheel(
+            WHEELS,
             name,
-            files={"ns/__init__.py": "", f"ns/{name}.py": "", f".prefix/bin/{name}": "#!python\n"},
+            files={
+                "ns/__init__.py": "",
+                f"ns/{name}.py": "",
+                f"{name}-1.0.data/scripts/{name}": "",
+            },
         )
         for name in ("bar", "foo", "ray")
     ]
-    names = Layer(write(*files, virtual_environment=True, bytecode=True)).names
-    assert sorted(names) == sorted(set(names))
+    for blob in (write(*wheels, bytecode=True), write_shared(wheels, bytecode=True)):
+        names = Layer(blob).names
+        assert sorted(names) == sorted(set(names))
 
 
 # --- Determinism
 
 
-def many(folder: Path) -> list[str]:
+def many() -> list[Path]:
     return [
-        make_deps_zip(
-            folder,
+        make_wheel(
+            WHEELS,
             name,
             # A name that modules share is written in another way into the pyc of the first of them.
             files={f"{name}/{module}.py": "shared_name = 1" for module in "zyx"},
@@ -482,37 +660,55 @@ def many(folder: Path) -> list[str]:
 
 
 def test_same_distributions_twice_are_the_same_blob(sandbox: Path) -> None:
-    """Equal zips make equal bytes."""
-    files = many(DEPS)
-    blobs = {write(*files, virtual_environment=True, bytecode=True) for _ in range(2)}
-    assert len(blobs) == 1
+    """Equal wheels make equal bytes."""
+    wheels = many()
+    assert len({write(*wheels, bytecode=True) for _ in range(2)}) == 1
+    assert len({write_shared(wheels, bytecode=True) for _ in range(2)}) == 1
 
 
 def test_order_of_the_distributions_does_not_matter(sandbox: Path) -> None:
-    """The same zips in every order make the same layer."""
-    files = many(DEPS)
-    blobs = {write(*order, bytecode=True) for order in itertools.permutations(files)}
+    """The same wheels in every order make the same layer."""
+    wheels = many()
+    blobs = {write(*order, bytecode=True) for order in itertools.permutations(wheels)}
     assert len(blobs) == 1
 
 
-def test_order_and_times_in_the_zips_do_not_matter(sandbox: Path) -> None:
-    """Only names, contents and executable bits of a zip's members count."""
-    files = many(DEPS)
-    before = write(*files, bytecode=True)
-    for file in files:
-        with zipfile.ZipFile(DEPS / file) as archive:
+def test_order_and_times_in_the_wheels_do_not_matter(sandbox: Path) -> None:
+    """Only names, contents and executable bits of a wheel's members count."""
+    wheels = many()
+    before = write(*wheels, bytecode=True)
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
             members = [(info, archive.read(info)) for info in archive.infolist()]
-        with zipfile.ZipFile(DEPS / file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("foo/", b"")
             for info, content in reversed(members):
                 info.date_time = (2026, 1, 2, 3, 4, 6)
                 archive.writestr(info, content)
-    assert write(*files, bytecode=True) == before
+    assert write(*wheels, bytecode=True) == before
 
 
 def test_layer_of_one_distribution_does_not_depend_on_the_others(sandbox: Path) -> None:
-    """What else is packed beside a distribution does not change its layer."""
-    make_deps_zip(DEPS, "foo", files={"foo.py": ""})
-    alone = write("foo-1.0-py3-none-any.whl", bytecode=True)
-    make_deps_zip(DEPS, "bar", files={"bar.py": ""})
-    assert write("foo-1.0-py3-none-any.whl", bytecode=True) == alone
+    """What else lies beside a wheel does not change its layer."""
+    foo = make_wheel(WHEELS, "foo", files={"foo.py": ""})
+    alone = write(foo, bytecode=True)
+    make_wheel(WHEELS, "bar", files={"bar.py": ""})
+    assert write(foo, bytecode=True) == alone
+
+
+def test_bytecode_of_a_distribution_does_not_depend_on_its_neighbours(sandbox: Path) -> None:
+    """A distribution has the same bytecode in a layer of its own, beside others, and whatever their names."""
+    source = "shared_name = 1\ndef f(x, y=('a shared text', 300)):\n    return shared_name in y\n"
+    foo = make_wheel(WHEELS, "foo", files={f"foo/{module}.py": source for module in "zyx"})
+    alone = pycs_of(write(foo, bytecode=True))
+    assert len(alone) == 3
+    others = [make_wheel(WHEELS, name, files={f"{name}.py": source}) for name in ("bar", "qux")]
+    for neighbours in ([others[0]], [others[1]], others):
+        together = pycs_of(write(foo, *neighbours, bytecode=True))
+        assert len(together) == 3 + len(neighbours)
+        assert {path: together[path] for path in alone} == alone
+
+
+def pycs_of(blob: bytes) -> dict[str, bytes]:
+    contents = Layer(blob).contents
+    return {name: content for name, content in contents.items() if name.endswith(".pyc")}

@@ -1,98 +1,133 @@
-"""Tests of sandbox.write_layer as the program that Pants runs: equal bytes, whatever the machine."""
+"""Tests of the programs of layers, as Pants runs them: equal bytes, whatever the machine, in little memory."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import resource
+import shutil
 import subprocess
 import sys
+import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 import pytest
-from conftest import PYTHONPATH, Layer, digest_of, layer_item, make_deps_zip
+from conftest import PYTHONPATH, Layer, digest_of, make_wheel, piece_of
+from elf import LOADED, make_elf
 
+from slim_ray_image.core.accounts import Account
+from slim_ray_image.core.distributions_layer import SLICE, JoinRequest, PiecesRequest
+from slim_ray_image.core.files_layer import FilesLayerRequest
+from slim_ray_image.core.layer_blob import LayerBase
+from slim_ray_image.core.runtime_layer import RuntimeLayerRequest
+from slim_ray_image.core.sources_layer import AttributeCheck, SourcesLayerRequest
+from slim_ray_image.core.wire import to_json
 from slim_ray_image.sandbox.report import USER_ERROR
 
 # Modules whose bytecode would show the hash seed, were it not fixed.
 SOURCE = "def f(x):\n    return x in {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}\n"
+BASE = LayerBase("/usr/local/bin/python3.10", "3.10.13", ("/",))
 
 
-def distributions_request(folder: Path) -> dict[str, Any]:
-    """A request for a layer of two distributions and the environment, and its inputs."""
-    files = [
-        make_deps_zip(folder / "deps", name, files={f"{name}/a.py": SOURCE, f"{name}/é.txt": "é"})
+@dataclass(frozen=True)
+class Call:
+    """A program of `sandbox/` and its request; its inputs are where it looks for them."""
+
+    program: str
+    request: Any
+
+
+def write_file(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o644)
+
+
+def distribution_call(folder: Path) -> Call:
+    """A layer of two distributions."""
+    wheels = [
+        make_wheel(folder / "wheels", name, files={f"{name}/a.py": SOURCE, f"{name}/é.txt": "é"})
         for name in ("bar", "foo")
     ]
-    return {
-        "kind": "distributions",
-        "distributions": [layer_item(file) for file in files],
-        "prune": [],
-        "exclude_files": [],
-        "virtual_environment": True,
-        "bytecode": True,
-        "base": {
-            "python": "/usr/local/bin/python3.10",
-            "python_version": "3.10.13",
-            "directories": ["/"],
-            "commands": [],
-        },
-    }
+    pieces = tuple(map(piece_of, wheels))
+    return Call("write_distribution_layer", PiecesRequest(pieces, (), (), True, (), BASE))
 
 
-def sources_request(folder: Path) -> dict[str, Any]:
-    """A request for a layer of first-party files, and its inputs."""
+def slice_call(folder: Path) -> Call:
+    return replace(distribution_call(folder), program="write_slice")
+
+
+def join_call(folder: Path) -> Call:
+    """A layer of the environment and of a slice."""
+    _, told = run(folder / "slice", slice_call)
+    request = JoinRequest(
+        (f"slice/{SLICE}",),
+        tuple(told["directories"]),
+        told["unpacked_bytes"],
+        told["file_count"],
+        BASE,
+    )
+    return Call("join_slices", request)
+
+
+def files_call(folder: Path) -> Call:
+    """A layer of large files."""
+    write_file(folder / "files/model/weights.bin", b"w" * 3_000_000)
+    return Call("write_files_layer", FilesLayerRequest(("model/weights.bin",), "/app", BASE))
+
+
+def runtime_call(folder: Path) -> Call:
+    """A layer of what a base lacks."""
+    write_file(folder / "wget.py", b"print()\n")
+    for name in ("os.py", "json/__init__.py"):
+        write_file(folder / "usr/local/lib/python3.10" / name, SOURCE.encode())
+    return Call("write_runtime_layer", RuntimeLayerRequest(True, True, (), BASE))
+
+
+def sources_call(folder: Path) -> Call:
+    """A layer of first-party files."""
     for name in ("app/app.py", "lib/words.txt"):
-        path = folder / "files" / name
-        path.parent.mkdir(parents=True)
-        path.write_text(SOURCE)
-        path.chmod(0o644)
-    return {
-        "kind": "sources",
-        "files": ["lib/words.txt", "app/app.py"],
-        "workdir": "/app",
-        "bytecode": True,
-        "checks": [],
-        "owner": [1000, 100],
-        "account": {"uid": 1000, "gid": 100, "home": "/home/ray", "passwd": "ray:x", "group": ""},
-        "base": {"directories": ["/"], "passwd": "", "group": ""},
-    }
+        write_file(folder / "files" / name, SOURCE.encode())
+    return Call(
+        "write_sources_layer",
+        SourcesLayerRequest(
+            files=("lib/words.txt", "app/app.py"),
+            workdir="/app",
+            bytecode=True,
+            checks=(),
+            owner=(1000, 100),
+            account=Account(1000, 100, "/home/ray", "ray:x", ""),
+            passwd="",
+            group="",
+            base=BASE,
+        ),
+    )
 
 
-def files_request(folder: Path) -> dict[str, Any]:
-    """A request for a layer of large files, and its inputs."""
-    path = folder / "files" / "model" / "weights.bin"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"w" * 3_000_000)
-    path.chmod(0o644)
-    return {
-        "kind": "files",
-        "files": ["model/weights.bin"],
-        "workdir": "/app",
-        "base": {"directories": ["/"]},
-    }
+MakeCall = Callable[[Path], Call]
+LAYERS = [distribution_call, join_call, files_call, runtime_call, sources_call]
 
 
-Request = Callable[[Path], dict[str, Any]]
-KINDS = pytest.mark.parametrize(
-    "make_request", [distributions_request, files_request, sources_request]
-)
+def command(program: str) -> list[str]:
+    return [sys.executable, "-B", "-m", f"slim_ray_image.sandbox.{program}", "request.json"]
 
 
 def run(
     folder: Path,
-    make_request: Request,
+    make_call: MakeCall,
     *,
     environment: Mapping[str, str] = {},
     umask: int = 0o022,
     **changes: Any,
 ) -> tuple[bytes, dict[str, Any]]:
-    """Run the program in `folder`, which is made, and return the blob and layer.json."""
+    """Run the program in `folder`, which is made, and return what it wrote: the blob, and what it tells of it."""
     folder.mkdir(parents=True)
-    (folder / "request.json").write_text(json.dumps({**make_request(folder), **changes}))
+    call = make_call(folder)
+    (folder / "request.json").write_text(to_json(replace(call.request, **changes)))
     subprocess.run(
-        [sys.executable, "-B", "-m", "slim_ray_image.sandbox.write_layer", "request.json"],
+        command(call.program),
         cwd=folder,
         env={
             "PYTHONPATH": PYTHONPATH,
@@ -102,36 +137,28 @@ def run(
         umask=umask,
         check=True,
     )
-    facts = json.loads((folder / "layer.json").read_text())
-    return (folder / "layer.tar.gz").read_bytes(), facts
+    blob, told = ("layer.tar.gz", "layer.json")
+    if call.program == "write_slice":
+        blob, told = (SLICE, "slice.json")
+    return (folder / blob).read_bytes(), json.loads((folder / told).read_text())
 
 
-@KINDS
-def test_layer_json_describes_the_blob(tmp_path: Path, make_request: Request) -> None:
-    """Descriptor, diff_id and sizes in layer.json are those of the blob that was written."""
-    blob, facts = run(tmp_path / "a", make_request)
+@pytest.mark.parametrize("make_call", LAYERS)
+def test_layer_json_describes_the_blob(tmp_path: Path, make_call: MakeCall) -> None:
+    """Digest, diff_id and sizes in layer.json are those of the blob that was written."""
+    blob, told = run(tmp_path / "a", make_call)
     layer = Layer(blob)
-    compressed_bytes_of = facts.pop("compressed_bytes_of", {})
-    unpacked_bytes_of = facts.pop("unpacked_bytes_of", {})
-    told = ("dynamic_imports", "import_statements", "matched", "parts", "pruned", "uses")
-    for fact in told:
-        facts.pop(fact, None)
-    assert facts == {
-        "descriptor": {
-            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
-            "digest": digest_of(blob),
-            "size": len(blob),
-        },
+    assert told["blob"] == {
+        "digest": digest_of(blob),
+        "size": len(blob),
         "diff_id": digest_of(gzip.decompress(blob)),
         "unpacked_bytes": sum(len(content) for content in layer.contents.values()),
         "file_count": len(layer.contents),
     }
-    items = make_request(tmp_path / "b").get("distributions", [])
-    assert list(compressed_bytes_of) == [item["key"] for item in items]
-    assert list(unpacked_bytes_of) == list(compressed_bytes_of)
+    assert layer.contents
 
 
-@KINDS
+@pytest.mark.parametrize("make_call", [*LAYERS, slice_call])
 @pytest.mark.parametrize(
     "difference",
     [
@@ -145,73 +172,186 @@ def test_layer_json_describes_the_blob(tmp_path: Path, make_request: Request) ->
     ],
 )
 def test_layer_does_not_depend_on_the_machine(
-    tmp_path: Path, make_request: Request, difference: dict[str, Any]
+    tmp_path: Path, make_call: MakeCall, difference: dict[str, Any]
 ) -> None:
     """Another umask, time zone, hash seed, locale, user or folder makes the same blob."""
-    here = run(tmp_path / "here", make_request, environment={"PYTHONHASHSEED": "0", "TZ": "UTC"})
-    there = run(tmp_path / "some" / "where else", make_request, **difference)
+    here = run(tmp_path / "here", make_call, environment={"PYTHONHASHSEED": "0", "TZ": "UTC"})
+    there = run(tmp_path / "some" / "where else", make_call, **difference)
     assert there == here
 
 
-@KINDS
-def test_name_of_a_layer_is_not_part_of_its_bytes(tmp_path: Path, make_request: Request) -> None:
-    """What people call a layer changes nothing in it."""
-    blobs = {run(tmp_path / name, make_request, name=name)[0] for name in ("ray", "other")}
-    assert len(blobs) == 1
-
-
-@pytest.mark.parametrize("make_request", [distributions_request, sources_request])
-def test_content_of_a_layer_is_part_of_its_bytes(tmp_path: Path, make_request: Request) -> None:
+@pytest.mark.parametrize("make_call", [distribution_call, slice_call, runtime_call, sources_call])
+def test_content_of_a_layer_is_part_of_its_bytes(tmp_path: Path, make_call: MakeCall) -> None:
     """A layer with bytecode and one without are different, so that the tests above could fail."""
-    facts = [
-        run(tmp_path / str(bytecode), make_request, bytecode=bytecode)[1]
-        for bytecode in (True, False)
-    ]
-    assert facts[0]["diff_id"] != facts[1]["diff_id"]
+    blobs = {
+        run(tmp_path / str(bytecode), make_call, bytecode=bytecode)[0] for bytecode in (True, False)
+    }
+    assert len(blobs) == 2
+
+
+# --- Memory
+
+# Starts a program and tells the most memory that it, or what it started itself, took. A process of this size alone:
+# what the starting one takes counts for the one that it starts, too.
+MEASURED = """\
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def peak_bytes(folder: Path, call: Call) -> int:
+    """Run a program in a folder and return the most memory that it took."""
+    (folder / "request.json").write_text(to_json(call.request))
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURED, *command(call.program)],
+        cwd=folder,
+        env={"PYTHONPATH": PYTHONPATH, "SLIM_RAY_IMAGE_BASE_ROOT": str(folder)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(result.stdout) * unit
+
+
+def large_elf(hole: int) -> Iterator[bytes]:
+    """A shared object with symbols, that loads so many zeros more than another."""
+    content = bytearray(make_elf())
+    end = content.index(LOADED) + len(LOADED)
+
+    def move(at: int) -> None:
+        value = int.from_bytes(content[at : at + 8], "little") + hole
+        content[at : at + 8] = value.to_bytes(8, "little")
+
+    sections = int.from_bytes(content[40:48], "little")
+    for number in range(int.from_bytes(content[60:62], "little")):
+        offset = sections + number * 64 + 24
+        if int.from_bytes(content[offset : offset + 8], "little") >= end:
+            move(offset)
+    for at in (40, 64 + 32, 64 + 40):  # where sections are, how much is loaded
+        move(at)
+    yield bytes(content[:end])
+    for _ in range(hole // 1_000_000):
+        yield bytes(1_000_000)
+    yield bytes(content[end:])
+
+
+LARGE = 400_000_000
+
+
+@pytest.fixture(scope="module")
+def deflated_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of a shared object of 400 MB."""
+    wheel = make_wheel(tmp_path_factory.mktemp("large"), "foo", files={"foo.py": ""})
+    member = zipfile.ZipInfo("foo/lib.so")
+    member.compress_type = zipfile.ZIP_DEFLATED
+    with (
+        zipfile.ZipFile(wheel, "a") as archive,
+        archive.open(member, "w", force_zip64=True) as file,
+    ):
+        for piece in large_elf(LARGE):
+            file.write(piece)
+    return wheel
+
+
+@pytest.fixture
+def large_wheel(tmp_path: Path, deflated_wheel: Path) -> Path:
+    """That wheel, where a program finds it."""
+    (tmp_path / "wheels").mkdir()
+    return Path(shutil.copy(deflated_wheel, tmp_path / "wheels"))
+
+
+@pytest.mark.parametrize("program", ["write_distribution_layer", "write_slice"])
+def test_layer_of_a_large_wheel_needs_little_memory(
+    tmp_path: Path, large_wheel: Path, program: str
+) -> None:
+    """A library is unpacked, stripped, hashed and written in pieces, whatever its size."""
+    rules = ("debug-information", "debug-symbols")
+    request = PiecesRequest((piece_of(large_wheel),), rules, (), True, (), BASE)
+    assert peak_bytes(tmp_path, Call(program, request)) < 300_000_000
+    told = json.loads(
+        (tmp_path / ("slice.json" if program == "write_slice" else "layer.json")).read_text()
+    )
+    facts = told["facts"]
+    assert {row["name"] for row in facts["pruned"]} == set(rules)
+    assert sum(facts["unpacked_bytes_of"].values()) > LARGE
+
+
+def test_layer_of_a_large_slice_needs_little_memory(tmp_path: Path, large_wheel: Path) -> None:
+    """What slices hold is unpacked in pieces to be hashed, however much a few bytes become."""
+    pieces = PiecesRequest((piece_of(large_wheel),), (), (), False, (), BASE)
+    peak_bytes(tmp_path, Call("write_slice", pieces))
+    request = JoinRequest((SLICE,), (), LARGE, 1, BASE)
+    assert peak_bytes(tmp_path, Call("join_slices", request)) < 150_000_000
 
 
 def test_layer_of_large_files_needs_little_memory(tmp_path: Path) -> None:
     """A file is read and written in pieces: the program has room for far less than the file."""
-    request = files_request(tmp_path)
+    call = files_call(tmp_path)
     with (tmp_path / "files/model/weights.bin").open("wb") as file:
         file.truncate(300_000_000)
-    (tmp_path / "request.json").write_text(json.dumps(request))
+    (tmp_path / "request.json").write_text(to_json(call.request))
     subprocess.run(
-        [sys.executable, "-B", "-m", "slim_ray_image.sandbox.write_layer", "request.json"],
+        command(call.program),
         cwd=tmp_path,
         env={"PYTHONPATH": PYTHONPATH},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (200_000_000, 200_000_000)),
         check=True,
     )
-    facts = json.loads((tmp_path / "layer.json").read_text())
-    assert (facts["unpacked_bytes"], facts["file_count"]) == (300_000_000, 1)
+    blob = json.loads((tmp_path / "layer.json").read_text())["blob"]
+    assert (blob["unpacked_bytes"], blob["file_count"]) == (300_000_000, 1)
 
 
-def test_mistake_of_the_user_ends_the_program_with_the_message(tmp_path: Path) -> None:
-    """A mistake is told on stderr, alone and whole, with the exit code that the rules know."""
-    request = sources_request(tmp_path)
-    check = {
-        "file": "app/app.py",
-        "path": "src/app/app.py",
-        "module": "app.app",
-        "attribute": "app",
-        "named_by": "`serve_app` of src/app:image",
-    }
-    request["checks"] = [check]
-    (tmp_path / "request.json").write_text(json.dumps(request))
+# --- Mistakes
+
+
+def failure(folder: Path, call: Call) -> str:
+    """What a program says of a user's mistake; it writes no layer."""
+    (folder / "request.json").write_text(to_json(call.request))
     ran = subprocess.run(
-        [sys.executable, "-B", "-m", "slim_ray_image.sandbox.write_layer", "request.json"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": PYTHONPATH},
+        command(call.program),
+        cwd=folder,
+        env={"PYTHONPATH": PYTHONPATH, "SLIM_RAY_IMAGE_BASE_ROOT": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (USER_ERROR, "")
-    assert ran.stderr == (
+    assert not [*folder.glob("layer.*"), *folder.glob("slice.*")]
+    return ran.stderr
+
+
+def test_mistake_of_the_user_ends_the_program_with_the_message(tmp_path: Path) -> None:
+    """A mistake is told on stderr, alone and whole, with the exit code that the rules know."""
+    call = sources_call(tmp_path)
+    check = AttributeCheck(
+        file="app/app.py",
+        path="src/app/app.py",
+        module="app.app",
+        attribute="app",
+        named_by="`serve_app` of src/app:image",
+    )
+    assert failure(tmp_path, Call(call.program, replace(call.request, checks=(check,)))) == (
         "The module app.app does not define 'app', which `serve_app` of src/app:image names.\n"
         "\n"
         "  * src/app/app.py defines f\n"
         "\n"
         "To fix, name one of these in `serve_app` of src/app:image, or define 'app'."
+    )
+
+
+@pytest.mark.parametrize("make_call", [distribution_call, slice_call])
+def test_wheel_that_cannot_be_installed_ends_the_program_with_the_message(
+    tmp_path: Path, make_call: MakeCall
+) -> None:
+    """A wheel that is not what it says is told like a mistake: whoever chose it can choose another."""
+    call = make_call(tmp_path)
+    wheel = make_wheel(tmp_path / "wheels", "foo", files={"../a.py": ""})
+    request = replace(call.request, pieces=(piece_of(wheel),))
+    assert failure(tmp_path, Call(call.program, request)) == (
+        "The wheel foo-1.0-py3-none-any.whl cannot be installed: it does not hold to the format of wheels.\n"
+        "\n"
+        "  * '../a.py' is no name that a file can have\n"
+        "\n"
+        "To fix, require another version of it, and tell its maintainers."
     )

@@ -1,30 +1,30 @@
-"""Tests of sandbox.write_layer: the layer of the first-party files."""
+"""Tests of sandbox.write_sources_layer: the layer of the first-party files."""
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 import pytest
 from conftest import Content, Golden, Layer, encoded, error_text
 
-from slim_ray_image.sandbox.deterministic_tar import LayerWriter
-from slim_ray_image.sandbox.write_layer import write_sources
+from slim_ray_image.core.accounts import Account
+from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
+from slim_ray_image.core.sources_layer import (
+    AttributeCheck,
+    SourcesLayerRequest,
+    SourcesLayerResult,
+)
+from slim_ray_image.core.wire import from_json
+from slim_ray_image.sandbox.write_sources_layer import main
 
 TAG = sys.implementation.cache_tag
 PASSWD = "root:x:0:0:root:/root:/bin/bash\n"
 GROUP = "root:x:0:\nusers:x:100:\n"
-ACCOUNT = {
-    "uid": 1000,
-    "gid": 100,
-    "home": "/home/ray",
-    "passwd": "ray:x:1000:100::/home/ray:/bin/bash",
-    "group": "",
-}
+ACCOUNT = Account(1000, 100, "/home/ray", "ray:x:1000:100::/home/ray:/bin/bash", "")
 
 
 def write_files(files: Mapping[str, Content]) -> None:
@@ -40,28 +40,27 @@ def write_facts(
     *,
     workdir: str = "/app",
     bytecode: bool = False,
-    check: Optional[Mapping[str, str]] = None,
-    account: Optional[Mapping[str, Any]] = None,
+    check: Optional[AttributeCheck] = None,
+    account: Optional[Account] = None,
     directories: Sequence[str] = ("/", "/etc", "/home"),
     passwd: str = PASSWD,
     group: str = GROUP,
-) -> tuple[bytes, Mapping[str, Any]]:
+) -> tuple[bytes, SourcesLayerResult]:
     """The blob of the layer of these files, which are in `files/`, and what is said of them."""
-    sink = io.BytesIO()
-    with closing(LayerWriter(sink)) as writer:
-        facts = write_sources(
-            {
-                "files": list(files),
-                "workdir": workdir,
-                "bytecode": bytecode,
-                "checks": [check] if check else [],
-                "owner": [1000, 100] if account else [0, 0],
-                "account": account,
-                "base": {"directories": list(directories), "passwd": passwd, "group": group},
-            },
-            writer,
+    main(
+        SourcesLayerRequest(
+            files=tuple(files),
+            workdir=workdir,
+            bytecode=bytecode,
+            checks=(check,) if check else (),
+            owner=(1000, 100) if account else (0, 0),
+            account=account,
+            passwd=passwd,
+            group=group,
+            base=LayerBase("/usr/local/bin/python3.10", "3.10.13", tuple(directories)),
         )
-    return sink.getvalue(), facts
+    )
+    return Path(BLOB).read_bytes(), from_json(SourcesLayerResult, Path(RESULT).read_bytes())
 
 
 def write(files: Sequence[str], **changes: Any) -> bytes:
@@ -151,7 +150,7 @@ def test_user_of_the_base_needs_no_account(sandbox: Path) -> None:
 )
 def test_user_is_added_to_the_base_s_passwd(sandbox: Path, passwd: str, expected: str) -> None:
     """/etc/passwd keeps the base's lines, and has the user's at its end."""
-    layer = layer_of({}, account={**ACCOUNT, "passwd": "ray:x:1000"}, passwd=passwd)
+    layer = layer_of({}, account=replace(ACCOUNT, passwd="ray:x:1000"), passwd=passwd)
     assert layer.contents == {"etc/passwd": expected.encode()}
 
 
@@ -164,7 +163,7 @@ def test_passwd_of_another_encoding_is_kept_byte_for_byte(sandbox: Path) -> None
 
 def test_group_is_added_where_the_base_lacks_it(sandbox: Path) -> None:
     """/etc/group is written only when the account brings a group."""
-    layer = layer_of({}, account={**ACCOUNT, "group": "ray:x:100:"})
+    layer = layer_of({}, account=replace(ACCOUNT, group="ray:x:100:"))
     assert layer.contents["etc/group"] == (GROUP + "ray:x:100:\n").encode()
     assert "etc/group" not in layer_of({}, account=ACCOUNT).contents
 
@@ -211,13 +210,13 @@ def test_directories_of_the_base_have_no_entry(sandbox: Path) -> None:
 # --- The application's name
 
 
-CHECK = {
-    "file": "services/echo/app.py",
-    "path": "src/services/echo/app.py",
-    "module": "services.echo.app",
-    "attribute": "app",
-    "named_by": "`serve_app` of src/services/echo:image",
-}
+CHECK = AttributeCheck(
+    file="services/echo/app.py",
+    path="src/services/echo/app.py",
+    module="services.echo.app",
+    attribute="app",
+    named_by="`serve_app` of src/services/echo:image",
+)
 
 
 @pytest.mark.parametrize(
@@ -231,14 +230,14 @@ CHECK = {
 )
 def test_module_that_may_define_the_application_is_accepted(sandbox: Path, source: Content) -> None:
     """The image is built when the application's module defines it, or might."""
-    layer = layer_of({CHECK["file"]: source}, check=CHECK)
+    layer = layer_of({CHECK.file: source}, check=CHECK)
     assert layer.contents["app/services/echo/app.py"] == encoded(source)
 
 
 def test_module_without_the_application_is_an_error(sandbox: Path) -> None:
     """A name that the module does not define is refused, with those that it does."""
     source = "import ray\n_private = 1\nclass Echo: pass\nserver = Echo()\n"
-    assert error_text(lambda: layer_of({CHECK["file"]: source}, check=CHECK)) == (
+    assert error_text(lambda: layer_of({CHECK.file: source}, check=CHECK)) == (
         "The module services.echo.app does not define 'app', which `serve_app` of src/services/echo:image names.\n"
         "\n"
         "  * src/services/echo/app.py defines Echo, ray, server\n"
@@ -249,7 +248,7 @@ def test_module_without_the_application_is_an_error(sandbox: Path) -> None:
 
 def test_module_without_any_name_is_an_error(sandbox: Path) -> None:
     """A module that defines nothing is refused, and said to define nothing."""
-    text = error_text(lambda: layer_of({CHECK["file"]: "_x = 1"}, check=CHECK))
+    text = error_text(lambda: layer_of({CHECK.file: "_x = 1"}, check=CHECK))
     assert "  * src/services/echo/app.py defines no name\n" in text
 
 
@@ -268,15 +267,15 @@ def test_class_is_no_application(
     sandbox: Path, golden: Golden, source: str, golden_name: str
 ) -> None:
     """What has still to be bound is refused, and the name that is bound is told."""
-    check = {**CHECK, "attribute": "Greeter"}
-    text = error_text(lambda: layer_of({CHECK["file"]: source}, check=check))
+    check = replace(CHECK, attribute="Greeter")
+    text = error_text(lambda: layer_of({CHECK.file: source}, check=check))
     golden.check(f"errors/{golden_name}", text)
 
 
 def test_module_that_is_no_valid_python_is_an_error(sandbox: Path) -> None:
     """A module that does not parse is refused with the line and what Python says of it."""
     minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    text = error_text(lambda: layer_of({CHECK["file"]: "x = 1\nreturn = 2\n"}, check=CHECK))
+    text = error_text(lambda: layer_of({CHECK.file: "x = 1\nreturn = 2\n"}, check=CHECK))
     assert text == (
         f"src/services/echo/app.py is not valid Python {minor}.\n"
         "\n"
@@ -293,7 +292,7 @@ def dynamic_imports(files: Mapping[str, Content]) -> list[tuple[str, int, str]]:
     """(file, line, text) of the imports that a layer's sources make by name."""
     write_files(files)
     _, facts = write_facts(list(files))
-    return [(found["path"], found["line"], found["text"]) for found in facts["dynamic_imports"]]
+    return [(found.path, found.line, found.text) for found in facts.dynamic_imports]
 
 
 def test_imports_by_name_are_told(sandbox: Path) -> None:
@@ -327,10 +326,17 @@ def test_import_statements_that_lead_out_of_the_sources_are_told(sandbox: Path) 
         }
     )
     _, facts = write_facts(["app/b.py", "app/a.py"])
-    assert [(s["path"], s["line"], s["module"]) for s in facts["import_statements"]] == [
+    assert [(s.path, s.line, s.module) for s in facts.import_statements] == [
         ("app/a.py", 4, "app.c"),
         ("app/a.py", 5, "ray"),
     ]
+
+
+def test_uses_of_distributions_with_parts_are_told(sandbox: Path) -> None:
+    """What any file imports or spells of Ray's parts, sorted: a config may name a module, too."""
+    write_files({"app/b.py": "import ray.tune\n", "app/a.yaml": "path: ray.rllib.env\n"})
+    _, facts = write_facts(["app/b.py", "app/a.yaml"])
+    assert facts.uses == ("ray.rllib.env", "ray.tune")
 
 
 # --- Determinism

@@ -100,29 +100,30 @@ def test_only_locked_code_runs_before_a_registry_is_read(
     repository: Repository, registry: Registry, tmp_path: Path
 ) -> None:
     """A newer setuptools on a page of links is not even looked into; all that uv has fetched is in our locks."""
-    page, mark, caches = tmp_path / "page", tmp_path / "mark", tmp_path / "caches"
-    page.mkdir()
+    page, mark, sandboxes = tmp_path / "page", tmp_path / "mark", tmp_path / "sandboxes"
+    for folder in (page, sandboxes):
+        folder.mkdir()
     poison = f"open({str(mark)!r}, 'w').close()\n"
     for name in ("setuptools", "wheel"):
         code = {f"{name}/{module}.py": poison for module in ("__init__", "build_meta")}
         make_wheel(page, name, "999.0", files=code, requires=[])
     registry.push_image("no/python:2", files={"etc/passwd": "root:x:0:0::/root:/bin/sh\n"})
     run = repository.pants(
-        *(f"--named-caches-dir={caches}", f"--python-repos-find-links={_with_page(page)}"),
+        *("--keep-sandboxes=always", f"--local-execution-root-dir={sandboxes}"),
+        f"--python-repos-find-links={_with_page(page)}",
         read_from(f"{registry.address}/no/python:2"),
         *("package", ECHO),
         check=False,
     )
     assert not mark.exists()
     assert "has no Python" in run.output  # the registry was read
-    cache = caches / "slim_ray_image_uv"
-    sources = {path.parts[-3:-1] for path in cache.glob("sdists-*/**/revision.http")}
-    assert sources == _locked("host_sources")
-    unpacked = {path.stem.rpartition("-") for path in cache.glob("archive-*/*/*.dist-info")}
-    installed = {(canonicalize_name(name), version) for name, _, version in unpacked}
+    installed = {
+        (canonicalize_name(name), version)
+        for folder in ("tools", "build/lib/python*/site-packages")
+        for path in sandboxes.glob(f"*/{folder}/*.dist-info")
+        for name, _, version in [path.stem.rpartition("-")]
+    }
     assert ("setuptools", "999.0") not in installed
     assert installed <= _locked("host_tools", "host_sources", "host_build")
     assert {"python-dxf", "setuptools"} <= {name for name, _ in installed}
-    # Without this file a source distribution is built by setuptools: https://peps.python.org/pep-0518/.
-    assert not list(cache.glob("sdists-*/**/src/pyproject.toml"))
     assert {name for name, _ in _locked("host_build")} == {"setuptools"}

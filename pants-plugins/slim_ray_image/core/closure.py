@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Collection, Iterable, Mapping
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.layers import has_control_character, parents
+from slim_ray_image.core.image_paths import has_control_character, parents
 
 
 @dataclass(frozen=True)

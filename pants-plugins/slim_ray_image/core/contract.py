@@ -12,8 +12,8 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional
 
+from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, VENV
 from slim_ray_image.core.layer_contents import ImageContents
-from slim_ray_image.core.layers import COMMAND_DIRECTORY, VENV
 from slim_ray_image.core.oci import environment_of
 from slim_ray_image.core.problems import Problem
 

@@ -15,9 +15,9 @@ from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.image_paths import VENV
 from slim_ray_image.core.import_paths import importable_module
 from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
-from slim_ray_image.core.layers import VENV
 from slim_ray_image.core.problems import Problem
 from slim_ray_image.core.ray_extras import RAY
 

@@ -29,6 +29,11 @@ def join_credentials(url: str, credentials: Credentials) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc}"))
 
 
+def file_of(url: str) -> str:
+    """Return the name of the file that a URL leads to."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
 def host_of(url: str) -> Optional[str]:
     """Return the host, without its port, that an http or https URL names, as netrc files name machines."""
     parts = urlsplit(url)

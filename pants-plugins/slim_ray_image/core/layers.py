@@ -1,24 +1,18 @@
 """Stage 4 of 6: which distribution and which file goes into which layer, and where it goes in the image.
 
-In: the distributions of the packed PEX and the first-party files, with their sizes. Out: `LayerSpec`s, lowest first;
+In: the distributions and the first-party files, with their sizes. Out: `LayerSpec`s, lowest first;
 the files that are no part of the layer of the sources.
 The plan looks at nothing outside the build, so that equal builds have equal layers.
 """
 
 from __future__ import annotations
 
-import posixpath
-import re
+from collections import Counter
 from dataclasses import dataclass
-from typing import Iterable, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from slim_ray_image.core.prune_rules import Part
-
-VENV = "/opt/venv"
-# Where a login shell, whose profile resets PATH, still finds programs; KubeRay may start Ray by one.
-COMMAND_DIRECTORY = "/usr/local/bin"
-# Console scripts that KubeRay and people call by name, linked from COMMAND_DIRECTORY.
-LINKED_SCRIPTS = ("ray", "serve")
+from slim_ray_image.core.wheels import Need, WheelFacts
 
 KIND_BASE = "base"
 KIND_DISTRIBUTION = "distribution"
@@ -36,32 +30,26 @@ LARGE_DISTRIBUTION_BYTES = 5_000_000
 # does not push it again. Below, that would save less than the request for one layer more costs.
 LARGE_FILE_BYTES = 1_000_000
 
+# So many processes write the layer of the small distributions. More of them would start longer than they work.
+_SLICES = 8
+
 # One layer for the runtime, one for the small distributions, one for the sources, one for Ray.
 SMALLEST_LAYER_BUDGET = 4
-
-# Those of Unicode's category Cc, such as line breaks.
-_CONTROL_CHARACTER = re.compile("[\0-\x1f\x7f-\x9f]")
-
-
-def has_control_character(path: str) -> bool:
-    """Tell whether a path cannot go into an image: many tools read lists of paths line by line, or show them raw."""
-    return bool(_CONTROL_CHARACTER.search(path))
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """An installed distribution of the packed PEX."""
+    """A distribution of an image."""
 
-    file: str  # its entry in the PEX's .deps
+    file: str  # its wheel
     name: str  # canonical (PEP 503)
     version: str
     unpacked_bytes: int
     file_count: int
-    requires_dist: tuple[str, ...]  # METADATA's Requires-Dist lines
-    provides_extra: tuple[str, ...]
+    needs: tuple[Need, ...]
     modules: tuple[str, ...]  # the outermost ones, sorted
     scripts: tuple[str, ...] = ()  # commands, by name
-    # (path in the image, hash), for the paths that another distribution of the PEX has as well.
+    # (path in the image, hash), for the paths that another distribution of the image has as well.
     shared_files: tuple[tuple[str, str], ...] = ()
     part_bytes: tuple[tuple[str, int], ...] = ()  # of those that have parts, by name
     roots: tuple[str, ...] = ()  # the outermost paths that it takes in the image
@@ -108,27 +96,27 @@ class LayerSpec:
         return sum(piece.unpacked_bytes for piece in self.pieces)
 
 
-def distributions_from_json(rows: Iterable[Mapping]) -> tuple[Distribution, ...]:
-    """Return the distributions of the inventory that `sandbox/pack.py` writes, sorted by name."""
+def distributions_of(facts: Sequence[WheelFacts]) -> tuple[Distribution, ...]:
+    """Return the distributions of wheels that are in one image, sorted by name."""
+    owners = Counter(path for wheel in facts for path, _ in wheel.files)
     return tuple(
         sorted(
             (
                 Distribution(
-                    file=row["file"],
-                    name=row["name"],
-                    version=row["version"],
-                    unpacked_bytes=row["unpacked_bytes"],
-                    file_count=row["file_count"],
-                    requires_dist=tuple(row["requires_dist"]),
-                    provides_extra=tuple(row["provides_extra"]),
-                    modules=tuple(row["modules"]),
-                    scripts=tuple(row["scripts"]),
-                    shared_files=tuple(sorted(row["shared_files"].items())),
-                    part_bytes=tuple(sorted(row["part_bytes"].items())),
-                    roots=tuple(row["roots"]),
-                    uses=tuple(row["uses"]),
+                    file=wheel.file,
+                    name=wheel.name,
+                    version=wheel.version,
+                    unpacked_bytes=wheel.unpacked_bytes,
+                    file_count=wheel.file_count,
+                    needs=wheel.needs,
+                    modules=wheel.modules,
+                    scripts=wheel.scripts,
+                    shared_files=tuple(row for row in wheel.files if owners[row[0]] > 1),
+                    part_bytes=tuple(sorted(wheel.part_bytes.items())),
+                    roots=wheel.roots,
+                    uses=wheel.uses,
                 )
-                for row in rows
+                for wheel in facts
             ),
             key=lambda distribution: distribution.name,
         )
@@ -191,35 +179,25 @@ def plan_layers(
     )
 
 
+def slices_of(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], ...]:
+    """Return the pieces of a layer by the process that writes them, so that one more or less changes one slice.
+
+    Those that have paths in common with another are in one slice: only together is it known who brings a path.
+    """
+    alone: list[list[Piece]] = [[] for _ in range(_SLICES)]
+    together = []
+    for piece in pieces:
+        if piece.distribution.shared_files:
+            together.append(piece)
+        else:
+            # Any rule will do that hangs on the name alone and spreads names evenly.
+            alone[sum(piece.name.encode()) % _SLICES].append(piece)
+    return tuple(tuple(some) for some in (*alone, together) if some)
+
+
 def _has_own_layer(piece: Piece) -> bool:
     return bool(
         piece.part
         or piece.name == "ray"
         or piece.distribution.unpacked_bytes >= LARGE_DISTRIBUTION_BYTES
     )
-
-
-def site_packages_of(python: str) -> str:
-    """Return where distributions are in the image, by the name or the path of its interpreter, as `python3.10`."""
-    return f"{VENV}/lib/{posixpath.basename(python)}/site-packages"
-
-
-def parents(path: str) -> tuple[str, ...]:
-    """Return the directories above `path`, outermost first, without the root or, of a relative one, the start."""
-    found = []
-    while (path := posixpath.dirname(path)) not in ("/", ""):
-        found.append(path)
-    return tuple(reversed(found))
-
-
-def missing_parents(paths: Iterable[str], base_directories: frozenset[str]) -> tuple[str, ...]:
-    """Return the directories above `paths` that the base does not have, sorted.
-
-    The others get no entry in our layers: an entry for /bin, say, would replace the base's symlink of that name, and
-    one for /etc the base's mode.
-
-    Args:
-        paths: Absolute.
-        base_directories: Absolute paths of the base's directories and of its symlinks to directories.
-    """
-    return tuple(sorted({parent for path in paths for parent in parents(path)} - base_directories))

@@ -9,7 +9,8 @@ from slim_ray_image.core.errors import SlimRayImageError
 LAYOUT = "layout"
 SPARSE_LAYOUT = "sparse-layout"
 ARCHIVE = "archive"
-_OUTPUTS = (ARCHIVE, LAYOUT, SPARSE_LAYOUT)
+PEX = "pex"
+_OUTPUTS = (ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT)
 
 
 def parse_outputs(names: Iterable[str]) -> frozenset[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
-from typing import Iterable, Iterator, Mapping
+from typing import Callable, Iterable, Iterator, Mapping
 
-from slim_ray_image.core.layers import parents
+from slim_ray_image.core.image_paths import parents
 from slim_ray_image.core.parsing import parse_module
 
 _FOLDER_NAMES = ("test", "tests")
@@ -66,14 +66,14 @@ def _named(path: str, source: bytes) -> Iterator[str]:
             yield str(node.value)
 
 
-def find_unneeded_tests(files: Mapping[str, bytes]) -> frozenset[str]:
+def find_unneeded_tests(files: Mapping[str, Callable[[], bytes]]) -> frozenset[str]:
     """Return the files of test folders that no other module needs.
 
     Needed is a module that one outside of the folders imports, or that a needed one imports, with the packages above
     it. Where none is, the whole folder goes, so that no empty package stays.
 
     Args:
-        files: Path relative to site-packages -> content.
+        files: Path relative to site-packages -> what reads its content; only some are read.
     """
     folders = _test_folders(files)
     inside = {path for path in files if folders & set(parents(path))}
@@ -82,16 +82,16 @@ def find_unneeded_tests(files: Mapping[str, bytes]) -> frozenset[str]:
     modules = _modules(files)
     pending = [
         path
-        for path, content in files.items()
+        for path, read in files.items()
         if path.endswith(".py")
         and path not in inside
         and not _TEST_MODULE.fullmatch(posixpath.basename(path))
-        and _WORDS.search(content)
+        and _WORDS.search(read())
     ]
     kept: set[str] = set()
     while pending:
         path = pending.pop()
-        for name in _named(path, files[path]):
+        for name in _named(path, files[path]()):
             new = set(_paths_of(name, modules)) & inside - kept
             kept |= new
             pending += [found for found in new if found.endswith(".py")]

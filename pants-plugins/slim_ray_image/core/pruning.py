@@ -15,6 +15,7 @@ from typing import Collection, Iterable, Mapping
 
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.prune_rules import PARTS, RULES, RULES_BY_NAME, Part, is_below
 
@@ -34,17 +35,6 @@ class Pruning:
 
     rules: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a rule took from a distribution; bytes without bytecode."""
-
-    bytes: int = 0
-    files: int = 0
-
-    def __add__(self, other: Saved) -> Saved:
-        return Saved(self.bytes + other.bytes, self.files + other.files)
 
 
 @dataclass(frozen=True)

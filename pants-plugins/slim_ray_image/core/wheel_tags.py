@@ -6,9 +6,11 @@ Tags: https://packaging.python.org/en/latest/specifications/platform-compatibili
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator
+import functools
+from typing import Iterable, Iterator, Mapping, Optional
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from slim_ray_image.core.platforms import Platform
 
@@ -25,19 +27,40 @@ def _platform_tags(platform: Platform, glibc: str) -> Iterator[str]:
             yield f"{_LEGACY_NAMES[older]}_{platform.machine}"
 
 
-def _supported(python_minor: str, platforms: Iterable[str]) -> frozenset[Tag]:
-    version, platforms = tuple(int(part) for part in python_minor.split(".")), list(platforms)
+@functools.cache
+def _supported(python_minor: str, platforms: tuple[str, ...]) -> Mapping[Tag, int]:
+    """Return tag -> how far it is from the best one."""
+    version = tuple(int(part) for part in python_minor.split("."))
     interpreter = f"cp{version[0]}{version[1]}"
-    return frozenset(
-        {
-            *cpython_tags(version, abis=[interpreter], platforms=platforms),
-            *compatible_tags(version, interpreter, platforms),
-        }
+    tags = (
+        *cpython_tags(version, abis=[interpreter], platforms=platforms),
+        *compatible_tags(version, interpreter, platforms),
     )
+    return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
 
 
-def _any_of(tags: Iterable[str], supported: frozenset[Tag]) -> bool:
-    return any(not supported.isdisjoint(parse_tag(tag)) for tag in tags)
+def _any_of(tags: Iterable[str], supported: Mapping[Tag, int]) -> bool:
+    return any(not supported.keys().isdisjoint(parse_tag(tag)) for tag in tags)
+
+
+def rank_of(
+    file: str, python_minor: str, platform: Platform, glibc: str
+) -> Optional[tuple[int, tuple]]:
+    """Return how far a wheel is from the best that the base could take, the lowest first; None if it cannot take it.
+
+    Args:
+        file: The name of the wheel.
+        python_minor: As "3.10".
+        glibc: The base's, as "2.36".
+    """
+    try:
+        _, _, build, tags = parse_wheel_filename(file)
+    except InvalidWheelFilename:
+        return None
+    supported = _supported(python_minor, tuple(_platform_tags(platform, glibc)))
+    ranks = [supported[tag] for tag in tags if tag in supported]
+    # Of wheels that differ in nothing else, the one that was built last.
+    return (min(ranks), (-build[0], build[1]) if build else (0, "")) if ranks else None
 
 
 def fits(tags: Iterable[str], python_minor: str, platform: Platform, glibc: str) -> bool:
@@ -47,9 +70,9 @@ def fits(tags: Iterable[str], python_minor: str, platform: Platform, glibc: str)
         python_minor: As "3.10".
         glibc: The base's, as "2.36".
     """
-    return _any_of(tags, _supported(python_minor, _platform_tags(platform, glibc)))
+    return _any_of(tags, _supported(python_minor, tuple(_platform_tags(platform, glibc))))
 
 
 def is_built_on_host(tags: Iterable[str], python_minor: str, platform: Platform) -> bool:
     """Whether the tags are those of a wheel built on some machine, against the libraries of that one alone."""
-    return _any_of(tags, _supported(python_minor, [f"linux_{platform.machine}"]))
+    return _any_of(tags, _supported(python_minor, (f"linux_{platform.machine}",)))

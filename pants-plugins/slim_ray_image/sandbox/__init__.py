@@ -13,16 +13,19 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 | ask_http         | the image's own Python | asks a server in a container, for try_image                       |
 | remove_container | a Python of this host  | removes the container of try_image when that is gone              |
 | list_wheels      | a Python of this host  | says what a wheel of the repository puts into site-packages       |
-| subset_lock      | the base's interpreter | lock and requirements -> the exact part of the lock               |
-| pack             | the base's interpreter | that part -> virtual environment (uv) -> packed PEX (pex)         |
-| pack_wheels      | the base's interpreter | wheels of the repository -> packed PEX, as pack                   |
-| repack           | the base's interpreter | a PEX of Pants' own rules -> the same                             |
-| write_layer      | the base's interpreter | files -> one layer                                                |
+| fetch_wheels     | a Python of this host  | wheels of the lock, by hash, from a cache, a URL or an index      |
+| subset_lock      | the base's interpreter | lock and requirements -> the exact wheels                         |
+| describe_wheels  | the base's interpreter | wheels -> what is in each                                         |
+| repack           | the base's interpreter | a PEX of Pants' own rules -> wheels of what it built              |
+| pack_pex         | the base's interpreter | wheels -> packed PEX (pex)                                        |
+| write_*_layer    | the base's interpreter | a distribution, first-party files, or the runtime -> one layer    |
+| write_slice      | the base's interpreter | small distributions -> a slice of the layer that they share       |
+| join_slices      | the base's interpreter | slices and the virtual environment itself -> that layer           |
 | list_layer       | the base's interpreter | a layer -> its entries and ELF files, for `pants check`           |
 | unpack_layer     | the base's interpreter | a layer -> its files, for `pants check`                           |
 | import_modules   | the base's interpreter | imports what an image must be able to import, from its own files  |
 | write_archive    | the base's interpreter | blobs -> image.tar                                                |
-| compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for extract_base and write_layer   |
+| compile_bytecode | the base's interpreter | sources -> unchecked-hash pycs, for extract_base and layers        |
 
 `deterministic_tar` is where equal input becomes equal bytes.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import sys
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 from slim_ray_image.sandbox.report import run_tool
 
@@ -14,23 +14,25 @@ _COMPILE = "compile"
 
 def run_compiler(
     interpreter: Sequence[str],
-    rows: Iterable[tuple[str, str, str]],
+    groups: Iterable[Iterable[tuple[str, str, str]]],
     list_path: str,
     environment: Mapping[str, str],
 ) -> None:
     """Compile files by `compile_bytecode`.
 
     Args:
-        rows: (source, path in the image, pyc), in the order to compile.
+        groups: (source, path in the image, pyc), in the order to compile; a group's bytecode depends on no other group.
         list_path: Where to write the list of them.
     """
     with open(list_path, "wb") as file:
-        for row in rows:
-            for name in row:
-                encoded = name.encode("utf-8", "surrogateescape")
-                if b"\0" in encoded:  # the list would not be the one that was meant
-                    raise ValueError(f"A path has a null byte: {name!r}.")
-                file.write(encoded + b"\0")
+        for group in groups:
+            for row in group:
+                for name in row:
+                    encoded = name.encode("utf-8", "surrogateescape")
+                    if b"\0" in encoded:  # the list would not be the one that was meant
+                        raise ValueError(f"A path has a null byte: {name!r}.")
+                    file.write(encoded + b"\0")
+            file.write(b"\0\0\0")
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compile_bytecode.py")
     run_tool(
         [*interpreter, "-B", "-s", "-S", program, list_path],
@@ -38,35 +40,38 @@ def run_compiler(
     )
 
 
-def compile_sources(sources: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Return image path of the pyc -> its bytes, for each source that compiles.
-
-    Args:
-        sources: (path in the image, content), in the order to compile.
-    """
-    os.makedirs(_COMPILE, exist_ok=True)
-    rows, compiled = [], {}
-    for number, (path, content) in enumerate(sources):
+def _rows(
+    sources: Iterable[tuple[str, bytes]], compiled: dict[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    """Write the sources, yield a row for each, and note where its pyc goes in the image."""
+    for path, content in sources:
+        number = len(compiled)
         source, target = f"{_COMPILE}/{number}.py", f"{_COMPILE}/{number}.pyc"
         with open(source, "wb") as file:
             file.write(content)
-        rows.append((source, path, target))
-        compiled[target] = _pyc_path(path)
+        compiled[target] = pyc_path(path)
+        yield source, path, target
+
+
+def compile_sources(groups: Iterable[Iterable[tuple[str, bytes]]]) -> dict[str, str]:
+    """Return image path of the pyc -> the file that has it here, for each source that compiles.
+
+    Args:
+        groups: (path in the image, content), in the order to compile, as of one distribution; read one by one. The
+            bytecode of a group depends on no other group.
+    """
+    os.makedirs(_COMPILE, exist_ok=True)
+    compiled: dict[str, str] = {}
     run_compiler(
         [sys.executable],
-        rows,
+        (_rows(sources, compiled) for sources in groups),
         f"{_COMPILE}/list",
         {"SLIM_RAY_IMAGE_BASE_ROOT": os.environ["SLIM_RAY_IMAGE_BASE_ROOT"]},
     )
-    found = {}
-    for target, path in compiled.items():
-        if os.path.exists(target):
-            with open(target, "rb") as pyc:
-                found[path] = pyc.read()
-    return found
+    return {path: target for target, path in compiled.items() if os.path.exists(target)}
 
 
-def _pyc_path(source: str) -> str:
+def pyc_path(source: str) -> str:
     """PEP 3147's place for the bytecode of `source`."""
     directory, name = posixpath.split(source)
     tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"

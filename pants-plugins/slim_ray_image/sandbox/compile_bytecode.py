@@ -1,16 +1,18 @@
 """Compiles sources to unchecked-hash pycs (PEP 552) whose bytes depend on the sources and the interpreter alone.
 
-Called by extract_base and write_layer as `python -B -s -S compile_bytecode.py LIST` with PYTHONHASHSEED=0. LIST has
-three names for a file, each with a null byte behind it, the one byte that no path can have: where its source is, its
-path in the image, and where to put its pyc.
+Called by extract_base and the programs of layers as `python -B -s -S compile_bytecode.py LIST` with PYTHONHASHSEED=0.
+LIST has three names for a file, each with a null byte behind it, the one byte that no path can have: where its source
+is, its path in the image, and where to put its pyc. Three empty names end a group.
 
 Bytecode is marshalled with a flag on each object that is referred to more than once, and the interpreter shares
 strings with whatever else it has loaded. So this process imports nothing but what the interpreter has already
-loaded itself, compiles in the order of the list, and keeps each code object alive to the end. Names in this program
-are such strings, too: a new one that the interpreter does not have itself would change pycs.
+loaded itself; it compiles nothing either, but has a fork of itself compile each group, in the order of the list, with
+each code object kept alive to the end. So the bytecode of a distribution does not depend on what is compiled beside
+it. Names in this program are such strings, too: a new one that the interpreter does not have itself would change pycs.
 """
 
 import marshal
+import posix
 import sys
 
 import _imp
@@ -20,13 +22,9 @@ _KEY = int.from_bytes(_MAGIC_NUMBER, "little")
 _UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
-def _main() -> None:
-    # By keyword: the first such call makes the interpreter keep the names of all parameters, such as `opener`, on which
-    # flags in pycs hang, and so the digests of layers from the start.
-    with open(sys.argv[1], mode="rb") as file:
-        lines = file.read().decode("utf-8", sys.getfilesystemencodeerrors()).split("\0")
+def _compile(lines: list) -> None:
     alive = []
-    for index in range(0, len(lines) - 1, 3):
+    for index in range(0, len(lines), 3):
         source_path, image_path, pyc_path = lines[index : index + 3]
         with open(source_path, "rb") as source_file:
             source = source_file.read()
@@ -43,6 +41,34 @@ def _main() -> None:
             pyc_file.write(_UNCHECKED_HASH)
             pyc_file.write(_imp.source_hash(_KEY, source))
             pyc_file.write(data)
+
+
+def _compile_apart(lines: list) -> None:
+    child = posix.fork()
+    if child:
+        if posix.waitpid(child, 0)[1]:
+            sys.exit(1)
+        return
+    code = 1
+    try:
+        _compile(lines)
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        posix._exit(code)
+
+
+def _main() -> None:
+    # By keyword: the first such call makes the interpreter keep the names of all parameters, such as `opener`, on which
+    # flags in pycs hang, and so the digests of layers from the start.
+    with open(sys.argv[1], mode="rb") as file:
+        lines = file.read().decode("utf-8", sys.getfilesystemencodeerrors()).split("\0")[:-1]
+    start = 0
+    for end in range(0, len(lines), 3):
+        if not lines[end]:
+            _compile_apart(lines[start:end])
+            start = end + 3
 
 
 _main()

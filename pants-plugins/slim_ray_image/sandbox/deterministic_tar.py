@@ -16,7 +16,8 @@ from typing import IO, Any, BinaryIO, Iterable, Iterator, Optional
 
 from isal import igzip
 
-from slim_ray_image.core.layers import has_control_character, missing_parents
+from slim_ray_image.core.image_paths import has_control_character, missing_parents
+from slim_ray_image.sandbox.spool import Content, sha256_of
 
 # Of isal's 0 to 3: the smallest it makes, at some eight times zlib's speed.
 COMPRESSION_LEVEL = 3
@@ -24,10 +25,11 @@ COMPRESSION_LEVEL = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a layer. Exactly one of `content`, `file`, `link` and `is_directory` says what it is."""
+    """One entry of a layer. Exactly one of `content`, `spooled`, `file`, `link` and `is_directory` says what it is."""
 
     path: str  # absolute in the image
     content: Optional[bytes] = None
+    spooled: Optional[Content] = None
     file: Optional[str] = (
         None  # the path of a file with the content, which is never in memory as a whole
     )
@@ -63,20 +65,16 @@ class _HashingWriter(io.RawIOBase):
         return f"sha256:{self._hash.hexdigest()}"
 
 
-class LayerWriter:
-    """A tar+gzip layer being written.
+class TarWriter:
+    """A tar being written.
 
     Attributes:
         unpacked_bytes: Sum of the regular files so far.
         file_count: Their number.
     """
 
-    def __init__(self, sink: BinaryIO) -> None:
-        self._blob = _HashingWriter(sink)
-        self._gzip = igzip.IGzipFile(
-            filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=self._blob, mtime=0
-        )
-        self._tar_stream = _HashingWriter(self._gzip)
+    def __init__(self, sink: Any) -> None:
+        self._tar_stream = _HashingWriter(sink)
         stream: Any = self._tar_stream
         self._tar = tarfile.TarFile(
             fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20
@@ -98,7 +96,7 @@ class LayerWriter:
             entry.file,
             entry.link,
             entry.is_directory,
-            hashlib.sha256(entry.content or b"").digest(),
+            entry.spooled.sha256 if entry.spooled else sha256_of(entry.content or b""),
         )
         before = self._written.setdefault(entry.path, fingerprint)
         if before is not fingerprint:
@@ -117,6 +115,8 @@ class LayerWriter:
         elif entry.file is not None:
             with open(entry.file, "rb") as file:
                 self._add_file(info, os.fstat(file.fileno()).st_size, file)
+        elif entry.spooled is not None:
+            self._add_file(info, entry.spooled.size, entry.spooled.open())
         else:
             content = entry.content or b""
             self._add_file(info, len(content), io.BytesIO(content))
@@ -126,6 +126,17 @@ class LayerWriter:
         self._tar.addfile(info, content)
         self.unpacked_bytes += size
         self.file_count += 1
+
+
+class LayerWriter(TarWriter):
+    """A tar+gzip layer being written."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._blob = _HashingWriter(sink)
+        self._gzip = igzip.IGzipFile(
+            filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=self._blob, mtime=0
+        )
+        super().__init__(self._gzip)
 
     def flush(self) -> int:
         """Put all that was added into the blob, and return the blob's bytes so far."""
@@ -151,7 +162,7 @@ def directories_of(paths: Iterator[str], root: str) -> list[str]:
 
 
 def write_entries(
-    writer: LayerWriter, entries: Iterable[Entry], base_directories: frozenset[str]
+    writer: TarWriter, entries: Iterable[Entry], base_directories: frozenset[str]
 ) -> None:
     """Write the directories of `entries` and above them, parents first, but for those of the base; then the rest."""
     entries = list(entries)

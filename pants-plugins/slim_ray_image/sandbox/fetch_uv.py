@@ -3,37 +3,25 @@
 Pants' own way to a tool's environment (Pex, and pip below it) takes five to ten times as long and puts the indexes'
 credentials on command lines; docs/decisions has the measurements.
 
-In: a hash-locked requirements file that pins uv. Out: `uv`, its executable. Formats: the simple repository API
-(https://packaging.python.org/en/latest/specifications/simple-repository-api/) and wheels.
+In: a hash-locked requirements file that pins uv. Out: `uv`, its executable.
 """
 
 from __future__ import annotations
 
 import hashlib
-import html.parser
 import io
 import os
 import platform
 import re
 import zipfile
-from typing import Any, Iterator, Mapping, Optional
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import Any, Mapping, Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.indexes import file_of
 from slim_ray_image.sandbox.host_network import read_host_network
-from slim_ray_image.sandbox.index_client import INDEX_FIXES, IndexClient, as_url, reason_of
+from slim_ray_image.sandbox.index_client import INDEX_FIXES, IndexClient, reason_of
+from slim_ray_image.sandbox.index_pages import links_of, pages_of
 from slim_ray_image.sandbox.report import run_program
-
-
-class _Links(html.parser.HTMLParser):
-    """The targets of a page's links."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, Optional[str]]]) -> None:
-        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
 
 
 def _read_pin(lockfile: str) -> tuple[str, frozenset[str]]:
@@ -51,26 +39,15 @@ def wheel_pattern(system: str, machine: str, has_glibc: bool) -> str:
     return rf"{'manylinux' if has_glibc else 'musllinux'}_[\w.]*_{machine}\.whl"
 
 
-def _links(opener: IndexClient, page: str) -> Iterator[str]:
-    """The absolute URLs that a page, or a folder, links to."""
-    folder = unquote(urlsplit(page).path)
-    if page.startswith("file:") and os.path.isdir(folder):
-        yield from (f"file://{os.path.join(folder, name)}" for name in sorted(os.listdir(folder)))
-        return
-    parser = _Links()
-    parser.feed(opener.read(page).decode(errors="replace"))
-    yield from (urljoin(page, link) for link in parser.found)
-
-
 def _find_wheel(
     opener: IndexClient, page: str, version: str, hashes: frozenset[str]
 ) -> Optional[bytes]:
     """Return the first file that `page` links to which is the locked uv for this host."""
     pattern = wheel_pattern(platform.system(), platform.machine(), bool(platform.libc_ver()[0]))
-    for link in _links(opener, page):
-        name = unquote(urlsplit(link).path.rpartition("/")[2])
+    for link in links_of(opener, page):
+        name = file_of(link)
         if name.startswith(f"uv-{version}-") and re.search(f"{pattern}$", name):
-            content = opener.read(link.partition("#")[0])
+            content = opener.read(link)
             if hashlib.sha256(content).hexdigest() in hashes:
                 return content
     return None
@@ -80,10 +57,7 @@ def main(request: Mapping[str, Any]) -> None:
     """Write `uv`."""
     version, hashes = _read_pin(request["lockfile"])
     opener = IndexClient(request["certificates"], read_host_network())
-    pages = [
-        *map(as_url, request["find_links"]),
-        *(f"{index.rstrip('/')}/uv/" for index in request["indexes"]),
-    ]
+    pages = pages_of("uv", request["indexes"], request["find_links"])
     problems = []
     for page in pages:
         try:

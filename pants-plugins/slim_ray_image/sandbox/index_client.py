@@ -7,9 +7,10 @@ import os
 import re
 import urllib.error
 import urllib.request
-from typing import Any, Mapping
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from slim_ray_image.core.uv_call import NetworkPlaces
 from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 
 _TIMEOUT_SECONDS = 60
@@ -57,14 +58,25 @@ class IndexClient:
         }
 
     def read(self, url: str) -> bytes:
-        request = urllib.request.Request(url, headers={"Accept": "text/html, */*;q=0.1"})
+        with self.open(url) as response:
+            return response.read()
+
+    def open(self, url: str) -> BinaryIO:
+        """Return what reads the content of a URL.
+
+        Raises:
+            OSError: If it does not answer, or not with a content.
+        """
+        # As it is: a server may not send a wheel in another encoding.
+        headers = {"Accept": "text/html, */*;q=0.1", "Accept-Encoding": "identity"}
+        request = urllib.request.Request(url, headers=headers)
         credentials = self._credentials.get(urlsplit(url).netloc)
         if credentials:
             token = base64.b64encode(":".join(credentials).encode()).decode()
             # Not sent on when the answer leads to another host.
             request.add_unredirected_header("Authorization", f"Basic {token}")
-        with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
-            return response.read()
+        response: BinaryIO = self._opener.open(request, timeout=_TIMEOUT_SECONDS)
+        return response
 
 
 def as_url(place: str) -> str:
@@ -77,14 +89,14 @@ def reason_of(error: Exception) -> str:
     return str(getattr(error, "reason", error))
 
 
-def index_problems(request: Mapping[str, Any]) -> list[str]:
-    """Return which of the request's `indexes` and `find_links` cannot be read, and why.
+def index_problems(places: NetworkPlaces) -> list[str]:
+    """Return which indexes and pages of links cannot be read, and why.
 
     An index that has no uv answers 404, and that is an answer.
     """
-    client = IndexClient(request["certificates"], read_host_network())
-    pages = {index: f"{index.rstrip('/')}/uv/" for index in request["indexes"]}
-    pages.update((place, place) for place in request["find_links"] if place.startswith("http"))
+    client = IndexClient(places.certificates, read_host_network())
+    pages = {index: f"{index.rstrip('/')}/uv/" for index in places.indexes}
+    pages.update((place, place) for place in places.find_links if place.startswith("http"))
     problems = []
     for place, page in pages.items():
         try:

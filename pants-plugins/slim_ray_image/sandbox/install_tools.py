@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Mapping, Sequence
+from typing import Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.tools_request import InstallToolsRequest
+from slim_ray_image.core.uv_call import UvCall
 from slim_ray_image.sandbox.report import run_program
 from slim_ray_image.sandbox.run_uv import install_locked, make_environment, message_lines
 
@@ -22,8 +24,8 @@ _BUILD_ENVIRONMENT = "build"
 _TARGET = ("--target", "tools")
 
 
-def _install(lockfile: str, arguments: Sequence[str], request: Mapping[str, Any]) -> None:
-    result = install_locked(lockfile, arguments, request)
+def _install(lockfile: str, arguments: Sequence[str], uv: UvCall) -> None:
+    result = install_locked(lockfile, arguments, uv)
     if result.returncode != 0:
         raise SlimRayImageError(
             f"Cannot install the tools of slim_ray_image that {lockfile} names.",
@@ -34,25 +36,25 @@ def _install(lockfile: str, arguments: Sequence[str], request: Mapping[str, Any]
         )
 
 
-def _build(lockfile: str, request: Mapping[str, Any]) -> None:
+def _build(lockfile: str, build_lockfile: str, uv: UvCall) -> None:
     """Build distributions in an environment of their build requirements, without what this Python has beside it."""
-    python = ("--python", make_environment(_BUILD_ENVIRONMENT, request))
-    _install(request["build_lockfile"], python, request)
+    python = ("--python", make_environment(_BUILD_ENVIRONMENT, uv))
+    _install(build_lockfile, python, uv)
     with open(lockfile, encoding="utf-8") as file:
         names = re.findall(r"^([\w.-]+)==", file.read(), re.MULTILINE)
     sources = [argument for name in names for argument in ("--no-binary", name)]
-    _install(lockfile, [*python, *_TARGET, "--no-build-isolation", *sources], request)
+    _install(lockfile, [*python, *_TARGET, "--no-build-isolation", *sources], uv)
 
 
-def main(request: Mapping[str, Any]) -> None:
+def main(request: InstallToolsRequest) -> None:
     """Write `tools/`."""
-    if "source_lockfile" in request:
-        _build(request["source_lockfile"], request)
+    if request.source_lockfile and request.build_lockfile:
+        _build(request.source_lockfile, request.build_lockfile, request.uv)
     arguments = [*_TARGET, "--python", sys.executable]
-    if "python_version" in request:
-        arguments += ["--python-version", request["python_version"]]
-    _install(request["lockfile"], arguments, request)
+    if request.python_version:
+        arguments += ["--python-version", request.python_version]
+    _install(request.lockfile, arguments, request.uv)
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, InstallToolsRequest)

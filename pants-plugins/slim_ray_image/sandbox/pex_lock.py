@@ -16,11 +16,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.indexes import file_of, split_credentials
 from slim_ray_image.core.lockfiles import format_fixes, parse_pex_lock, unmet_requirements
+from slim_ray_image.core.subset import SubsetRequest
+from slim_ray_image.core.wheels import LockedWheel, LockedWheels
 from slim_ray_image.sandbox.locked_subset import (
     Locked,
     LockedSubset,
     Wheelless,
+    best_wheel,
     not_held_error,
     unreadable_error,
     unresolvable,
@@ -32,6 +36,7 @@ from slim_ray_image.sandbox.run_pex import pex_command, pex_environment
 
 _PEX_LOCK = "pex-lock.json"
 _EXPORTED = "exported.txt"
+_SHA256 = "sha256:"
 _DIRECT = re.compile(r"^(\S+) @ (\S+)", re.MULTILINE)
 # Of Pex's reasons: what is locked for other platforms, for other Pythons, and not at all.
 _NO_ARTIFACT = re.compile(
@@ -39,6 +44,10 @@ _NO_ARTIFACT = re.compile(
 )
 _OTHER_PYTHON = re.compile(r"\.\) (\S+) (\S+) \(via: [^)]*\) requires Python (\S+)")
 _NO_ENTRY = re.compile(r"Dependency on (.*) \(via: (.*)\) not satisfied, no candidates found")
+
+
+def _without_login(url: str) -> str:
+    return split_credentials(url.partition("#")[0])[0]
 
 
 def _without_userinfo(url: str) -> str:
@@ -62,27 +71,48 @@ def _versions(lock: Mapping[str, Any]) -> dict[str, list[str]]:
     return versions
 
 
-def _direct(lock: Mapping[str, Any]) -> Iterator[Wheelless]:
-    """Yield what was exported by where it is: from version control, or a folder."""
+def _direct(lock: Mapping[str, Any], locked: Locked) -> Iterator[Wheelless]:
+    """Yield what was exported by where it is and is no wheel: from version control, or a folder."""
     versions = _versions(lock)
     with open(_EXPORTED, encoding="utf-8") as file:
         for name, url in _DIRECT.findall(file.read()):
             name = canonicalize_name(name)
-            yield Wheelless(name, versions[name][0], _without_userinfo(url), has_source=True)
+            if name not in locked:
+                yield Wheelless(name, versions[name][0], _without_userinfo(url), has_source=True)
 
 
-def _sources(lock: Mapping[str, Any], locked: Locked) -> Iterator[Wheelless]:
-    """Yield what was exported with hashes of no wheel: none of its wheels is for the image."""
-    files: dict[str, dict[str, str]] = defaultdict(dict)  # name -> hash -> URL
+def _files(lock: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    """Return name -> hash -> URL."""
+    files: dict[str, dict[str, str]] = defaultdict(dict)
     for name, _, artifact in _artifacts(lock):
         files[name][f"{artifact['algorithm']}:{artifact['hash']}"] = artifact["url"]
+    return files
+
+
+def _wheels(name: str, version: str, files: Mapping[str, str]) -> list[LockedWheel]:
+    """Return the wheels of a distribution.
+
+    Args:
+        files: Hash -> URL.
+    """
+    return [
+        LockedWheel(name, version, file_of(url), value[len(_SHA256) :], None, _without_login(url))
+        for value, url in files.items()
+        if value.startswith(_SHA256) and _is_wheel(file_of(url))
+    ]
+
+
+def _sources(files: Mapping[str, Mapping[str, str]], locked: Locked) -> Iterator[Wheelless]:
+    """Yield what was exported with hashes of no wheel: none of its wheels is for the image."""
     for name, (version, hashes) in locked.items():
-        if not any(files[name][value].endswith(".whl") for value in hashes):
-            others = sorted(
-                u.rpartition("/")[2] for u in files[name].values() if u.endswith(".whl")
-            )
+        if not any(_is_wheel(file_of(files[name][value])) for value in hashes):
+            others = sorted(filter(_is_wheel, map(file_of, files[name].values())))
             alone = f", and {', '.join(others)}" if others else " alone"
             yield Wheelless(name, version, f"a source distribution{alone}", has_source=True)
+
+
+def _is_wheel(file: str) -> bool:
+    return file.endswith(".whl")
 
 
 def _without_place(text: str) -> str:
@@ -94,9 +124,9 @@ def _without_place(text: str) -> str:
     return f"{requirement.name}{extras}{f'; {requirement.marker}' if requirement.marker else ''}"
 
 
-def _export(request: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+def _export(request: SubsetRequest) -> subprocess.CompletedProcess[str]:
     command = pex_command(
-        *("pex.cli", "lock", "export-subset", *map(_without_place, request["requirements"])),
+        *("pex.cli", "lock", "export-subset", *map(_without_place, request.requirements)),
         *("--lock", _PEX_LOCK, "--format", "pip", "--output", _EXPORTED),
     )
     result = subprocess.run(
@@ -108,13 +138,13 @@ def _export(request: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
 
 
 def _export_error(
-    request: Mapping[str, Any], lock: Mapping[str, Any], stderr: str
+    request: SubsetRequest, lock: Mapping[str, Any], stderr: str
 ) -> SlimRayImageError:
     """Return why Pex could not export, the most telling reason alone."""
-    environment = request["marker_environment"]
+    environment = request.marker_environment
     missing = ((name, by.split(" -> ")) for name, by in _NO_ENTRY.findall(stderr))
     problems = [
-        *unmet_requirements(request["requirements"], _versions(lock), {}, environment),
+        *unmet_requirements(request.requirements, _versions(lock), {}, environment),
         *(f"{name} is needed by {by[-2]}, but has no entry" for name, by in missing if by[1:]),
     ]
     if problems:
@@ -131,7 +161,7 @@ def _export_error(
     return unresolvable(request, [line.strip() for line in stderr.splitlines() if line.strip()])
 
 
-def subset_of_pex_lock(text: str, request: Mapping[str, Any]) -> LockedSubset:
+def subset_of_pex_lock(text: str, request: SubsetRequest) -> LockedSubset:
     """Return the part of the lock that `requirements` need.
 
     Args:
@@ -143,16 +173,22 @@ def subset_of_pex_lock(text: str, request: Mapping[str, Any]) -> LockedSubset:
     try:
         lock = parse_pex_lock(text)
     except ValueError as error:
-        fixes = format_fixes(None, request["lockfile_path"])
+        fixes = format_fixes(None, request.lockfile_path)
         raise unreadable_error(request, str(error), fixes) from error
     write_whole(_PEX_LOCK, text)
     exported = _export(request)
     if exported.returncode != 0:
         raise _export_error(request, lock, exported.stderr)
-    locked = read_pip_lock(_EXPORTED, request["marker_environment"]).locked
-    to_build = [*_direct(lock), *_sources(lock, locked)]
-    refused = [found for found in to_build if found.name not in request["host_built"]]
+    locked, files = read_pip_lock(_EXPORTED, request.marker_environment).locked, _files(lock)
+    to_build = [*_direct(lock, locked), *_sources(files, locked)]
+    refused = [found for found in to_build if found.name not in request.host_built]
     if refused:
         raise wheelless_error(request, refused)
+    names = {found.name for found in to_build}
+    wheels = tuple(
+        best_wheel(_wheels(name, version, files[name]), hashes, request)
+        for name, (version, hashes) in sorted(locked.items())
+        if name not in names
+    )
     built = tuple(sorted(f"{found.name} {found.version}" for found in to_build))
-    return LockedSubset(locked, built, is_pex_lock=True)
+    return LockedSubset(LockedWheels(wheels, built, is_pex_lock=True), {})

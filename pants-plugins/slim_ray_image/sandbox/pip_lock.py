@@ -14,25 +14,31 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
+import tomli
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-from pip_requirements_parser import RequirementsFile
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from pip_requirements_parser import InstallRequirement, RequirementsFile
 
+from slim_ray_image.core.indexes import file_of
 from slim_ray_image.core.lockfiles import format_fixes, unmet_requirements
+from slim_ray_image.core.subset import SubsetRequest
+from slim_ray_image.core.wheels import LockedWheel, LockedWheels
 from slim_ray_image.sandbox.locked_subset import (
     Locked,
     LockedSubset,
     Wheelless,
+    best_wheel,
     not_held_error,
     unreadable_error,
     unresolvable,
     wheelless_error,
+    without_login,
 )
 from slim_ray_image.sandbox.run_uv import message_lines, run_uv_pip
 
 _WANTED = "wanted.in"
 _LEFT_OUT = "left-out.in"
-_RESOLVED = "resolved.txt"
+_RESOLVED = "pylock.toml"
 # Of uv's reasons, that there is no wheel, and what there is; of which it says "usable", that has a source.
 _NO_WHEEL = re.compile(r"([\w.-]+)==([^\s,]+) has no (usable wheels|wheels with a matching)")
 _OTHER_WHEELS = r"`{name}` \(v[^)]*\) (?:with|on) the following [\w ]+: (.*)"
@@ -51,12 +57,22 @@ class PipLock:
     markers: Mapping[str, Sequence[str]]
 
 
+def _version_of_wheel(line: InstallRequirement) -> Optional[str]:
+    """Return the version of a wheel that is locked by its URL."""
+    if not line.link or not line.hash_options:
+        return None
+    try:
+        return str(parse_wheel_filename(file_of(line.link.url))[1])
+    except InvalidWheelFilename:
+        return None
+
+
 def read_pip_lock(path: str, environment: Mapping[str, str]) -> PipLock:
     """Return what a lockfile pins for an image with these marker variables."""
     locked: dict[str, tuple[str, tuple[str, ...]]] = {}
     markers: dict[str, list[str]] = defaultdict(list)
     for line in RequirementsFile.from_file(path).requirements:
-        pinned = line.get_pinned_version
+        pinned = line.get_pinned_version or _version_of_wheel(line)
         if not line.name or not pinned:
             continue
         name = canonicalize_name(line.name)
@@ -82,28 +98,28 @@ def _wheelless(stderr: str) -> Optional[Wheelless]:
 
 
 def _compile(
-    request: Mapping[str, Any], built: Sequence[str], left_out: Sequence[Wheelless]
+    request: SubsetRequest, built: Sequence[str], left_out: Sequence[Wheelless]
 ) -> subprocess.CompletedProcess[str]:
     with open(_LEFT_OUT, "w", encoding="utf-8") as file:
         file.writelines(f"{distribution.name}\n" for distribution in left_out)
     arguments = [
-        *("compile", _WANTED, "--constraint", request["lockfile"], "--output-file", _RESOLVED),
-        *("--no-header", "--no-annotate", "--strip-extras"),
+        *("compile", _WANTED, "--constraint", request.lockfile, "--output-file", _RESOLVED),
+        *("--no-header", "--format", "pylock.toml", "--generate-hashes"),
         # Without --python uv looks for one on the host, and fails where there is none.
-        *("--python", sys.executable, "--python-version", request["python_version"]),
+        *("--python", sys.executable, "--python-version", request.python_version),
         *(argument for name in built for argument in ("--no-binary", name)),
         *(("--excludes", _LEFT_OUT) if left_out else ()),
     ]
-    return run_uv_pip(arguments, request)
+    return run_uv_pip(arguments, request.uv)
 
 
-def _resolve(request: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return (name, version) of everything the requirements need, and the names of what is to be built.
+def _resolve(request: SubsetRequest) -> tuple[Mapping[str, Mapping[str, Any]], list[str]]:
+    """Return name -> what uv found, of everything the requirements need, and the names of what is to be built.
 
     uv tells of one distribution without a wheel at a time, so it is asked again with that one built or left out.
     """
     with open(_WANTED, "w", encoding="utf-8") as file:
-        file.write("\n".join(request["requirements"]) + "\n")
+        file.write("\n".join(request.requirements) + "\n")
     built: list[str] = []
     wheelless: list[Wheelless] = []
     while (result := _compile(request, built, wheelless)).returncode != 0:
@@ -113,19 +129,18 @@ def _resolve(request: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[st
             if wheelless:
                 break
             raise unresolvable(request, message_lines(result.stderr))
-        if found.name in request["host_built"]:
+        if found.name in request.host_built:
             built.append(found.name)
         else:
             wheelless.append(found)
     if wheelless:
         raise wheelless_error(request, wheelless)
-    lines = RequirementsFile.from_file(_RESOLVED).requirements
-    return [(canonicalize_name(line.name), str(line.get_pinned_version)) for line in lines], built
+    with open(_RESOLVED, "rb") as resolved:
+        packages = tomli.load(resolved).get("packages", [])
+    return {canonicalize_name(package["name"]): package for package in packages}, built
 
 
-def check_locked(
-    request: Mapping[str, Any], pins: Sequence[tuple[str, str]], locked: Locked
-) -> None:
+def check_locked(request: SubsetRequest, pins: Sequence[tuple[str, str]], locked: Locked) -> None:
     """Raise if the lock does not have each of `pins`, with a hash.
 
     Raises:
@@ -143,9 +158,9 @@ def check_locked(
         raise not_held_error(request, sorted(problems))
 
 
-def _check_requirements(request: Mapping[str, Any], lock: PipLock) -> None:
+def _check_requirements(request: SubsetRequest, lock: PipLock) -> None:
     """Raise if the lockfile is none, or cannot hold what is required; uv would ask an index, and blame that."""
-    requirements, path = request["requirements"], request["lockfile_path"]
+    requirements, path = request.requirements, request.lockfile_path
     if lock.locked and not any(hashes for _, hashes in lock.locked.values()):
         raise unreadable_error(
             request,
@@ -156,29 +171,65 @@ def _check_requirements(request: Mapping[str, Any], lock: PipLock) -> None:
         raise unreadable_error(
             request, "has no requirement of the form `name==version`", format_fixes(None, path)
         )
-    direct = sorted(text for text in requirements if Requirement(text).url)
+    direct = sorted(
+        text
+        for text in requirements
+        if Requirement(text).url and canonicalize_name(Requirement(text).name) not in lock.locked
+    )
     if direct:
         raise unreadable_error(
             request,
-            f"is of pip's format, which has no hash for {' and '.join(direct)}",
-            [f"make {path} with `pants generate-lockfiles`, whose format has", "require a release"],
+            f"has no wheel with a hash for {' and '.join(direct)}",
+            [
+                "lock the URL of a wheel, as `name @ URL --hash=sha256:...`, or require a release",
+                f"make {path} with `pants generate-lockfiles`, whose format has hashes of other sources, too",
+            ],
         )
     versions = {name: [version] for name, (version, _) in lock.locked.items()}
-    environment = request["marker_environment"]
+    environment = request.marker_environment
     problems = unmet_requirements(requirements, versions, lock.markers, environment)
     if problems:
         raise not_held_error(request, problems)
 
 
-def subset_of_pip_lock(request: Mapping[str, Any]) -> LockedSubset:
+def _candidates(name: str, version: str, package: Mapping[str, Any]) -> list[LockedWheel]:
+    """Return the wheels that uv found for a distribution.
+
+    Format: https://packaging.python.org/en/latest/specifications/pylock-toml/ (`packages.wheels`, `packages.archive`).
+    """
+    archive = package.get("archive")
+    rows = [archive] if archive else package.get("wheels", [])
+    return [
+        LockedWheel(
+            name,
+            version,
+            row.get("name") or file_of(row["url"]),
+            row["hashes"]["sha256"],
+            row.get("size"),
+            without_login(row["url"]),
+        )
+        for row in rows
+        if "sha256" in row["hashes"]
+    ]
+
+
+def subset_of_pip_lock(request: SubsetRequest) -> LockedSubset:
     """Return the part of the lock that `requirements` need.
 
     Raises:
         SlimRayImageError: If the lock does not hold it, or if a distribution has no wheel and may not be built.
     """
-    lock = read_pip_lock(request["lockfile"], request["marker_environment"])
+    lock = read_pip_lock(request.lockfile, request.marker_environment)
     _check_requirements(request, lock)
-    pins, built = _resolve(request)
+    packages, built = _resolve(request)
+    pins = [(name, package["version"]) for name, package in sorted(packages.items())]
     check_locked(request, pins, lock.locked)
-    subset = {name: lock.locked[name] for name, _ in pins}
-    return LockedSubset(subset, tuple(sorted(f"{name} {subset[name][0]}" for name in built)))
+    wheels = tuple(
+        best_wheel(_candidates(name, version, packages[name]), lock.locked[name][1], request)
+        for name, version in pins
+        if name not in built
+    )
+    names = tuple(sorted(f"{name} {lock.locked[name][0]}" for name in built))
+    return LockedSubset(
+        LockedWheels(wheels, names, is_pex_lock=False), {name: lock.locked[name] for name in built}
+    )

@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
+from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.exclude_files import EXCLUDE_FILES, matching_pattern
 from slim_ray_image.core.own_tests import find_unneeded_tests
 from slim_ray_image.core.parsing import parse_module
@@ -29,7 +30,7 @@ from slim_ray_image.core.prune_rules import (
     part_at,
     spares,
 )
-from slim_ray_image.core.pruning import Saved
+from slim_ray_image.sandbox.spool import Content, Spool
 from slim_ray_image.sandbox.strip_symbols import Stripped, strip
 
 # A name of a file that a module spells, as cffi names the header that it puts before what it generates.
@@ -51,7 +52,7 @@ _LIBRARIES = ".libs"  # folder of a wheel's shared objects, as auditwheel makes 
 class File:
     """A file of the image."""
 
-    content: bytes
+    content: Content
     is_executable: bool
 
 
@@ -107,14 +108,19 @@ def find_file_names(content: bytes, suffixes: tuple[bytes, ...]) -> Iterator[byt
         end = match.end()
         while _IN_FILE_NAMES.match(content, end):
             end += 1
-        yield from (name for name in _FILE_NAME.findall(content, start, end) if name.endswith(suffixes))
+        yield from (
+            name for name in _FILE_NAME.findall(content, start, end) if name.endswith(suffixes)
+        )
 
 
 class _Pruner:
     """Takes away from the files of a distribution, rule by rule."""
 
-    def __init__(self, name: str, files: Mapping[str, File], site_packages: str) -> None:
+    def __init__(
+        self, name: str, files: Mapping[str, File], site_packages: str, spool: Spool
+    ) -> None:
         self.name = name
+        self._spool = spool
         self.files = dict(files)
         self.saved: dict[str, dict[str, int]] = defaultdict(dict)  # rule -> path -> bytes
         self.matched: set[str] = set()
@@ -129,12 +135,12 @@ class _Pruner:
 
     def _take(self, rule: str, paths: Iterable[str]) -> None:
         for path in paths:
-            self.saved[rule][path] = len(self.files.pop(path).content)
+            self.saved[rule][path] = self.files.pop(path).content.size
 
     def _modules(self) -> Iterator[bytes]:
         for path, _ in self._in_site_packages():
             if path.endswith(".py"):
-                yield self.files[path].content
+                yield self.files[path].content.read()
 
     def _kept_by_rule(self, rule: Rule) -> Optional[frozenset[bytes]]:
         """Return the names of files that a rule by suffix must leave; None if it must leave all."""
@@ -150,16 +156,16 @@ class _Pruner:
         )
 
     def take_tests(self) -> None:
-        contents = {
-            relative: self.files[path].content for path, relative in self._in_site_packages()
+        files = {
+            relative: self.files[path].content.read for path, relative in self._in_site_packages()
         }
-        unneeded = find_unneeded_tests(contents)
+        unneeded = find_unneeded_tests(files)
         self._take(TESTS, [f"{self._prefix}{relative}" for relative in unneeded])
 
     def take_wheels(self, python_minor: str) -> None:
         """Take the wheels that virtualenv has for other Pythons, if its table has this one."""
         table = self.files.get(f"{self._prefix}{_WHEELS_FOLDER}/__init__.py")
-        wanted = _literal(table.content, _WHEELS_TABLE).get(python_minor) if table else None
+        wanted = _literal(table.content.read(), _WHEELS_TABLE).get(python_minor) if table else None
         if not wanted:
             return
         self._take(
@@ -205,8 +211,9 @@ class _Pruner:
                 continue
             stripped = strip(file.content, _STRIPPED_BY[rule])
             if stripped is not None:
-                self.saved[rule][path] = len(file.content) - len(stripped)
-                self.files[path] = File(stripped, file.is_executable)
+                content = self._spool.take(stripped)
+                self.saved[rule][path] = file.content.size - content.size
+                self.files[path] = File(content, file.is_executable)
 
 
 def _region_of(path: str, name: str, site_packages: str) -> str:
@@ -228,6 +235,7 @@ def prune_distribution(
     name: str,
     files: Mapping[str, File],
     site_packages: str,
+    spool: Spool,
     *,
     rules: Sequence[str] = (),
     patterns: Sequence[str] = (),
@@ -238,6 +246,7 @@ def prune_distribution(
     Args:
         name: Canonical.
         files: All of it, by path in the image.
+        spool: Keeps what is changed.
         rules: Names of fixed rules.
         patterns: Of `exclude_files`, absolute.
         part: The part that is asked for; else what is in none.
@@ -246,8 +255,8 @@ def prune_distribution(
     parts: dict[str, Saved] = defaultdict(Saved)
     for path, region in regions.items():
         if region and not part:
-            parts[region] += Saved(len(files[path].content), 1)
-    pruner = _Pruner(name, files, site_packages)
+            parts[region] += Saved(files[path].content.size, 1)
+    pruner = _Pruner(name, files, site_packages, spool)
     # Tests first: they are whole folders, and what is in them is theirs whatever its name.
     if TESTS in rules:
         pruner.take_tests()

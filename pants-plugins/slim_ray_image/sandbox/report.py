@@ -8,9 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.wire import from_json, to_json
 
 # EX_DATAERR of sysexits.h: the input was wrong, not the program.
 USER_ERROR = 65
@@ -55,15 +56,20 @@ def _disk_full_error(error: OSError) -> SlimRayImageError:
         fixes=[
             "free some of it",
             "name folders on another disk: `[GLOBAL].local_execution_root_dir` for what processes write, "
-            "`[GLOBAL].named_caches_dir` for uv's cache",
+            "`[GLOBAL].named_caches_dir` for the caches of wheels and of uv",
         ],
     )
 
 
-def run_program(main: Callable[[Mapping[str, Any]], None]) -> None:
-    """Call `main` with the request that the one argument names, a JSON file."""
+def run_program(main: Callable[[Any], None], request_kind: Optional[type] = None) -> None:
+    """Call `main` with the request that the one argument names, a JSON file.
+
+    Args:
+        request_kind: The dataclass that the request is; else `main` gets what JSON makes of it.
+    """
     with open(sys.argv[1], encoding="utf-8") as file:
-        request = json.load(file)
+        text = file.read()
+    request = from_json(request_kind, text) if request_kind else json.loads(text)
     try:
         try:
             main(request)
@@ -79,6 +85,11 @@ def run_program(main: Callable[[Mapping[str, Any]], None]) -> None:
 def write_json(path: str, value: Any) -> None:
     """Write `value` as JSON of one spelling."""
     write_whole(path, json.dumps(value, sort_keys=True, indent=1))
+
+
+def write_result(path: str, value: Any) -> None:
+    """Write a dataclass as the rule that started this program reads it."""
+    write_whole(path, to_json(value))
 
 
 def write_whole(path: str, text: str) -> None:

@@ -1,8 +1,9 @@
 """How uv is called in a sandbox: nothing of the user's own configuration, Pants' indexes and certificates.
 
-uv first tries without the network: what is locked does not change, so what its cache holds is as good as what an index
-says. Only when that does not do are the indexes asked. Credentials go by the environment, never by arguments:
-https://docs.astral.sh/uv/concepts/authentication/http/.
+To resolve, uv first tries without the network: what is locked does not change, so what its cache holds is as good as
+what an index says. Only when that does not do are the indexes asked. To install, it uses no cache: uv holds files
+against their hashes when it fetches them, not when it takes them out of a cache. Credentials go by the environment,
+never by arguments: https://docs.astral.sh/uv/concepts/authentication/http/.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any, Mapping, Sequence
+from typing import Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.indexes import join_credentials
 from slim_ray_image.core.platforms import parse_platform, uv_python_platform
+from slim_ray_image.core.uv_call import UvCall
 from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 from slim_ray_image.sandbox.index_client import INDEX_FIXES, index_problems
 from slim_ray_image.sandbox.report import raise_if_disk_is_full, run_tool
@@ -24,7 +26,11 @@ UV_CACHE = ".uv-cache"
 
 
 def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
-    """Return the arguments for `[python-repos]`, all indexes alike as pip treats them: hashes say what is right."""
+    """Return the arguments for `[python-repos]`, all indexes alike as pip treats them: hashes say what is right.
+
+    Args:
+        find_links: Pages that are not named in the environment: to uv, those of arguments stand in their place.
+    """
     arguments = ["--index-strategy", "unsafe-best-match"]
     for number, index in enumerate(indexes):
         # A name, by which uv finds the index's credentials in its environment.
@@ -39,7 +45,10 @@ def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[s
 def credentials_environment(
     indexes: Sequence[str], find_links: Sequence[str], network: HostNetwork
 ) -> dict[str, str]:
-    """Return the variables by which uv logs in to those of the indexes and pages that want it."""
+    """Return the variables by which uv logs in to those of the indexes and pages that want it.
+
+    Where one page has a login, all of them are there: no argument may have it.
+    """
     environment = {}
     for number, index in enumerate(indexes):
         if index in network.credentials:
@@ -47,8 +56,8 @@ def credentials_environment(
             environment[f"UV_INDEX_INDEX{number}_USERNAME"] = user
             environment[f"UV_INDEX_INDEX{number}_PASSWORD"] = password
     known = network.credentials
-    pages = [join_credentials(page, known[page]) for page in find_links if page in known]
-    if pages:
+    if any(page in known for page in find_links):
+        pages = (join_credentials(p, known[p]) if p in known else p for p in find_links)
         environment["UV_FIND_LINKS"] = ",".join(pages)
     return environment
 
@@ -81,56 +90,49 @@ def uv_environment(certificates: str) -> dict[str, str]:
     return environment
 
 
-def make_environment(folder: str, request: Mapping[str, Any]) -> str:
-    """Make an empty virtual environment of the Python that this runs on, and return its interpreter's path.
-
-    Args:
-        request: `uv` (its executable) and `certificates`.
-    """
-    uv = os.path.abspath(request["uv"])
+def make_environment(folder: str, uv: UvCall) -> str:
+    """Make an empty virtual environment of the Python that this runs on, and return its interpreter's path."""
+    executable = os.path.abspath(uv.executable)
     run_tool(
-        [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder],
-        uv_environment(request["certificates"]),
+        [executable, "venv", "--quiet", "--no-project", "--python", sys.executable, folder],
+        uv_environment(uv.places.certificates),
     )
     return f"{folder}/bin/python"
 
 
-def run_uv_pip(
-    arguments: Sequence[str], request: Mapping[str, Any]
-) -> subprocess.CompletedProcess[str]:
+def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProcess[str]:
     """Run `uv pip`: wheels alone, from Pants' indexes. The caller reads the exit code.
 
     Args:
         arguments: What to do, as `install --target tools`.
-        request: `uv` (its executable), `indexes`, `find_links` and `certificates`; `platform` and `glibc` of the base,
-            or neither for this host.
 
     Raises:
         SlimRayImageError: If it failed and an index cannot be read: to uv, one that refuses a login has nothing.
         OSError: If the disk is full.
     """
-    indexes, find_links = request["indexes"], request["find_links"]
+    places, network = uv.places, read_host_network()
+    logins = credentials_environment(places.indexes, places.find_links, network)
+    pages = () if "UV_FIND_LINKS" in logins else places.find_links
     command = [
-        *(os.path.abspath(request["uv"]), "pip", *arguments, "--quiet", "--only-binary", ":all:"),
-        *index_arguments(indexes, find_links),
+        *(os.path.abspath(uv.executable), "pip", *arguments, "--quiet", "--only-binary", ":all:"),
+        *index_arguments(places.indexes, pages),
     ]
-    if "platform" in request:
-        platform = uv_python_platform(parse_platform(request["platform"]), request["glibc"])
+    if uv.platform and uv.glibc:
+        platform = uv_python_platform(parse_platform(uv.platform), uv.glibc)
         command += ["--python-platform", platform]
-    network = read_host_network()
     environment = {
-        **network.tool_environment(request["certificates"]),
-        **uv_environment(request["certificates"]),
-        **credentials_environment(indexes, find_links, network),
+        **network.tool_environment(places.certificates),
+        **uv_environment(places.certificates),
+        **logins,
     }
-    for connectivity in (("--offline",), ()):
+    for tried in (("--no-cache",),) if arguments[0] == "install" else (("--offline",), ()):
         result = subprocess.run(
-            [*command, *connectivity], env=environment, capture_output=True, text=True, check=False
+            [*command, *tried], env=environment, capture_output=True, text=True, check=False
         )
         if result.returncode == 0:
             return result
         raise_if_disk_is_full(result.stderr)
-    problems = index_problems(request)
+    problems = index_problems(places)
     if problems:
         raise SlimRayImageError(
             "Distributions cannot be found, or fetched, since an index or a page of links cannot be read.",
@@ -141,8 +143,8 @@ def run_uv_pip(
 
 
 def install_locked(
-    requirements: str, arguments: Sequence[str], request: Mapping[str, Any]
+    requirements: str, arguments: Sequence[str], uv: UvCall
 ) -> subprocess.CompletedProcess[str]:
     """Install hashed requirements and nothing else. `arguments` say where to; the rest is as for `run_uv_pip`."""
     locked = ("--no-deps", "--require-hashes", "--requirement", requirements)
-    return run_uv_pip(("install", *arguments, *locked), request)
+    return run_uv_pip(("install", *arguments, *locked), uv)

@@ -10,7 +10,7 @@ import os
 import tarfile
 from typing import Any, Mapping, Sequence
 
-from slim_ray_image.core.layers import parents
+from slim_ray_image.core.image_paths import parents
 from slim_ray_image.sandbox.report import run_program
 
 _ARCHIVE = "image.tar"

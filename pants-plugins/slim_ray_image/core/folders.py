@@ -1,0 +1,4 @@
+"""Folders that programs find their input in, below their working directory."""
+
+WHEELS = "wheels"
+FILES = "files"  # first-party ones

@@ -1,0 +1,37 @@
+"""Stage 4 of 6: a slice of the layer that the small distributions share.
+
+In: wheels. Out: slice.deflate, their entries without directories, and slice.json.
+"""
+
+from __future__ import annotations
+
+import os
+
+from slim_ray_image.core.distributions_layer import (
+    SLICE,
+    SLICE_RESULT,
+    PiecesRequest,
+    SliceResult,
+)
+from slim_ray_image.sandbox.install_pieces import install_pieces
+from slim_ray_image.sandbox.report import run_program, write_result
+from slim_ray_image.sandbox.slices import SliceWriter
+
+
+def main(request: PiecesRequest) -> None:
+    """Write the slice and what it is."""
+    pieces = install_pieces(request)
+    partial = f"{SLICE}.partial"
+    with open(partial, "wb") as file:
+        writer = SliceWriter(file)
+        facts = pieces.write(writer)
+        writer.flush()
+    os.replace(partial, SLICE)
+    write_result(
+        SLICE_RESULT,
+        SliceResult(pieces.directories, writer.unpacked_bytes, writer.file_count, facts),
+    )
+
+
+if __name__ == "__main__":
+    run_program(main, PiecesRequest)

@@ -1,0 +1,411 @@
+"""Stage 3 of 6: requirement strings + lockfile + platform -> the wheels of an image, and what is in each.
+
+The part of the lock is a cached process, keyed by the lock and the requirement strings. A wheel is fetched and
+described by processes that are keyed by it and a few others, whatever service needs it. What has to be built is built
+by Pants' own PEX rules, and goes on from there as a wheel.
+"""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping, Sequence
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from pants.backend.python.subsystems.setup import PythonSetup
+from pants.backend.python.target_types import PexLayout
+from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
+from pants.backend.python.util_rules.pex import PexRequest
+from pants.backend.python.util_rules.pex_requirements import PexRequirements, Resolve
+from pants.engine.addresses import Address
+from pants.engine.fs import (
+    CreateDigest,
+    Digest,
+    DigestSubset,
+    FileContent,
+    FileDigest,
+    FileEntry,
+    MergeDigests,
+    PathGlobs,
+)
+from pants.engine.process import FallibleProcessResult, ProcessResultMetadata
+from pants.engine.rules import collect_rules
+from pants.util.frozendict import FrozenDict
+
+from slim_ray_image.compat import (
+    concurrently,
+    create_digest,
+    create_pex,
+    digest_subset_to_digest,
+    get_digest_contents,
+    get_digest_entries,
+    implicitly,
+    merge_digests,
+    path_globs_to_digest,
+    rule,
+)
+from slim_ray_image.core.closure import ClosureWheel
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.folders import WHEELS
+from slim_ray_image.core.image_paths import site_packages_of
+from slim_ray_image.core.layers import Distribution, distributions_of
+from slim_ray_image.core.platforms import parse_platform
+from slim_ray_image.core.repack_request import BUILT, RepackRequest
+from slim_ray_image.core.subset import SubsetRequest
+from slim_ray_image.core.uv_call import UvCall
+from slim_ray_image.core.wheel_batches import batches
+from slim_ray_image.core.wheel_tags import is_built_on_host, rank_of
+from slim_ray_image.core.wheels import (
+    DescribeRequest,
+    DescribeResult,
+    FetchRequest,
+    FetchResult,
+    LockedWheel,
+    LockedWheels,
+    WheelFacts,
+)
+from slim_ray_image.core.wire import from_json
+from slim_ray_image.network import NetworkSettings
+from slim_ray_image.sandbox.fetch_wheels import WHEEL_CACHE
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.tools import (
+    UV,
+    BaseInterpreter,
+    BaseTools,
+    read_output,
+    run_on_base,
+    run_on_host,
+)
+
+logger = logging.getLogger(__name__)
+
+_LOCKFILE = "lockfile"
+_LOCKED = "wheels.json"
+_TO_BUILD = "built.txt"
+_BUILT_PEX = "built.pex"
+
+
+@dataclass(frozen=True)
+class WheelsRequest:
+    """A request for the wheels that some requirements need, and for those of the repository itself."""
+
+    address: Address
+    requirements: tuple[str, ...]  # PEP 508, sorted
+    added_extras: tuple[
+        str, ...
+    ]  # those that no requirement of the repository names, with their reasons, for errors
+    resolve: str
+    own: tuple[ClosureWheel, ...]
+    own_tree: Digest  # those wheels, at their paths
+    base_reference: str
+    interpreter: BaseInterpreter
+    tools: BaseTools
+
+
+@dataclass(frozen=True)
+class WheelBatchRequest:
+    """A request for wheels that one process fetches, and one describes."""
+
+    wheels: tuple[LockedWheel, ...]
+    interpreter: BaseInterpreter
+    tools: BaseTools
+
+
+@dataclass(frozen=True)
+class DescribedWheels:
+    """Wheels, and what is in each.
+
+    Attributes:
+        files: File name -> content.
+    """
+
+    facts: tuple[WheelFacts, ...]
+    files: FrozenDict[str, FileDigest]
+
+
+@dataclass(frozen=True)
+class ImageWheels:
+    """The wheels of an image.
+
+    Attributes:
+        distributions: What is in each, sorted by name.
+        facts: The same of each by itself.
+        files: File name -> content.
+    """
+
+    distributions: tuple[Distribution, ...]
+    facts: tuple[WheelFacts, ...]
+    files: FrozenDict[str, FileDigest]
+
+
+def wheel_entries(files: Mapping[str, FileDigest]) -> tuple[FileEntry, ...]:
+    """Return wheels where programs find them."""
+    return tuple(FileEntry(f"{WHEELS}/{file}", digest) for file, digest in files.items())
+
+
+async def _files_below(tree: Digest, folder: str) -> dict[str, FileDigest]:
+    """Return file name -> content of the wheels in a folder."""
+    entries = await get_digest_entries(tree)
+    return {
+        posixpath.basename(entry.path): entry.file_digest
+        for entry in entries
+        if isinstance(entry, FileEntry) and posixpath.dirname(entry.path) == folder
+    }
+
+
+async def _describe(
+    files: Mapping[str, FileDigest], what: str, interpreter: BaseInterpreter, tools: BaseTools
+) -> tuple[WheelFacts, ...]:
+    result = await run_on_base(
+        "describe_wheels",
+        DescribeRequest(
+            tuple((file, digest.fingerprint) for file, digest in sorted(files.items())),
+            site_packages_of(interpreter.python),
+            dict(interpreter.marker_environment),
+        ),
+        interpreter,
+        tools,
+        inputs=await create_digest(CreateDigest(wheel_entries(files))),
+        output_files=("described.json",),
+        description=f"Look into {what}",
+    )
+    text = await read_output(result.output_digest, "described.json")
+    return from_json(DescribeResult, text).wheels
+
+
+def _was_run(result: FallibleProcessResult) -> bool:
+    metadata = result.metadata
+    source = metadata.source(metadata.source_run_id)  # type: ignore[arg-type]
+    return source == ProcessResultMetadata.Source.RAN
+
+
+async def _fetch(
+    wheels: tuple[LockedWheel, ...], what: str, network: NetworkSettings
+) -> dict[str, FileDigest]:
+    result = await run_on_host(
+        "fetch_wheels",
+        FetchRequest(wheels, network.places),
+        inputs=network.tree,
+        caches={"slim_ray_image_wheels": WHEEL_CACHE},
+        output_files=("fetched.json",),
+        output_directories=(WHEELS,),
+        description=f"Fetch {what}",
+    )
+    fetched = from_json(FetchResult, await read_output(result.output_digest, "fetched.json"))
+    if fetched.replaced and _was_run(result):
+        logger.warning(
+            f"Changed since it was fetched, and fetched again: {', '.join(fetched.replaced)} in Pants' named cache "
+            "slim_ray_image_wheels. Look at the disk that it is on."
+        )
+    return await _files_below(result.output_digest, WHEELS)
+
+
+@rule(desc="Fetch and describe wheels of a slim_ray_image")
+async def prepare_batch(request: WheelBatchRequest, network: NetworkSettings) -> DescribedWheels:
+    """Some wheels; the process that fetches them is keyed by them alone."""
+    wheels = request.wheels
+    what = wheels[0].name if len(wheels) == 1 else f"{len(wheels)} small wheels"
+    files = await _fetch(wheels, what, network)
+    expected = {wheel.file: wheel.sha256 for wheel in wheels}
+    if {file: digest.fingerprint for file, digest in files.items()} != expected:
+        raise RuntimeError(
+            f"What was fetched is not what the lock has: {files}. This is a fault in slim_ray_image; report it."
+        )
+    facts = await _describe(files, what, request.interpreter, request.tools)
+    return DescribedWheels(facts, FrozenDict(files))
+
+
+async def _read_lockfile(request: WheelsRequest, python_setup: PythonSetup) -> FileContent:
+    path = python_setup.resolves[request.resolve]
+    tree = await path_globs_to_digest(PathGlobs([path]))
+    contents = await get_digest_contents(tree)
+    if not contents:
+        raise SlimRayImageError(
+            f"The lockfile {path} of resolve {request.resolve!r}, which {request.address} needs, does not exist.",
+            fixes=[
+                "create it, as with `uv pip compile --universal --generate-hashes`",
+                "correct `[python].resolves`",
+            ],
+        )
+    return FileContent(_LOCKFILE, contents[0].content)
+
+
+def _subset_request(
+    request: WheelsRequest,
+    python_setup: PythonSetup,
+    network: NetworkSettings,
+    subsystem: SlimRayImageSubsystem,
+) -> SubsetRequest:
+    interpreter = request.interpreter
+    return SubsetRequest(
+        address=str(request.address),
+        added_extras=request.added_extras,
+        base=request.base_reference,
+        host_built=tuple(
+            sorted({canonicalize_name(name) for name in subsystem.host_built_distributions})
+        ),
+        lockfile=_LOCKFILE,
+        lockfile_path=python_setup.resolves[request.resolve],
+        marker_environment=dict(interpreter.marker_environment),
+        requirements=request.requirements,
+        resolve=request.resolve,
+        platform=interpreter.platform,
+        python_version=interpreter.python_version,
+        glibc=interpreter.glibc,
+        uv=UvCall(UV, network.places, interpreter.platform, interpreter.glibc),
+    )
+
+
+async def _find_subset(
+    request: WheelsRequest, subset: SubsetRequest, lockfile: FileContent, network: NetworkSettings
+) -> tuple[LockedWheels, Digest]:
+    """Return the wheels, and a folder with the requirements of what is to be built."""
+    lock_tree = await create_digest(CreateDigest([lockfile]))
+    result = await run_on_base(
+        "subset_lock",
+        subset,
+        request.interpreter,
+        request.tools,
+        inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
+        output_files=(_LOCKED, _TO_BUILD),
+        description=f"Find what {request.address} needs in {subset.lockfile_path}",
+        uses_uv=True,
+    )
+    locked = from_json(LockedWheels, await read_output(result.output_digest, _LOCKED))
+    tree = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs([_TO_BUILD])))
+    return locked, tree
+
+
+def _requirements_of_pants(request: WheelsRequest, is_pex_lock: bool, to_build: Digest) -> dict:
+    """Return how a PEX is told what it holds.
+
+    Of a Pex lock, Pants takes the part that it needs. Of a pip-style lock it would install the whole, so it is given
+    the exact requirements.
+    """
+    if not is_pex_lock:
+        arguments = ("--requirement", _TO_BUILD, "--no-transitive")
+        return {"additional_inputs": to_build, "additional_args": arguments}
+    return {
+        "requirements": PexRequirements(
+            request.requirements,
+            from_superset=Resolve(request.resolve, use_entire_lockfile=False),
+            description_of_origin=str(request.address),
+        )
+    }
+
+
+async def _build(
+    request: WheelsRequest, subset: SubsetRequest, locked: LockedWheels, to_build: Digest
+) -> DescribedWheels:
+    """What Pants' own PEX rules build, as wheels."""
+    interpreter = request.interpreter
+    built = await create_pex(
+        PexRequest(
+            output_filename=_BUILT_PEX,
+            internal_only=False,
+            layout=PexLayout.PACKED,
+            interpreter_constraints=InterpreterConstraints(
+                [f"CPython=={interpreter.python_minor}.*"]
+            ),
+            description=f"Build distributions of {request.address} by Pants' own PEX rules",
+            **_requirements_of_pants(request, locked.is_pex_lock, to_build),
+        )
+    )
+    result = await run_on_base(
+        "repack",
+        RepackRequest(
+            pex=_BUILT_PEX,
+            names=tuple(name.split(" ")[0] for name in locked.built),
+            address=subset.address,
+            base=subset.base,
+            host_built=subset.host_built,
+            lockfile_path=subset.lockfile_path,
+            platform=interpreter.platform,
+            glibc=interpreter.glibc,
+            python_minor=interpreter.python_minor,
+        ),
+        interpreter,
+        request.tools,
+        inputs=built.digest,
+        output_directories=(BUILT,),
+        description=f"Make wheels of what was built for {request.address}",
+    )
+    files = await _files_below(result.output_digest, BUILT)
+    facts = await _describe(files, "what was built", interpreter, request.tools)
+    return DescribedWheels(facts, FrozenDict(files))
+
+
+def _warn_of_builds(address: Address, built: Sequence[str]) -> None:
+    has, is_built = ("has", "is") if len(built) == 1 else ("have", "are")
+    logger.warning(
+        f"Of the distributions of {address}, {' and '.join(built)} {has} no wheel and {is_built} built on this "
+        "machine, by Pants' own PEX rules."
+    )
+
+
+def _problem_of(facts: WheelFacts, interpreter: BaseInterpreter) -> str:
+    """Return why a wheel of the repository does not run in the image; "" where it may.
+
+    One that was built against the libraries of this machine is refused elsewhere, if the user does not know better.
+    """
+    platform, python = parse_platform(interpreter.platform), interpreter.python_minor
+    tags = map(str, parse_wheel_filename(facts.file)[3])
+    fits = rank_of(facts.file, python, platform, interpreter.glibc) is not None
+    if not fits and not is_built_on_host(tags, python, platform):
+        return f"{facts.file} is for another Python or another platform"
+    if not SpecifierSet(facts.requires_python).contains(
+        interpreter.python_version, prereleases=True
+    ):
+        return f"{facts.file} requires Python {facts.requires_python}"
+    return ""
+
+
+async def _describe_own(request: WheelsRequest) -> DescribedWheels:
+    """The wheels that Pants made of the repository."""
+    interpreter = request.interpreter
+    entries = await get_digest_entries(request.own_tree)
+    digests = {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
+    files = {posixpath.basename(wheel.path): digests[wheel.path] for wheel in request.own}
+    names = ", ".join(wheel.name for wheel in request.own)
+    facts = await _describe(files, f"{names} of this repository", interpreter, request.tools)
+    problems = sorted(filter(None, (_problem_of(one, interpreter) for one in facts)))
+    if problems:
+        raise SlimRayImageError(
+            f"Cannot install the repository's own distributions for {interpreter.platform}, CPython "
+            f"{interpreter.python_version}, glibc {interpreter.glibc}.",
+            evidence=problems,
+            fixes=["build them for that Python, by `interpreter_constraints` of the code in them"],
+        )
+    return DescribedWheels(facts, FrozenDict(files))
+
+
+@rule(desc="Find and fetch the wheels of a slim_ray_image")
+async def find_wheels(
+    request: WheelsRequest,
+    python_setup: PythonSetup,
+    network: NetworkSettings,
+    subsystem: SlimRayImageSubsystem,
+) -> ImageWheels:
+    """The wheels; re-runs when the requirements, the lock, the base or the tools change."""
+    subset = _subset_request(request, python_setup, network, subsystem)
+    lockfile = await _read_lockfile(request, python_setup)
+    locked, to_build = await _find_subset(request, subset, lockfile, network)
+    prepared = await concurrently(
+        prepare_batch(WheelBatchRequest(batch, request.interpreter, request.tools), **implicitly())
+        for batch in batches(locked.wheels)
+    )
+    found = list(prepared)
+    if locked.built:
+        _warn_of_builds(request.address, locked.built)
+        found.append(await _build(request, subset, locked, to_build))
+    if request.own:
+        found.append(await _describe_own(request))
+    facts = tuple(facts for part in found for facts in part.facts)
+    files = {file: digest for part in found for file, digest in part.files.items()}
+    return ImageWheels(distributions_of(facts), facts, FrozenDict(files))
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()

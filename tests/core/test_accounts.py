@@ -1,0 +1,102 @@
+"""Tests of core.accounts."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import error_text
+
+from slim_ray_image.core.accounts import Account, account_of, owner_of
+
+PASSWD = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n"
+GROUP = "root:x:0:\ndaemon:x:1:\nusers:x:100:\n"
+
+
+def test_account_of_a_user_that_the_base_lacks() -> None:
+    """A numeric user that the base does not know becomes `ray`, with a home and a shell."""
+    assert account_of("1000:100", PASSWD, GROUP) == Account(
+        uid=1000,
+        gid=100,
+        home="/home/ray",
+        passwd="ray:x:1000:100::/home/ray:/bin/bash",
+        group="",
+    )
+
+
+def test_account_s_group_is_added_where_the_base_lacks_it() -> None:
+    """A group that the base does not know is made known by the account's name."""
+    account = account_of("1000:1234", PASSWD, GROUP)
+    assert account is not None
+    assert (account.gid, account.group) == (1234, "ray:x:1234:")
+
+
+def test_account_s_group_is_the_user_s_number_when_none_is_named() -> None:
+    """A user without a group has the group of the same number."""
+    account = account_of("1000", PASSWD, GROUP)
+    assert account is not None
+    assert (account.passwd, account.group) == (
+        "ray:x:1000:1000::/home/ray:/bin/bash",
+        "ray:x:1000:",
+    )
+
+
+def test_account_has_another_name_where_the_base_has_a_ray() -> None:
+    """The name `ray` of another user of the base is not taken from it."""
+    account = account_of("2000:2000", PASSWD + "ray:x:1000:100::/home/ray:/bin/sh\n", GROUP)
+    assert account is not None
+    assert (account.passwd, account.group) == (
+        "ray2000:x:2000:2000::/home/ray:/bin/bash",
+        "ray2000:x:2000:",
+    )
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        pytest.param("0", id="uid of the base"),
+        pytest.param("1:100", id="uid of the base, another group"),
+        pytest.param("root", id="name"),
+        pytest.param("root:root", id="names"),
+        pytest.param("1000:users", id="name of a group"),
+        pytest.param("ray:100", id="name that the base lacks"),
+        pytest.param("", id="none"),
+    ],
+)
+def test_no_account_is_added_for_a_user_that_the_base_must_know(user: str) -> None:
+    """A uid that the base knows needs no account, and a name cannot be given one."""
+    assert account_of(user, PASSWD, GROUP) is None
+
+
+@pytest.mark.parametrize("table", ["", "\n", "# comment\n", "broken\n", "+::::::\n", "a:x:b:c\n"])
+def test_account_is_added_to_tables_with_lines_of_other_forms(table: str) -> None:
+    """Empty tables and lines that are no entries know nobody."""
+    account = account_of("1000:100", table, table)
+    assert account is not None
+    assert account.group == "ray:x:100:"
+
+
+@pytest.mark.parametrize(
+    ("user", "owner"),
+    [
+        pytest.param("1000:100", (1000, 100), id="numbers"),
+        pytest.param("1000", (1000, 1000), id="a number the base does not know"),
+        pytest.param("1", (1, 1), id="a number the base knows"),
+        pytest.param("daemon", (1, 1), id="a name"),
+        pytest.param("daemon:users", (1, 100), id="a name and a group"),
+        pytest.param("0", (0, 0), id="root"),
+    ],
+)
+def test_owner_is_who_the_image_runs_as(user: str, owner: tuple[int, int]) -> None:
+    """The working directory's owner is the user and its group, by number or as the base's tables say."""
+    assert owner_of(user, PASSWD, GROUP) == owner
+
+
+def test_user_that_the_base_does_not_know_is_refused() -> None:
+    """A name without a line in the base's passwd would keep a container from starting."""
+    assert error_text(lambda: owner_of("ray:users", PASSWD, GROUP)) == (
+        "The base image does not know the `user` 'ray:users'.\n\n"
+        "  * it knows the user 'daemon'\n"
+        "  * it knows the user 'root'\n\n"
+        "To fix, do one of the following:\n"
+        "  * use numbers, as '1000:100'\n"
+        "  * use names that the base image knows"
+    )

@@ -1,0 +1,427 @@
+"""Tests of sandbox.fetch_wheels against a folder, and servers of this machine that fail in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.server
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import pytest
+from conftest import Golden, error_text, make_wheel
+from sandbox.servers import CUT, FileServer, Proxy, Server, basic_login, send
+from sandbox.stand_in_pants import run_program_below
+
+from slim_ray_image.core.uv_call import NetworkPlaces
+from slim_ray_image.core.wheels import FetchRequest, FetchResult, LockedWheel
+from slim_ray_image.core.wire import from_json
+from slim_ray_image.sandbox.fetch_wheels import main
+from slim_ray_image.sandbox.report import USER_ERROR
+
+LOGIN = ("user", "se:cret")
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> bytes:
+    """A wheel of foo 1.0."""
+    return make_wheel(tmp_path, "foo", "1.0", files={"foo.py": "x = 1\n"}, requires=[]).read_bytes()
+
+
+@pytest.fixture
+def server(sandbox: Path) -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+def wheel_of(content: bytes, url: str = "", **changes: Any) -> LockedWheel:
+    """What a lock says of a wheel."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    wheel = LockedWheel("foo", "1.0", "foo-1.0-py3-none-any.whl", sha256, None, url)
+    return dataclasses.replace(wheel, **changes)
+
+
+def request_of(
+    *wheels: LockedWheel, indexes: Sequence[str] = (), find_links: Sequence[str] = ()
+) -> FetchRequest:
+    return FetchRequest(wheels, NetworkPlaces(tuple(indexes), tuple(find_links), ""))
+
+
+def fetch(*wheels: LockedWheel, **places: Sequence[str]) -> FetchResult:
+    main(request_of(*wheels, **places))
+    return from_json(FetchResult, Path("fetched.json").read_text())
+
+
+def fetched() -> dict[str, bytes]:
+    """File -> content of what is in place."""
+    return {path.name: path.read_bytes() for path in Path("wheels").iterdir()}
+
+
+def cached() -> dict[str, bytes]:
+    """File -> content of what is in the cache."""
+    return {path.name: path.read_bytes() for path in Path(".wheels").iterdir()}
+
+
+def assert_is_fetched(content: bytes) -> None:
+    """Assert that the wheel is in place and in the cache, and that nothing half-written is beside it."""
+    assert fetched() == {"foo-1.0-py3-none-any.whl": content}
+    assert cached() == {hashlib.sha256(content).hexdigest(): content}
+
+
+# --- Where a wheel is looked for
+
+
+def test_wheel_is_fetched_from_a_file(sandbox: Path, content: bytes) -> None:
+    """A lock may name a file of this machine."""
+    (sandbox / "some.whl").write_bytes(content)
+    assert fetch(wheel_of(content, f"file://{sandbox}/some.whl")) == FetchResult(())
+    assert_is_fetched(content)
+
+
+def test_wheel_is_fetched_from_its_url(server: FileServer, content: bytes) -> None:
+    """The place that the lock names is asked, once, and nothing else."""
+    server.files["/files/foo"] = content
+    index = server.add_page("/simple/", "foo/")
+    assert fetch(wheel_of(content, server.url("/files/foo")), indexes=[index]) == FetchResult(())
+    assert_is_fetched(content)
+    assert [asked.target for asked in server.asked] == ["/files/foo"]
+
+
+@pytest.mark.parametrize("url", ["/gone", ""], ids=["dead", "unknown"])
+def test_wheel_is_found_by_an_index(server: FileServer, content: bytes, url: str) -> None:
+    """Where the URL is dead or not known, the project's page of each index is read."""
+    server.files["/files/foo-1.0-py3-none-any.whl"] = content
+    server.add_page("/other/foo/", "foo-2.0-py3-none-any.whl")
+    server.add_page("/simple/foo/", "../../files/foo-1.0-py3-none-any.whl#sha256=0")
+    indexes = [server.url("/none"), server.url("/other/"), server.url("/simple")]
+    assert fetch(wheel_of(content, server.url(url) if url else ""), indexes=indexes)
+    assert_is_fetched(content)
+
+
+def test_wheel_is_found_on_a_page_of_links(server: FileServer, content: bytes) -> None:
+    """A page of links has files of all projects, and a name that is spelled for a URL is the same name."""
+    name = "foo-1.0+cpu-py3-none-any.whl"
+    server.files[f"/links/{name}"] = content
+    page = server.add_page("/links/", "bar-1.0-py3-none-any.whl", "foo-1.0%2Bcpu-py3-none-any.whl")
+    fetch(wheel_of(content, file=name, version="1.0+cpu"), find_links=[page])
+    assert fetched() == {name: content}
+
+
+def test_wheel_is_found_in_a_folder(sandbox: Path, content: bytes) -> None:
+    """A folder is a page of links, too."""
+    (sandbox / "links").mkdir()
+    (sandbox / "links/foo-1.0-py3-none-any.whl").write_bytes(content)
+    fetch(wheel_of(content), find_links=[str(sandbox / "links")])
+    assert_is_fetched(content)
+
+
+def test_many_wheels_are_fetched_at_once(server: FileServer, content: bytes) -> None:
+    """Each of many is in place as its own file."""
+    wheels, expected = [], {}
+    for number in range(60):
+        file, each = f"d{number}-1.0-py3-none-any.whl", content + str(number).encode()
+        server.files[f"/{file}"] = expected[file] = each
+        wheels.append(wheel_of(each, server.url(f"/{file}"), name=f"d{number}", file=file))
+    assert fetch(*wheels) == FetchResult(())
+    assert fetched() == expected
+    assert sorted(cached()) == sorted(wheel.sha256 for wheel in wheels)
+    assert len(server.asked) == len(wheels)
+
+
+def test_no_wheels_are_nothing_to_fetch(sandbox: Path) -> None:
+    """The folder is there all the same."""
+    assert fetch() == FetchResult(())
+    assert fetched() == {}
+
+
+# --- The cache
+
+
+def test_wheel_of_the_cache_is_taken_without_a_request(
+    server: FileServer, content: bytes, tmp_path: Path
+) -> None:
+    """Whatever is cached is not asked for again, by whatever name and from wherever it is wanted."""
+    server.files["/foo"] = content
+    fetch(wheel_of(content, server.url("/foo")))
+    assert len(server.asked) == 1
+    Path("wheels/foo-1.0-py3-none-any.whl").unlink()
+    again = wheel_of(content, server.url("/elsewhere"), file="foo-1.0-1-py3-none-any.whl")
+    assert fetch(again, indexes=[server.url("/simple")]) == FetchResult(())
+    assert fetched() == {"foo-1.0-1-py3-none-any.whl": content}
+    assert len(server.asked) == 1
+
+
+def _flipped(content: bytes) -> bytes:
+    return content[:50] + bytes([content[50] ^ 1]) + content[51:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(_flipped, id="a flipped bit"),
+        pytest.param(lambda content: content[:-1], id="truncated"),
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: content + b"\0", id="extra bytes"),
+    ],
+)
+def test_changed_wheel_of_the_cache_is_fetched_again(
+    server: FileServer, content: bytes, damage: Any
+) -> None:
+    """A file that is not what its name says is replaced, told, and never in place."""
+    server.files["/foo"] = content
+    sha256 = hashlib.sha256(content).hexdigest()
+    Path(".wheels").mkdir()
+    Path(".wheels", sha256).write_bytes(damage(content))
+    wheel = wheel_of(content, server.url("/foo"))
+    assert fetch(wheel) == FetchResult(("foo-1.0-py3-none-any.whl",))
+    assert_is_fetched(content)
+    assert fetch(wheel) == FetchResult(())
+    assert len(server.asked) == 1
+
+
+def test_changed_wheel_that_cannot_be_fetched_is_an_error(
+    server: FileServer, content: bytes
+) -> None:
+    """A changed file of the cache does not stand in for the wheel where no server has it."""
+    Path(".wheels").mkdir()
+    Path(".wheels", hashlib.sha256(content).hexdigest()).write_bytes(_flipped(content))
+    text = error_text(lambda: fetch(wheel_of(content, server.url("/foo"))))
+    assert text.startswith("1 of the wheels that the lockfile has cannot be fetched.\n")
+    assert fetched() == cached() == {}
+    assert not Path("fetched.json").exists()
+
+
+def test_other_files_of_the_cache_are_left_alone(server: FileServer, content: bytes) -> None:
+    """The folder is every build's: whatever else is in it is neither read nor removed."""
+    others = {
+        "README": b"mine",
+        "0" * 64: b"not what its name says, and not asked for",
+        f"{'1' * 64}.2.partial": b"of a build that runs beside this one",
+    }
+    Path(".wheels").mkdir()
+    for name, other in others.items():
+        Path(".wheels", name).write_bytes(other)
+    server.files["/foo"] = content
+    assert fetch(wheel_of(content, server.url("/foo"))) == FetchResult(())
+    assert cached() == {**others, hashlib.sha256(content).hexdigest(): content}
+
+
+# --- What servers do
+
+
+def test_other_content_than_the_locked_one_is_an_error(
+    server: FileServer, content: bytes, golden: Golden
+) -> None:
+    """The error names each place with the hash that it has, and the lock's; nothing of it is kept."""
+    server.files["/files/foo"] = b"changed"
+    server.files["/simple/foo/foo-1.0-py3-none-any.whl"] = b"changed as well"
+    server.add_page("/simple/foo/", "foo-1.0-py3-none-any.whl")
+    wheel = wheel_of(b"locked", server.url("/files/foo"))
+    error = error_text(lambda: fetch(wheel, indexes=[server.url("/simple")]))
+    golden.check(
+        "errors/wheel_of_another_hash.txt", error.replace(server.address, "127.0.0.1:PORT")
+    )
+    assert fetched() == cached() == {}
+    assert not Path("fetched.json").exists()
+
+
+def test_other_content_is_passed_over_where_another_place_is_right(
+    server: FileServer, content: bytes
+) -> None:
+    """A wrong file in one place is as good as none."""
+    server.files["/files/foo"] = b"changed"
+    server.files["/links/foo-1.0-py3-none-any.whl"] = content
+    page = server.add_page("/links/", "foo-1.0-py3-none-any.whl")
+    fetch(wheel_of(content, server.url("/files/foo")), find_links=[page])
+    assert_is_fetched(content)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param([CUT], id="cut once"),
+        pytest.param([CUT, CUT], id="cut twice"),
+        pytest.param([503], id="unavailable once"),
+        pytest.param([500, 503], id="broken, then unavailable"),
+        pytest.param([429], id="too many requests"),
+    ],
+)
+def test_connection_that_fails_is_tried_again(
+    server: FileServer, content: bytes, faults: list[int]
+) -> None:
+    """A server that is right in the end is enough."""
+    server.files["/foo"] = content
+    server.faults["/foo"] = list(faults)
+    assert fetch(wheel_of(content, server.url("/foo"))) == FetchResult(())
+    assert_is_fetched(content)
+    assert len(server.asked) == len(faults) + 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        pytest.param(CUT, "ended after {half} of {all} bytes", id="cut"),
+        pytest.param(503, "answered 503 Service Unavailable", id="unavailable"),
+    ],
+)
+def test_server_that_keeps_failing_is_an_error(
+    server: FileServer, content: bytes, fault: int, reason: str
+) -> None:
+    """After some tries the reason is told, and nothing half-written is left."""
+    server.files["/foo"] = content
+    server.faults["/foo"] = [fault] * 9
+    url = server.url("/foo")
+    text = error_text(lambda: fetch(wheel_of(content, url)))
+    expected = reason.format(half=len(content) // 2, all=len(content))
+    assert f"  * foo-1.0-py3-none-any.whl\n  * {url}: {expected}\n" in text
+    assert len(server.asked) == 3
+    assert fetched() == cached() == {}
+
+
+def test_wheel_that_no_place_has_is_an_error(
+    server: FileServer, sandbox: Path, content: bytes, golden: Golden
+) -> None:
+    """Every wheel that is missing is named, with each place that was tried and why it does not do; others are fetched."""
+    server.files["/foo"] = content
+    server.add_page("/simple/bar/", "bar-2.0-py3-none-any.whl")
+    wheels = [
+        wheel_of(content, server.url("/foo")),
+        wheel_of(b"bar", server.url("/bar"), name="bar", file="bar-1.0-py3-none-any.whl"),
+        wheel_of(b"baz", name="baz", file="baz-1.0-py3-none-any.whl"),
+    ]
+    error = error_text(
+        lambda: fetch(*wheels, indexes=[server.url("/simple")], find_links=["/no/such/folder"])
+    )
+    golden.check("errors/wheels_nowhere.txt", error.replace(server.address, "127.0.0.1:PORT"))
+    assert [asked.target for asked in server.asked].count("/bar") == 1
+    assert fetched() == {"foo-1.0-py3-none-any.whl": content}
+
+
+def test_wheel_that_is_nowhere_looked_for_is_an_error(sandbox: Path, content: bytes) -> None:
+    """Pants may be told of no index at all."""
+    text = error_text(lambda: fetch(wheel_of(content)))
+    assert text.startswith("1 of the wheels that the lockfile has cannot be fetched.\n")
+
+
+class Endless(Server):
+    """A server that sends until the client hangs up.
+
+    Attributes:
+        sent: Bytes.
+    """
+
+    def __init__(self, start: bytes, length: str) -> None:
+        super().__init__()
+        self.sent = 0
+        self._start, self._length = start, length
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if self._length:
+            handler.send_header("Content-Length", self._length)
+        handler.end_headers()
+        try:
+            handler.wfile.write(self._start)
+            while self.sent < 1 << 30:
+                handler.wfile.write(bytes(1 << 20))
+                self.sent += 1 << 20
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("length", ["", str(1 << 40)], ids=["no length", "a length"])
+def test_more_than_the_known_size_is_not_read(sandbox: Path, content: bytes, length: str) -> None:
+    """Reading ends soon after the size that the wheel has, and that is told; it is not tried again."""
+    with Endless(content, length) as server:
+        url = f"http://{server.address}/foo"
+        text = error_text(lambda: fetch(wheel_of(content, url, byte_count=len(content))))
+    assert text.startswith("A distribution is not what the lockfile says it is")
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert f"\n  * {url} has more than {len(content)} bytes, not sha256:{sha256}\n" in text
+    assert server.sent < 1 << 27
+    assert len(server.asked) == 1
+    assert fetched() == cached() == {}
+
+
+def test_size_that_is_right_is_no_hindrance(server: FileServer, content: bytes) -> None:
+    """A wheel that has the size that is known is taken."""
+    server.files["/foo"] = content
+    fetch(wheel_of(content, server.url("/foo"), byte_count=len(content)))
+    assert_is_fetched(content)
+
+
+# --- Logins
+
+
+def test_logins_go_to_the_hosts_that_want_them_alone(sandbox: Path, content: bytes) -> None:
+    """The index's login is sent to the index, and not to the host that has the files or that it redirects to."""
+    private, public = FileServer(LOGIN), FileServer()
+    with private, public:
+        file, other = "foo-1.0-py3-none-any.whl", "bar-1.0-py3-none-any.whl"
+        public.files[f"/files/{file}"] = content
+        private.add_page("/simple/foo/", public.url(f"/files/{file}"))
+        private.files["/files/bar"] = content + b"bar"
+        wheels = [
+            wheel_of(content),
+            wheel_of(content + b"bar", private.url("/files/bar"), name="bar", file=other),
+        ]
+        index = private.url("/simple/")
+        request = dataclasses.asdict(request_of(*wheels, indexes=[index]))
+        credentials = [[index, LOGIN]]
+        result = run_program_below("fetch_wheels", request, {}, credentials)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert fetched() == {file: content, other: content + b"bar"}
+    assert {asked.authorization for asked in private.asked} == {basic_login(*LOGIN)}
+    assert [asked.authorization for asked in public.asked] == [None]
+
+
+class Redirecting(Server):
+    """A server that has its files elsewhere."""
+
+    def __init__(self, elsewhere: str) -> None:
+        super().__init__()
+        self._elsewhere = elsewhere
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        send(handler, 302, Location=f"http://{self._elsewhere}{handler.path}")
+
+
+def test_redirect_does_not_take_the_login_along(server: FileServer, content: bytes) -> None:
+    """An index that sends its clients to a store of files does not give them its login."""
+    server.files["/foo"] = content
+    with Redirecting(server.address) as index:
+        url = f"http://{index.address}/foo"
+        request = dataclasses.asdict(request_of(wheel_of(content, url)))
+        result = run_program_below(
+            "fetch_wheels", request, {}, [[f"http://{index.address}/simple/", LOGIN]]
+        )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [asked.authorization for asked in index.asked] == [basic_login(*LOGIN)]
+    assert [asked.authorization for asked in server.asked] == [None]
+    assert_is_fetched(content)
+
+
+def test_login_that_is_refused_is_told_without_it(sandbox: Path, content: bytes) -> None:
+    """The error says which place refused; the login itself is told nowhere."""
+    with FileServer(LOGIN) as private:
+        private.files["/foo"] = content
+        request = dataclasses.asdict(request_of(wheel_of(content, private.url("/foo"))))
+        credentials = [[private.url("/simple/"), ["user", "wrong-password"]]]
+        result = run_program_below("fetch_wheels", request, {}, credentials)
+    assert result.returncode == USER_ERROR
+    assert f"{private.url('/foo')}: answered 401 Unauthorized" in result.stderr
+    assert "wrong-password" not in result.stderr + result.stdout
+    assert len(private.asked) == 1
+
+
+def test_wheel_is_fetched_through_the_proxy(server: FileServer, content: bytes) -> None:
+    """A host that only a proxy leads to is asked through it, with the proxy's login."""
+    server.files["/foo"] = content
+    with Proxy(server.address, basic_login("u", "s")) as proxy:
+        request = dataclasses.asdict(request_of(wheel_of(content, "http://files.example/foo")))
+        environment = {"all_proxy": f"http://u:s@{proxy.address}"}
+        result = run_program_below("fetch_wheels", request, environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [asked.target for asked in proxy.asked] == ["http://files.example/foo"]
+    assert [asked.proxy_authorization for asked in server.asked] == [None]
+    assert_is_fetched(content)
