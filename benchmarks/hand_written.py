@@ -1,52 +1,133 @@
-"""The alternative that the benchmarks run beside: essentials by the hand-written Dockerfile of `essentials_dockerfile/`.
+"""The alternatives that the benchmarks run beside: images by the hand-written Dockerfiles of this folder.
 
-Its list of distributions is that of our image, with the lock's hashes, or the whole lock of the repository, as one list
-for all services would be; its files are ours.
+Their list of distributions is that of our image, with the lock's hashes, or the whole lock of the repository, as one
+list for all services would be; their files are ours. The base, and uv for the Dockerfile that wants it, are in Docker
+before anything is measured, as a mirror would have them.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-TARGET = "src/services/essentials:image"
-RESULT = REPOSITORY / "dist/src.services.essentials/image/image.json"
+from checkouts import REPOSITORY, Checkout
+
 # The newer client that some machines have first on PATH lacks BuildKit.
 DOCKER = shutil.which("docker", path=f"/usr/bin:{os.environ['PATH']}") or "docker"
-_BASE_IN_DOCKER = "slim-ray-image.local/benchmark-base:latest"
-_LOCK = REPOSITORY / "3rdparty/python/ray.lock"
+BASE_IN_DOCKER = "slim-ray-image.local/benchmark-base:latest"
+PIP = "essentials_dockerfile/Dockerfile"
+UV = "uv_dockerfile/Dockerfile"
+_UV_IN_DOCKER = "slim-ray-image.local/benchmark-uv:latest"
+_UV_LOCK = "pants-plugins/slim_ray_image/locks/uv_executable.lock"
+_LOCK = "3rdparty/python/ray.lock"
 
 
-def load_base(layout: str) -> None:
-    """Put the base image, an OCI image layout as oci:FOLDER:TAG, into Docker."""
+def load(layout: str, name: str) -> None:
+    """Put an OCI image layout, as oci:FOLDER:TAG, into Docker; skopeo does not look at DOCKER_HOST itself."""
+    host = os.environ.get("DOCKER_HOST")
+    options = ["--dest-daemon-host", host] if host else []
     subprocess.run(
-        ["skopeo", "copy", "--quiet", layout, f"docker-daemon:{_BASE_IN_DOCKER}"], check=True
+        ["skopeo", "copy", "--quiet", *options, layout, f"docker-daemon:{name}"], check=True
     )
 
 
-def _locked() -> dict[str, tuple[str, str]]:
-    """Distribution -> its requirement with hashes, and its marker."""
-    locked, name = {}, ""
-    for line in _LOCK.read_text().splitlines():
-        match = re.match(r"([A-Za-z0-9._-]+)==", line)
-        if match:
-            name = re.sub(r"[-_.]+", "-", match[1]).lower()
-            pin, _, marker = line.rstrip(" \\").partition(" ;")
-            locked[name] = (pin, marker.strip())
-        elif "--hash=" in line:
-            pin, marker = locked[name]
-            locked[name] = (f"{pin} {line.strip().rstrip(' ' + chr(92))}", marker)
-    return locked
+def load_base(layout: str) -> None:
+    """Put the base image into Docker."""
+    load(layout, BASE_IN_DOCKER)
 
 
-def _requirements(described: dict, whole_lock: bool) -> str:
-    locked = _locked()
+def load_uv() -> None:
+    """Put the uv that our own build uses into Docker, as an image; the base is there already."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(REPOSITORY / _UV_LOCK, Path(folder, "uv.lock"))
+        shutil.copy(
+            REPOSITORY / "benchmarks/uv_dockerfile/uv.Dockerfile", Path(folder, "Dockerfile")
+        )
+        _copy_certificates(Path(folder))
+        _build(folder, _UV_IN_DOCKER)
+
+
+def docker_build(
+    checkout: Checkout,
+    target: str,
+    name: str,
+    *arguments: str,
+    dockerfile: str = PIP,
+    whole_lock: bool = False,
+    uv_cache: str = "",
+) -> float:
+    """Build the image `name` with what the packaged `target` holds, and return the seconds of `docker build`.
+
+    `uv_cache` names the cache that uv keeps from build to build; without it, uv keeps none.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _write_context(Path(folder), checkout, target, whole_lock)
+        text = _dockerfile(dockerfile, target, uv_cache)
+        Path(folder, "Dockerfile").write_text(text)
+        start = time.monotonic()
+        _build(folder, name, "--build-arg", f"UV={_UV_IN_DOCKER}", *arguments)
+        return time.monotonic() - start
+
+
+def _build(context: str, name: str, *arguments: str) -> None:
+    run = subprocess.run(
+        [
+            *(DOCKER, "build", "--network", "host", "--quiet", *arguments, *_index_arguments()),
+            *("--build-arg", f"BASE={BASE_IN_DOCKER}", "--tag", name, context),
+        ],
+        env={**os.environ, "DOCKER_BUILDKIT": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode != 0:
+        sys.exit(f"docker build of {name} failed:\n{run.stderr}")
+
+
+def _index_arguments() -> list[str]:
+    """The package index that the environment names, if it names one, for pip and for uv."""
+    index = os.environ.get("PIP_INDEX_URL")
+    if not index:
+        return []
+    return ["--build-arg", f"PIP_INDEX_URL={index}", "--build-arg", f"UV_DEFAULT_INDEX={index}"]
+
+
+def _dockerfile(name: str, target: str, uv_cache: str) -> str:
+    """The text of a Dockerfile, for the application of `target`."""
+    application = target.partition(":")[0].replace("src/", "").replace("/", ".")
+    text = (REPOSITORY / "benchmarks" / name).read_text()
+    text = text.replace("services.essentials", application)
+    if uv_cache:
+        mount = f"--mount=type=cache,id={uv_cache},target=/root/.cache/uv"
+        text = text.replace(" UV_NO_CACHE=1", "")
+        text = text.replace("RUN --mount=", f"RUN {mount} \\\n    --mount=")
+    return text
+
+
+def _write_context(folder: Path, checkout: Checkout, target: str, whole_lock: bool) -> None:
+    """The build context: the list, the same files as in our image, and a CA bundle."""
+    described = checkout.image(target)
+    (folder / "requirements.txt").write_text(_requirements(checkout, described, whole_lock))
+    _copy_certificates(folder)
+    for file in described["files"]:
+        path = folder / "src" / file["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(checkout.path / file["source"], path)
+
+
+def _copy_certificates(folder: Path) -> None:
+    certificates = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    shutil.copy(certificates, folder / "certificates.pem")
+
+
+def _requirements(checkout: Checkout, described: dict, whole_lock: bool) -> str:
+    locked = _locked(checkout.path / _LOCK)
     if not whole_lock:
         return "".join(f"{locked[r['name']][0]}\n" for r in described["requirements"])
     lines = []
@@ -56,29 +137,16 @@ def _requirements(described: dict, whole_lock: bool) -> str:
     return "".join(lines)
 
 
-def _write_context(folder: Path, whole_lock: bool) -> None:
-    """The build context: the list, the same files as in our image, and a CA bundle."""
-    described = json.loads(RESULT.read_text())
-    (folder / "requirements.txt").write_text(_requirements(described, whole_lock))
-    certificates = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
-    shutil.copy(certificates, folder / "certificates.pem")
-    for file in described["files"]:
-        path = folder / "src" / file["path"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / file["source"], path)
-    shutil.copy(REPOSITORY / "benchmarks/essentials_dockerfile/Dockerfile", folder / "Dockerfile")
-
-
-def docker_build(name: str, *arguments: str, whole_lock: bool = False) -> None:
-    """Build the image `name`; the base is in Docker already, as a registry mirror would have it."""
-    with tempfile.TemporaryDirectory() as folder:
-        _write_context(Path(folder), whole_lock)
-        subprocess.run(
-            [
-                *(DOCKER, "build", "--network", "host", "--quiet", *arguments),
-                *("--build-arg", f"BASE={_BASE_IN_DOCKER}", "--tag", name, folder),
-            ],
-            env={**os.environ, "DOCKER_BUILDKIT": "1"},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+def _locked(lock: Path) -> dict[str, tuple[str, str]]:
+    """Distribution -> its requirement with hashes, and its marker."""
+    locked, name = {}, ""
+    for line in lock.read_text().splitlines():
+        match = re.match(r"([A-Za-z0-9._-]+)==", line)
+        if match:
+            name = re.sub(r"[-_.]+", "-", match[1]).lower()
+            pin, _, marker = line.rstrip(" \\").partition(" ;")
+            locked[name] = (pin, marker.strip())
+        elif "--hash=" in line:
+            pin, marker = locked[name]
+            locked[name] = (f"{pin} {line.strip().rstrip(' ' + chr(92))}", marker)
+    return locked

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: wheels, installed into the virtual environment at its fixed path, pruned, compiled, as a layer's entries.
+"""Stage 4 of 6: wheels, installed into the virtual environment at its fixed path, pruned and compiled, as a layer.
 
 Console scripts and RECORD are there as an installer writes them; each file is held against the wheel's RECORD on the
 way. Format: https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
