@@ -195,7 +195,7 @@ def _first_party_requests(
     base: PreparedBase,
     account: Optional[Account],
 ) -> tuple[LayerRequest, ...]:
-    """That of the sources, and that of large files, where there are any."""
+    """Return the request for the layer of the sources, and that for large files, where there are any."""
     workdir = field_set.workdir.value
     at_path = {file.path: file for file in closure.files}
     plan = plan_files(

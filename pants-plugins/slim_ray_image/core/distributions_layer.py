@@ -50,7 +50,7 @@ class PiecesRequest:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a rule took from a distribution; bytes without bytecode."""
+    """A sum of what a rule took from a distribution; bytes without bytecode."""
 
     bytes: int = 0
     files: int = 0
@@ -61,7 +61,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class SavedRow:
-    """What a rule took from a piece, or what of it is in the layer of a part.
+    """A sum of what a rule took from a piece, or of what of it is in the layer of a part.
 
     Attributes:
         name: Of the rule or the part.
@@ -74,7 +74,7 @@ class SavedRow:
 
 @dataclass(frozen=True)
 class PiecesFacts:
-    """What became of the pieces.
+    """Facts of the pieces as they were written.
 
     Attributes:
         compressed_bytes_of: Key -> bytes of the blob.

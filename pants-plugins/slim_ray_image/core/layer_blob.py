@@ -10,7 +10,7 @@ RESULT = "layer.json"
 
 @dataclass(frozen=True)
 class LayerBase:
-    """What a layer must know of the base, and no more: it is part of the layer's cache key.
+    """Facts of the base that a layer must know, and no more: they are part of the layer's cache key.
 
     Attributes:
         python: The interpreter's path in the image.

@@ -13,7 +13,7 @@ from slim_ray_image.core.layer_blob import LayerBase, LayerBlob
 
 @dataclass(frozen=True)
 class AttributeCheck:
-    """What to look up in the module of a Serve application.
+    """A name to look up in the module of a Serve application.
 
     Attributes:
         file: Its path below the working directory.

@@ -54,7 +54,7 @@ class FetchRequest:
 
 @dataclass(frozen=True)
 class FetchResult:
-    """What was fetched besides the files.
+    """A result of fetching, besides the files.
 
     Attributes:
         replaced: Files that were in the cache and were not what their names say, fetched again.
@@ -96,7 +96,7 @@ class Need:
     with_extras: tuple[str, ...]
 
     def applies(self, wanted: Collection[str]) -> bool:
-        """Whether it is required where these extras are wanted."""
+        """Tell whether the other is required where these extras are wanted."""
         if not wanted or not self.is_of_extras:
             return self.without_extras
         return any(extra in self.with_extras for extra in wanted)
