@@ -290,6 +290,11 @@ class PlannedDistributions:
     pruning: Pruning
     exclude_files: tuple[str, ...]
 
+    @property
+    def _base(self) -> LayerBase:
+        interpreter = self.base.interpreter
+        return _layer_base(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages)
+
     def _request(self, pieces: Sequence[Piece]) -> PiecesRequest:
         interpreter = self.base.interpreter
         roots = [root for piece in pieces for root in piece.distribution.roots]
@@ -309,7 +314,7 @@ class PlannedDistributions:
             exclude_files=patterns_for(self.exclude_files, roots),
             bytecode=self.bytecode,
             commands=tuple(sorted(set(LINKED_SCRIPTS) & set(interpreter.commands))),
-            base=_layer_base(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages),
+            base=self._base,
         )
 
     def _files(self, pieces: Sequence[Piece]) -> tuple[FileEntry, ...]:
@@ -344,7 +349,7 @@ class PlannedDistributions:
                 )
                 for pieces in slices_of(spec.pieces)
             ),
-            _layer_base(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages),
+            self._base,
             interpreter,
             tools,
             f"Write the layer of {len(spec.pieces)} distributions",

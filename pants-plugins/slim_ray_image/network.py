@@ -12,7 +12,7 @@ import logging
 import netrc
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
 
@@ -63,11 +63,7 @@ class NetworkSettings:
         return NetworkPlaces(self.indexes, self.find_links, self.certificates)
 
     def to_json(self) -> Mapping[str, Any]:
-        return {
-            "indexes": self.indexes,
-            "find_links": self.find_links,
-            "certificates": self.certificates,
-        }
+        return asdict(self.places)
 
 
 def _create_memory_file() -> Optional[int]:

@@ -299,7 +299,7 @@ def _requirements_of_pants(request: WheelsRequest, is_pex_lock: bool, to_build: 
 async def _build(
     request: WheelsRequest, subset: SubsetRequest, locked: LockedWheels, to_build: Digest
 ) -> DescribedWheels:
-    """What Pants' own PEX rules build, as wheels."""
+    """Return what Pants' own PEX rules build, as wheels."""
     interpreter = request.interpreter
     built = await create_pex(
         PexRequest(

@@ -12,7 +12,7 @@ from typing import Mapping, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError, count_of
 from slim_ray_image.core.exclude_files import matching_pattern
-from slim_ray_image.core.image_paths import VENV
+from slim_ray_image.core.image_paths import SCRIPTS
 from slim_ray_image.core.layers import Distribution
 
 # Of the virtual environment itself.
@@ -74,7 +74,7 @@ def check_scripts(
     for distribution in distributions:
         for script in distribution.scripts:
             if _INTERPRETER.fullmatch(script):
-                what = f"{VENV}/bin/{script}, the image's interpreter"
+                what = f"{SCRIPTS}/{script}, the image's interpreter"
             elif script in programs:
                 what = f"{programs[script]} of {base}"
             else:

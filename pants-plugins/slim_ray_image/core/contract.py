@@ -12,7 +12,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional
 
-from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, VENV
+from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, SCRIPTS
 from slim_ray_image.core.layer_contents import ImageContents
 from slim_ray_image.core.oci import environment_of
 from slim_ray_image.core.problems import Problem
@@ -111,7 +111,7 @@ def _own_commands(contract: Contract) -> Iterator[Problem]:
     missing = [
         f"{directory}/{command}"
         for command in commands
-        for directory in (COMMAND_DIRECTORY, f"{VENV}/bin")
+        for directory in (COMMAND_DIRECTORY, SCRIPTS)
         if not contract.contents.has_command(f"{directory}/{command}")
     ]
     if missing:

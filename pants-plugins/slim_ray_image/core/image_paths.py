@@ -7,6 +7,7 @@ import re
 from typing import Iterable
 
 VENV = "/opt/venv"
+SCRIPTS = f"{VENV}/bin"
 # Where a login shell, whose profile resets PATH, still finds programs; KubeRay may start Ray by one.
 COMMAND_DIRECTORY = "/usr/local/bin"
 # Console scripts that KubeRay and people call by name, linked from COMMAND_DIRECTORY.

@@ -15,7 +15,7 @@ from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from slim_ray_image.core.image_paths import VENV
+from slim_ray_image.core.image_paths import SCRIPTS
 from slim_ray_image.core.import_paths import importable_module
 from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
 from slim_ray_image.core.problems import Problem
@@ -114,7 +114,7 @@ def script_imports(contents: ImageContents) -> tuple[Import, ...]:
     found = []
     for distribution in contents.distributions:
         for command, target in distribution.scripts:
-            if contents.has_command(f"{VENV}/bin/{command}"):
+            if contents.has_command(f"{SCRIPTS}/{command}"):
                 module, _, attribute = target.partition(":")
                 what = f"the console script `{command}` of {distribution} ({target})"
                 found.append(Import(what, module, attribute, distribution=distribution))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Mapping, Sequence
 
 from slim_ray_image.core.prune_rules import Part
+from slim_ray_image.core.wheel_batches import number_of
 from slim_ray_image.core.wheels import Need, WheelFacts
 
 KIND_BASE = "base"
@@ -90,10 +91,6 @@ class LayerSpec:
     name: str  # for people, never hashed
     kind: str
     pieces: tuple[Piece, ...]  # sorted by name
-
-    @property
-    def unpacked_bytes(self) -> int:
-        return sum(piece.unpacked_bytes for piece in self.pieces)
 
 
 def distributions_of(facts: Sequence[WheelFacts]) -> tuple[Distribution, ...]:
@@ -190,8 +187,7 @@ def slices_of(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], ...]:
         if piece.distribution.shared_files:
             together.append(piece)
         else:
-            # Any rule will do that hangs on the name alone and spreads names evenly.
-            alone[sum(piece.name.encode()) % _SLICES].append(piece)
+            alone[number_of(piece.name, _SLICES)].append(piece)
     return tuple(tuple(some) for some in (*alone, together) if some)
 
 

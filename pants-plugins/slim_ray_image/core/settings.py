@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Mapping, Optional
 
 from slim_ray_image.core.accounts import Account
-from slim_ray_image.core.image_paths import VENV
+from slim_ray_image.core.image_paths import SCRIPTS
 from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.oci import ImageSettings
 from slim_ray_image.core.serve_config import SERVE_CONFIG_FILE, SERVE_HTTP_PORT, ImageConfig
@@ -78,7 +78,7 @@ def image_settings(
         account: What was added to the base for the user.
         entry_path: The first-party file that the image starts with, relative to its source root.
     """
-    env = {"PATH": f"{VENV}/bin:{base_path}", "PYTHONPATH": settings.workdir}
+    env = {"PATH": f"{SCRIPTS}:{base_path}", "PYTHONPATH": settings.workdir}
     if account:
         env["HOME"] = account.home
     if settings.is_service:

@@ -12,9 +12,9 @@ LARGE_WHEEL_BYTES = 15_000_000
 _BATCHES = 4
 
 
-def _batch_of(name: str) -> int:
-    # Any rule will do that hangs on the name alone and spreads names evenly.
-    return sum(name.encode()) % _BATCHES
+def number_of(name: str, count: int) -> int:
+    """Return which of `count` groups a name is in: any rule will do that hangs on it alone and spreads names evenly."""
+    return sum(name.encode()) % count
 
 
 def batches(wheels: Iterable[LockedWheel]) -> tuple[tuple[LockedWheel, ...], ...]:
@@ -25,6 +25,6 @@ def batches(wheels: Iterable[LockedWheel]) -> tuple[tuple[LockedWheel, ...], ...
         if (wheel.byte_count or 0) >= LARGE_WHEEL_BYTES:
             large.append(wheel)
         else:
-            small[_batch_of(wheel.name)].append(wheel)
+            small[number_of(wheel.name, _BATCHES)].append(wheel)
     large.sort(key=lambda wheel: (-(wheel.byte_count or 0), wheel.name))
     return (*((wheel,) for wheel in large), *(tuple(batch) for batch in small if batch))

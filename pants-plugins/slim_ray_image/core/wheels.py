@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Collection, Mapping, Optional
+from typing import Collection, Mapping, Optional, Sequence
 
+from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.uv_call import NetworkPlaces
 
 PEX = "requirements.pex"
@@ -27,6 +28,17 @@ class LockedWheel:
     sha256: str
     byte_count: Optional[int]
     url: str
+
+
+def other_hash_error(evidence: Sequence[str]) -> SlimRayImageError:
+    """Return the error for a wheel that is there with another hash than the lock has."""
+    return SlimRayImageError(
+        "A distribution is not what the lockfile says it is: its hash is not one the lock has.",
+        evidence=evidence,
+        fixes=[
+            "find out who changed the file on the index; if the change is meant, refresh the lockfile"
+        ],
+    )
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ class Need:
 
 @dataclass(frozen=True)
 class WheelFacts:
-    """What a wheel is. It is the same in every service.
+    """Facts of a wheel, the same in every service.
 
     Attributes:
         name: Canonical.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import functools
 import json
 from typing import Any, Mapping, Type, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -52,13 +53,17 @@ def _read_tuple(arguments: tuple, rows: list, where: str) -> tuple:
     return tuple(_read(inner, row, f"{where}[]") for inner, row in zip(arguments, rows))
 
 
+# Each evaluates the text of its annotations; there are thousands of rows of one kind.
+_types_of = functools.lru_cache(maxsize=None)(get_type_hints)
+
+
 def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
     row: Mapping[str, Any] = _checked(dict, value, where)
     names = {field.name for field in dataclasses.fields(kind)}
     if names != row.keys():
         wrong = sorted(names.symmetric_difference(row))
         raise ValueError(f"{where} has other keys than it should: {', '.join(wrong)}.")
-    types = get_type_hints(kind)
+    types = _types_of(kind)
     return kind(**{name: _read(types[name], row[name], f"{where}.{name}") for name in row})
 
 

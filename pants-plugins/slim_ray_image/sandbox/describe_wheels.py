@@ -15,17 +15,16 @@ from installer.records import Hash
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.dynamic_imports import outermost_modules
-from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.exclude_files import outermost
 from slim_ray_image.core.folders import WHEELS
-from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, LINKED_SCRIPTS
+from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, LINKED_SCRIPTS, SCRIPTS
 from slim_ray_image.core.module_uses import find_uses
 from slim_ray_image.core.needs import needs_of
 from slim_ray_image.core.prune_rules import divided_distributions, part_at
 from slim_ray_image.core.wheels import DescribeRequest, DescribeResult, WheelFacts
 from slim_ray_image.sandbox.report import run_program, write_result
 from slim_ray_image.sandbox.spool import sha256_of
-from slim_ray_image.sandbox.wheel import SCRIPTS, Member, check_wheel, read_wheel
+from slim_ray_image.sandbox.wheel import Member, check_wheel, malformed, read_wheel
 
 _RESULT = "described.json"
 
@@ -85,11 +84,7 @@ def _describe(
     layout = read_wheel(path, site_packages, lambda member: files.visit(member, packages))
     metadata = email.message_from_string(layout.metadata)
     if not metadata["Name"] or not metadata["Version"]:
-        raise SlimRayImageError(
-            f"The wheel {file} cannot be installed: it does not hold to the format of wheels.",
-            evidence=["METADATA has no Name, or no Version"],
-            fixes=["require another version of it, and tell its maintainers"],
-        )
+        raise malformed(file, "METADATA has no Name, or no Version")
     name = canonicalize_name(metadata["Name"])
     prefix = f"{site_packages}/"
     scripts = sorted(posixpath.basename(p) for p in files.sizes if posixpath.dirname(p) == SCRIPTS)

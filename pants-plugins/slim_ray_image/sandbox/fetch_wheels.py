@@ -23,7 +23,7 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.folders import WHEELS
 from slim_ray_image.core.indexes import file_of
 from slim_ray_image.core.uv_call import NetworkPlaces
-from slim_ray_image.core.wheels import FetchRequest, FetchResult, LockedWheel
+from slim_ray_image.core.wheels import FetchRequest, FetchResult, LockedWheel, other_hash_error
 from slim_ray_image.sandbox.host_network import read_host_network
 from slim_ray_image.sandbox.index_client import INDEX_FIXES, IndexClient, reason_of
 from slim_ray_image.sandbox.index_pages import links_of, pages_of
@@ -175,13 +175,7 @@ def _raise_if_missing(tried: dict[LockedWheel, _Tried]) -> None:
         for url, other in what.others
     ]
     if others:
-        raise SlimRayImageError(
-            "A distribution is not what the lockfile says it is: its hash is not one the lock has.",
-            evidence=others,
-            fixes=[
-                "find out who changed the file on the index; if the change is meant, refresh the lockfile"
-            ],
-        )
+        raise other_hash_error(others)
     problems = [problem for what in tried.values() for problem in what.problems]
     missing = [wheel.file for wheel in tried if not os.path.exists(f"{WHEELS}/{wheel.file}")]
     if missing:

@@ -29,6 +29,7 @@ from slim_ray_image.core.folders import WHEELS
 from slim_ray_image.core.image_paths import (
     COMMAND_DIRECTORY,
     LINKED_SCRIPTS,
+    SCRIPTS,
     missing_parents,
     site_packages_of,
 )
@@ -37,7 +38,7 @@ from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter
 from slim_ray_image.sandbox.prune_files import File, PrunedDistribution, prune_distribution
 from slim_ray_image.sandbox.slices import SliceWriter
 from slim_ray_image.sandbox.spool import Content, Spool
-from slim_ray_image.sandbox.wheel import SCRIPTS, Member, check_wheel, read_wheel
+from slim_ray_image.sandbox.wheel import Member, check_wheel, read_wheel
 
 _ANY_PYTHON = b"#!python"
 
@@ -70,7 +71,6 @@ class _Installed:
     def __init__(self, piece: PieceRequest, request: PiecesRequest, spool: Spool) -> None:
         self._spool = spool
         self._site_packages = site_packages_of(request.base.python)
-        self.name = piece.name
         path = f"{WHEELS}/{piece.file}"
         check_wheel(path, piece.sha256)
         found: dict[str, File] = {}

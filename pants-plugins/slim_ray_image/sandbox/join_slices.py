@@ -6,19 +6,16 @@ In: the slices. Out: layer.tar.gz and layer.json. Directories come first: distri
 from __future__ import annotations
 
 import io
-import os
 import posixpath
 from typing import Iterator
 
 from slim_ray_image.core.distributions_layer import JoinRequest, JoinResult
-from slim_ray_image.core.image_paths import VENV, site_packages_of
+from slim_ray_image.core.image_paths import SCRIPTS, VENV, site_packages_of
 from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
 from slim_ray_image.sandbox.deterministic_tar import Entry, write_entries
-from slim_ray_image.sandbox.report import run_program, write_result
+from slim_ray_image.sandbox.report import run_program, whole_file, write_result
 from slim_ray_image.sandbox.slices import LayerJoiner, SliceWriter
 from slim_ray_image.sandbox.spool import chunks_of
-
-_BIN = f"{VENV}/bin"
 
 
 def _virtual_environment(base: LayerBase, site_packages: str) -> Iterator[Entry]:
@@ -30,9 +27,9 @@ def _virtual_environment(base: LayerBase, site_packages: str) -> Iterator[Entry]
         f"version = {base.python_version}\n"
     )
     yield Entry(f"{VENV}/pyvenv.cfg", content=config.encode())
-    yield Entry(f"{_BIN}/python", link=base.python)
-    yield Entry(f"{_BIN}/python3", link="python")
-    yield Entry(f"{_BIN}/{name}", link="python")
+    yield Entry(f"{SCRIPTS}/python", link=base.python)
+    yield Entry(f"{SCRIPTS}/python3", link="python")
+    yield Entry(f"{SCRIPTS}/{name}", link="python")
     prefix = posixpath.dirname(posixpath.dirname(base.python))
     yield Entry(
         f"{prefix}/lib/{name}/site-packages/slim_ray_image.pth",
@@ -56,8 +53,7 @@ def _first_slice(request: JoinRequest) -> tuple[SliceWriter, bytes]:
 def main(request: JoinRequest) -> None:
     """Write the layer's blob and what it is."""
     writer, first = _first_slice(request)
-    partial = f"{BLOB}.partial"
-    with open(partial, "wb") as blob:
+    with whole_file(BLOB) as blob:
         joiner = LayerJoiner(blob)
         joiner.add([first])
         for file in request.slices:
@@ -67,7 +63,6 @@ def main(request: JoinRequest) -> None:
             request.unpacked_bytes + writer.unpacked_bytes,
             request.file_count + writer.file_count,
         )
-    os.replace(partial, BLOB)
     write_result(RESULT, JoinResult(result))
 
 

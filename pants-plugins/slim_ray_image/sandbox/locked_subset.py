@@ -14,7 +14,7 @@ from slim_ray_image.core.lockfiles import refresh_command
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.subset import SubsetRequest
 from slim_ray_image.core.wheel_tags import rank_of
-from slim_ray_image.core.wheels import LockedWheel, LockedWheels
+from slim_ray_image.core.wheels import LockedWheel, LockedWheels, other_hash_error
 
 # name -> (version, hashes)
 Locked = Mapping[str, tuple[str, tuple[str, ...]]]
@@ -95,15 +95,11 @@ def best_wheel(
     for _, _, wheel in ranked:
         if f"{_SHA256}{wheel.sha256}" in hashes:
             return wheel
-    raise SlimRayImageError(
-        "A distribution is not what the lockfile says it is: its hash is not one the lock has.",
-        evidence=[
+    raise other_hash_error(
+        [
             *(f"{wheel.file} has {_SHA256}{wheel.sha256}" for _, _, wheel in ranked),
             *(f"{request.lockfile_path} has {value}" for value in hashes),
-        ],
-        fixes=[
-            "find out who changed the file on the index; if the change is meant, refresh the lockfile"
-        ],
+        ]
     )
 
 

@@ -116,7 +116,7 @@ def _place_in_wheel(name: str, data: str) -> str:
 
 
 def _is_of_wheel(name: str, dist_info: str) -> bool:
-    """Whether a file was in the wheel, and is not what an installer wrote."""
+    """Tell whether a file was in the wheel, and is not what an installer wrote."""
     folder, _, file = name.rpartition("/")
     of_installer = folder == dist_info and file in _OF_INSTALLERS
     return bool(file) and not of_installer and name != _LAYOUT and not folder.endswith(_PEX_INFO)

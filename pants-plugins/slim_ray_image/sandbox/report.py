@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import Any, Callable, Mapping, Optional, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Callable, Iterator, Mapping, Optional, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.wire import from_json, to_json
@@ -92,9 +93,16 @@ def write_result(path: str, value: Any) -> None:
     write_whole(path, to_json(value))
 
 
-def write_whole(path: str, text: str) -> None:
-    """Write a file that is never there in part: it gets its name when all of it is written."""
+@contextmanager
+def whole_file(path: str) -> Iterator[BinaryIO]:
+    """Yield a file to write that is never there in part: it gets its name when all of it is written."""
     partial = f"{path}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(partial, "wb") as file:
+        yield file
     os.replace(partial, path)
+
+
+def write_whole(path: str, text: str) -> None:
+    """Write text as a file that is never there in part."""
+    with whole_file(path) as file:
+        file.write(text.encode())

@@ -202,7 +202,7 @@ def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
 
 
 def _holds(content: Content, sections: Sequence[_Section], sections_at: int) -> bool:
-    """Whether the sections are in the file, and nothing behind them, which only the program itself would know of."""
+    """Tell if the sections are in the file, and nothing behind them, which only the program itself would know of."""
     table_end = sections_at + len(sections) * _SECTION.size
     end = max([table_end, *(section.end for section in sections)])
     return end == content.size and all(

@@ -27,10 +27,9 @@ from installer.scripts import Script
 from installer.sources import WheelFile
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.image_paths import VENV, has_control_character
+from slim_ray_image.core.image_paths import SCRIPTS, VENV, has_control_character
 from slim_ray_image.sandbox.spool import chunks_of
 
-SCRIPTS = f"{VENV}/bin"
 _PYTHON = f"{SCRIPTS}/python"
 _DIST_INFO = ".dist-info"
 _ENTRY_POINTS = "entry_points.txt"
@@ -63,7 +62,7 @@ class Member:
 
 @dataclass(frozen=True)
 class WheelLayout:
-    """What a wheel is besides its files.
+    """Facts of a wheel besides its files.
 
     Attributes:
         metadata: Its METADATA.
@@ -149,7 +148,7 @@ class _Source(WheelFile):
 
 @dataclass(frozen=True)
 class _Stream:
-    """What `_Source` gives to `_Destination`."""
+    """A member, as `_Source` gives it to `_Destination`."""
 
     stream: IO[bytes]
     byte_count: int
@@ -197,6 +196,15 @@ class _Destination(WheelDestination):
         """RECORD is written by the layer."""
 
 
+def malformed(file: str, reason: str) -> SlimRayImageError:
+    """Return the error for a file that is no wheel that can be installed."""
+    return SlimRayImageError(
+        f"The wheel {file} cannot be installed: it does not hold to the format of wheels.",
+        evidence=[reason],
+        fixes=["require another version of it, and tell its maintainers"],
+    )
+
+
 def read_wheel(path: str, site_packages: str, visit: Callable[[Member], None]) -> WheelLayout:
     """Have each file of a wheel visited, in its order there, scripts of entry points first.
 
@@ -220,8 +228,4 @@ def read_wheel(path: str, site_packages: str, visit: Callable[[Member], None]) -
                 tuple(sorted(destination.scripts)),
             )
     except _MALFORMED as error:
-        raise SlimRayImageError(
-            f"The wheel {os.path.basename(path)} cannot be installed: it does not hold to the format of wheels.",
-            evidence=[str(error) or type(error).__name__],
-            fixes=["require another version of it, and tell its maintainers"],
-        ) from error
+        raise malformed(os.path.basename(path), str(error) or type(error).__name__) from error

@@ -5,8 +5,6 @@ In: wheels. Out: slice.deflate, their entries without directories, and slice.jso
 
 from __future__ import annotations
 
-import os
-
 from slim_ray_image.core.distributions_layer import (
     SLICE,
     SLICE_RESULT,
@@ -14,19 +12,17 @@ from slim_ray_image.core.distributions_layer import (
     SliceResult,
 )
 from slim_ray_image.sandbox.install_pieces import install_pieces
-from slim_ray_image.sandbox.report import run_program, write_result
+from slim_ray_image.sandbox.report import run_program, whole_file, write_result
 from slim_ray_image.sandbox.slices import SliceWriter
 
 
 def main(request: PiecesRequest) -> None:
     """Write the slice and what it is."""
     pieces = install_pieces(request)
-    partial = f"{SLICE}.partial"
-    with open(partial, "wb") as file:
+    with whole_file(SLICE) as file:
         writer = SliceWriter(file)
         facts = pieces.write(writer)
         writer.flush()
-    os.replace(partial, SLICE)
     write_result(
         SLICE_RESULT,
         SliceResult(pieces.directories, writer.unpacked_bytes, writer.file_count, facts),
