@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
 
 from pants.base.build_environment import get_buildroot
+from pants.core.util_rules.subprocess_environment import SubprocessEnvironmentVars
 from pants.engine.fs import (
     CreateDigest,
     Digest,
@@ -63,6 +64,7 @@ from slim_ray_image.core.references import (
     parse_image_reference,
     source_of,
 )
+from slim_ray_image.core.timestamp import timestamp_of
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.tools import (
@@ -121,12 +123,14 @@ class PreparedBase:
         blobs_tree: Its layers, as an OCI image layout has them: `blobs/sha256/...`.
         interpreter: Its own Python, to run in a sandbox.
         tools: What runs on that Python.
+        timestamp: The time of all that is put on it, in seconds since 1970.
     """
 
     image: BaseImage
     blobs_tree: Digest
     interpreter: BaseInterpreter
     tools: BaseTools
+    timestamp: int
 
 
 @dataclass(frozen=True)
@@ -450,7 +454,11 @@ def _warn_end_of_life(reference: str, python_version: str) -> None:
 
 
 @rule(desc="Prepare the base image")
-async def prepare_base(request: BaseImageRequest, subsystem: SlimRayImageSubsystem) -> PreparedBase:
+async def prepare_base(
+    request: BaseImageRequest,
+    subsystem: SlimRayImageSubsystem,
+    subprocess_environment: SubprocessEnvironmentVars,
+) -> PreparedBase:
     """The base with its blobs, its interpreter and the tools for that; made once for all images on it."""
     image = await resolve_base_image(request, **implicitly())
     blobs, interpreter, _ = await concurrently(
@@ -464,7 +472,8 @@ async def prepare_base(request: BaseImageRequest, subsystem: SlimRayImageSubsyst
         BaseToolsRequest(interpreter.python_minor, interpreter.glibc, request.platform),
         **implicitly(),
     )
-    return PreparedBase(image, blobs.tree, interpreter, tools)
+    timestamp = timestamp_of(subprocess_environment.vars)
+    return PreparedBase(image, blobs.tree, interpreter, tools, timestamp)
 
 
 def rules() -> Iterable[Any]:

@@ -371,7 +371,11 @@ async def build_image(
         entry_path=closure.program.path if closure.program else None,
     )
     image = append_layers(
-        base.image, written.layers, settings, parse_platform(base_request.platform)
+        base.image,
+        written.layers,
+        settings,
+        parse_platform(base_request.platform),
+        base.timestamp,
     )
     references = names.references(image.manifest_descriptor.hex)
     description = describe_image(

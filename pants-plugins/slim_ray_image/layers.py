@@ -175,16 +175,22 @@ def _built_layer(
     )
 
 
-def _layer_base(interpreter: BaseInterpreter, *below: str, others: Iterable[str] = ()) -> LayerBase:
+def _layer_base(base: PreparedBase, *below: str, others: Iterable[str] = ()) -> LayerBase:
     """Return what a layer must know of the base.
 
     Args:
         below: Where its paths are.
         others: Directories of the base that it may have paths in, besides.
     """
+    interpreter = base.interpreter
     wanted = {parent for path in below for parent in parents(f"{path}/x")}
     directories = {*(wanted & interpreter.directories), *others}
-    return LayerBase(interpreter.python, interpreter.python_version, tuple(sorted(directories)))
+    return LayerBase(
+        interpreter.python,
+        interpreter.python_version,
+        tuple(sorted(directories)),
+        base.timestamp,
+    )
 
 
 @dataclass(frozen=True)
@@ -213,16 +219,17 @@ class RuntimeLayer:
 
 
 def _runtime_request(
-    interpreter: BaseInterpreter, bytecode: bool, exclude_files: Sequence[str]
+    base: PreparedBase, bytecode: bool, exclude_files: Sequence[str]
 ) -> RuntimeLayerRequest:
     """What the base lacks; and of the base, where that goes."""
+    interpreter = base.interpreter
     prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
     library = (directory for directory in interpreter.directories if directory.startswith(prefix))
     return RuntimeLayerRequest(
         wget="wget" not in {*interpreter.programs, *interpreter.commands},
         bytecode=bytecode and not interpreter.has_bytecode,
         exclude_files=patterns_for(exclude_files, [f"{COMMAND_DIRECTORY}/wget", prefix]),
-        base=_layer_base(interpreter, COMMAND_DIRECTORY, prefix, others=library),
+        base=_layer_base(base, COMMAND_DIRECTORY, prefix, others=library),
     )
 
 
@@ -236,7 +243,7 @@ def _wget() -> FileContent:
 async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
     """The layer of what every image on a base needs besides the base, if the base lacks any of it."""
     base = request.base
-    layer = _runtime_request(base.interpreter, request.bytecode, request.exclude_files)
+    layer = _runtime_request(base, request.bytecode, request.exclude_files)
     if not layer.wget and not layer.bytecode:
         return RuntimeLayer()
     written = await write_layer(
@@ -292,8 +299,8 @@ class PlannedDistributions:
 
     @property
     def _base(self) -> LayerBase:
-        interpreter = self.base.interpreter
-        return _layer_base(interpreter, VENV, COMMAND_DIRECTORY, interpreter.site_packages)
+        site_packages = self.base.interpreter.site_packages
+        return _layer_base(self.base, VENV, COMMAND_DIRECTORY, site_packages)
 
     def _request(self, pieces: Sequence[Piece]) -> PiecesRequest:
         interpreter = self.base.interpreter
@@ -460,7 +467,7 @@ def files_layer_request(
     paths = tuple(file.path for file in files)
     return LayerRequest(
         "write_files_layer",
-        FilesLayerRequest(paths, workdir, _layer_base(base.interpreter, workdir)),
+        FilesLayerRequest(paths, workdir, _layer_base(base, workdir)),
         _file_entries(files),
         base.interpreter,
         base.tools,
@@ -510,7 +517,7 @@ def sources_layer_request(
         account=account,
         passwd=interpreter.passwd if account else "",
         group=interpreter.group if account else "",
-        base=_layer_base(interpreter, workdir, HOME, "/etc"),
+        base=_layer_base(base, workdir, HOME, "/etc"),
     )
     return LayerRequest(
         "write_sources_layer",

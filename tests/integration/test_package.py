@@ -393,6 +393,18 @@ def test_entry_point_and_its_arguments_become_the_command(repository: Repository
     assert image.distributions == frozenset()
 
 
+def test_source_date_epoch_is_the_time_of_all_that_is_ours(repository: Repository) -> None:
+    """Passed on by `[subprocess-environment].env_vars`, as Pants has it, and no variable of a shell by itself."""
+    driver = write_driver(repository)
+    option = "--subprocess-environment-env-vars=+['SOURCE_DATE_EPOCH=1704067200']"
+    image = repository.package(driver, option)
+    entries = [entry for layer in own_layers(image) for entry in image.layout.entries(layer)]
+    assert {entry.mtime for entry in entries} == {1704067200}
+    ours = image.layout.config["history"][-len(image.own_rows) :]
+    assert image.layout.config["created"] == "2024-01-01T00:00:00Z"
+    assert {entry["created"] for entry in ours} == {"2024-01-01T00:00:00Z"}
+
+
 def test_dependencies_alone_make_an_image(repository: Repository, base_image: ImageLayout) -> None:
     """Files keep their path, Python code loses its source root, and the base's command stays."""
     repository.write("src/services/bundle/note.txt", "A note.\n")

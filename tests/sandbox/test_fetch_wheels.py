@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import http.server
+import os
+import time
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
@@ -204,6 +206,18 @@ def test_other_files_of_the_cache_are_left_alone(server: FileServer, content: by
     server.files["/foo"] = content
     assert fetch(wheel_of(content, server.url("/foo"))) == FetchResult(())
     assert cached() == {**others, hashlib.sha256(content).hexdigest(): content}
+
+
+def test_what_a_killed_build_left_in_the_cache_goes(server: FileServer, content: bytes) -> None:
+    """A download that nobody has written to for hours is of no build any more."""
+    left = Path(".wheels", f"{'1' * 64}.2.partial")
+    left.parent.mkdir()
+    left.write_bytes(b"half a wheel")
+    hours_ago = time.time() - 7200
+    os.utime(left, (hours_ago, hours_ago))
+    server.files["/foo"] = content
+    assert fetch(wheel_of(content, server.url("/foo"))) == FetchResult(())
+    assert_is_fetched(content)
 
 
 # --- What servers do

@@ -49,8 +49,8 @@ WHEELS = Path("wheels")
 FOO = "foo-1.0-py3-none-any.whl"
 
 
-def base_of(directories: Sequence[str] = BASE_DIRECTORIES) -> LayerBase:
-    return LayerBase("/usr/local/bin/python3.10", "3.10.13", tuple(directories))
+def base_of(directories: Sequence[str] = BASE_DIRECTORIES, timestamp: int = 0) -> LayerBase:
+    return LayerBase("/usr/local/bin/python3.10", "3.10.13", tuple(directories), timestamp)
 
 
 def request_of(
@@ -59,6 +59,7 @@ def request_of(
     bytecode: bool = False,
     directories: Sequence[str] = BASE_DIRECTORIES,
     commands: Sequence[str] = (),
+    timestamp: int = 0,
 ) -> PiecesRequest:
     return PiecesRequest(
         pieces=tuple(map(piece_of, wheels)),
@@ -66,7 +67,7 @@ def request_of(
         exclude_files=(),
         bytecode=bytecode,
         commands=tuple(commands),
-        base=base_of(directories),
+        base=base_of(directories, timestamp),
     )
 
 
@@ -95,7 +96,9 @@ def write_slices(*slices: Sequence[Path], **changes: Any) -> tuple[JoinRequest, 
         directories=tuple(sorted({path for result in results for path in result.directories})),
         unpacked_bytes=sum(result.unpacked_bytes for result in results),
         file_count=sum(result.file_count for result in results),
-        base=base_of(changes.get("directories", BASE_DIRECTORIES)),
+        base=base_of(
+            changes.get("directories", BASE_DIRECTORIES), timestamp=changes.get("timestamp", 0)
+        ),
     )
     return request, [result.facts for result in results]
 
@@ -686,6 +689,14 @@ def test_order_and_times_in_the_wheels_do_not_matter(sandbox: Path) -> None:
                 info.date_time = (2026, 1, 2, 3, 4, 6)
                 archive.writestr(info, content)
     assert write(*wheels, bytecode=True) == before
+
+
+@pytest.mark.parametrize("timestamp", [0, 1704067200])
+def test_every_entry_has_the_time_that_is_asked_for(sandbox: Path, timestamp: int) -> None:
+    """The time of the wheel's members is none of them."""
+    wheels = many()
+    for blob in (write(*wheels, timestamp=timestamp), write_shared(wheels, timestamp=timestamp)):
+        assert {member.mtime for member in Layer(blob).members.values()} == {timestamp}
 
 
 def test_layer_of_one_distribution_does_not_depend_on_the_others(sandbox: Path) -> None:

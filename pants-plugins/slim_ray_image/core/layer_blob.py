@@ -15,11 +15,13 @@ class LayerBase:
     Attributes:
         python: The interpreter's path in the image.
         directories: Those of the base that the layer's paths are below, sorted.
+        timestamp: The time of every entry of the layer, in seconds since 1970.
     """
 
     python: str
     python_version: str
     directories: tuple[str, ...]
+    timestamp: int = 0
 
 
 @dataclass(frozen=True)

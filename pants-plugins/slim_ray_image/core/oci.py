@@ -14,6 +14,7 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.platforms import Platform
 from slim_ray_image.core.references import RegistryReference, parse_image_reference
+from slim_ray_image.core.timestamp import spelled
 
 MEDIA_TYPE_INDEX = "application/vnd.oci.image.index.v1+json"
 MEDIA_TYPE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -45,8 +46,6 @@ _ANNOTATION_CONTAINERD_NAME = "io.containerd.image.name"
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 # What container engines take for PATH where the image config has none.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# One constant time: the start of the epoch (https://reproducible-builds.org/specs/source-date-epoch/).
-CREATED = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,11 @@ def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[
 
 
 def append_layers(
-    base: BaseImage, layers: Sequence[BuiltLayer], settings: ImageSettings, platform: Platform
+    base: BaseImage,
+    layers: Sequence[BuiltLayer],
+    settings: ImageSettings,
+    platform: Platform,
+    timestamp: int = 0,
 ) -> Image:
     """Return `base` with `layers` on top; base descriptors, diff_ids and history are kept as they are.
 
@@ -240,6 +243,7 @@ def append_layers(
         base: An image for `platform`.
         layers: Lowest first.
         settings: What the target says of how the image runs.
+        timestamp: When the image was created, in seconds since 1970.
 
     Returns:
         An image whose manifest has len(base.layers) + len(layers) layers, whose config has as many `diff_ids`, and
@@ -248,7 +252,8 @@ def append_layers(
     Spec: manifest.md "layers"; config.md "rootfs", "history"; annotations.md "org.opencontainers.image.base.*".
     """
     config = json.loads(base.config)
-    config["created"] = CREATED
+    created = spelled(timestamp)
+    config["created"] = created
     config["config"] = _container_config(config.get("config") or {}, settings)
     config["rootfs"] = {
         "type": "layers",
@@ -258,7 +263,7 @@ def append_layers(
         # A base without a history gets empty entries: there is to be one for each layer.
         *(config.get("history") or ({} for _ in base.layers)),
         *(
-            {"created": CREATED, "created_by": "slim_ray_image", "comment": layer.name}
+            {"created": created, "created_by": "slim_ray_image", "comment": layer.name}
             for layer in layers
         ),
     ]

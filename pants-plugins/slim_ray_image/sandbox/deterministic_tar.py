@@ -1,6 +1,6 @@
 """Writes a layer so that equal files give equal bytes, on every machine.
 
-Entries in the order given, each path once; numeric owners without names; modes of 0644 and 0755; one time, the epoch;
+Entries in the order given, each path once; numeric owners without names; modes of 0644 and 0755; one time;
 PAX headers without access or change times; gzip without a name and a time. Specification:
 https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md.
 """
@@ -73,7 +73,8 @@ class TarWriter:
         file_count: Their number.
     """
 
-    def __init__(self, sink: Any) -> None:
+    def __init__(self, sink: Any, timestamp: int) -> None:
+        self._timestamp = timestamp
         self._tar_stream = _HashingWriter(sink)
         stream: Any = self._tar_stream
         self._tar = tarfile.TarFile(
@@ -104,7 +105,8 @@ class TarWriter:
                 return
             raise ValueError(entry.path)
         info = tarfile.TarInfo(entry.path.lstrip("/"))
-        info.uid, info.gid, info.uname, info.gname, info.mtime = entry.uid, entry.gid, "", "", 0
+        info.uid, info.gid, info.uname, info.gname = entry.uid, entry.gid, "", ""
+        info.mtime = self._timestamp
         info.mode = 0o755 if entry.is_directory or entry.is_executable or entry.link else 0o644
         if entry.is_directory:
             info.type = tarfile.DIRTYPE
@@ -131,12 +133,12 @@ class TarWriter:
 class LayerWriter(TarWriter):
     """A tar+gzip layer being written."""
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: BinaryIO, timestamp: int = 0) -> None:
         self._blob = _HashingWriter(sink)
         self._gzip = igzip.IGzipFile(
             filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=self._blob, mtime=0
         )
-        super().__init__(self._gzip)
+        super().__init__(self._gzip, timestamp)
 
     def flush(self) -> int:
         """Put all that was added into the blob, and return the blob's bytes so far."""

@@ -36,6 +36,9 @@ _AT_ONCE = 8
 _CHUNK_BYTES = 1 << 20
 _TRIES = 3
 _FIRST_WAIT_SECONDS = 0.5
+# Of a build that was killed: one that downloads writes more often.
+_ABANDONED_SECONDS = 3600
+_PARTIAL = ".partial"
 # Answers that another try does not change: those that blame the request, but for time and number of requests.
 _PERMANENT = frozenset(range(400, 500)) - {408, 429}
 
@@ -94,7 +97,7 @@ def _download_once(client: IndexClient, url: str, wheel: LockedWheel, cached: st
     Returns:
         What it has in the place of the wheel; "" if it is the wheel.
     """
-    partial = f"{cached}.{uuid.uuid4().hex}.partial"
+    partial = f"{cached}.{uuid.uuid4().hex}{_PARTIAL}"
     try:
         with client.open(url) as response, open(partial, "wb") as target:
             sha256, byte_count = _copy(response, target, wheel.byte_count)
@@ -186,10 +189,20 @@ def _raise_if_missing(tried: dict[LockedWheel, _Tried]) -> None:
         )
 
 
+def _remove_abandoned() -> None:
+    """Remove from the cache what builds that were killed had written half."""
+    now = time.time()
+    for entry in os.scandir(WHEEL_CACHE):
+        with contextlib.suppress(FileNotFoundError):  # another build removes it, too
+            if entry.name.endswith(_PARTIAL) and now - entry.stat().st_mtime > _ABANDONED_SECONDS:
+                os.unlink(entry.path)
+
+
 def main(request: FetchRequest) -> None:
     """Write the wheels and fetched.json."""
     for folder in (WHEELS, WHEEL_CACHE):
         os.makedirs(folder, exist_ok=True)
+    _remove_abandoned()
     client = IndexClient(request.places.certificates, read_host_network())
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda w: _fetch(w, client, request.places), request.wheels))

@@ -40,7 +40,7 @@ def _virtual_environment(base: LayerBase, site_packages: str) -> Iterator[Entry]
 def _first_slice(request: JoinRequest) -> tuple[SliceWriter, bytes]:
     """Return the slice of the directories and of the environment, and what wrote it."""
     content = io.BytesIO()
-    writer = SliceWriter(content)
+    writer = SliceWriter(content, request.base.timestamp)
     for directory in request.directories:
         writer.add(Entry(directory, is_directory=True))
     environment = _virtual_environment(request.base, site_packages_of(request.base.python))

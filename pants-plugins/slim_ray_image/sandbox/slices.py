@@ -50,9 +50,9 @@ class _Deflate:
 class SliceWriter(TarWriter):
     """A slice being written."""
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: BinaryIO, timestamp: int) -> None:
         self._deflate = _Deflate(sink)
-        super().__init__(self._deflate)
+        super().__init__(self._deflate, timestamp)
 
     def flush(self) -> int:
         """Put all that was added into the slice, which can end there, and return its bytes so far."""

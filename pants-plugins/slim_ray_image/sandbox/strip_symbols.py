@@ -1,14 +1,18 @@
-"""Stage 4 of 6: an ELF file without symbol tables or debug information, every byte that is loaded left in its place.
+"""Stage 4 of 6: an ELF file without symbol tables or debug information, what is loaded byte for byte the same.
 
-In and out: the content of a file, in pieces. What is stripped lies behind all that a program header names, so that the
-loader sees no difference; nothing is moved that it reads. Tools for building programs lay the whole file out anew,
-which breaks libraries whose program headers were changed after linking. Format: the System V ABI's ELF-64 object files,
-and https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html.
+In and out: the content of a file, in pieces. What is stripped lies where no program header leads: behind all that is
+loaded, or between two loaded parts, where programs that change a library after linking leave it. What follows moves up,
+a loaded part by a multiple of the alignment that program headers ask for: it gets the same addresses, and nothing
+loaded names an offset in the file. The header of a section that went stays, inactive, so that the numbers of the others
+stay right. Tools for building programs lay the whole file out anew, which breaks libraries whose program headers were
+changed after linking. Format: the System V ABI's ELF-64 object files, and
+https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html.
 """
 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Iterator, Mapping, Optional, Sequence
@@ -19,18 +23,19 @@ _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _IDENT = b"\x7fELF\x02\x01"  # 64 bits, little-endian
-_SYMBOLS, _SYMBOL_INDEXES, _NO_BITS = 2, 18, 8
+_EXECUTABLE, _SHARED_OBJECT = 2, 3
+_INACTIVE, _SYMBOLS, _SYMBOL_INDEXES, _NO_BITS = 0, 2, 18, 8
 _RELOCATIONS = (4, 9)
-_SYMBOL_BYTES, _SYMBOL_SECTION_AT, _SYMBOL_SECTION = 24, 6, struct.Struct("<H")  # st_shndx
-_RESERVED_INDEXES = 0xFF00
 _ALLOCATED = 0x2
 _DEBUG_NAMES = (b".debug_", b".zdebug_", b".stab", b".gdb_index")
-_EXECUTABLE, _SHARED_OBJECT = 2, 3
+_LOAD = 1
+_LEAST_PAGE_BYTES = 4096
+_TABLE_ALIGNMENT = 8
 # More than tools write. A file that says otherwise was made to take memory or time.
+_MOST_PAGE_BYTES = 1 << 22
 _MOST_ALIGNMENT = 1 << 16
 _MOST_NAMES_BYTES = 1 << 24
 _NAME_BYTES = 64
-_SYMBOLS_AT_ONCE = _SYMBOL_BYTES << 16
 
 
 class Stripped(Enum):
@@ -38,6 +43,55 @@ class Stripped(Enum):
 
     DEBUG_INFORMATION = "debug information"
     SYMBOLS = "symbol tables"
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the start of the file (`Elf64_Ehdr`) says of its tables."""
+
+    fields: tuple[object, ...]
+    kind: int
+    segments_at: int
+    segment_count: int
+    sections_at: int
+    section_count: int
+    names: int  # the number of the section that has the names
+
+    @property
+    def segments_end(self) -> int:
+        return self.segments_at + self.segment_count * _SEGMENT.size
+
+    @property
+    def sections_end(self) -> int:
+        return self.sections_at + self.section_count * _SECTION.size
+
+    def pack(self, segments_at: int, sections_at: int) -> bytes:
+        """Return it with other places of the tables."""
+        return _HEADER.pack(*self.fields[:5], segments_at, sections_at, *self.fields[7:])
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A program header (`Elf64_Phdr`)."""
+
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    physical_address: int
+    byte_count: int
+    memory_bytes: int
+    alignment: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.byte_count
+
+    def pack(self) -> bytes:
+        return _SEGMENT.pack(
+            *(self.kind, self.flags, self.offset, self.address, self.physical_address),
+            *(self.byte_count, self.memory_bytes, self.alignment),
+        )
 
 
 @dataclass(frozen=True)
@@ -57,8 +111,13 @@ class _Section:
     name: bytes = b""
 
     @property
+    def content_bytes(self) -> int:
+        """How much of the file it has."""
+        return 0 if self.kind in (_INACTIVE, _NO_BITS) else self.byte_count
+
+    @property
     def end(self) -> int:
-        return self.offset + (0 if self.kind == _NO_BITS else self.byte_count)
+        return self.offset + self.content_bytes
 
     def pack(self) -> bytes:
         return _SECTION.pack(
@@ -74,119 +133,228 @@ def _start_of_name(strings: bytes, offset: int) -> bytes:
     return name
 
 
-def _read_sections(content: Content, offset: int, count: int, names: int) -> list[_Section]:
+def _read_header(content: Content) -> Optional[_Header]:
+    """Return the header of a program or a library that has sections; None of another file."""
+    start = content.read_at(0, _HEADER.size)
+    if not start.startswith(_IDENT) or len(start) < _HEADER.size:
+        return None
+    fields = _HEADER.unpack(start)
+    header = _Header(fields, fields[1], fields[5], fields[10], fields[6], fields[12], fields[13])
+    is_linked = header.kind in (_EXECUTABLE, _SHARED_OBJECT)
+    has_tables = header.section_count and header.segment_count
+    return header if is_linked and has_tables and header.segments_at >= _HEADER.size else None
+
+
+def _read_sections(content: Content, header: _Header) -> list[_Section]:
     """Return the sections, with the starts of their names: as much as tells what a section is."""
-    table = content.read_at(offset, count * _SECTION.size)
-    found = [_Section(*_SECTION.unpack_from(table, n * _SECTION.size)) for n in range(count)]
-    strings = content.read_at(found[names].offset, min(found[names].byte_count, _MOST_NAMES_BYTES))
+    table = content.read_at(header.sections_at, header.section_count * _SECTION.size)
+    found = [
+        _Section(*_SECTION.unpack_from(table, number * _SECTION.size))
+        for number in range(header.section_count)
+    ]
+    names = found[header.names]
+    strings = content.read_at(names.offset, min(names.byte_count, _MOST_NAMES_BYTES))
     return [replace(s, name=_start_of_name(strings, s.name_offset)) for s in found]
 
 
-def _droppable(sections: Sequence[_Section], loaded_end: int, kind: Stripped) -> set[int]:
-    """Return the indexes of what is to be stripped behind all that is loaded; symbol tables with their strings."""
+def _read_segments(content: Content, header: _Header) -> list[_Segment]:
+    table = content.read_at(header.segments_at, header.segment_count * _SEGMENT.size)
+    return [
+        _Segment(*_SEGMENT.unpack_from(table, number * _SEGMENT.size))
+        for number in range(header.segment_count)
+    ]
+
+
+class _Loaded:
+    """The parts of the file that headers lead to.
+
+    Attributes:
+        spans: (start, end) of each, in order. Those that touch are one.
+    """
+
+    def __init__(self, header: _Header, segments: Sequence[_Segment]) -> None:
+        found = [(0, _HEADER.size), (header.segments_at, header.segments_end)]
+        found += [(s.offset, s.end) for s in segments if s.byte_count or s.kind == _LOAD]
+        self.spans: list[tuple[int, int]] = []
+        for start, end in sorted(found):
+            if self.spans and start <= self.spans[-1][1]:
+                start, last_end = self.spans.pop()
+                end = max(end, last_end)
+            self.spans.append((start, end))
+        self._starts = [start for start, _ in self.spans]
+
+    def number_at(self, offset: int) -> int:
+        """Return the number of the last part that starts there or before."""
+        return bisect_right(self._starts, offset) - 1
+
+    def has(self, start: int, end: int) -> bool:
+        """Tell if some bytes of the file, one at least, are loaded.
+
+        Raises:
+            ValueError: Some of them are.
+        """
+        number = self.number_at(start)
+        loaded_end = self.spans[number][1]
+        if end <= loaded_end:
+            return True
+        if start < loaded_end or self.number_at(end - 1) != number:
+            raise ValueError("what is loaded in part")
+        return False
+
+
+def _page_bytes(segments: Sequence[_Segment]) -> int:
+    """Return the number of bytes by whose multiples a loaded part may move."""
+    found = max([_LEAST_PAGE_BYTES, *(segment.alignment for segment in segments)])
+    if found > _MOST_PAGE_BYTES or found & (found - 1):
+        raise ValueError("an alignment that no tool writes")
+    return found
+
+
+def _droppable(sections: Sequence[_Section], loaded: _Loaded, kind: Stripped) -> set[int]:
+    """Return the numbers of what is to be stripped and is not loaded; symbol tables with their strings."""
     found = {
-        index
-        for index, section in enumerate(sections)
+        number
+        for number, section in enumerate(sections)
         if (
             section.name.startswith(_DEBUG_NAMES)
             if kind is Stripped.DEBUG_INFORMATION
             else section.kind in (_SYMBOLS, _SYMBOL_INDEXES)
         )
     }
-    found |= {sections[index].link for index in found if sections[index].kind == _SYMBOLS}
+    found |= {sections[number].link for number in found if sections[number].kind == _SYMBOLS}
     return {
-        index
-        for index in found
-        if not sections[index].flags & _ALLOCATED and sections[index].offset >= loaded_end
+        number
+        for number in found
+        if sections[number].content_bytes
+        and not sections[number].flags & _ALLOCATED
+        and not loaded.has(sections[number].offset, sections[number].end)
     }
 
 
-def _is_safe(sections: Sequence[_Section], dropped: set[int], names: int) -> bool:
-    """Whether nothing that stays refers to what goes, by its index or by what its own index was."""
-    if names in dropped or any(
-        section.flags & _ALLOCATED and index > min(dropped)
-        for index, section in enumerate(sections)
-    ):
-        return False
-    kept = [section for index, section in enumerate(sections) if index not in dropped]
-    return not any(
+def _is_referred_to(sections: Sequence[_Section], dropped: set[int]) -> bool:
+    """Tell if a section that stays refers to one that goes."""
+    return any(
         section.link in dropped or (section.kind in _RELOCATIONS and section.information in dropped)
-        for section in kept
+        for number, section in enumerate(sections)
+        if number not in dropped
     )
 
 
-def _aligned(offset: int, alignment: int) -> int:
-    return -(-offset // max(alignment, 1)) * max(alignment, 1)
+@dataclass(frozen=True)
+class _Piece:
+    """What is kept in one: a loaded part, or the content of a section that is not loaded.
+
+    Attributes:
+        start: Where it is in the file.
+        end: Where it ends.
+        alignment: Where it may go: a section to multiples of that, a loaded part by multiples of that.
+        section: Its number; None for a loaded part.
+    """
+
+    start: int
+    end: int
+    alignment: int
+    section: Optional[int] = None
+
+    def place_after(self, end: int) -> int:
+        """Return the first place from `end` on where it may go."""
+        step = max(self.alignment, 1)
+        return end + ((self.start if self.section is None else 0) - end) % step
 
 
-def _renumbered(symbols: bytes, numbers: Mapping[int, int], first_dropped: int) -> bytes:
-    """Return symbols that name sections by their new numbers; 0 stands for one that is gone."""
-    written = bytearray(symbols)
-    for at in range(_SYMBOL_SECTION_AT, len(written), _SYMBOL_BYTES):
-        (index,) = _SYMBOL_SECTION.unpack_from(written, at)
-        if first_dropped <= index < _RESERVED_INDEXES:
-            _SYMBOL_SECTION.pack_into(written, at, numbers.get(index, 0))
-    return bytes(written)
+def _pieces(
+    sections: Sequence[_Section], dropped: set[int], loaded: _Loaded, page_bytes: int
+) -> list[_Piece]:
+    """Return what is kept, in order."""
+    found = [_Piece(start, end, page_bytes) for start, end in loaded.spans]
+    for number, section in enumerate(sections):
+        if not section.content_bytes or number in dropped:
+            continue
+        if not loaded.has(section.offset, section.end):
+            if section.flags & _ALLOCATED:
+                raise ValueError("a section of the memory that no program header leads to")
+            found.append(_Piece(section.offset, section.end, section.alignment, number))
+    return sorted(found, key=lambda piece: (piece.start, piece.end))
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where what is kept goes.
+    """Where everything goes.
 
     Attributes:
         stays: So many bytes from the start are where they were.
-        moved: (what the section was, where its content starts), of those that move up, in order.
-        headers: The new section headers.
-        headers_at: Where they start.
-        numbers: Index of a kept section -> its new one.
+        moved: (what, its new place), in order.
+        end: Where all that is kept ends.
+        shifts: Of each loaded part, by how much it moves up.
+        places: Number of a section that moves on its own -> its new place.
     """
 
     stays: int
-    moved: tuple[tuple[_Section, int], ...]
-    headers: tuple[_Section, ...]
-    headers_at: int
-    numbers: Mapping[int, int]
+    moved: tuple[tuple[_Piece, int], ...]
+    end: int
+    shifts: Sequence[int]
+    places: Mapping[int, int]
 
 
-def _lay_out(sections: Sequence[_Section], dropped: set[int], loaded_end: int) -> _Layout:
-    """Return the layout without `dropped`; what stays behind the loaded part moves up."""
-    kept = [index for index in range(len(sections)) if index not in dropped]
-    numbers = {index: number for number, index in enumerate(kept)}
-    stays = max(
-        [loaded_end, *(s.end for s in (sections[i] for i in kept) if s.offset < loaded_end)]
-    )
-    end, moved, headers = stays, [], {}
-    for index in sorted(kept, key=lambda i: (sections[i].offset, i)):
-        old = sections[index]
-        new = replace(old, link=numbers[old.link])
-        if new.kind in _RELOCATIONS:
-            new = replace(new, information=numbers[new.information])
-        if new.kind not in (0, _NO_BITS) and new.offset >= stays:
-            new = replace(new, offset=_aligned(end, new.alignment))
-            moved.append((old, new.offset))
-            end = new.end
-        headers[index] = new
-    return _Layout(
-        stays, tuple(moved), tuple(headers[index] for index in kept), _aligned(end, 8), numbers
-    )
+def _lay_out(pieces: Sequence[_Piece], first_dropped: int) -> _Layout:
+    """Return the layout where what lies behind the first place that something is dropped from moves up."""
+    stays = first_dropped
+    for piece in pieces:
+        if piece.start < stays:
+            stays = max(stays, piece.end)
+    end, moved = stays, []
+    shifts: list[int] = []
+    for piece in pieces:
+        place = piece.start
+        if piece.start >= stays:
+            place = piece.place_after(end)
+            end = place + piece.end - piece.start
+            moved.append((piece, place))
+        if piece.section is None:
+            shifts.append(piece.start - place)
+    places = {piece.section: place for piece, place in moved if piece.section is not None}
+    return _Layout(stays, tuple(moved), end, shifts, places)
 
 
-def _write(content: Content, header: bytes, layout: _Layout, first_dropped: int) -> Iterator[bytes]:
-    """Yield the file in pieces."""
-    yield header
-    yield from content.chunks(len(header), layout.stays)
+def _new_section(
+    number: int, section: _Section, dropped: set[int], loaded: _Loaded, layout: _Layout
+) -> _Section:
+    if number in dropped:
+        return _Section(section.name_offset, _INACTIVE, *[0] * 8)
+    if number in layout.places:
+        return replace(section, offset=layout.places[number])
+    if section.kind == _INACTIVE or section.offset <= layout.stays:
+        return section
+    moved = section.offset - layout.shifts[loaded.number_at(section.offset)]
+    # One without content may be said to be anywhere.
+    return replace(section, offset=min(moved, layout.end))
+
+
+def _patched(
+    content: Content, start: int, end: int, patches: Mapping[int, bytes]
+) -> Iterator[bytes]:
+    """Yield what lies between two offsets, with patches, by their offsets, in place of what was there."""
+    for offset in sorted(patches):
+        if start <= offset < end:
+            yield from content.chunks(start, offset)
+            yield patches[offset]
+            start = offset + len(patches[offset])
+    yield from content.chunks(start, end)
+
+
+def _write(
+    content: Content, layout: _Layout, patches: Mapping[int, bytes], at_end: bytes
+) -> Iterator[bytes]:
+    """Yield the file in pieces; `at_end` is the table of sections where no loaded part has it."""
+    yield from _patched(content, 0, layout.stays, patches)
     end = layout.stays
-    for section, start in layout.moved:
-        yield bytes(start - end)
-        end = start + section.byte_count
-        if section.kind != _SYMBOLS:
-            yield from content.chunks(section.offset, section.end)
-            continue
-        for at in range(section.offset, section.end, _SYMBOLS_AT_ONCE):
-            symbols = content.read_at(at, min(_SYMBOLS_AT_ONCE, section.end - at))
-            yield _renumbered(symbols, layout.numbers, first_dropped)
-    yield bytes(layout.headers_at - end)
-    yield b"".join(section.pack() for section in layout.headers)
+    for piece, place in layout.moved:
+        yield bytes(place - end)
+        yield from _patched(content, piece.start, piece.end, patches)
+        end = place + piece.end - piece.start
+    if at_end:
+        yield bytes(-end % _TABLE_ALIGNMENT)
+        yield at_end
 
 
 def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
@@ -201,41 +369,52 @@ def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
         return None
 
 
-def _holds(content: Content, sections: Sequence[_Section], sections_at: int) -> bool:
-    """Tell if the sections are in the file, and nothing behind them, which only the program itself would know of."""
-    table_end = sections_at + len(sections) * _SECTION.size
-    end = max([table_end, *(section.end for section in sections)])
-    return end == content.size and all(
-        section.alignment <= _MOST_ALIGNMENT
-        and (section.kind != _SYMBOLS or section.byte_count % _SYMBOL_BYTES == 0)
-        for section in sections
-    )
+def _holds(
+    content: Content, header: _Header, sections: Sequence[_Section], loaded: _Loaded
+) -> bool:
+    """Tell if all that headers lead to is in the file, and nothing behind it, which only the program itself would know of."""
+    ends = [section.end for section in sections if section.content_bytes]
+    end = max([header.sections_end, loaded.spans[-1][1], *ends])
+    return end == content.size and all(s.alignment <= _MOST_ALIGNMENT for s in sections)
 
 
 def _strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
-    start = content.read_at(0, _HEADER.size)
-    if not start.startswith(_IDENT) or len(start) < _HEADER.size:
+    header = _read_header(content)
+    if header is None:
         return None
-    header = list(_HEADER.unpack(start))
-    file_kind, segments_at, sections_at = header[1], header[5], header[6]
-    segment_count, section_count, names = header[10], header[12], header[13]
-    is_linked = file_kind in (_EXECUTABLE, _SHARED_OBJECT)
-    if not is_linked or not section_count or not segment_count:
+    sections, segments = _read_sections(content, header), _read_segments(content, header)
+    loaded = _Loaded(header, segments)
+    if not _holds(content, header, sections, loaded):
         return None
-    sections = _read_sections(content, sections_at, section_count, names)
-    if not _holds(content, sections, sections_at):
+    dropped = _droppable(sections, loaded, kind)
+    if not dropped or header.names in dropped or _is_referred_to(sections, dropped):
         return None
-    table = content.read_at(segments_at, segment_count * _SEGMENT.size)
-    segments = (_SEGMENT.unpack_from(table, n * _SEGMENT.size) for n in range(segment_count))
-    loaded_end = max(segments_at + segment_count * _SEGMENT.size, *(s[2] + s[5] for s in segments))
-    dropped = _droppable(sections, loaded_end, kind)
-    if not dropped or not _is_safe(sections, dropped, names) or sections_at < loaded_end:
+    first_dropped = min(sections[number].offset for number in dropped)
+    layout = _lay_out(
+        _pieces(sections, dropped, loaded, _page_bytes(segments)), first_dropped
+    )
+
+    def moved(offset: int) -> int:
+        return offset - layout.shifts[loaded.number_at(offset)]
+
+    table = b"".join(
+        _new_section(number, section, dropped, loaded, layout).pack()
+        for number, section in enumerate(sections)
+    )
+    is_loaded = loaded.has(header.sections_at, header.sections_end)
+    if is_loaded and header.sections_at < header.segments_end:
         return None
-    layout = _lay_out(sections, dropped, loaded_end)
-    if layout.headers_at + len(layout.headers) * _SECTION.size > content.size:
-        return (
-            None  # sections that have content in common, which would be there as often as they are
-        )
-    header[6], header[12] = layout.headers_at, len(layout.headers)
-    header[13] = layout.numbers[names]
-    return _write(content, _HEADER.pack(*header), layout, min(dropped))
+    end = layout.end + -layout.end % _TABLE_ALIGNMENT
+    table_at = moved(header.sections_at) if is_loaded else end
+    if max(layout.end, table_at + len(table)) >= content.size:
+        # Sections that have content in common, which would be there as often as they are, or a gap that is filled up.
+        return None
+    patches = {
+        0: header.pack(moved(header.segments_at), table_at),
+        header.segments_at: b"".join(
+            replace(segment, offset=moved(segment.offset)).pack() for segment in segments
+        ),
+    }
+    if is_loaded:
+        patches[header.sections_at] = table
+    return _write(content, layout, patches, b"" if is_loaded else table)

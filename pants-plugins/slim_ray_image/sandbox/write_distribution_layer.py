@@ -26,7 +26,7 @@ def _write(pieces: InstalledPieces, writer: LayerWriter) -> PiecesFacts:
 def main(request: PiecesRequest) -> None:
     """Write the layer's blob and what it is."""
     pieces = install_pieces(request)
-    blob, facts = write_blob(lambda writer: _write(pieces, writer))
+    blob, facts = write_blob(lambda writer: _write(pieces, writer), request.base)
     write_result(RESULT, DistributionLayerResult(blob, facts))
 
 

@@ -20,7 +20,7 @@ def _write(request: FilesLayerRequest, writer: LayerWriter) -> None:
 
 def main(request: FilesLayerRequest) -> None:
     """Write the layer's blob and what it is."""
-    blob, _ = write_blob(lambda writer: _write(request, writer))
+    blob, _ = write_blob(lambda writer: _write(request, writer), request.base)
     write_result(RESULT, FilesLayerResult(blob))
 
 

@@ -61,7 +61,7 @@ def _write(request: RuntimeLayerRequest, writer: LayerWriter) -> tuple[str, ...]
 
 def main(request: RuntimeLayerRequest) -> None:
     """Write the layer's blob and what it is."""
-    blob, matched = write_blob(lambda writer: _write(request, writer))
+    blob, matched = write_blob(lambda writer: _write(request, writer), request.base)
     write_result(RESULT, RuntimeLayerResult(blob, matched))
 
 

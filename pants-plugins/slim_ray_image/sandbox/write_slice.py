@@ -20,7 +20,7 @@ def main(request: PiecesRequest) -> None:
     """Write the slice and what it is."""
     pieces = install_pieces(request)
     with whole_file(SLICE) as file:
-        writer = SliceWriter(file)
+        writer = SliceWriter(file, request.base.timestamp)
         facts = pieces.write(writer)
         writer.flush()
     write_result(

@@ -174,7 +174,7 @@ def main(request: SourcesLayerRequest) -> None:
     """
     for check in request.checks:
         _check_attribute(check)
-    blob, _ = write_blob(lambda writer: _write(request, writer))
+    blob, _ = write_blob(lambda writer: _write(request, writer), request.base)
     write_result(RESULT, _result(blob, request.files))
 
 
