@@ -10,6 +10,7 @@ import datetime
 import json
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
@@ -53,6 +54,7 @@ from slim_ray_image.core.oci import (
     BaseImage,
     Descriptor,
     blob_path,
+    environment_of,
     parse_base_image,
     select_manifest,
     sha256,
@@ -81,6 +83,9 @@ from slim_ray_image.tools import (
 )
 
 logger = logging.getLogger(__name__)
+
+# Old enough for nearly all bases: one set of tools for all of them, which need not wait until a base was read.
+_TOOLS_GLIBC = "2.28"
 
 
 @dataclass(frozen=True)
@@ -453,6 +458,22 @@ def _warn_end_of_life(reference: str, python_version: str) -> None:
         logger.warning(text)
 
 
+def _version_of(glibc: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in glibc.split(".") if part.isdecimal())
+
+
+def _tools_request(python_minor: str, glibc: str, platform: str) -> BaseToolsRequest:
+    """Return the request for the tools of a base; those of newer bases are the same."""
+    return BaseToolsRequest(python_minor, min(glibc, _TOOLS_GLIBC, key=_version_of), platform)
+
+
+def _expected_tools(image: BaseImage, platform: str) -> tuple[BaseToolsRequest, ...]:
+    """Return the request for the tools of a base that says in its config which Python it has, as Python's own images do."""
+    version = environment_of(json.loads(image.config).get("config")).get("PYTHON_VERSION", "")
+    found = re.match(r"(3\.\d+)\.", version)
+    return (_tools_request(found[1], _TOOLS_GLIBC, platform),) if found else ()
+
+
 @rule(desc="Prepare the base image")
 async def prepare_base(
     request: BaseImageRequest,
@@ -461,15 +482,20 @@ async def prepare_base(
 ) -> PreparedBase:
     """The base with its blobs, its interpreter and the tools for that; made once for all images on it."""
     image = await resolve_base_image(request, **implicitly())
-    blobs, interpreter, _ = await concurrently(
+    blobs, interpreter, *_ = await concurrently(
         read_base_blobs(BaseBlobsRequest(image), **implicitly()),
         extract_base_interpreter(BaseInterpreterRequest(image, request.platform), **implicitly()),
-        fetch_uv(UvRequest(), **implicitly()),  # early: what comes next waits for it
+        # Early: what comes next waits for these.
+        fetch_uv(UvRequest(), **implicitly()),
+        *(
+            prepare_base_tools(tools, **implicitly())
+            for tools in _expected_tools(image, request.platform)
+        ),
     )
     if subsystem.warn_end_of_life:
         _warn_end_of_life(request.reference, interpreter.python_version)
     tools = await prepare_base_tools(
-        BaseToolsRequest(interpreter.python_minor, interpreter.glibc, request.platform),
+        _tools_request(interpreter.python_minor, interpreter.glibc, request.platform),
         **implicitly(),
     )
     timestamp = timestamp_of(subprocess_environment.vars)

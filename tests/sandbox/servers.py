@@ -80,13 +80,23 @@ class Server:
 
     Attributes:
         asked: Every request, in the order in which they came.
+        connections: How many were made.
     """
 
-    def __init__(self, certificates: Optional[Certificates] = None) -> None:
+    def __init__(
+        self, certificates: Optional[Certificates] = None, *, keeps_alive: bool = False
+    ) -> None:
         self.asked: list[Asked] = []
+        self.connections = 0
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if keeps_alive else "HTTP/1.0"
+
+            def setup(self) -> None:
+                server.connections += 1
+                super().setup()
+
             def do_GET(self) -> None:
                 authorization = self.headers.get("Authorization")
                 proxy_authorization = self.headers.get("Proxy-Authorization")
@@ -168,8 +178,10 @@ class FileServer(Server):
         faults: Path -> what goes wrong with the next requests for it, in turn: a status, or CUT.
     """
 
-    def __init__(self, login: Optional[tuple[str, str]] = None) -> None:
-        super().__init__()
+    def __init__(
+        self, login: Optional[tuple[str, str]] = None, *, keeps_alive: bool = False
+    ) -> None:
+        super().__init__(keeps_alive=keeps_alive)
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[int]] = {}
         self._login = basic_login(*login) if login else None

@@ -130,6 +130,31 @@ def test_many_wheels_are_fetched_at_once(server: FileServer, content: bytes) -> 
     assert len(server.asked) == len(wheels)
 
 
+def test_connections_are_kept(sandbox: Path) -> None:
+    """To make one takes longer than to fetch a small wheel; each thread has one, whatever it was answered before."""
+    with FileServer(keeps_alive=True) as server:
+        server.files.update({f"/{number}": str(number).encode() for number in range(100)})
+        server.faults["/7"] = [503, 503]
+        wheels = [
+            wheel_of(content, server.url(path), file=f"foo{path[1:]}-1.0-py3-none-any.whl")
+            for path, content in server.files.items()
+        ]
+        assert fetch(*wheels) == FetchResult(())
+        assert sorted(fetched().values()) == sorted(server.files.values())
+        assert len(server.asked) == 102 and server.connections <= 10
+
+
+def test_rest_of_a_content_is_not_taken_for_the_next(sandbox: Path) -> None:
+    """A connection whose content was not read to its end is not asked again."""
+    with FileServer(keeps_alive=True) as server:
+        wheel = b"x" * 10
+        server.files.update({"/long": b"y" * (5 << 20), "/foo-1.0-py3-none-any.whl": wheel})
+        page = server.add_page("/links/", server.url("/foo-1.0-py3-none-any.whl"))
+        locked = wheel_of(wheel, server.url("/long"), byte_count=len(wheel))
+        assert fetch(locked, find_links=[page]) == FetchResult(())
+        assert_is_fetched(wheel)
+
+
 def test_no_wheels_are_nothing_to_fetch(sandbox: Path) -> None:
     """The folder is there all the same."""
     assert fetch() == FetchResult(())

@@ -47,7 +47,7 @@ def find_uses(path: str, content: bytes, package: str) -> frozenset[str]:
     """
     spelled = re.compile(rb"\b" + package.encode() + rb"(?:\.[A-Za-z_]\w*)+")
     word = re.compile(rb"\b" + package.encode() + rb"\b")
-    if not word.search(content):
+    if package.encode() not in content or not word.search(content):
         return frozenset()
     if not path.endswith(".py"):
         return frozenset(name.decode() for name in spelled.findall(content))

@@ -16,8 +16,6 @@ from slim_ray_image.core.parsing import parse_module
 
 _FOLDER_NAMES = ("test", "tests")
 _TEST_MODULE = re.compile(r"(test_.*|.*_tests?|conftest)\.py")
-# Most modules have none of these words, and parsing all of them would take longer than the rest of a layer.
-_WORDS = re.compile(rb"\btests?\b")
 
 
 def _test_folders(paths: Iterable[str]) -> frozenset[str]:
@@ -66,6 +64,32 @@ def _named(path: str, source: bytes) -> Iterator[str]:
             yield str(node.value)
 
 
+class _Names:
+    """What the folders of tests are called, to be found in sources.
+
+    Parsing every module would take longer than the rest of a layer, and most that have the word have it in a comment.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        either = "|".join(map(re.escape, sorted(names))).encode()
+        # One pattern of nothing but letters, which `re` finds fast, and one for the line that it is in.
+        self._name = re.compile(either)
+        self._line = re.compile(
+            rb"\.N\b|\bN\.\w|['\"]N['\"]|\bimport\b.*\bN\b|^[\s(]*N\s*(as\s+\w+\s*)?[,);]*\s*\\?\s*(#|$)".replace(
+                b"N", b"(?:%s)" % either
+            )
+        )
+
+    def may_be_in(self, source: bytes) -> bool:
+        """Tell if a module may import one: its name is in an import, in a dotted name, or spelled as a string."""
+        for match in self._name.finditer(source):
+            start = source.rfind(b"\n", 0, match.start()) + 1
+            end = source.find(b"\n", match.end())
+            if self._line.search(source[start : end if end >= 0 else len(source)]):
+                return True
+        return False
+
+
 def find_unneeded_tests(files: Mapping[str, Callable[[], bytes]]) -> frozenset[str]:
     """Return the files of test folders that no other module needs.
 
@@ -80,13 +104,14 @@ def find_unneeded_tests(files: Mapping[str, Callable[[], bytes]]) -> frozenset[s
     if not inside:
         return frozenset()
     modules = _modules(files)
+    names = _Names({posixpath.basename(folder) for folder in folders})
     pending = [
         path
         for path, read in files.items()
         if path.endswith(".py")
         and path not in inside
         and not _TEST_MODULE.fullmatch(posixpath.basename(path))
-        and _WORDS.search(read())
+        and names.may_be_in(read())
     ]
     kept: set[str] = set()
     while pending:

@@ -20,7 +20,7 @@ from slim_ray_image.core.folders import WHEELS
 from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, LINKED_SCRIPTS, SCRIPTS
 from slim_ray_image.core.module_uses import find_uses
 from slim_ray_image.core.needs import needs_of
-from slim_ray_image.core.prune_rules import divided_distributions, part_at
+from slim_ray_image.core.prune_rules import divided_distributions, part_at, parts_of
 from slim_ray_image.core.wheels import DescribeRequest, DescribeResult, WheelFacts
 from slim_ray_image.sandbox.report import run_program, write_result
 from slim_ray_image.sandbox.spool import sha256_of
@@ -60,6 +60,8 @@ class _Files:
 def _part_bytes(files: _Files, site_packages: str, name: str) -> dict[str, int]:
     """Return part -> bytes, of a distribution that has parts."""
     found: dict[str, int] = {}
+    if not parts_of(name):
+        return found
     for path, size in files.sizes.items():
         part = part_at(posixpath.relpath(path, site_packages), name)
         if part:

@@ -72,20 +72,40 @@ def _copy(source: BinaryIO, target: BinaryIO, most: Optional[int]) -> tuple[str,
     return digest.hexdigest(), byte_count
 
 
+def _sha256_of(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _link(source: str, target: str) -> None:
+    """Put a file, which nobody changes, in another place too; as a copy where a file system cannot share it."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(target)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _take_cached(wheel: LockedWheel, cached: str) -> Optional[bool]:
     """Put a cached wheel in its place.
 
     Returns:
         None where there is none; False for one that is not what its name says, which is then removed.
     """
+    target = f"{WHEELS}/{wheel.file}"
     try:
-        with open(cached, "rb") as source, open(f"{WHEELS}/{wheel.file}", "wb") as target:
-            sha256, _ = _copy(source, target, None)
+        _link(cached, target)
     except FileNotFoundError:
         return None
-    if sha256 == wheel.sha256:
+    if _sha256_of(target) == wheel.sha256:
         return True
-    os.unlink(f"{WHEELS}/{wheel.file}")
+    os.unlink(target)
     with contextlib.suppress(FileNotFoundError):  # another build found it, too
         os.unlink(cached)
     return False
@@ -104,7 +124,7 @@ def _download_once(client: IndexClient, url: str, wheel: LockedWheel, cached: st
             length = getattr(response, "headers", {}).get("Content-Length")
         if sha256 == wheel.sha256:
             # Not out of the cache, where another build may remove what it finds changed.
-            shutil.copyfile(partial, f"{WHEELS}/{wheel.file}")
+            _link(partial, f"{WHEELS}/{wheel.file}")
             os.replace(partial, cached)
             return ""
         if wheel.byte_count is not None and byte_count > wheel.byte_count:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import re
+import ssl
+import threading
 import urllib.error
 import urllib.request
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO, Optional
 from urllib.parse import urlsplit
 
 from slim_ray_image.core.uv_call import NetworkPlaces
@@ -44,6 +48,71 @@ class _ThroughProxies(urllib.request.BaseHandler):
     https_open = http_open
 
 
+class _KeptConnection:
+    """Stands for a connection of the library's handlers, which make one for each request; keeps it for the next request.
+
+    To make one takes longer than to fetch most wheels, and servers answer only so many in a time.
+    """
+
+    sock = None  # the handlers close what they find here
+
+    def __init__(self, kept: dict[Any, Any], kind: Any, host: str, **arguments: Any) -> None:
+        self._kept = kept
+        self._place: Any = (kind, host)
+        self._connect = partial(kind, host, **arguments)
+        self._tunnel: Optional[tuple[str, Any]] = None
+        self._response: Any = None
+
+    def set_debuglevel(self, level: int) -> None:
+        """Show nothing."""
+
+    def set_tunnel(self, host: str, headers: Any = None) -> None:
+        """Ask another host, through the proxy that this one is."""
+        self._tunnel = (host, headers)
+        self._place = (*self._place, host)
+
+    def close(self) -> None:
+        """Keep none."""
+        self._kept.pop(self._place, None)
+
+    def _ask(self, connection: Any, *request: Any) -> None:
+        connection.request(*request)
+        self._response = connection.getresponse()
+        self._kept[self._place] = (connection, self._response)
+
+    def request(self, method: str, url: str, body: Any, headers: Any, **_: Any) -> None:
+        """Send a request without a body, and read the headers of the answer."""
+        headers = {name: value for name, value in headers.items() if name.lower() != "connection"}
+        connection, last = self._kept.pop(self._place, (None, None))
+        # Of an answer that was not read to its end, the rest would be taken for the next answer.
+        if last is not None and last.length == 0:
+            try:
+                return self._ask(connection, method, url, None, headers)
+            except (OSError, http.client.HTTPException):  # the server had closed it
+                connection.close()
+        connection = self._connect()
+        if self._tunnel:
+            connection.set_tunnel(self._tunnel[0], headers=self._tunnel[1])
+        return self._ask(connection, method, url, None, headers)
+
+    def getresponse(self) -> Any:
+        """Return the answer to the request."""
+        return self._response
+
+
+class _KeepAlive(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Keeps the connections of each thread."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        urllib.request.HTTPSHandler.__init__(self, context=context)
+        self._of_thread = threading.local()
+
+    def do_open(self, http_class: Any, request: Any, **arguments: Any) -> Any:
+        """Send a request by a connection that may be there already."""
+        connection = partial(_KeptConnection, self._of_thread.__dict__, http_class)
+        return super().do_open(connection, request, **arguments)  # type: ignore[arg-type]
+
+
 class IndexClient:
     """Opens URLs with Pants' certificates, credentials and proxies, and files of this machine."""
 
@@ -51,7 +120,7 @@ class IndexClient:
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
             _ThroughProxies(network),
-            urllib.request.HTTPSHandler(context=network.tls_context(certificates)),
+            _KeepAlive(network.tls_context(certificates)),
         )
         self._credentials = {
             urlsplit(url).netloc: credentials for url, credentials in network.credentials.items()
