@@ -96,7 +96,9 @@ def section_names(content: bytes) -> list[str]:
 def live_sections(content: bytes) -> set[str]:
     """Return the names of the sections that are not inactive (`SHT_NULL`)."""
     (at,) = struct.unpack_from("<Q", content, 40)
-    kinds = struct.iter_unpack("<4xI56x", content[at : at + _SECTION_BYTES * len(section_names(content))])
+    kinds = struct.iter_unpack(
+        "<4xI56x", content[at : at + _SECTION_BYTES * len(section_names(content))]
+    )
     return {name for name, (kind,) in zip(section_names(content), kinds) if kind}
 
 

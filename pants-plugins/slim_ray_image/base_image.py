@@ -468,7 +468,7 @@ def _tools_request(python_minor: str, glibc: str, platform: str) -> BaseToolsReq
 
 
 def _expected_tools(image: BaseImage, platform: str) -> tuple[BaseToolsRequest, ...]:
-    """Return the request for the tools of a base that says in its config which Python it has, as Python's own images do."""
+    """Return the request for the tools of a base whose config says which Python it has, as Python's own images do."""
     version = environment_of(json.loads(image.config).get("config")).get("PYTHON_VERSION", "")
     found = re.match(r"(3\.\d+)\.", version)
     return (_tools_request(found[1], _TOOLS_GLIBC, platform),) if found else ()

@@ -46,11 +46,10 @@ from slim_ray_image.compat import (
 )
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.tools_request import InstallToolsRequest
-from slim_ray_image.core.uv_call import UvCall
+from slim_ray_image.core.uv_call import UV_CACHE, UvCall
 from slim_ray_image.core.wire import to_json
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.sandbox.report import USER_ERROR
-from slim_ray_image.sandbox.run_uv import UV_CACHE
 
 _PACKAGE = "slim_ray_image"
 _REQUEST = "request.json"

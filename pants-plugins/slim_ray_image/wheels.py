@@ -274,6 +274,11 @@ async def _find_subset(
         uses_uv=True,
     )
     locked = from_json(LockedWheels, await read_output(result.output_digest, _LOCKED))
+    if locked.was_cache_changed and _was_run(result):
+        logger.warning(
+            "Changed since it was fetched, and emptied: what uv keeps of indexes in Pants' named cache "
+            "slim_ray_image_uv. Look at the disk that it is on."
+        )
     tree = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs([_TO_BUILD])))
     return locked, tree
 

@@ -16,9 +16,7 @@ from slim_ray_image.core.timestamp import spelled, timestamp_of
         ({"SOURCE_DATE_EPOCH": "253402300799"}, 253402300799, "9999-12-31T23:59:59Z"),
     ],
 )
-def test_time_is_that_of_the_variable(
-    variables: dict[str, str], timestamp: int, text: str
-) -> None:
+def test_time_is_that_of_the_variable(variables: dict[str, str], timestamp: int, text: str) -> None:
     """Without it all is of 1970."""
     assert timestamp_of(variables) == timestamp
     assert spelled(timestamp) == text

@@ -60,6 +60,11 @@ class PantsRun:
         return tuple(dict.fromkeys(re.findall(r"\[INFO\] Starting: (.*)", self.output)))
 
     @cached_property
+    def completed(self) -> tuple[str, ...]:
+        """The descriptions of the processes that ran to their end on this machine."""
+        return tuple(re.findall(r"\[INFO\] Completed: (.*)", self.output))
+
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
         return tuple(re.findall(r"\[WARN\] (.*)", self.output))
 

@@ -53,7 +53,7 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
 @rule
 async def prepare_nothing(request: BaseImageRequest) -> PreparedBase:
     """Stand in for the base, of which only the archive and the PEX need the interpreter."""
-    return PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, INTERPRETER, TOOLS)
+    return PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, INTERPRETER, TOOLS, 0)
 
 
 @rule

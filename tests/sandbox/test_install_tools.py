@@ -21,9 +21,8 @@ from sandbox.servers import FileServer, Proxy, basic_login
 from sandbox.stand_in_pants import run_program_below
 
 from slim_ray_image.core.tools_request import InstallToolsRequest
-from slim_ray_image.core.uv_call import NetworkPlaces, UvCall
+from slim_ray_image.core.uv_call import UV_CACHE, NetworkPlaces, UvCall
 from slim_ray_image.sandbox.report import USER_ERROR
-from slim_ray_image.sandbox.run_uv import UV_CACHE
 
 # A build backend as setuptools is one. It writes down what it can import, into what it builds.
 BACKEND = """\

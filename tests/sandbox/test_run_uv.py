@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from slim_ray_image.core.uv_call import NetworkPlaces, UvCall
 from slim_ray_image.sandbox.host_network import HostNetwork
 from slim_ray_image.sandbox.run_uv import (
     credentials_environment,
@@ -67,13 +68,17 @@ def test_pages_are_all_in_the_environment_where_one_has_a_login() -> None:
     assert credentials_environment([], ["https://a/links", "/wheels"], network) == {}
 
 
+def call_of(certificates: str) -> UvCall:
+    return UvCall("uv/uv", NetworkPlaces((), (), certificates))
+
+
 def test_environment_of_uv_has_nothing_of_the_user(
     sandbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No configuration, index, interpreter or home of the user reaches uv."""
     for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "VIRTUAL_ENV", "PYTHONPATH", "NETRC"):
         monkeypatch.setenv(name, "of the user")
-    environment = uv_environment("")
+    environment = uv_environment(call_of(""))
     assert environment["HOME"] == str(sandbox)
     assert environment["UV_NO_CONFIG"] == "1"
     assert environment["UV_CACHE_DIR"] == str(sandbox / ".uv-cache")
@@ -83,7 +88,7 @@ def test_environment_of_uv_has_nothing_of_the_user(
 
 def test_certificates_are_those_of_pants(sandbox: Path) -> None:
     """A CA bundle is named by its full path."""
-    assert uv_environment("ca.pem")["SSL_CERT_FILE"] == str(sandbox / "ca.pem")
+    assert uv_environment(call_of("ca.pem"))["SSL_CERT_FILE"] == str(sandbox / "ca.pem")
 
 
 def test_message_of_uv_is_told_without_its_drawing() -> None:

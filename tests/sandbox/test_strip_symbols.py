@@ -18,8 +18,8 @@ from elf import (
     STRINGS,
     SYMBOLS,
     TEXT,
-    make_elf,
     live_sections,
+    make_elf,
     section_content,
     section_names,
     segments_of,
@@ -29,7 +29,6 @@ from needs import needs, program
 from slim_ray_image.sandbox import strip_symbols
 from slim_ray_image.sandbox.spool import Spool
 from slim_ray_image.sandbox.strip_symbols import Stripped
-
 
 # What a second segment loads. Sections before it are larger than a page, as it moves by pages.
 BEHIND = b"strings that a program moved to the end"
@@ -120,6 +119,13 @@ def test_what_is_loaded_behind_moves_up_by_pages(page_bytes: int) -> None:
     assert section_content(stripped, ".comment") == section_content(content, ".comment")
     assert (content.index(BEHIND) - stripped.index(BEHIND)) % page_bytes == 0
     assert len(content) - len(stripped) >= 3 * page_bytes
+
+
+def test_zeros_at_the_end_are_nothing() -> None:
+    """As patchelf leaves one behind a library that it has changed."""
+    content = make_elf()
+    assert strip_all(content + b"\0") == strip_all(content) is not None
+    assert strip_all(content + bytes(4096)) is None
 
 
 def test_gap_that_pages_would_fill_again_stays() -> None:
@@ -270,9 +276,7 @@ def with_strings_behind(content: bytes) -> bytes:
     address = max(header[4] + header[7] for header in loaded) // 4096 * 4096 + 4096
     (note, *_) = (header[0] for header in headers if header[1] == 4)
     size = len(strings)
-    struct.pack_into(
-        "<IIQQQQQQ", changed, note, 1, 4, offset, address, address, size, size, 4096
-    )
+    struct.pack_into("<IIQQQQQQ", changed, note, 1, 4, offset, address, address, size, size, 4096)
     section = sections_at + section_names(content).index(".dynstr") * 64
     struct.pack_into("<QQ", changed, section + 16, address, offset)
     (dynamic,) = (header for header in headers if header[1] == 2)
@@ -284,9 +288,7 @@ def with_strings_behind(content: bytes) -> bytes:
 
 @needs("compiler")
 @pytest.mark.parametrize("change", [bytes, with_strings_behind], ids=["linked", "changed"])
-def test_stripped_library_loads_and_works(
-    change: Callable[[bytes], bytes], tmp_path: Path
-) -> None:
+def test_stripped_library_loads_and_works(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
     """What a compiler makes, with debug information, loads without it, also where a program changed it after linking."""
     source = tmp_path / "answer.c"
     names = [f"a_long_name_for_the_table_of_symbols_{n}" for n in range(200)]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
@@ -17,7 +18,7 @@ from sandbox.locked_pex import pex_folder
 from sandbox.servers import FileServer
 
 from slim_ray_image.core.subset import SubsetRequest
-from slim_ray_image.core.uv_call import NetworkPlaces, UvCall
+from slim_ray_image.core.uv_call import UV_CACHE, NetworkPlaces, UvCall
 from slim_ray_image.core.wheels import LockedWheel, LockedWheels
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.sandbox.pip_lock import check_locked, read_pip_lock
@@ -345,6 +346,20 @@ def test_wheel_of_an_index_has_its_url_and_its_size(wheels: Path) -> None:
             (found,) = subset(["bar"], lock, indexes=[index], find_links=[]).wheels
             assert found == LockedWheel("bar", "1.0", path.name, hash_of(path), 4711, url)
             assert "secret" not in Path("wheels.json").read_text()
+
+
+def test_damaged_cache_of_uv_is_emptied(wheels: Path) -> None:
+    """What uv keeps of an index has no hash: where it leads to an error, the index is asked again."""
+    lock = lock_of(wheels, "foo==1.0", "bar==1.0")
+    requirements = ["foo==1.0"]
+    found = subset(requirements, lock)
+    damaged = [path for path in Path(UV_CACHE).rglob("*") if path.is_file()]
+    assert damaged and not found.was_cache_changed
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    assert subset(requirements, lock) == replace(found, was_cache_changed=True)
+    assert not list(Path(UV_CACHE).iterdir())
+    assert subset(requirements, lock) == found
 
 
 def test_requirement_that_the_lock_lacks_is_an_error(wheels: Path) -> None:

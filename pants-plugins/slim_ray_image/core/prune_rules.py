@@ -249,8 +249,8 @@ RULES = (
     ),
     Rule(
         DEBUG_INFORMATION,
-        goes="debug information (DWARF) of shared objects and programs, but for those in `*.libs`; symbol tables stay, "
-        "and with them the names in native stack traces",
+        goes="debug information (DWARF) of shared objects and programs; symbol tables stay, and with them the names in "
+        "native stack traces",
         needed_by="lines and variables of native code in a debugger, as gdb",
     ),
     Rule(
@@ -265,7 +265,7 @@ RULES = (
     ),
     Rule(
         DEBUG_SYMBOLS,
-        goes="symbol tables of shared objects and programs, but for those in `*.libs`",
+        goes="symbol tables of shared objects and programs",
         needed_by="native stack traces with names, as of gdb, perf, `py-spy --native` and a crash of Ray",
         is_default=False,
     ),

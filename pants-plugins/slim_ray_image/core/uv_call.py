@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+# A named cache of Pants, shared by every build on this machine.
+UV_CACHE = ".uv-cache"
+
 
 @dataclass(frozen=True)
 class NetworkPlaces:
@@ -27,9 +30,11 @@ class UvCall:
         executable: In the sandbox.
         platform: Of the base, as "linux/amd64"; None for this host.
         glibc: Of the base; None for this host.
+        cache: The folder of uv's cache, in the sandbox.
     """
 
     executable: str
     places: NetworkPlaces
     platform: Optional[str] = None
     glibc: Optional[str] = None
+    cache: str = UV_CACHE

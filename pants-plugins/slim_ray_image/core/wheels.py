@@ -49,11 +49,13 @@ class LockedWheels:
         wheels: Sorted by name.
         built: "name version" of what has no wheel and is to be built, sorted.
         is_pex_lock: Whether the lock is of Pex's format.
+        was_cache_changed: Whether uv's cache had something else than what indexes say, and was emptied.
     """
 
     wheels: tuple[LockedWheel, ...]
     built: tuple[str, ...]
     is_pex_lock: bool
+    was_cache_changed: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class _ThroughProxies(urllib.request.BaseHandler):
 
 
 class _KeptConnection:
-    """Stands for a connection of the library's handlers, which make one for each request; keeps it for the next request.
+    """Stands for a connection of the library's handlers, which make one for each request, and keeps it for the next.
 
     To make one takes longer than to fetch most wheels, and servers answer only so many in a time.
     """
@@ -107,10 +107,10 @@ class _KeepAlive(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
         urllib.request.HTTPSHandler.__init__(self, context=context)
         self._of_thread = threading.local()
 
-    def do_open(self, http_class: Any, request: Any, **arguments: Any) -> Any:
+    def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
         """Send a request by a connection that may be there already."""
-        connection = partial(_KeptConnection, self._of_thread.__dict__, http_class)
-        return super().do_open(connection, request, **arguments)  # type: ignore[arg-type]
+        connection: Any = partial(_KeptConnection, self._of_thread.__dict__, http_class)
+        return super().do_open(connection, req, **http_conn_args)
 
 
 class IndexClient:

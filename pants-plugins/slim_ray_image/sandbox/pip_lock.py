@@ -7,11 +7,12 @@ Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping, Optional, Sequence
 
 import tomli
@@ -19,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from pip_requirements_parser import InstallRequirement, RequirementsFile
 
+from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.indexes import file_of
 from slim_ray_image.core.lockfiles import format_fixes, unmet_requirements
 from slim_ray_image.core.subset import SubsetRequest
@@ -34,11 +36,17 @@ from slim_ray_image.sandbox.locked_subset import (
     wheelless_error,
     without_login,
 )
-from slim_ray_image.sandbox.run_uv import message_lines, run_uv_pip
+from slim_ray_image.sandbox.run_uv import (
+    UnreadableIndexError,
+    empty_cache,
+    message_lines,
+    run_uv_pip,
+)
 
 _WANTED = "wanted.in"
 _LEFT_OUT = "left-out.in"
 _RESOLVED = "pylock.toml"
+_EMPTY_CACHE = ".uv-empty-cache"
 # Of uv's reasons, that there is no wheel, and what there is; of which it says "usable", that has a source.
 _NO_WHEEL = re.compile(r"([\w.-]+)==([^\s,]+) has no (usable wheels|wheels with a matching)")
 _OTHER_WHEELS = r"`{name}` \(v[^)]*\) (?:with|on) the following [\w ]+: (.*)"
@@ -213,14 +221,7 @@ def _candidates(name: str, version: str, package: Mapping[str, Any]) -> list[Loc
     ]
 
 
-def subset_of_pip_lock(request: SubsetRequest) -> LockedSubset:
-    """Return the part of the lock that `requirements` need.
-
-    Raises:
-        SlimRayImageError: If the lock does not hold it, or if a distribution has no wheel and may not be built.
-    """
-    lock = read_pip_lock(request.lockfile, request.marker_environment)
-    _check_requirements(request, lock)
+def _find(request: SubsetRequest, lock: PipLock) -> LockedSubset:
     packages, built = _resolve(request)
     pins = [(name, package["version"]) for name, package in sorted(packages.items())]
     check_locked(request, pins, lock.locked)
@@ -233,3 +234,36 @@ def subset_of_pip_lock(request: SubsetRequest) -> LockedSubset:
     return LockedSubset(
         LockedWheels(wheels, names, is_pex_lock=False), {name: lock.locked[name] for name in built}
     )
+
+
+def _find_without_cache(request: SubsetRequest, lock: PipLock) -> Optional[LockedSubset]:
+    """Return what uv finds when it asks the indexes for everything; None where that is an error, too."""
+    asking = replace(request, uv=replace(request.uv, cache=_EMPTY_CACHE))
+    try:
+        return _find(asking, lock)
+    except SlimRayImageError:
+        return None
+
+
+def subset_of_pip_lock(request: SubsetRequest) -> LockedSubset:
+    """Return the part of the lock that `requirements` need.
+
+    uv believes what it has kept of indexes, without a hash to hold it against. So where that leads to an error, the
+    indexes are asked again; and what was kept goes if they say otherwise.
+
+    Raises:
+        SlimRayImageError: If the lock does not hold it, or if a distribution has no wheel and may not be built.
+    """
+    lock = read_pip_lock(request.lockfile, request.marker_environment)
+    _check_requirements(request, lock)
+    had_cache = os.path.isdir(request.uv.cache) and bool(os.listdir(request.uv.cache))
+    try:
+        return _find(request, lock)
+    except UnreadableIndexError:
+        raise
+    except SlimRayImageError:
+        found = _find_without_cache(request, lock) if had_cache else None
+        if found is None:
+            raise
+    empty_cache(request.uv)
+    return replace(found, wheels=replace(found.wheels, was_cache_changed=True))

@@ -45,7 +45,6 @@ _STRIPPED_BY = {
     DEBUG_INFORMATION: Stripped.DEBUG_INFORMATION,
     DEBUG_SYMBOLS: Stripped.SYMBOLS,
 }
-_LIBRARIES = ".libs"  # folder of a wheel's shared objects, as auditwheel makes it
 
 
 @dataclass(frozen=True)
@@ -206,9 +205,6 @@ class _Pruner:
     def strip(self, rule: str, paths: Iterable[str]) -> None:
         for path in paths:
             file = self.files[path]
-            folders = posixpath.dirname(path).split("/")
-            if any(folder.endswith(_LIBRARIES) for folder in folders):
-                continue
             stripped = strip(file.content, _STRIPPED_BY[rule])
             if stripped is not None:
                 content = self._spool.take(stripped)

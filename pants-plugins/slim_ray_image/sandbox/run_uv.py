@@ -9,8 +9,10 @@ never by arguments: https://docs.astral.sh/uv/concepts/authentication/http/.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
@@ -21,8 +23,9 @@ from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 from slim_ray_image.sandbox.index_client import INDEX_FIXES, index_problems
 from slim_ray_image.sandbox.report import raise_if_disk_is_full, run_tool
 
-# A named cache of Pants, shared by every build on this machine.
-UV_CACHE = ".uv-cache"
+
+class UnreadableIndexError(SlimRayImageError):
+    """No index, or not every one, could be read."""
 
 
 def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
@@ -68,16 +71,13 @@ def message_lines(stderr: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def uv_environment(certificates: str) -> dict[str, str]:
-    """Return uv's environment, but for the network's.
-
-    Args:
-        certificates: A CA bundle in the sandbox, or "" for the system's.
-    """
+def uv_environment(uv: UvCall) -> dict[str, str]:
+    """Return uv's environment, but for the network's."""
+    certificates = uv.places.certificates
     environment = {
         "HOME": os.getcwd(),
         "PATH": "/usr/bin:/bin",
-        "UV_CACHE_DIR": os.path.abspath(UV_CACHE),
+        "UV_CACHE_DIR": os.path.abspath(uv.cache),
         "UV_NO_CONFIG": "1",
         "UV_NO_PROGRESS": "1",
         "UV_NATIVE_TLS": "1",
@@ -95,9 +95,19 @@ def make_environment(folder: str, uv: UvCall) -> str:
     executable = os.path.abspath(uv.executable)
     run_tool(
         [executable, "venv", "--quiet", "--no-project", "--python", sys.executable, folder],
-        uv_environment(uv.places.certificates),
+        uv_environment(uv),
     )
     return f"{folder}/bin/python"
+
+
+def empty_cache(uv: UvCall) -> None:
+    """Remove what uv has kept; another build that reads it meanwhile asks the indexes."""
+    for entry in os.scandir(uv.cache):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with suppress(FileNotFoundError):
+                os.unlink(entry.path)
 
 
 def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProcess[str]:
@@ -107,7 +117,7 @@ def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProc
         arguments: What to do, as `install --target tools`.
 
     Raises:
-        SlimRayImageError: If it failed and an index cannot be read: to uv, one that refuses a login has nothing.
+        UnreadableIndexError: If it failed and an index cannot be read: to uv, one that refuses a login has nothing.
         OSError: If the disk is full.
     """
     places, network = uv.places, read_host_network()
@@ -122,7 +132,7 @@ def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProc
         command += ["--python-platform", platform]
     environment = {
         **network.tool_environment(places.certificates),
-        **uv_environment(places.certificates),
+        **uv_environment(uv),
         **logins,
     }
     for tried in (("--no-cache",),) if arguments[0] == "install" else (("--offline",), ()):
@@ -134,7 +144,7 @@ def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProc
         raise_if_disk_is_full(result.stderr)
     problems = index_problems(places)
     if problems:
-        raise SlimRayImageError(
+        raise UnreadableIndexError(
             "Distributions cannot be found, or fetched, since an index or a page of links cannot be read.",
             evidence=[*problems, *message_lines(result.stderr)],
             fixes=INDEX_FIXES,

@@ -320,7 +320,7 @@ def _new_section(
     number: int, section: _Section, dropped: set[int], loaded: _Loaded, layout: _Layout
 ) -> _Section:
     if number in dropped:
-        return _Section(section.name_offset, _INACTIVE, *[0] * 8)
+        return _Section(section.name_offset, _INACTIVE, 0, 0, 0, 0, 0, 0, 0, 0)
     if number in layout.places:
         return replace(section, offset=layout.places[number])
     if section.kind == _INACTIVE or section.offset <= layout.stays:
@@ -372,10 +372,15 @@ def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
 def _holds(
     content: Content, header: _Header, sections: Sequence[_Section], loaded: _Loaded
 ) -> bool:
-    """Tell if all that headers lead to is in the file, and nothing behind it, which only the program itself would know of."""
+    """Tell if all that headers lead to is in the file, and nothing behind it that only the program would know of.
+
+    Programs that change a library leave a zero at its end.
+    """
     ends = [section.end for section in sections if section.content_bytes]
     end = max([header.sections_end, loaded.spans[-1][1], *ends])
-    return end == content.size and all(s.alignment <= _MOST_ALIGNMENT for s in sections)
+    if not 0 <= content.size - end < _LEAST_PAGE_BYTES or any(content.read_at(end, content.size)):
+        return False
+    return all(section.alignment <= _MOST_ALIGNMENT for section in sections)
 
 
 def _strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
@@ -390,9 +395,7 @@ def _strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
     if not dropped or header.names in dropped or _is_referred_to(sections, dropped):
         return None
     first_dropped = min(sections[number].offset for number in dropped)
-    layout = _lay_out(
-        _pieces(sections, dropped, loaded, _page_bytes(segments)), first_dropped
-    )
+    layout = _lay_out(_pieces(sections, dropped, loaded, _page_bytes(segments)), first_dropped)
 
     def moved(offset: int) -> int:
         return offset - layout.shifts[loaded.number_at(offset)]
