@@ -1,4 +1,4 @@
-"""Tests of the programs of layers: which modules each imports, and so whose change writes every layer of its kind anew."""
+"""Tests of the programs of wheels and layers: which modules each imports, and so whose change runs it anew for all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,35 @@ DISTRIBUTIONS = {
     "sandbox.strip_symbols",
     "sandbox.wheel",
 }
+WHEELS = {"core.errors", "core.folders", "core.uv_call", "core.wheels", "core.wire", "sandbox.report"}
 MODULES = {
+    "fetch_wheels": {
+        *WHEELS,
+        "core.indexes",
+        "core.proxies",
+        "sandbox.host_network",
+        "sandbox.index_client",
+        "sandbox.index_pages",
+    },
+    "describe_wheels": {
+        *WHEELS,
+        "core.dynamic_imports",
+        "core.exclude_files",
+        "core.image_paths",
+        "core.module_uses",
+        "core.needs",
+        "core.parsing",
+        "core.prune_rules",
+        "sandbox.spool",
+        "sandbox.wheel",
+    },
+    "pack_pex": {
+        *WHEELS,
+        "core.image_paths",
+        "sandbox.run_pex",
+        "sandbox.spool",
+        "sandbox.wheel",
+    },
     "write_distribution_layer": {*DISTRIBUTIONS, "sandbox.layer_program"},
     "write_slice": DISTRIBUTIONS,
     "join_slices": {*EVERY_LAYER, "core.distributions_layer", "sandbox.slices"},
@@ -97,6 +125,6 @@ def modules_of(program: str) -> set[str]:
 
 
 @pytest.mark.parametrize("program", MODULES)
-def test_layer_s_cache_key_hangs_on_these_modules_alone(program: str) -> None:
-    """A change of one of them makes each layer of this kind anew, on every machine: a new one is to be seen here."""
+def test_cache_key_hangs_on_these_modules_alone(program: str) -> None:
+    """A change of one of them runs the program anew for each wheel or layer, everywhere: a new one is to be seen here."""
     assert modules_of(program) == set(MODULES[program])
