@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pants.base.build_root import BuildRoot
 from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import empty_repository, make_rule_runner
@@ -16,5 +17,7 @@ def _shared_rule_runner() -> RuleRunner:
 @pytest.fixture
 def rule_runner(_shared_rule_runner: RuleRunner) -> RuleRunner:
     """An empty repository."""
+    # One for the process: a module with a rule runner of its own has changed it.
+    BuildRoot().path = _shared_rule_runner.build_root
     empty_repository(_shared_rule_runner)
     return _shared_rule_runner
