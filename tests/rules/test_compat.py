@@ -235,8 +235,9 @@ async def greet_all(request: Names) -> Greetings:
     return Greetings((*(greeting.value for greeting in greetings), read, said, again.value))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def compat_rule_runner() -> RuleRunner:
+    """A new one: what a rule has returned is remembered."""
     return RuleRunner(
         rules=[
             make_suffix,
