@@ -34,7 +34,14 @@ DISTRIBUTIONS = {
     "sandbox.strip_symbols",
     "sandbox.wheel",
 }
-WHEELS = {"core.errors", "core.folders", "core.uv_call", "core.wheels", "core.wire", "sandbox.report"}
+WHEELS = {
+    "core.errors",
+    "core.folders",
+    "core.uv_call",
+    "core.wheels",
+    "core.wire",
+    "sandbox.report",
+}
 MODULES = {
     "fetch_wheels": {
         *WHEELS,
