@@ -481,6 +481,7 @@ async def prepare_base(
     subprocess_environment: SubprocessEnvironmentVars,
 ) -> PreparedBase:
     """The base with its blobs, its interpreter and the tools for that; made once for all images on it."""
+    timestamp = timestamp_of(subprocess_environment.vars)
     image = await resolve_base_image(request, **implicitly())
     blobs, interpreter, *_ = await concurrently(
         read_base_blobs(BaseBlobsRequest(image), **implicitly()),
@@ -498,7 +499,6 @@ async def prepare_base(
         _tools_request(interpreter.python_minor, interpreter.glibc, request.platform),
         **implicitly(),
     )
-    timestamp = timestamp_of(subprocess_environment.vars)
     return PreparedBase(image, blobs.tree, interpreter, tools, timestamp)
 
 

@@ -37,8 +37,6 @@ class RemoteCache:
                 stdout=log,
                 stderr=log,
             )
-        # For the next run of the tests, if this one is killed.
-        (folder / "pid").write_text(str(self._process.pid))
         until = time.monotonic() + _START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:

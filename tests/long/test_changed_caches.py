@@ -1,4 +1,4 @@
-"""What changes in a cache that the plugin reads, by a bad disk or by someone, is found, named and healed."""
+"""Changes in a cache that the plugin reads, by a bad disk or by someone, are found, named and healed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build(workspace: Path, shared_repository: Repository, wheels_of_echo: Path) 
 
 @pytest.fixture(scope="module")
 def digest(build: ColdBuild) -> str:
-    """That of the image when the caches were empty. The folder may have other wheels than an index has."""
+    """The digest of the image when the caches were empty. The folder may have other wheels than an index has."""
     return build.package().description["manifest_digest"]
 
 

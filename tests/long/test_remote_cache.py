@@ -81,7 +81,7 @@ def test_cache_that_dies_half_way_is_no_harm(
     machine: Callable[[str], Repository],
     tmp_path: Path,
 ) -> None:
-    """What it does not answer any more is made here, and the image is the same."""
+    """All that it does not answer any more is made here, and the image is the same."""
     repository, log = machine("third"), tmp_path / "log"
     options = ("--no-pantsd", "--remote-cache-read", *server.options)
     build = repository.start(*options, "package", TARGET, output=log)

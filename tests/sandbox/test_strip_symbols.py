@@ -289,7 +289,7 @@ def with_strings_behind(content: bytes) -> bytes:
 @needs("compiler")
 @pytest.mark.parametrize("change", [bytes, with_strings_behind], ids=["linked", "changed"])
 def test_stripped_library_loads_and_works(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    """What a compiler makes, with debug information, loads without it, also where a program changed it after linking."""
+    """A library as a compiler makes it loads without debug information, also where a program changed it after linking."""
     source = tmp_path / "answer.c"
     names = [f"a_long_name_for_the_table_of_symbols_{n}" for n in range(200)]
     source.write_text(

@@ -349,7 +349,7 @@ def test_wheel_of_an_index_has_its_url_and_its_size(wheels: Path) -> None:
 
 
 def test_damaged_cache_of_uv_is_emptied(wheels: Path) -> None:
-    """What uv keeps of an index has no hash: where it leads to an error, the index is asked again."""
+    """Metadata that uv keeps of an index has no hash: where it leads to an error, the index is asked again."""
     lock = lock_of(wheels, "foo==1.0", "bar==1.0")
     requirements = ["foo==1.0"]
     found = subset(requirements, lock)

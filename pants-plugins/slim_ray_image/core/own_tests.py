@@ -65,7 +65,7 @@ def _named(path: str, source: bytes) -> Iterator[str]:
 
 
 class _Names:
-    """What the folders of tests are called, to be found in sources.
+    """The names of the folders of tests, to be found in sources.
 
     Parsing every module would take longer than the rest of a layer, and most that have the word have it in a comment.
     """

@@ -47,7 +47,7 @@ class Stripped(Enum):
 
 @dataclass(frozen=True)
 class _Header:
-    """What the start of the file (`Elf64_Ehdr`) says of its tables."""
+    """The start of the file (`Elf64_Ehdr`), and where its tables are."""
 
     fields: tuple[object, ...]
     kind: int
@@ -242,7 +242,7 @@ def _is_referred_to(sections: Sequence[_Section], dropped: set[int]) -> bool:
 
 @dataclass(frozen=True)
 class _Piece:
-    """What is kept in one: a loaded part, or the content of a section that is not loaded.
+    """A part that is kept whole: a loaded one, or the content of a section that is not loaded.
 
     Attributes:
         start: Where it is in the file.
@@ -316,6 +316,11 @@ def _lay_out(pieces: Sequence[_Piece], first_dropped: int) -> _Layout:
     return _Layout(stays, tuple(moved), end, shifts, places)
 
 
+def _moved(offset: int, loaded: _Loaded, layout: _Layout) -> int:
+    """Return where an offset is then that moves with the last loaded part that starts there or before."""
+    return offset - layout.shifts[loaded.number_at(offset)]
+
+
 def _new_section(
     number: int, section: _Section, dropped: set[int], loaded: _Loaded, layout: _Layout
 ) -> _Section:
@@ -325,9 +330,8 @@ def _new_section(
         return replace(section, offset=layout.places[number])
     if section.kind == _INACTIVE or section.offset <= layout.stays:
         return section
-    moved = section.offset - layout.shifts[loaded.number_at(section.offset)]
     # One without content may be said to be anywhere.
-    return replace(section, offset=min(moved, layout.end))
+    return replace(section, offset=min(_moved(section.offset, loaded, layout), layout.end))
 
 
 def _patched(
@@ -397,9 +401,6 @@ def _strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
     first_dropped = min(sections[number].offset for number in dropped)
     layout = _lay_out(_pieces(sections, dropped, loaded, _page_bytes(segments)), first_dropped)
 
-    def moved(offset: int) -> int:
-        return offset - layout.shifts[loaded.number_at(offset)]
-
     table = b"".join(
         _new_section(number, section, dropped, loaded, layout).pack()
         for number, section in enumerate(sections)
@@ -408,14 +409,15 @@ def _strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
     if is_loaded and header.sections_at < header.segments_end:
         return None
     end = layout.end + -layout.end % _TABLE_ALIGNMENT
-    table_at = moved(header.sections_at) if is_loaded else end
+    table_at = _moved(header.sections_at, loaded, layout) if is_loaded else end
     if max(layout.end, table_at + len(table)) >= content.size:
         # Sections that have content in common, which would be there as often as they are, or a gap that is filled up.
         return None
     patches = {
-        0: header.pack(moved(header.segments_at), table_at),
+        0: header.pack(_moved(header.segments_at, loaded, layout), table_at),
         header.segments_at: b"".join(
-            replace(segment, offset=moved(segment.offset)).pack() for segment in segments
+            replace(segment, offset=_moved(segment.offset, loaded, layout)).pack()
+            for segment in segments
         ),
     }
     if is_loaded:
