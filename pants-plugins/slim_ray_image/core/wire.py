@@ -1,7 +1,7 @@
-"""How rules and the programs that they start say the same: dataclasses on both sides, one form of JSON between them.
+"""Messages between rules and the programs that they start: dataclasses on both sides, JSON of one form between them.
 
 A field is a `str`, `int`, `bool`, `float`, a dataclass, an `Optional`, a `tuple` or a `Mapping` from `str` to these.
-Both sides run without libraries on the Python that is there, so this is the standard library's `dataclasses` alone.
+Both sides run without libraries on the Python that is there, so this module needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -10,65 +10,133 @@ import collections.abc
 import dataclasses
 import functools
 import json
-from typing import Any, Mapping, Type, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Callable,
+    Type,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 T = TypeVar("T")
+_Reader = Callable[[Any], Any]
 
 
 def to_json(value: Any) -> str:
-    """Return a dataclass as JSON of one spelling: it can be part of a cache key."""
+    """Return a dataclass as JSON of one spelling, which can be part of a cache key."""
     return json.dumps(dataclasses.asdict(value), sort_keys=True)
 
 
 def from_json(kind: Type[T], text: Union[str, bytes]) -> T:
-    """Return the dataclass that `to_json` made this text of.
+    """Return the dataclass that `to_json` wrote as this text.
 
     Raises:
-        ValueError: If a key is unknown or missing, or a value is of another type: the two sides disagree.
+        ValueError: If a key is unknown or missing, or a value has another type: the two sides disagree.
     """
-    found: T = _read(kind, json.loads(text), kind.__name__)
+    value = json.loads(text)
+    try:
+        found: T = _reader_of(kind)(value)
+    except _Mismatch as error:
+        raise ValueError(f"{kind.__name__}{error.place} {error.problem}.") from None
     return found
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
+class _Mismatch(Exception):
+    """A value that its type does not allow. The place is completed on the way up, so that reading pays nothing."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem, self.place = problem, ""
+
+    def below(self, place: str) -> _Mismatch:
+        self.place = f"{place}{self.place}"
+        return self
+
+
+def _make_reader(kind: Any) -> _Reader:
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return _read_dataclass(kind, value, where)
+        return _dataclass_reader(kind)
     if origin is Union:
         (inner,) = (argument for argument in arguments if argument is not type(None))
-        return None if value is None else _read(inner, value, where)
+        return _optional_reader(_reader_of(inner))
+    if origin is tuple and arguments[1:] == (...,):
+        return _list_reader(_reader_of(arguments[0]))
     if origin is tuple:
-        return _read_tuple(arguments, _checked(list, value, where), where)
+        return _tuple_reader([_reader_of(argument) for argument in arguments])
     if origin is collections.abc.Mapping:
-        rows = _checked(dict, value, where)
-        return {key: _read(arguments[1], row, f"{where}[{key!r}]") for key, row in rows.items()}
-    return _checked(kind, value, where)
+        return _mapping_reader(_reader_of(arguments[1]))
+    return functools.partial(_checked, kind)
 
 
-def _read_tuple(arguments: tuple, rows: list, where: str) -> tuple:
-    if arguments[1:] == (...,):
-        return tuple(_read(arguments[0], row, f"{where}[]") for row in rows)
-    if len(arguments) != len(rows):
-        raise ValueError(f"{where} has {len(rows)} values, not {len(arguments)}.")
-    return tuple(_read(inner, row, f"{where}[]") for inner, row in zip(arguments, rows))
+# A type is looked into once: a message can have tens of thousands of rows of one type.
+_reader_of: Callable[[Any], _Reader] = functools.cache(_make_reader)
 
 
-# Each evaluates the text of its annotations; there are thousands of rows of one kind.
-_types_of = functools.lru_cache(maxsize=None)(get_type_hints)
-
-
-def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
-    row: Mapping[str, Any] = _checked(dict, value, where)
-    names = {field.name for field in dataclasses.fields(kind)}
-    if names != row.keys():
-        wrong = sorted(names.symmetric_difference(row))
-        raise ValueError(f"{where} has other keys than it should: {', '.join(wrong)}.")
-    types = _types_of(kind)
-    return kind(**{name: _read(types[name], row[name], f"{where}.{name}") for name in row})
-
-
-def _checked(kind: type, value: Any, where: str) -> Any:
+def _checked(kind: type, value: Any) -> Any:
     # `True` is an `int` to Python.
     if type(value) is not kind:
-        raise ValueError(f"{where} is {value!r}, which is no {kind.__name__}.")
+        raise _Mismatch(f"is {value!r}, which is no {kind.__name__}")
     return value
+
+
+def _optional_reader(inner: _Reader) -> _Reader:
+    return lambda value: None if value is None else inner(value)
+
+
+def _list_reader(inner: _Reader) -> _Reader:
+    def read(value: Any) -> tuple[Any, ...]:
+        _checked(list, value)
+        try:
+            return tuple(map(inner, value))
+        except _Mismatch as error:
+            raise error.below("[]") from None
+
+    return read
+
+
+def _tuple_reader(inners: list[_Reader]) -> _Reader:
+    def read(value: Any) -> tuple[Any, ...]:
+        _checked(list, value)
+        if len(inners) != len(value):
+            raise _Mismatch(f"has {len(value)} values, not {len(inners)}")
+        try:
+            return tuple(inner(row) for inner, row in zip(inners, value))
+        except _Mismatch as error:
+            raise error.below("[]") from None
+
+    return read
+
+
+def _mapping_reader(inner: _Reader) -> _Reader:
+    def read(value: Any) -> dict[str, Any]:
+        found = {}
+        for key, row in _checked(dict, value).items():
+            try:
+                found[key] = inner(row)
+            except _Mismatch as error:
+                raise error.below(f"[{key!r}]") from None
+        return found
+
+    return read
+
+
+def _dataclass_reader(kind: Any) -> _Reader:
+    types = get_type_hints(kind)
+    readers = {field.name: _reader_of(types[field.name]) for field in dataclasses.fields(kind)}
+
+    def read(value: Any) -> Any:
+        if _checked(dict, value).keys() != readers.keys():
+            wrong = sorted(readers.keys() ^ value.keys())
+            raise _Mismatch(f"has other keys than it should: {', '.join(wrong)}")
+        found = {}
+        for name, inner in readers.items():
+            try:
+                found[name] = inner(value[name])
+            except _Mismatch as error:
+                raise error.below(f".{name}") from None
+        return kind(**found)
+
+    return read
