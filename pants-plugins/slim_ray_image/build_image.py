@@ -1,119 +1,60 @@
-"""Stage 5 of 6, and the one build path: target -> closure -> wheels -> layers -> image.
+"""The one build path: a target -> closure -> wheels -> layers -> image.
 
-`pants package`, `run`, `check` and `test` all start from what `build_image` returns.
+`pants package`, `run`, `check` and `test` all start from the `BuiltImage` of a target.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
-from typing import Any, Iterable, Optional
+from dataclasses import dataclass
+from typing import Any, Iterable
 
 from pants.backend.python.subsystems.setup import PythonSetup
-from pants.core.goals.package import OutputPathField, PackageFieldSet
 from pants.engine.fs import CreateDigest, Digest, FileContent, FileDigest, FileEntry, MergeDigests
 from pants.engine.rules import collect_rules
 
-from slim_ray_image.base_image import BaseImageRequest, PreparedBase, prepare_base
-from slim_ray_image.closure import ImageClosure, ImageClosureRequest, resolve_image_closure
+from slim_ray_image.base_image import PreparedBase, prepare_base
+from slim_ray_image.closure import ImageClosure, resolve_image_closure
 from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
-from slim_ray_image.core.accounts import Account, account_of, owner_of
-from slim_ray_image.core.conflicts import check_paths, check_scripts
-from slim_ray_image.core.consistency import check_python, check_ray_versions
-from slim_ray_image.core.dynamic_imports import (
-    DynamicImport,
-    HeldModules,
-    modules_of,
-    unfollowed_imports,
+from slim_ray_image.core.base_facts import LayerSize
+from slim_ray_image.core.consistency import check_python
+from slim_ray_image.core.dynamic_imports import HeldModules, modules_of, unfollowed_imports
+from slim_ray_image.core.image_description import (
+    DescribedBase,
+    DescribedWarning,
+    ImageDescription,
+    describe_applications,
+    describe_files,
+    describe_layers,
+    describe_pruned,
+    describe_requirements,
+    describe_warnings,
+    total,
 )
-from slim_ray_image.core.import_statements import ImportStatement, missing_imports
-from slim_ray_image.core.layers import plan_files, plan_layers
+from slim_ray_image.core.import_statements import missing_imports
 from slim_ray_image.core.oci import (
     DEFAULT_PATH,
     BuiltLayer,
     Image,
     append_layers,
+    base_layers,
     blob_path,
     environment_of,
 )
 from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.core.pruning import Pruned
-from slim_ray_image.core.ray_extras import check_uncovered, explain_added
-from slim_ray_image.core.requirements import RequiredDistribution
-from slim_ray_image.core.result import application_rows, describe_image
 from slim_ray_image.core.settings import TargetSettings, image_settings
-from slim_ray_image.dependency_inference import EntryFieldSet
-from slim_ray_image.image_names import ImageNamesRequest, find_image_names
-from slim_ray_image.layers import (
-    LayerRequest,
-    PlannedDistributions,
-    RuntimeLayerQuery,
-    distribution_layer,
-    files_layer,
-    files_layer_request,
-    shared_layer,
-    sources_layer,
-    sources_layer_request,
-    write_layer,
-    write_runtime_layer,
-    write_shared_layer,
+from slim_ray_image.field_sets import (
+    SlimRayImageFieldSet,
+    base_image_request,
+    closure_request,
+    names_request,
+    target_settings,
 )
-from slim_ray_image.pex import PackPexRequest, pack_pex, pack_pex_request
-from slim_ray_image.prune import (
-    chosen_pruning,
-    excluded_files,
-    leave_out,
-    parts_for,
-    pruned_rows,
-)
+from slim_ray_image.image_content import ImageContent, added_account, build_content
+from slim_ray_image.image_names import find_image_names
+from slim_ray_image.pack_pex import PackPexRequest
 from slim_ray_image.serve_config import ConfigWarningRequest, warn_of_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
-from slim_ray_image.target_types import (
-    BaseImageField,
-    BytecodeField,
-    CmdField,
-    EntrypointField,
-    EnvField,
-    ExcludeFilesField,
-    ImageTagsField,
-    LabelsField,
-    LayerBudgetField,
-    OutputsField,
-    PlatformsField,
-    PortsField,
-    PruneField,
-    RayExtrasField,
-    RegistriesField,
-    RepositoryField,
-    UserField,
-    WorkdirField,
-)
-from slim_ray_image.wheels import ImageWheels, WheelsRequest, find_wheels
-
-
-@dataclass(frozen=True)
-class SlimRayImageFieldSet(EntryFieldSet, PackageFieldSet):
-    """The fields that a build reads."""
-
-    ray_extras: RayExtrasField
-    base_image: BaseImageField
-    platforms: PlatformsField
-    env: EnvField
-    ports: PortsField
-    labels: LabelsField
-    user: UserField
-    workdir: WorkdirField
-    entrypoint: EntrypointField
-    cmd: CmdField
-    layer_budget: LayerBudgetField
-    bytecode: BytecodeField
-    prune: PruneField
-    exclude_files: ExcludeFilesField
-    repository: RepositoryField
-    registries: RegistriesField
-    image_tags: ImageTagsField
-    outputs: OutputsField
-    output_path: OutputPathField
 
 
 @dataclass(frozen=True)
@@ -125,202 +66,98 @@ class BuildImageRequest:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """The image of a target.
+    """The image of a target, with everything that the build found out about the image.
 
     Attributes:
-        references: Its names.
-        blobs_tree: All its blobs, as an OCI image layout has them: `blobs/sha256/...`.
-        sparse_blobs_tree: The same without the base's layers.
-        description: image.json.
-        pex: A request for its distributions as a PEX.
+        closure: First-party files and requirements, without the files that `exclude_files` matches.
+        layers: Lowest first, the base's layers included.
+        blobs_tree: All blobs of the image, as an OCI image layout has them: `blobs/sha256/...`.
+        sparse_blobs_tree: The same without the blobs of the base's layers.
+        description: The content of image.json.
+        ports: TCP ports that the image listens on.
+        pex: A request for the image's distributions as a PEX.
     """
 
     image: Image
-    references: tuple[str, ...]
+    base: PreparedBase
+    closure: ImageClosure
+    layers: tuple[BuiltLayer, ...]
     blobs_tree: Digest
     sparse_blobs_tree: Digest
-    description: str
+    description: ImageDescription
     ports: tuple[int, ...]
     pex: PackPexRequest
 
 
-def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
-    """Return the request for what goes into the image of a target."""
-    # Its own type, so that inference and the closure share what is found of it.
-    entry = EntryFieldSet(**{f.name: getattr(field_set, f.name) for f in fields(EntryFieldSet)})
-    return ImageClosureRequest(entry, field_set.ray_extras.value)
-
-
-def _names_request(field_set: SlimRayImageFieldSet) -> ImageNamesRequest:
-    return ImageNamesRequest(
-        field_set.address, field_set.repository, field_set.registries, field_set.image_tags
-    )
-
-
-def _target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> TargetSettings:
-    return TargetSettings(
-        serve_app=field_set.serve_app.import_path,
-        config=closure.config,
-        entry_point=field_set.entry_point.entry_point,
-        user=field_set.user.value,
-        workdir=field_set.workdir.value,
-        env=field_set.env.value or {},
-        ports=field_set.ports.value,
-        labels=field_set.labels.value or {},
-        entrypoint=field_set.entrypoint.value,
-        cmd=field_set.cmd.value,
-    )
-
-
-def _wheels_request(
-    field_set: SlimRayImageFieldSet, closure: ImageClosure, base: PreparedBase
-) -> WheelsRequest:
-    """The locked distributions, and those of the repository itself."""
-    return WheelsRequest(
-        field_set.address,
-        tuple(sorted({requirement.text for requirement in closure.requirements})),
-        explain_added(closure.ray_extras),
-        closure.resolve,
-        closure.wheels,
-        closure.wheels_tree,
-        base.image.reference,
-        base.interpreter,
-        base.tools,
-    )
-
-
-def _first_party_requests(
-    field_set: SlimRayImageFieldSet,
-    closure: ImageClosure,
-    base: PreparedBase,
-    account: Optional[Account],
-) -> tuple[LayerRequest, ...]:
-    """Return the request for the layer of the sources, and that for large files, where there are any."""
-    workdir = field_set.workdir.value
-    at_path = {file.path: file for file in closure.files}
-    plan = plan_files(
-        {file.path: file.bytes for file in closure.files}, field_set.layer_budget.value
-    )
-    large = [at_path[path] for path in plan.large]
-    sources = sources_layer_request(
-        closure,
-        [at_path[path] for path in plan.others],
-        base,
-        image=str(field_set.address),
-        workdir=workdir,
-        bytecode=field_set.bytecode.value,
-        owner=owner_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group),
-        account=account,
-    )
-    return (sources, *([files_layer_request(large, base, workdir=workdir)] if large else []))
-
-
-@dataclass(frozen=True)
-class _WrittenLayers:
-    """The layers, lowest first, and what went into them."""
-
-    layers: tuple[BuiltLayer, ...]
-    pex: PackPexRequest
-    wheels: ImageWheels
-    closure: ImageClosure
-    required: tuple[RequiredDistribution, ...]
-    pruned: tuple[Pruned, ...]
-    unfollowed: tuple[DynamicImport, ...]
-    missing: tuple[ImportStatement, ...]
-
-
-def _named_modules(closure: ImageClosure) -> tuple[str, ...]:
-    """The modules that the image starts with, or that its Serve config names, which may be Ray's own."""
-    serve = closure.config.serve if closure.config else None
-    return (
-        *(entry.import_path.module for entry in closure.entries if entry.import_path),
-        *(named.module for named in (serve.modules if serve else ())),
-    )
-
-
-async def _write_layers(
-    field_set: SlimRayImageFieldSet,
-    subsystem: SlimRayImageSubsystem,
-    closure: ImageClosure,
-    base: PreparedBase,
-    account: Optional[Account],
-) -> _WrittenLayers:
-    """The layers. That of the sources does not wait for the distributions: a mistake in them shows early."""
-    bytecode, pruning = field_set.bytecode.value, chosen_pruning(field_set.prune.value, subsystem)
-    excluded = excluded_files(field_set.exclude_files.value or (), base.interpreter)
-    closure, matched = excluded.remove_from(closure, field_set.workdir.value)
-    every, runtime, *first_party = await concurrently(
-        find_wheels(_wheels_request(field_set, closure, base), **implicitly()),
-        write_runtime_layer(RuntimeLayerQuery(base, bytecode, excluded.absolute), **implicitly()),
-        *(
-            write_layer(request, **implicitly())
-            for request in _first_party_requests(field_set, closure, base, account)
-        ),
-    )
-    sources, *files = sources_layer(first_party[0]), *map(files_layer, first_party[1:])
-    image, base_reference = str(field_set.address), base.image.reference
-    remaining = leave_out(image, pruning, closure, every, base.interpreter)
-    wheels = remaining.wheels
-    check_uncovered(image, closure.ray_uses, {d.name for d in wheels.distributions})
-    if closure.config:
-        ray = next((d.version for d in wheels.distributions if d.name == "ray"), None)
-        check_ray_versions(image, closure.config.ray_versions, ray)
-    check_paths(image, wheels.distributions, excluded.absolute)
-    check_scripts(image, base_reference, wheels.distributions, base.interpreter.programs)
-    parts = parts_for(pruning, (*_named_modules(closure), *sources.result.uses), wheels)
-    specs = plan_layers(
-        wheels.distributions,
-        field_set.layer_budget.value,
-        parts=parts,
-        has_large_files=bool(files),
-    )
-    pex = pack_pex_request(every, closure.wheels, base.interpreter, base.tools, image)
-    planned = PlannedDistributions(wheels, base, bytecode, pruning, excluded.absolute)
-    *own, rest = specs
-    shared, *written, _ = await concurrently(
-        write_shared_layer(planned.shared_layer_request(rest), **implicitly()),
-        *(write_layer(planned.layer_request(spec), **implicitly()) for spec in own),
-        pack_pex(pex, **implicitly()),
-    )
-    distributions = [*map(distribution_layer, own, written), shared_layer(rest, shared)]
-    taken = (p for layer in (runtime, *distributions) for p in layer.matched)
-    excluded.check(image, {*matched, *taken})
+def _warnings(content: ImageContent) -> tuple[DescribedWarning, ...]:
     held = HeldModules(
-        modules=modules_of(file.path for file in closure.files),
-        packages=[module for d in wheels.distributions for module in d.modules],
+        modules=modules_of(file.path for file in content.closure.files),
+        packages=[m for d in content.included.wheels.distributions for m in d.modules],
     )
-    return _WrittenLayers(
-        (*runtime.layers, *(one.layer for one in distributions), *files, sources.layer),
-        pex,
-        wheels,
-        closure,
-        remaining.required,
-        pruned_rows(distributions, parts, remaining.left_out),
-        unfollowed_imports(sources.result.dynamic_imports, held),
-        missing_imports(sources.result.import_statements, held),
+    return describe_warnings(
+        unfollowed_imports(content.sources.dynamic_imports, held),
+        missing_imports(content.sources.import_statements, held),
+        content.closure.files,
     )
 
 
-async def _own_blobs(image: Image, base: PreparedBase) -> Digest:
-    """Manifest, config and our layers. The layers are named by their digests alone: they are in Pants' store."""
-    own = image.layers[len(base.image.layers) :]
+def _describe_base(base: PreparedBase) -> DescribedBase:
+    return DescribedBase(
+        reference=base.image.reference,
+        digest=base.image.manifest_digest,
+        source=base.image.source,
+        python_version=base.interpreter.python_version,
+        libc=f"glibc {base.interpreter.glibc}",
+    )
+
+
+def _describe(
+    address: str,
+    target: TargetSettings,
+    image: Image,
+    references: tuple[str, ...],
+    base: PreparedBase,
+    content: ImageContent,
+    layers: tuple[BuiltLayer, ...],
+) -> ImageDescription:
+    serve = target.config.serve if target.config else None
+    included, described_layers = content.included, describe_layers(layers)
+    return ImageDescription(
+        target=address,
+        applications=describe_applications(target.serve_app, serve),
+        serve_config=target.serve_config,
+        reference=references,
+        platform=str(image.platform),
+        manifest_digest=image.manifest_descriptor.digest,
+        config_digest=image.config_descriptor.digest,
+        base=_describe_base(base),
+        layers=described_layers,
+        requirements=describe_requirements(
+            included.wheels.distributions, included.required, content.layers
+        ),
+        files=describe_files(content.closure.files),
+        pruned=describe_pruned(content.distributions.pruned),
+        ray_extras=content.closure.ray_extras,
+        totals=total(described_layers),
+        warnings=_warnings(content),
+    )
+
+
+async def _own_blobs(image: Image, layers: Iterable[BuiltLayer]) -> Digest:
+    """Return manifest, config and layers of ours. The digests name the layers, which are in Pants' store."""
+    descriptors = [layer.descriptor for layer in layers]
     return await create_digest(
         CreateDigest(
             [
                 FileContent(blob_path(image.manifest_descriptor), image.manifest),
                 FileContent(blob_path(image.config_descriptor), image.config),
-                *(FileEntry(blob_path(layer), FileDigest(layer.hex, layer.size)) for layer in own),
+                *(
+                    FileEntry(blob_path(layer), FileDigest(layer.hex, layer.size))
+                    for layer in descriptors
+                ),
             ]
         )
     )
-
-
-def base_image_request(
-    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
-) -> BaseImageRequest:
-    """Return the request for the base image of a target."""
-    (platform,) = field_set.platforms.value or ()
-    return BaseImageRequest(field_set.base_image.value or subsystem.default_base_image, platform)
 
 
 def _check_python(
@@ -330,7 +167,7 @@ def _check_python(
         closure.resolve, setup.interpreter_constraints
     )
     check_python(
-        str(field_set.address),
+        field_set.image,
         closure.resolve,
         constraints,
         base.image.reference,
@@ -343,72 +180,65 @@ async def _warn_of_config(closure: ImageClosure) -> None:
     await concurrently(warn_of_config(ConfigWarningRequest(text), **implicitly()) for text in texts)
 
 
+def _append(
+    field_set: SlimRayImageFieldSet,
+    target: TargetSettings,
+    base: PreparedBase,
+    content: ImageContent,
+) -> tuple[Image, tuple[int, ...]]:
+    """Do stage 5. Returns the image and its ports."""
+    environment = environment_of(json.loads(base.image.config).get("config"))
+    program = content.closure.program
+    settings = image_settings(
+        target,
+        base_path=environment.get("PATH", DEFAULT_PATH),
+        account=added_account(field_set, base),
+        entry_path=program.path if program else None,
+    )
+    image = append_layers(
+        base.image,
+        content.layers,
+        settings,
+        parse_platform(field_set.platform),
+        base.timestamp,
+    )
+    return image, settings.ports
+
+
 @rule(desc="Build a slim_ray_image")
 async def build_image(
     request: BuildImageRequest, subsystem: SlimRayImageSubsystem, python_setup: PythonSetup
 ) -> BuiltImage:
-    """The whole image; every costly step in it is a cached process of its own."""
+    """Build the whole image; every costly step is a cached process of its own."""
     field_set = request.field_set
-    base_request = base_image_request(field_set, subsystem)
-    names = await find_image_names(_names_request(field_set), **implicitly())
-    closure, base = await concurrently(
+    names = await find_image_names(names_request(field_set), **implicitly())
+    # Stage 2. Stage 1, the dependencies, is a rule that Pants calls for the closure.
+    needed, base = await concurrently(
         resolve_image_closure(closure_request(field_set), **implicitly()),
-        prepare_base(base_request, **implicitly()),
+        prepare_base(base_image_request(field_set, subsystem), **implicitly()),
     )
-    await _warn_of_config(closure)
-    _check_python(field_set, closure, base, python_setup)
-    interpreter = base.interpreter
-    account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
-    written = await _write_layers(field_set, subsystem, closure, base, account)
-    wheels, closure = written.wheels, written.closure
-    target_settings = _target_settings(field_set, closure)
-    settings = image_settings(
-        target_settings,
-        base_path=environment_of(json.loads(base.image.config).get("config")).get(
-            "PATH", DEFAULT_PATH
-        ),
-        account=account,
-        entry_path=closure.program.path if closure.program else None,
-    )
-    image = append_layers(
-        base.image,
-        written.layers,
-        settings,
-        parse_platform(base_request.platform),
-        base.timestamp,
-    )
+    await _warn_of_config(needed)
+    _check_python(field_set, needed, base, python_setup)
+    # Stages 3 and 4.
+    content = await build_content(field_set, subsystem, needed, base)
+    # Stage 5. Stage 6, the outputs, is the business of each goal.
+    target = target_settings(field_set, content.closure)
+    image, ports = _append(field_set, target, base, content)
     references = names.references(image.manifest_descriptor.hex)
-    description = describe_image(
-        target=str(field_set.address),
-        references=references,
-        image=image,
-        base=base.image,
-        base_layer_sizes=json.loads(interpreter.layer_sizes),
-        python_version=interpreter.python_version,
-        libc=f"glibc {interpreter.glibc}",
-        layers=written.layers,
-        distributions=wheels.distributions,
-        required=written.required,
-        files=closure.files,
-        pruned=written.pruned,
-        unfollowed=written.unfollowed,
-        missing=written.missing,
-        ray_extras=closure.ray_extras,
-        applications=application_rows(
-            field_set.serve_app.import_path, closure.config.serve if closure.config else None
-        ),
-        serve_config=target_settings.serve_config,
-    )
-    sparse_blobs_tree = await _own_blobs(image, base)
-    blobs_tree = await merge_digests(MergeDigests([sparse_blobs_tree, base.blobs_tree]))
+    sizes = tuple(LayerSize(**row) for row in json.loads(base.interpreter.layer_sizes))
+    layers = (*base_layers(base.image, sizes), *content.layers)
+    description = _describe(field_set.image, target, image, references, base, content, layers)
+    sparse_blobs_tree = await _own_blobs(image, content.layers)
     return BuiltImage(
-        image,
-        references,
-        blobs_tree,
-        sparse_blobs_tree,
-        description.decode(),
-        settings.ports,
-        written.pex,
+        image=image,
+        base=base,
+        closure=content.closure,
+        layers=layers,
+        blobs_tree=await merge_digests(MergeDigests([sparse_blobs_tree, base.blobs_tree])),
+        sparse_blobs_tree=sparse_blobs_tree,
+        description=description,
+        ports=ports,
+        pex=content.pex,
     )
 
 

@@ -31,15 +31,7 @@ from pants.engine.target import Target
 from pants.engine.unions import UnionRule
 from pants.util.frozendict import FrozenDict
 
-from slim_ray_image.base_image import prepare_base
-from slim_ray_image.build_image import (
-    BuildImageRequest,
-    SlimRayImageFieldSet,
-    base_image_request,
-    build_image,
-    closure_request,
-)
-from slim_ray_image.closure import resolve_image_closure
+from slim_ray_image.build_image import BuildImageRequest, BuiltImage, build_image
 from slim_ray_image.compat import (
     add_prefix,
     concurrently,
@@ -62,15 +54,23 @@ from slim_ray_image.core.import_checks import (
     outside_problems,
     script_imports,
 )
+from slim_ray_image.core.import_outcomes import (
+    FIRST_PARTY,
+    RESULT,
+    ImportJob,
+    ImportModulesRequest,
+    ImportModulesResult,
+)
 from slim_ray_image.core.layer_contents import ImageContents
-from slim_ray_image.core.layers import KIND_BASE, KIND_FILES, KIND_SOURCES
-from slim_ray_image.core.oci import Descriptor, environment_of
+from slim_ray_image.core.layer_kinds import KIND_BASE, KIND_FILES, KIND_SOURCES
+from slim_ray_image.core.oci import BuiltLayer, Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.problems import Problem, format_problems
-from slim_ray_image.core.serve_config import ImageConfig
 from slim_ray_image.core.shared_libraries import library_problems, missing_libraries
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.dependency_inference import module_owners
-from slim_ray_image.read_layers import ImageLayer, contents_of, layers_of, unpack_layers
+from slim_ray_image.field_sets import SlimRayImageFieldSet
+from slim_ray_image.read_layers import contents_of, unpack_layers
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SkipCheckField
 from slim_ray_image.tools import BaseInterpreter, read_output, run_on_base
@@ -99,26 +99,18 @@ class ImportsRequest:
     """A request to do imports.
 
     Attributes:
-        imports: JSON, as `sandbox/import_modules.py` takes them.
         distributions: (layer, its files in the virtual environment), lowest first.
         first_party: The files below `workdir`.
-        environment: Of the image config.
+        environment: Environment variables of the image config.
     """
 
-    imports: str
+    jobs: tuple[ImportJob, ...]
     distributions: tuple[tuple[Descriptor, Digest], ...]
     first_party: Digest
     environment: FrozenDict[str, str]
     workdir: str
     interpreter: BaseInterpreter
     description: str
-
-
-@dataclass(frozen=True)
-class ImportOutcomes:
-    """What became of imports: the JSON of `sandbox/import_modules.py`."""
-
-    facts: str
 
 
 @dataclass(frozen=True)
@@ -158,28 +150,27 @@ class CheckedImage:
 
 
 @rule
-async def do_imports(request: ImportsRequest) -> ImportOutcomes:
-    """One process, keyed by what it imports and all that it can import from."""
+async def do_imports(request: ImportsRequest) -> ImportModulesResult:
+    """Run one process, whose key is the imports and everything that they can import from."""
     layers = {f"layer-{layer.hex[:12]}": tree for layer, tree in request.distributions}
     result = await run_on_base(
         "import_modules",
-        {
-            "jobs": json.loads(request.imports),
-            "layers": list(layers),
-            "venv": VENV,
-            "site_packages": posixpath.relpath(site_packages_of(request.interpreter.python), VENV),
-            "workdir": request.workdir,
-            "environment": dict(request.environment),
-        },
+        ImportModulesRequest(
+            jobs=request.jobs,
+            layers=tuple(layers),
+            venv=VENV,
+            site_packages=posixpath.relpath(site_packages_of(request.interpreter.python), VENV),
+            workdir=request.workdir,
+            environment=dict(request.environment),
+        ),
         request.interpreter,
         None,
-        inputs=await add_prefix(AddPrefix(request.first_party, "first_party")),
+        inputs=await add_prefix(AddPrefix(request.first_party, FIRST_PARTY)),
         immutable_inputs=layers,
-        output_files=("imports.json",),
+        output_files=(RESULT,),
         description=request.description,
     )
-    facts = await read_output(result.output_digest, "imports.json")
-    return ImportOutcomes(facts.decode())
+    return from_json(ImportModulesResult, await read_output(result.output_digest, RESULT))
 
 
 @dataclass(frozen=True)
@@ -191,14 +182,14 @@ class _Imported:
     outside: frozenset[str]
 
 
-def _imports_json(imports: Sequence[Import]) -> str:
-    return json.dumps([one.to_json() for one in imports], sort_keys=True)
+def _jobs(imports: Sequence[Import]) -> tuple[ImportJob, ...]:
+    return tuple(one.job for one in imports)
 
 
 async def _import_all(
     image: str,
     config: Mapping[str, Any],
-    layers: Sequence[ImageLayer],
+    layers: Sequence[BuiltLayer],
     interpreter: BaseInterpreter,
     first_party: Sequence[Import],
     scripts: Sequence[Import],
@@ -219,7 +210,7 @@ async def _import_all(
     done = await concurrently(
         do_imports(
             ImportsRequest(
-                _imports_json(first_party),
+                _jobs(first_party),
                 distributions,
                 first_party_tree,
                 FrozenDict(environment_of(config)),
@@ -231,7 +222,7 @@ async def _import_all(
         ),
         do_imports(
             ImportsRequest(
-                _imports_json(scripts),
+                _jobs(scripts),
                 distributions,
                 EMPTY_DIGEST,
                 FrozenDict(),
@@ -244,10 +235,9 @@ async def _import_all(
     )
     failures: list[Failure] = []
     outside: set[str] = set()
-    for imports, outcomes in zip((first_party, scripts), done):
-        facts = json.loads(outcomes.facts)
-        outside.update(facts["outside"])
-        failures += (Failure(i, o) for i, o in zip(imports, facts["outcomes"]) if o)
+    for imports, result in zip((first_party, scripts), done):
+        outside.update(result.outside)
+        failures += (Failure(i, o) for i, o in zip(imports, result.outcomes) if o)
     return _Imported((*first_party, *scripts), tuple(failures), frozenset(outside))
 
 
@@ -260,8 +250,18 @@ async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Seque
     }
 
 
-def _is_run_by_path(config: Optional[ImageConfig]) -> bool:
-    return bool(config and config.entry_point and config.entry_point.script)
+def _sources(built: BuiltImage) -> Mapping[str, str]:
+    """Return path relative to the working directory -> path in the repository, of first-party files."""
+    return {file.path: file.source for file in built.closure.files}
+
+
+def _first_party_imports(built: BuiltImage) -> tuple[Import, ...]:
+    program, config = built.closure.program, built.closure.config
+    is_by_path = bool(config and config.entry_point and config.entry_point.script)
+    return (
+        *first_party_imports(_sources(built), program.path if program else None, is_by_path),
+        *application_imports(built.description.applications),
+    )
 
 
 def _summary(image: str, imported: _Imported, verdict: Verdict, contents: ImageContents) -> str:
@@ -276,59 +276,31 @@ def _summary(image: str, imported: _Imported, verdict: Verdict, contents: ImageC
     )
 
 
-@rule(desc="Check a slim_ray_image")
-async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsystem) -> CheckedImage:
-    """All three looks; each costly step is a cached process of its own."""
-    field_set = request.field_set
-    image = str(field_set.address)
-    base_request = base_image_request(field_set, subsystem)
-    built, base, closure = await concurrently(
-        build_image(BuildImageRequest(field_set), **implicitly()),
-        prepare_base(base_request, **implicitly()),
-        resolve_image_closure(closure_request(field_set), **implicitly()),
-    )
-    description = json.loads(built.description)
+async def _problems(
+    field_set: CheckSlimRayImageFieldSet,
+    built: BuiltImage,
+    contents: ImageContents,
+    imported: _Imported,
+    verdict: Verdict,
+    node_libraries: Sequence[str],
+) -> tuple[Problem, ...]:
+    image, base = field_set.image, built.base
     config = json.loads(built.image.config)["config"]
-    # Not those of the closure, of which `exclude_files` may take some.
-    sources = {row["path"]: row["source"] for row in description["files"]}
-    layers = layers_of(built)
-    contents = await contents_of(layers, base)
-    imported = await _import_all(
-        image,
-        config,
-        layers,
-        base.interpreter,
-        (
-            *first_party_imports(
-                sources,
-                closure.program.path if closure.program else None,
-                _is_run_by_path(closure.config),
-            ),
-            *application_imports(description["applications"]),
-        ),
-        script_imports(contents),
-    )
-    verdict = judge(
-        imported.failures, frozenset(row["distribution"] for row in description["pruned"])
-    )
     missing = sorted({failure.missing for failure in verdict.faults if failure.missing})
-    problems: tuple[Problem, ...] = (
+    return (
         *library_problems(
             image,
             base.image.reference,
             missing_libraries(
-                contents,
-                parse_platform(base_request.platform),
-                environment_of(config),
-                subsystem.node_libraries,
+                contents, built.image.platform, environment_of(config), node_libraries
             ),
         ),
         *import_problems(
             image,
             verdict.faults,
             workdir=config["WorkingDir"],
-            sources=sources,
-            owners=await _owners_of(missing, closure.resolve),
+            sources=_sources(built),
+            owners=await _owners_of(missing, built.closure.resolve),
             distributions=contents.distributions,
             left_out=left_out_modules(missing, contents, site_packages_of(base.interpreter.python)),
         ),
@@ -339,9 +311,31 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
                 contents,
                 config,
                 base.interpreter.passwd,
-                bool(description["applications"]),
+                bool(built.description.applications),
             )
         ),
+    )
+
+
+@rule(desc="Check a slim_ray_image")
+async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsystem) -> CheckedImage:
+    """Do all three looks; each costly step is a cached process of its own."""
+    image = request.field_set.image
+    built = await build_image(BuildImageRequest(request.field_set), **implicitly())
+    contents = await contents_of(built.layers, built.base)
+    imported = await _import_all(
+        image,
+        json.loads(built.image.config)["config"],
+        built.layers,
+        built.base.interpreter,
+        _first_party_imports(built),
+        script_imports(contents),
+    )
+    verdict = judge(
+        imported.failures, frozenset(row.distribution for row in built.description.pruned)
+    )
+    problems = await _problems(
+        request.field_set, built, contents, imported, verdict, subsystem.node_libraries
     )
     return CheckedImage(
         _summary(image, imported, verdict, contents),
@@ -362,9 +356,9 @@ async def explain_check(request: ExplainedCheckRequest) -> ExplainedCheck:
 
 def _foreign_platform(field_set: CheckSlimRayImageFieldSet, platform: Platform) -> Optional[str]:
     """The image's platform, where this machine cannot run its interpreter."""
-    (name,) = field_set.platforms.value or ()
-    of_image = parse_platform(name)
-    return None if platform.value == f"{of_image.os}_{of_image.machine}" else name
+    of_image = parse_platform(field_set.platform)
+    is_own = platform.value == f"{of_image.os}_{of_image.machine}"
+    return None if is_own else field_set.platform
 
 
 @rule(desc="Check slim_ray_image targets")

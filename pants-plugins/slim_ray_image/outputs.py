@@ -12,6 +12,7 @@ from pants.engine.fs import CreateDigest, Digest, FileContent, MergeDigests
 from pants.engine.rules import collect_rules
 
 from slim_ray_image.compat import create_digest, merge_digests, rule
+from slim_ray_image.core.archive import RESULT, ArchiveFilesRequest
 from slim_ray_image.core.oci import (
     LAYOUT_FILE,
     Image,
@@ -22,7 +23,6 @@ from slim_ray_image.core.oci import (
 )
 from slim_ray_image.tools import BaseInterpreter, BaseTools, run_on_base
 
-_ARCHIVE = "image.tar"
 _MARKER = FileContent("oci-layout", LAYOUT_FILE)
 _INDEX = "index.json"
 _DOCKER_MANIFEST = "manifest.json"
@@ -76,11 +76,13 @@ async def write_archive(request: ArchiveRequest) -> Archive:
     blobs = (image.manifest_descriptor, image.config_descriptor, *image.layers)
     result = await run_on_base(
         "write_archive",
-        {"files": sorted({_MARKER.path, _INDEX, _DOCKER_MANIFEST, *map(blob_path, blobs)})},
+        ArchiveFilesRequest(
+            tuple(sorted({_MARKER.path, _INDEX, _DOCKER_MANIFEST, *map(blob_path, blobs)}))
+        ),
         request.interpreter,
         request.tools,
         inputs=await archive_folder(image, request.references, request.blobs_tree),
-        output_files=(_ARCHIVE,),
+        output_files=(RESULT,),
         description=request.description,
     )
     return Archive(result.output_digest)

@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any, Iterable
 
 from pants.core.goals.package import BuiltPackage, BuiltPackageArtifact, PackageFieldSet
+from pants.engine.addresses import Address
 from pants.engine.fs import AddPrefix, CreateDigest, Digest, FileContent, MergeDigests
 from pants.engine.rules import collect_rules
 from pants.engine.unions import UnionRule
 
-from slim_ray_image.base_image import prepare_base
-from slim_ray_image.build_image import (
-    BuildImageRequest,
-    BuiltImage,
-    SlimRayImageFieldSet,
-    base_image_request,
-    build_image,
-)
+from slim_ray_image.build_image import BuildImageRequest, BuiltImage, build_image
 from slim_ray_image.compat import add_prefix, create_digest, implicitly, merge_digests, rule
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.image_description import FILE, summarize
 from slim_ray_image.core.names import tags_of
-from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT, parse_outputs
-from slim_ray_image.core.result import summarize
+from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT
+from slim_ray_image.field_sets import SlimRayImageFieldSet, chosen_outputs
 from slim_ray_image.outputs import ArchiveRequest, image_layout, write_archive
-from slim_ray_image.pex import pack_pex
+from slim_ray_image.pack_pex import pack_pex
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 
 
-def _chosen_outputs(
-    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
-) -> frozenset[str]:
-    if field_set.outputs.value is not None:
-        return parse_outputs(field_set.outputs.value)
-    try:
-        return parse_outputs(subsystem.outputs)
-    except SlimRayImageError as error:
-        raise SlimRayImageError(f"The option `[slim-ray].outputs` {error}") from error
-
-
-async def _archive_tree(
-    built: BuiltImage, field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
-) -> Digest:
-    base = await prepare_base(base_image_request(field_set, subsystem), **implicitly())
+async def _archive_tree(address: Address, built: BuiltImage) -> Digest:
     archive = await write_archive(
         ArchiveRequest(
             built.image,
-            built.references,
+            built.description.reference,
             built.blobs_tree,
-            base.interpreter,
-            base.tools,
-            f"Write image.tar of {field_set.address}",
+            built.base.interpreter,
+            built.base.tools,
+            f"Write image.tar of {address}",
         ),
         **implicitly(),
     )
@@ -62,18 +41,17 @@ async def _archive_tree(
 async def package_slim_ray_image(
     field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> BuiltPackage:
-    """What `pants package` writes: image.json, and what `outputs` says."""
-    outputs = _chosen_outputs(field_set, subsystem)
+    """Return the files that `pants package` writes: image.json, and those that the field `outputs` names."""
+    outputs = chosen_outputs(field_set, subsystem)
     built = await build_image(BuildImageRequest(field_set), **implicitly())
-    trees = [
-        await create_digest(CreateDigest([FileContent("image.json", built.description.encode())]))
-    ]
+    description = built.description
+    trees = [await create_digest(CreateDigest([FileContent(FILE, description.to_json())]))]
     if outputs & {LAYOUT, SPARSE_LAYOUT}:
         blobs_tree = built.blobs_tree if LAYOUT in outputs else built.sparse_blobs_tree
-        layout = await image_layout(built.image, tags_of(built.references), blobs_tree)
+        layout = await image_layout(built.image, tags_of(description.reference), blobs_tree)
         trees.append(await add_prefix(AddPrefix(layout, "oci")))
     if ARCHIVE in outputs:
-        trees.append(await _archive_tree(built, field_set, subsystem))
+        trees.append(await _archive_tree(field_set.address, built))
     if PEX in outputs:
         packed = await pack_pex(replace(built.pex, is_output=True), **implicitly())
         trees.append(packed.tree)
@@ -81,11 +59,7 @@ async def package_slim_ray_image(
     tree = await merge_digests(MergeDigests(trees))
     return BuiltPackage(
         await add_prefix(AddPrefix(tree, output_path)),
-        (
-            BuiltPackageArtifact(
-                output_path, extra_log_lines=summarize(json.loads(built.description))
-            ),
-        ),
+        (BuiltPackageArtifact(output_path, extra_log_lines=summarize(description)),),
     )
 
 

@@ -6,9 +6,8 @@ which is installed like any other distribution.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Sequence
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from pants.backend.docker.target_types import DockerImageSourceField
@@ -33,6 +32,8 @@ from slim_ray_image.compat import (
 )
 from slim_ray_image.core.closure import PathField
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageDependencies
 from slim_ray_image.tools import read_output, run_on_host
@@ -168,14 +169,14 @@ async def build_own_wheel(request: OwnWheelRequest, subsystem: SlimRayImageSubsy
     tree = await create_digest(CreateDigest([wheel]))
     listed = await run_on_host(
         "list_wheels",
-        {"wheels": [wheel.path]},
+        WheelFilesRequest((wheel.path,)),
         inputs=tree,
-        output_files=("wheels.json",),
+        output_files=(RESULT,),
         description=f"List what the wheel of {address} holds",
     )
-    content: Mapping[str, Any] = json.loads(await read_output(listed.output_digest, "wheels.json"))
+    content = from_json(WheelFilesResult, await read_output(listed.output_digest, RESULT))
     name, version, _, _ = parse_wheel_filename(wheel.path.rpartition("/")[2])
-    files = frozenset(content[wheel.path])
+    files = frozenset(content.files[wheel.path])
     return OwnWheel(str(address), wheel.path, name, str(version), files, tree)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Iterable, Sequence
 
@@ -17,14 +16,21 @@ from pants.engine.fs import (
 from pants.engine.rules import collect_rules
 
 from slim_ray_image.base_image import PreparedBase
-from slim_ray_image.build_image import BuiltImage
 from slim_ray_image.compat import concurrently, create_digest, implicitly, remove_prefix, rule
-from slim_ray_image.core.layer_contents import ImageContents, LayerContents, image_contents
-from slim_ray_image.core.layers import KIND_BASE
-from slim_ray_image.core.oci import Descriptor
+from slim_ray_image.core.layer_blob import BLOB
+from slim_ray_image.core.layer_contents import (
+    RESULT,
+    UNPACKED,
+    ImageContents,
+    LayerContents,
+    ListRequest,
+    UnpackRequest,
+    image_contents,
+)
+from slim_ray_image.core.layer_kinds import KIND_BASE
+from slim_ray_image.core.oci import BuiltLayer, Descriptor
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base
-
-_BLOB = "layer.tar.gz"
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class UnpackedLayer:
 
 async def _blob_tree(layer: Descriptor) -> Digest:
     """The blob alone, by a name that is the same for each."""
-    return await create_digest(CreateDigest([FileEntry(_BLOB, FileDigest(layer.hex, layer.size))]))
+    return await create_digest(CreateDigest([FileEntry(BLOB, FileDigest(layer.hex, layer.size))]))
 
 
 @rule
@@ -64,15 +70,14 @@ async def list_layer(request: ListLayerRequest) -> LayerContents:
     """One process, keyed by the layer's blob; read once for all images that have the layer."""
     result = await run_on_base(
         "list_layer",
-        {"blob": _BLOB},
+        ListRequest(BLOB),
         request.interpreter,
         request.tools,
         inputs=await _blob_tree(request.layer),
-        output_files=("layer_contents.json",),
+        output_files=(RESULT,),
         description=f"List what the layer {request.name} holds",
     )
-    text = await read_output(result.output_digest, "layer_contents.json")
-    return LayerContents.from_json(text.decode())
+    return from_json(LayerContents, await read_output(result.output_digest, RESULT))
 
 
 @rule
@@ -80,35 +85,17 @@ async def unpack_layer(request: UnpackLayerRequest) -> UnpackedLayer:
     """One process, keyed by the layer's blob."""
     result = await run_on_base(
         "unpack_layer",
-        {"blob": _BLOB, "folder": request.folder},
+        UnpackRequest(BLOB, request.folder),
         request.interpreter,
         None,
         inputs=await _blob_tree(request.layer),
-        output_directories=("files",),
+        output_directories=(UNPACKED,),
         description=f"Unpack the layer {request.name} to check it",
     )
-    return UnpackedLayer(await remove_prefix(RemovePrefix(result.output_digest, "files")))
+    return UnpackedLayer(await remove_prefix(RemovePrefix(result.output_digest, UNPACKED)))
 
 
-@dataclass(frozen=True)
-class ImageLayer:
-    """A layer of an image, with its name for people."""
-
-    descriptor: Descriptor
-    name: str
-    kind: str
-
-
-def layers_of(built: BuiltImage) -> tuple[ImageLayer, ...]:
-    """The layers, lowest first."""
-    rows = json.loads(built.description)["layers"]
-    return tuple(
-        ImageLayer(descriptor, row["name"], row["kind"])
-        for descriptor, row in zip(built.image.layers, rows)
-    )
-
-
-async def contents_of(layers: Sequence[ImageLayer], base: PreparedBase) -> ImageContents:
+async def contents_of(layers: Sequence[BuiltLayer], base: PreparedBase) -> ImageContents:
     """The files of the whole image, apart for the base's layers and its own."""
     listed = await concurrently(
         list_layer(
@@ -124,7 +111,7 @@ async def contents_of(layers: Sequence[ImageLayer], base: PreparedBase) -> Image
 
 
 async def unpack_layers(
-    layers: Sequence[ImageLayer], folder: str, interpreter: BaseInterpreter
+    layers: Sequence[BuiltLayer], folder: str, interpreter: BaseInterpreter
 ) -> tuple[tuple[Descriptor, Digest], ...]:
     """The layers that have files below a folder, with these."""
     unpacked = await concurrently(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable
 
-from pants.backend.python.util_rules import pex
+from pants.backend.python.util_rules import pex as pants_pex
 
 from slim_ray_image import (
     base_image,
@@ -12,14 +12,18 @@ from slim_ray_image import (
     check_image,
     closure,
     dependency_inference,
+    distribution_layers,
+    first_party_layers,
     image_names,
     layers,
     network,
     outputs,
+    pack_pex,
     package_image,
     packages,
     read_layers,
     run_image,
+    runtime_layer,
     serve_config,
     tailor,
     tools,
@@ -43,8 +47,11 @@ def rules() -> Iterable[Any]:
         *tools.rules(),
         *base_image.rules(),
         *wheels.rules(),
-        *pex.rules(),
+        *pack_pex.rules(),
         *layers.rules(),
+        *runtime_layer.rules(),
+        *first_party_layers.rules(),
+        *distribution_layers.rules(),
         *image_names.rules(),
         *outputs.rules(),
         *build_image.rules(),
@@ -54,5 +61,5 @@ def rules() -> Iterable[Any]:
         *check_image.rules(),
         *try_image.rules(),
         *tailor.rules(),
-        *pex.rules(),
+        *pants_pex.rules(),
     ]

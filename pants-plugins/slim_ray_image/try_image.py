@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Iterable, Mapping
 
 from pants.core.goals.test import TestFieldSet, TestRequest, TestResult, TestSubsystem
@@ -24,7 +24,6 @@ from pants.util.logging import LogLevel
 from slim_ray_image.build_image import (
     BuildImageRequest,
     BuiltImage,
-    SlimRayImageFieldSet,
     build_image,
 )
 from slim_ray_image.compat import (
@@ -36,6 +35,7 @@ from slim_ray_image.compat import (
     uncacheable_rule,
 )
 from slim_ray_image.core.smoke_requests import default_requests
+from slim_ray_image.field_sets import SlimRayImageFieldSet
 from slim_ray_image.outputs import archive_folder
 from slim_ray_image.run_image import address_path, local_reference
 from slim_ray_image.subsystem import SlimRayImageSubsystem
@@ -128,17 +128,20 @@ async def find_docker(request: DockerRequest) -> Docker:
 
 
 def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> Mapping[str, Any]:
-    """Return what the program is told: of the image, what image.json says."""
-    description = json.loads(built.description)
-    applications = description["applications"]
+    """Return the program's request."""
+    description = built.description
+    applications = [
+        {key: value for key, value in asdict(row).items() if key != "args" or value}
+        for row in description.applications
+    ]
     requests = field_set.smoke_requests.requests
     if requests is None:
-        requests = default_requests(row["route_prefix"] for row in applications)
+        requests = default_requests(row.route_prefix for row in description.applications)
     return {
         "target": str(field_set.address),
         "reference": local_reference(address_path(field_set.address), built.image),
         "applications": applications,
-        "config_path": description.get("serve_config") or "",
+        "config_path": description.serve_config or "",
         "requests": [request.to_json() for request in requests],
         "seconds": field_set.timeout.value,
     }

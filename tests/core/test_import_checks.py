@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence
 import pytest
 from conftest import Golden
 
+from slim_ray_image.core.image_description import DescribedApplication
 from slim_ray_image.core.import_checks import (
     Failure,
     Import,
@@ -19,6 +20,7 @@ from slim_ray_image.core.import_checks import (
     outside_problems,
     script_imports,
 )
+from slim_ray_image.core.import_outcomes import Frame, ImportOutcome
 from slim_ray_image.core.layer_contents import (
     KIND_FILE,
     ImageFile,
@@ -57,17 +59,16 @@ def failure(
     is_of_content: bool = True,
     frame: Optional[tuple[str, int, str]] = None,
 ) -> Failure:
-    frames = [dict(zip(("path", "line", "text"), frame))] if frame else []
     return Failure(
         of,
-        {
-            "error": error,
-            "text": text or f"No module named {missing[-1]!r}" if missing else text,
-            "missing": list(missing),
-            "wanted": wanted,
-            "is_of_content": is_of_content,
-            "frames": frames,
-        },
+        ImportOutcome(
+            error=error,
+            text=text or f"No module named {missing[-1]!r}" if missing else text,
+            is_of_content=is_of_content,
+            missing=tuple(missing),
+            wanted=wanted,
+            frames=(Frame(*frame),) if frame else (),
+        ),
     )
 
 
@@ -101,7 +102,7 @@ def test_main_of_the_package_that_the_image_runs_is_a_script() -> None:
 @pytest.mark.parametrize("import_path", ["app.main:build", "app.main.build"])
 def test_application_is_imported_with_its_attribute(import_path: str) -> None:
     """Of either form that Ray Serve takes."""
-    (found,) = application_imports([{"name": "default", "import_path": import_path}])
+    (found,) = application_imports([DescribedApplication("default", "/", import_path, args=())])
     assert (found.module, found.attribute) == ("app.main", "build")
 
 

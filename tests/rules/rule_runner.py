@@ -30,9 +30,16 @@ from pants.testutil.rule_runner import QueryRule, RuleRunner
 from pants.util.frozendict import FrozenDict
 
 from slim_ray_image import register
-from slim_ray_image.base_image import BaseBlobs, BaseBlobsRequest, BaseImageRequest
+from slim_ray_image.base_image import (
+    BaseBlobs,
+    BaseBlobsRequest,
+    BaseImageRequest,
+    PreparedBase,
+)
+from slim_ray_image.build_image import BuiltImage
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.image_description import DescribedBase, ImageDescription, Totals
 from slim_ray_image.core.names import ImageNames
 from slim_ray_image.core.oci import BaseImage, Descriptor, Image
 from slim_ray_image.core.platforms import LINUX_AMD64
@@ -43,7 +50,7 @@ from slim_ray_image.dependency_inference import (
     EntryOwnersRequest,
 )
 from slim_ray_image.image_names import ImageNamesRequest
-from slim_ray_image.pex import PackPexRequest
+from slim_ray_image.pack_pex import PackPexRequest
 from slim_ray_image.serve_config import ConfigWarning, ConfigWarningRequest
 from slim_ray_image.tailor import PutativeSlimRayImagesRequest
 from slim_ray_image.target_types import SlimRayImageDependencies
@@ -91,6 +98,46 @@ INTERPRETER = BaseInterpreter(
 )
 TOOLS = BaseTools(EMPTY_DIGEST, Uv(EMPTY_DIGEST))
 PEX = PackPexRequest(("foo==1.0",), (), FrozenDict(), INTERPRETER, TOOLS, "src/app:image")
+BASE = PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, INTERPRETER, TOOLS, 0)
+CLOSURE = ImageClosure(
+    resolve="main",
+    requirements=(),
+    files=(),
+    wheels=(),
+    wheels_tree=EMPTY_DIGEST,
+    entries=(),
+    config=None,
+    ray_uses=(),
+    ray_extras=(),
+)
+DESCRIPTION = ImageDescription(
+    target="src/app:image",
+    applications=(),
+    serve_config=None,
+    reference=("app:1",),
+    platform="linux/amd64",
+    manifest_digest="sha256:12",
+    config_digest="sha256:34",
+    base=DescribedBase("python:3.10-slim", "sha256:56", "", "3.10.18", "glibc 2.36"),
+    layers=(),
+    requirements=(),
+    files=(),
+    pruned=(),
+    ray_extras=(),
+    totals=Totals(1, 2, 1, 2),
+    warnings=(),
+)
+BUILT = BuiltImage(
+    image=SMALL_IMAGE,
+    base=BASE,
+    closure=CLOSURE,
+    layers=(),
+    blobs_tree=EMPTY_DIGEST,
+    sparse_blobs_tree=EMPTY_DIGEST,
+    description=DESCRIPTION,
+    ports=(),
+    pex=PEX,
+)
 
 
 def make_rule_runner(*backends: Any) -> RuleRunner:

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Optional, Sequence
 
 import pytest
 from conftest import Golden
 from pants.core.goals.package import BuiltPackage
 from pants.engine.addresses import Address
-from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, DigestContents, FileContent
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
-from rules.rule_runner import INTERPRETER, PEX, SMALL_IMAGE, TOOLS, error_text, file_contents
-from slim_ray_image.base_image import BaseImageRequest, PreparedBase
-from slim_ray_image.build_image import BuildImageRequest, BuiltImage, SlimRayImageFieldSet
+from rules.rule_runner import BUILT, DESCRIPTION, error_text, file_contents
+from slim_ray_image.build_image import BuildImageRequest, BuiltImage
 from slim_ray_image.compat import create_digest, rule
-from slim_ray_image.core.oci import BaseImage
+from slim_ray_image.field_sets import SlimRayImageFieldSet
 from slim_ray_image.outputs import Archive, ArchiveRequest
+from slim_ray_image.pack_pex import PackedPex, PackPexRequest
 from slim_ray_image.package_image import package_slim_ray_image
-from slim_ray_image.pex import PackedPex, PackPexRequest
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageTarget
 
 ADDRESS = Address("src/app", target_name="image")
 FOLDER = "src.app/image"
-DESCRIPTION = {
-    "manifest_digest": "sha256:12",
-    "platform": "linux/amd64",
-    "reference": ["app:1", "app:latest"],
-    "totals": {"compressed_bytes": 1, "unpacked_bytes": 2},
-    "pruned": [],
-    "warnings": [],
-    "requirements": [],
-    "files": [],
-    "layers": [],
-    "base": {"reference": "python:3.10-slim"},
-}
 OWN, BASE = "blobs/sha256/own", "blobs/sha256/base"
 
 
@@ -47,13 +35,12 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
     sparse = await create_digest(CreateDigest([own]))
     complete = await create_digest(CreateDigest([own, FileContent(BASE, b"base")]))
     names = ("registry.example.com/app:1", "app:latest", "app:1")
-    return BuiltImage(SMALL_IMAGE, names, complete, sparse, json.dumps(DESCRIPTION), (), PEX)
-
-
-@rule
-async def prepare_nothing(request: BaseImageRequest) -> PreparedBase:
-    """Stand in for the base, of which only the archive and the PEX need the interpreter."""
-    return PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, INTERPRETER, TOOLS, 0)
+    return replace(
+        BUILT,
+        description=replace(DESCRIPTION, reference=names),
+        blobs_tree=complete,
+        sparse_blobs_tree=sparse,
+    )
 
 
 @rule
@@ -76,7 +63,6 @@ def package_rule_runner() -> RuleRunner:
     return RuleRunner(
         rules=[
             build_without_building,
-            prepare_nothing,
             write_names,
             pack_requirements,
             package_slim_ray_image,

@@ -12,8 +12,8 @@ from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import IMAGE, make_rule_runner, write
 from slim_ray_image import register
-from slim_ray_image.build_image import SlimRayImageFieldSet
 from slim_ray_image.dependency_inference import EntryFieldSet, InferSlimRayImageDependencies
+from slim_ray_image.field_sets import SlimRayImageFieldSet
 from slim_ray_image.run_image import RunSlimRayImageFieldSet
 from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pants.core.goals.run import RunRequest
 from pants.engine.addresses import Address
-from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, DigestContents, FileContent
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
-from rules.rule_runner import PEX, SMALL_IMAGE, file_contents
+from rules.rule_runner import BUILT, SMALL_IMAGE, file_contents
 from slim_ray_image.build_image import BuildImageRequest, BuiltImage
 from slim_ray_image.compat import create_digest, rule
 from slim_ray_image.core.references import RegistryReference, parse_image_reference
@@ -35,7 +36,7 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
     """Stand in for the build: one blob, names for registries, and the ports that the target says."""
     tree = await create_digest(CreateDigest([FileContent("blobs/sha256/1", b"layer")]))
     ports = request.field_set.ports.value or ()
-    return BuiltImage(SMALL_IMAGE, ("app:1",), tree, EMPTY_DIGEST, "{}", ports, PEX)
+    return replace(BUILT, blobs_tree=tree, ports=ports)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from rules.rule_runner import (
 )
 from slim_ray_image.core.import_paths import EntryPoint
 from slim_ray_image.core.sources_layer import AttributeCheck
-from slim_ray_image.layers import attribute_checks
+from slim_ray_image.first_party_layers import attribute_checks
 from slim_ray_image.serve_config import ConfigWarning, ConfigWarningRequest
 from slim_ray_image.target_types import (
     BaseImageField,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from pants.core.goals.test import TestResult
 from pants.core.util_rules.partitions import Partitions
 from pants.engine.addresses import Address
-from pants.engine.fs import EMPTY_DIGEST
 from pants.engine.target import InvalidTargetException
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
-from rules.rule_runner import PEX, SMALL_IMAGE, make_rule_runner
+from rules.rule_runner import BUILT, DESCRIPTION, SMALL_IMAGE, make_rule_runner
 from slim_ray_image.build_image import BuiltImage
+from slim_ray_image.core.image_description import DescribedApplication
 from slim_ray_image.target_types import SlimRayImageTarget
 from slim_ray_image.try_image import (
     Docker,
@@ -61,11 +61,10 @@ def field_set(name: str = "image", **fields: Any) -> SmokeTestFieldSet:
     return SmokeTestFieldSet.create(target)
 
 
-def built(*rows: dict[str, Any], **keys: Any) -> BuiltImage:
-    description = json.dumps({"applications": rows, **keys})
-    return BuiltImage(
-        SMALL_IMAGE, ("app:1",), EMPTY_DIGEST, EMPTY_DIGEST, description, (8000,), PEX
-    )
+def built(*rows: dict[str, Any], serve_config: Optional[str] = None) -> BuiltImage:
+    applications = tuple(DescribedApplication(**row, args=()) for row in rows)
+    description = replace(DESCRIPTION, applications=applications, serve_config=serve_config)
+    return replace(BUILT, description=description)
 
 
 def chosen(rule_runner: RuleRunner, *options: str) -> list[str]:

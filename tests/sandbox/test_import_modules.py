@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,15 @@ from typing import Any, Mapping, Optional, Sequence
 import pytest
 from conftest import PYTHONPATH
 
+from slim_ray_image.core.import_outcomes import (
+    RESULT,
+    Frame,
+    ImportJob,
+    ImportModulesRequest,
+    ImportModulesResult,
+    ImportOutcome,
+)
+from slim_ray_image.core.wire import from_json, to_json
 from slim_ray_image.sandbox.import_modules import imports_of_script, merge_folders
 
 SITE_PACKAGES = "lib/python3.10/site-packages"
@@ -24,25 +32,34 @@ def write(folder: str, files: Mapping[str, str]) -> None:
         path.write_text(dedent(content))
 
 
+def job(
+    module: str,
+    attribute: Optional[str] = None,
+    script: Optional[str] = None,
+    is_by_path: bool = False,
+) -> ImportJob:
+    return ImportJob(module, attribute, script, is_by_path)
+
+
 def run(
-    jobs: Sequence[Mapping[str, Any]],
+    jobs: Sequence[ImportJob],
     *layers: Mapping[str, str],
     first_party: Mapping[str, str] = {},
     environment: Mapping[str, str] = {},
-) -> Mapping[str, Any]:
-    """Return imports.json of an image of these layers and first-party files."""
+) -> ImportModulesResult:
+    """Return the result for an image of these layers and first-party files."""
     for number, files in enumerate(layers):
         write(f"layer-{number}/{SITE_PACKAGES}", files)
     write("first_party", first_party)
-    request = {
-        "jobs": jobs,
-        "layers": [f"layer-{number}" for number in range(len(layers))],
-        "venv": "/opt/venv",
-        "site_packages": SITE_PACKAGES,
-        "workdir": "/app",
-        "environment": environment,
-    }
-    Path("request.json").write_text(json.dumps(request))
+    request = ImportModulesRequest(
+        jobs=tuple(jobs),
+        layers=tuple(f"layer-{number}" for number in range(len(layers))),
+        venv="/opt/venv",
+        site_packages=SITE_PACKAGES,
+        workdir="/app",
+        environment=environment,
+    )
+    Path("request.json").write_text(to_json(request))
     result = subprocess.run(
         [sys.executable, "-B", "-m", "slim_ray_image.sandbox.import_modules", "request.json"],
         env={"PYTHONPATH": PYTHONPATH, "SLIM_RAY_IMAGE_BASE_ROOT": "base", "SECRET": "x"},
@@ -51,12 +68,12 @@ def run(
     )
     if result.returncode != 0:
         raise RuntimeError(result.stderr)
-    return json.loads(Path("imports.json").read_text())
+    return from_json(ImportModulesResult, Path(RESULT).read_text())
 
 
-def outcome(source: str, **more: Any) -> Optional[Mapping[str, Any]]:
+def outcome(source: str, **more: Any) -> Optional[ImportOutcome]:
     """What becomes of the import of one first-party module."""
-    (found,) = run([{"module": "one"}], first_party={"one.py": source}, **more)["outcomes"]
+    (found,) = run([job("one")], first_party={"one.py": source}, **more).outcomes
     return found
 
 
@@ -66,34 +83,34 @@ def outcome(source: str, **more: Any) -> Optional[Mapping[str, Any]]:
 def test_first_party_code_and_every_layer_can_be_imported(sandbox: Path) -> None:
     """As from one site-packages, whatever layer a distribution is in."""
     found = run(
-        [{"module": "app", "attribute": "made.upper"}],
+        [job("app", attribute="made.upper")],
         {"a.py": "value = 1\n"},
         {"b/__init__.py": "import a\n"},
         first_party={"app.py": "import b\nmade = str(b.a.value)\n"},
     )
-    assert found["outcomes"] == [None]
+    assert found.outcomes == (None,)
 
 
 def test_one_package_can_be_in_several_layers(sandbox: Path) -> None:
     """A namespace package, and a regular one whose parts have layers of their own."""
     found = run(
-        [{"module": "ns.one"}, {"module": "ns.two"}, {"module": "ray.part.inner"}],
+        [job("ns.one"), job("ns.two"), job("ray.part.inner")],
         {"ns/one.py": "", "ray/__init__.py": ""},
         {"ns/two.py": "", "ray/part/__init__.py": "", "ray/part/inner.py": ""},
     )
-    assert found["outcomes"] == [None, None, None]
+    assert found.outcomes == (None, None, None)
 
 
 def test_pth_files_are_honoured(sandbox: Path) -> None:
     """As Python's `site` does for a virtual environment."""
-    found = run([{"module": "inner"}], {"x.pth": "folder\n", "folder/inner.py": ""})
-    assert found["outcomes"] == [None]
+    found = run([job("inner")], {"x.pth": "folder\n", "folder/inner.py": ""})
+    assert found.outcomes == (None,)
 
 
 def test_nothing_else_can_be_imported(sandbox: Path) -> None:
     """Not what this process has, nor the plugin's own tools; pytest stands for both."""
     found = outcome("import pytest\n")
-    assert found and found["missing"] == ["pytest"]
+    assert found and found.missing == ("pytest",)
 
 
 def test_environment_is_that_of_the_image(sandbox: Path) -> None:
@@ -110,10 +127,10 @@ def test_environment_is_that_of_the_image(sandbox: Path) -> None:
 def test_working_directory_is_that_of_the_code(sandbox: Path) -> None:
     """As in the image: a module may read a file beside it by its relative path."""
     found = run(
-        [{"module": "one"}],
+        [job("one")],
         first_party={"one.py": 'open("data.txt").close()\n', "data.txt": ""},
     )
-    assert found["outcomes"] == [None]
+    assert found.outcomes == (None,)
 
 
 # --- What is said of an import that fails
@@ -122,19 +139,15 @@ def test_working_directory_is_that_of_the_code(sandbox: Path) -> None:
 def test_missing_module_names_the_statement_that_imports_it(sandbox: Path) -> None:
     """The innermost frame in the image, by its path there, with the line's text."""
     found = run(
-        [{"module": "app"}],
+        [job("app")],
         {"dist/__init__.py": "\nimport gone.inner\n"},
         first_party={"app.py": "import dist\n"},
-    )["outcomes"][0]
-    assert (found["error"], found["missing"]) == ("ModuleNotFoundError", ["gone"])
-    assert found["frames"][:2] == [
-        {
-            "path": "/opt/venv/lib/python3.10/site-packages/dist/__init__.py",
-            "line": 2,
-            "text": "import gone.inner",
-        },
-        {"path": "/app/app.py", "line": 1, "text": "import dist"},
-    ]
+    ).outcomes[0]
+    assert (found.error, found.missing) == ("ModuleNotFoundError", ("gone",))
+    assert found.frames[:2] == (
+        Frame("/opt/venv/lib/python3.10/site-packages/dist/__init__.py", 2, "import gone.inner"),
+        Frame("/app/app.py", 1, "import dist"),
+    )
 
 
 def test_module_behind_an_error_of_a_distribution_is_named(sandbox: Path) -> None:
@@ -147,17 +160,17 @@ def test_module_behind_an_error_of_a_distribution_is_named(sandbox: Path) -> Non
     """
     found = outcome(source)
     assert found
-    assert (found["text"], found["missing"]) == ("Run pip install it", ["pyarrow"])
-    assert found["frames"][0]["line"] == 2
+    assert (found.text, found.missing) == ("Run pip install it", ("pyarrow",))
+    assert found.frames[0].line == 2
 
 
 def test_attribute_that_is_not_there_is_a_fault_of_the_image(sandbox: Path) -> None:
     """A console script or an application names it."""
     found = run(
-        [{"module": "one", "attribute": "main"}, {"module": "one", "attribute": "here"}],
+        [job("one", attribute="main"), job("one", attribute="here")],
         first_party={"one.py": "here = 1\n"},
-    )["outcomes"]
-    assert found[0]["is_of_content"] and "'main'" in found[0]["text"]
+    ).outcomes
+    assert found[0].is_of_content and "'main'" in found[0].text
     assert found[1] is None
 
 
@@ -176,7 +189,7 @@ def test_what_an_import_wants_of_its_place_is_named(
 ) -> None:
     """It is refused, and the outcome says so."""
     found = outcome(source)
-    assert found and found["wanted"] == wanted
+    assert found and found.wanted == wanted
 
 
 def test_refusal_that_is_caught_is_no_failure(sandbox: Path) -> None:
@@ -187,13 +200,13 @@ def test_refusal_that_is_caught_is_no_failure(sandbox: Path) -> None:
 def test_other_key_error_is_not_one_of_the_environment(sandbox: Path) -> None:
     """A table of the module's own."""
     found = outcome("{}['x']\n")
-    assert found and found["wanted"] is None and not found["is_of_content"]
+    assert found and found.wanted is None and not found.is_of_content
 
 
 def test_broken_source_is_a_fault_of_the_image(sandbox: Path) -> None:
     """A syntax error of the image's Python."""
     found = outcome("def f(:\n")
-    assert found and found["error"] == "SyntaxError" and found["is_of_content"]
+    assert found and found.error == "SyntaxError" and found.is_of_content
 
 
 @pytest.mark.parametrize(
@@ -217,7 +230,7 @@ def test_name_that_nothing_has_is_a_fault_of_the_image(
 ) -> None:
     """Wherever it runs: an attribute of a module, a name. A value, or an object's attribute, may be of the place."""
     found = outcome(source)
-    assert found and found["is_of_content"] is is_of_content
+    assert found and found.is_of_content is is_of_content
 
 
 def test_library_that_is_not_there_is_the_reason_whatever_was_tried_before(sandbox: Path) -> None:
@@ -230,7 +243,7 @@ def test_library_that_is_not_there_is_the_reason_whatever_was_tried_before(sandb
             ctypes.CDLL("libslower.so.1")
     """
     found = outcome(source)
-    assert found and found["missing"] == [] and "libslower.so.1" in found["text"]
+    assert found and found.missing == () and "libslower.so.1" in found.text
 
 
 # --- One import must not decide over another
@@ -239,8 +252,8 @@ def test_library_that_is_not_there_is_the_reason_whatever_was_tried_before(sandb
 def test_failure_hides_no_other(sandbox: Path) -> None:
     """Each import has its own outcome, in order."""
     modules = {"a.py": "import gone\n", "b.py": "", "c.py": "1 / 0\n", "d.py": ""}
-    jobs = [{"module": name[0]} for name in modules]
-    found = run(jobs, first_party=modules)["outcomes"]
+    jobs = [job(name[0]) for name in modules]
+    found = run(jobs, first_party=modules).outcomes
     assert [bool(one) for one in found] == [True, False, True, False]
 
 
@@ -259,10 +272,8 @@ def test_import_that_ends_its_process_is_told_as_that(
     source: str, text: str, sandbox: Path
 ) -> None:
     """And those after it are done all the same."""
-    found = run(
-        [{"module": "one"}, {"module": "two"}], first_party={"one.py": source, "two.py": ""}
-    )["outcomes"]
-    assert found[0]["is_of_content"] and text in found[0]["text"]
+    found = run([job("one"), job("two")], first_party={"one.py": source, "two.py": ""}).outcomes
+    assert found[0].is_of_content and text in found[0].text
     assert found[1] is None
 
 
@@ -278,19 +289,19 @@ def test_import_that_is_killed_is_no_fault_of_the_image(sandbox: Path) -> None:
 def test_exit_is_an_error_of_the_module_alone(sandbox: Path) -> None:
     """`sys.exit()` at the top of a module is an exception like another."""
     found = outcome("import sys\nsys.exit(2)\n")
-    assert found and found["error"] == "SystemExit" and not found["is_of_content"]
+    assert found and found.error == "SystemExit" and not found.is_of_content
 
 
 def test_module_that_another_has_spoilt_is_tried_alone(sandbox: Path) -> None:
     """What fails only after others does not fail."""
     found = run(
-        [{"module": "bad"}, {"module": "good"}],
+        [job("bad"), job("good")],
         first_party={
             "bad.py": "import json\njson.spoilt = True\n",
             "good.py": "import json\nassert not hasattr(json, 'spoilt')\n",
         },
     )
-    assert found["outcomes"] == [None, None]
+    assert found.outcomes == (None, None)
 
 
 def test_process_that_an_import_leaves_behind_is_ended(sandbox: Path) -> None:
@@ -304,19 +315,19 @@ def test_process_that_an_import_leaves_behind_is_ended(sandbox: Path) -> None:
 
 def test_script_without_a_guard_is_not_run_but_its_imports_are_done(sandbox: Path) -> None:
     """To import it would be to do its work."""
-    job = {"module": "jobs.driver", "script": "jobs/driver.py"}
+    driver = job("jobs.driver", script="jobs/driver.py")
     files = {
         "jobs/driver.py": "from jobs import helper\nopen('ran', 'w').close()\n",
         "jobs/helper.py": "",
     }
-    assert run([job], first_party=files)["outcomes"] == [None]
+    assert run([driver], first_party=files).outcomes == (None,)
     assert not Path("first_party/ran").exists()
     Path("venv").rmdir()
     Path("home").rmdir()
     files["jobs/driver.py"] = "\nimport gone\n"
-    (found,) = run([job], first_party=files)["outcomes"]
-    assert found["missing"] == ["gone"]
-    assert found["frames"][0] == {"path": "/app/jobs/driver.py", "line": 2, "text": "import gone"}
+    (found,) = run([driver], first_party=files).outcomes
+    assert found.missing == ("gone",)
+    assert found.frames[0] == Frame("/app/jobs/driver.py", 2, "import gone")
 
 
 @pytest.mark.parametrize("guard", ["", "if __name__ == '__main__':\n    work()\n"])
@@ -325,11 +336,11 @@ def test_script_that_is_run_by_its_path_is_of_no_package(
     guard: str, is_by_path: bool, sandbox: Path
 ) -> None:
     """As `python jobs/driver.py` has it, and `python -m jobs.driver` has not."""
-    job = {"module": "jobs.driver", "script": "jobs/driver.py", "is_by_path": is_by_path}
+    driver = job("jobs.driver", script="jobs/driver.py", is_by_path=is_by_path)
     files = {"jobs/driver.py": f"from .helper import work\n{guard}", "jobs/helper.py": "work = 1\n"}
-    (found,) = run([job], first_party=files)["outcomes"]
+    (found,) = run([driver], first_party=files).outcomes
     reason = "attempted relative import with no known parent package"
-    assert (found and found["text"]) == (reason if is_by_path else None)
+    assert (found and found.text) == (reason if is_by_path else None)
 
 
 def test_script_with_a_guard_is_imported() -> None:
@@ -343,8 +354,8 @@ def test_script_with_a_guard_is_imported() -> None:
 
 def test_shared_objects_of_this_machine_are_reported(sandbox: Path) -> None:
     """Here all of them are: these tests run with no base."""
-    found = run([{"module": "one"}], first_party={"one.py": "import ctypes\n"})
-    assert any("libc.so" in path or "libc-" in path for path in found["outside"])
+    found = run([job("one")], first_party={"one.py": "import ctypes\n"})
+    assert any("libc.so" in path or "libc-" in path for path in found.outside)
 
 
 def test_memory_of_the_process_itself_is_not_of_this_machine(sandbox: Path) -> None:
@@ -355,9 +366,9 @@ def test_memory_of_the_process_itself_is_not_of_this_machine(sandbox: Path) -> N
         os.ftruncate(file, 4096)
         kept = mmap.mmap(file, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
     """
-    found = run([{"module": "one"}], first_party={"one.py": dedent(source)})
-    assert found["outcomes"] == [None]
-    assert found["outside"] and not any("jit" in path for path in found["outside"])
+    found = run([job("one")], first_party={"one.py": dedent(source)})
+    assert found.outcomes == (None,)
+    assert found.outside and not any("jit" in path for path in found.outside)
 
 
 def test_libraries_of_the_base_are_found_by_name(sandbox: Path) -> None:

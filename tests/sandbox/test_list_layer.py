@@ -22,10 +22,13 @@ from slim_ray_image.core.layer_contents import (
     KIND_DIRECTORY,
     KIND_FILE,
     KIND_SYMLINK,
+    RESULT,
     Elf,
     ImageFile,
     LayerContents,
+    ListRequest,
 )
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.sandbox.list_layer import elf_facts, main, parse_scripts
 
 SITE = "opt/venv/lib/python3.10/site-packages"
@@ -33,8 +36,8 @@ SITE = "opt/venv/lib/python3.10/site-packages"
 
 def contents_of(*members: TarMember) -> LayerContents:
     """What is listed of a layer of these members, as the rules read it."""
-    main({"blob": make_layer_tar(Path("layer.tar.gz"), *members)})
-    return LayerContents.from_json(Path("layer_contents.json").read_text())
+    main(ListRequest(make_layer_tar(Path("layer.tar.gz"), *members)))
+    return from_json(LayerContents, Path(RESULT).read_text())
 
 
 def test_entries_are_listed_with_kind_mode_and_owner(sandbox: Path) -> None:
@@ -67,14 +70,14 @@ def test_runpath_stands_in_for_rpath() -> None:
     """As the loader has it: DT_RPATH counts where there is no DT_RUNPATH."""
     both = elf_facts(make_elf(rpath="/old", runpath="/new"))
     only = elf_facts(make_elf(rpath="/old"))
-    assert both and both["search"] == ["/new"]
-    assert only and only["search"] == ["/old"]
+    assert both and both.search == ("/new",)
+    assert only and only.search == ("/old",)
 
 
 def test_machine_of_an_elf_file_is_read() -> None:
     """183 is AArch64."""
     facts = elf_facts(make_elf(machine=183))
-    assert facts and facts["machine"] == "EM_AARCH64/64"
+    assert facts and facts.machine == "EM_AARCH64/64"
 
 
 @pytest.mark.parametrize(

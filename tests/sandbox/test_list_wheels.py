@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from conftest import make_wheel
 
+from slim_ray_image.core.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.sandbox.list_wheels import main
 
 
@@ -22,12 +23,12 @@ def test_files_are_those_that_an_installer_puts_into_site_packages(sandbox: Path
     }
     Path("dist").mkdir()
     wheel = make_wheel(Path("dist"), "lib", "1.0", files=files, requires=[])
-    main({"wheels": [str(wheel)]})
-    assert json.loads(Path("wheels.json").read_text()) == {
-        "dist/lib-1.0-py3-none-any.whl": [
+    main(WheelFilesRequest((str(wheel),)))
+    assert from_json(WheelFilesResult, Path(RESULT).read_text()).files == {
+        "dist/lib-1.0-py3-none-any.whl": (
             "lib/fast.so",
             "lib/pure.py",
             "lib/stopwords.txt",
             "lib/words.py",
-        ]
+        )
     }

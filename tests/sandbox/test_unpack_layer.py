@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conftest import make_layer_tar, tar_directory, tar_file, tar_symlink
 
+from slim_ray_image.core.layer_contents import UnpackRequest
 from slim_ray_image.sandbox.unpack_layer import main
 
 SITE = "opt/venv/lib/python3.10/site-packages"
@@ -22,7 +23,7 @@ def test_regular_files_below_the_folder_are_unpacked(sandbox: Path) -> None:
         tar_file(f"{SITE}-other/b.py"),
         tar_file("opt/venv/bin/ray"),
     )
-    main({"blob": blob, "folder": f"/{SITE}"})
+    main(UnpackRequest(blob, f"/{SITE}"))
     found = {
         path.relative_to("files").as_posix(): path.stat().st_mode & 0o777
         for path in Path("files").rglob("*")
@@ -35,5 +36,5 @@ def test_regular_files_below_the_folder_are_unpacked(sandbox: Path) -> None:
 def test_layer_without_such_files_gives_an_empty_folder(sandbox: Path) -> None:
     """As a layer of the runtime alone."""
     blob = make_layer_tar(Path("layer.tar.gz"), tar_file("usr/local/bin/wget"))
-    main({"blob": blob, "folder": f"/{SITE}"})
+    main(UnpackRequest(blob, f"/{SITE}"))
     assert list(Path("files").iterdir()) == []

@@ -10,6 +10,7 @@ from typing import Sequence
 
 import pytest
 
+from slim_ray_image.core.archive import ArchiveFilesRequest
 from slim_ray_image.sandbox.write_archive import main, write_archive
 
 FILES = {
@@ -37,7 +38,7 @@ def digest_of_archive(paths: Sequence[str]) -> str:
 def test_archive_holds_the_files_and_nothing_else(files: list[str]) -> None:
     """image.tar has each file with its content, and each folder before what is in it."""
     Path("other").write_text("not named")
-    main({"files": files})
+    main(ArchiveFilesRequest(tuple(files)))
     with tarfile.open("image.tar", "r:") as archive:
         assert archive.getnames() == sorted([*FILES, "blobs", "blobs/sha256"])
         for path, content in FILES.items():
@@ -47,7 +48,7 @@ def test_archive_holds_the_files_and_nothing_else(files: list[str]) -> None:
 def test_entries_say_nothing_of_the_machine(files: list[str]) -> None:
     """Owners are numbers, the time is the epoch, and modes are 0644 and 0755, whatever the files have."""
     Path("index.json").chmod(0o600)
-    main({"files": files})
+    main(ArchiveFilesRequest(tuple(files)))
     with tarfile.open("image.tar", "r:") as archive:
         for entry in archive:
             assert (entry.uid, entry.gid, entry.uname, entry.gname) == (0, 0, "", "")

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Collection, Iterable, Mapping, Optional, Sequence
+from typing import Collection, Iterable, Mapping, Optional, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.image_description import DescribedApplication
 from slim_ray_image.core.image_paths import SCRIPTS
+from slim_ray_image.core.import_outcomes import ImportJob, ImportOutcome
 from slim_ray_image.core.import_paths import importable_module
 from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
 from slim_ray_image.core.problems import Problem
@@ -41,31 +43,27 @@ class Import:
     distribution: Optional[LayerDistribution] = None
     is_by_path: bool = False
 
-    def to_json(self) -> Mapping[str, Any]:
-        return {
-            "module": self.module,
-            "attribute": self.attribute,
-            "script": self.script,
-            "is_by_path": self.is_by_path,
-        }
+    @property
+    def job(self) -> ImportJob:
+        return ImportJob(self.module, self.attribute, self.script, self.is_by_path)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An import that failed, and how: see `import_modules` for `outcome`."""
+    """An import that failed, and how."""
 
     of: Import
-    outcome: Mapping[str, Any]
+    outcome: ImportOutcome
 
     @property
     def missing(self) -> Optional[str]:
-        """The module that was not there at the root of it."""
-        return (self.outcome.get("missing") or [None])[-1]
+        """The missing module that is the root cause of the failure."""
+        return self.outcome.missing[-1] if self.outcome.missing else None
 
     @property
     def reason(self) -> str:
-        kind, text = self.outcome["error"], self.outcome["text"]
-        return f"{kind}: {text}" if kind else text
+        outcome = self.outcome
+        return f"{outcome.error}: {outcome.text}" if outcome.error else outcome.text
 
 
 # --- What to import
@@ -97,14 +95,13 @@ def first_party_imports(
     return tuple(found[module] for module in sorted(found))
 
 
-def application_imports(applications: Iterable[Mapping[str, Any]]) -> tuple[Import, ...]:
-    """Return the imports of Ray Serve applications, as image.json has them. A builder is not called."""
+def application_imports(applications: Iterable[DescribedApplication]) -> tuple[Import, ...]:
+    """Return the imports of Ray Serve applications. A builder is not called."""
     found = []
-    for row in applications:
-        module, _, attribute = row["import_path"].rpartition(
-            ":" if ":" in row["import_path"] else "."
-        )
-        what = f"the application {row['name']!r} ({row['import_path']})"
+    for application in applications:
+        path = application.import_path
+        module, _, attribute = path.rpartition(":" if ":" in path else ".")
+        what = f"the application {application.name!r} ({path})"
         found.append(Import(what, module, attribute))
     return tuple(found)
 
@@ -174,7 +171,7 @@ def _optional_extras(failure: Failure) -> tuple[str, ...]:
     if distribution is None or not failure.missing:
         return ()
     return extras_that_bring(distribution, failure.missing) or _extra_in_text(
-        distribution, failure.outcome["text"]
+        distribution, failure.outcome.text
     )
 
 
@@ -190,9 +187,9 @@ def _unproven(failure: Failure) -> Optional[str]:
     """Why an import that failed proves nothing, in a line; None where it is the image's fault."""
     if failure.missing:
         return None
-    if failure.outcome.get("wanted"):
-        return f"{failure.of.what} is not proven: its import wants {failure.outcome['wanted']}"
-    if not failure.outcome["is_of_content"]:
+    if failure.outcome.wanted:
+        return f"{failure.of.what} is not proven: its import wants {failure.outcome.wanted}"
+    if not failure.outcome.is_of_content:
         reason = failure.reason.splitlines()[0]
         return f"{failure.of.what} is not proven: its import raises {reason}"
     return None
@@ -233,12 +230,12 @@ def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
 
 def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
     """Where a failure comes from, in the paths of the repository where it is first-party."""
-    frames = failure.outcome.get("frames")
+    frames = failure.outcome.frames
     if not frames:
         return failure.of.what
     frame = frames[0]
-    place = f"{sources.get(frame['path'], frame['path'])}:{frame['line']}"
-    return f"{place}: {frame['text']}" if frame["text"] else place
+    place = f"{sources.get(frame.path, frame.path)}:{frame.line}"
+    return f"{place}: {frame.text}" if frame.text else place
 
 
 def _evidence(failures: Sequence[Failure], sources: Mapping[str, str]) -> tuple[str, ...]:

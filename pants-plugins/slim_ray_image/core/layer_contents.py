@@ -5,17 +5,45 @@ In: the JSON of each layer, lowest first. Out: the entries that a container sees
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Optional
+from typing import Iterable, Optional
 
 from slim_ray_image.core.root_filesystem import RootFilesystem
+
+RESULT = "layer_contents.json"
+# Folder of the files of an unpacked layer.
+UNPACKED = "files"
 
 KIND_DIRECTORY = "directory"
 KIND_FILE = "file"
 KIND_SYMLINK = "symlink"
+KIND_OTHER = "other"
 
 _ANY_EXECUTE = 0o111
+
+
+@dataclass(frozen=True)
+class ListRequest:
+    """A request for the contents of a layer.
+
+    Attributes:
+        blob: File of the layer, in the sandbox.
+    """
+
+    blob: str
+
+
+@dataclass(frozen=True)
+class UnpackRequest:
+    """A request for the regular files of a layer below a folder.
+
+    Attributes:
+        blob: File of the layer, in the sandbox.
+        folder: Absolute path in the image.
+    """
+
+    blob: str
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -54,23 +82,6 @@ class ImageFile:
     def is_executable(self) -> bool:
         return self.kind == KIND_FILE and bool(self.mode & _ANY_EXECUTE)
 
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> ImageFile:
-        elf = row.get("elf")
-        return cls(
-            row["kind"],
-            row["mode"],
-            row["uid"],
-            row["gid"],
-            row.get("link"),
-            (
-                Elf(elf["machine"], tuple(elf["needed"]), elf["soname"], tuple(elf["search"]))
-                if elf
-                else None
-            ),
-            row.get("text"),
-        )
-
 
 @dataclass(frozen=True)
 class LayerDistribution:
@@ -99,23 +110,6 @@ class LayerContents:
 
     entries: tuple[tuple[str, ImageFile], ...]
     distributions: tuple[LayerDistribution, ...]
-
-    @classmethod
-    def from_json(cls, text: str) -> LayerContents:
-        value = json.loads(text)
-        return cls(
-            tuple((name, ImageFile.from_json(row)) for name, row in value["entries"]),
-            tuple(
-                LayerDistribution(
-                    row["name"],
-                    row["version"],
-                    tuple(row["requires"]),
-                    tuple((command, target) for command, target in sorted(row["scripts"].items())),
-                    tuple(row["binaries"]),
-                )
-                for row in value["distributions"]
-            ),
-        )
 
 
 @dataclass(frozen=True)

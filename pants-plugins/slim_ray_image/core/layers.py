@@ -11,17 +11,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Mapping, Sequence
 
+from slim_ray_image.core.layer_kinds import KIND_DISTRIBUTION, KIND_DISTRIBUTIONS, KIND_PART
 from slim_ray_image.core.prune_rules import Part
 from slim_ray_image.core.wheel_batches import number_of
 from slim_ray_image.core.wheels import Need, WheelFacts
-
-KIND_BASE = "base"
-KIND_DISTRIBUTION = "distribution"
-KIND_DISTRIBUTIONS = "distributions"
-KIND_FILES = "files"
-KIND_PART = "part"
-KIND_RUNTIME = "runtime"
-KIND_SOURCES = "sources"
 
 # Below this, unpacked, a layer of its own costs a pull more (a request, a descriptor) than sharing it saves. A fixed
 # size, not a rank, so that a distribution has its own layer in every service or in none, and services share it.

@@ -18,7 +18,6 @@ import ctypes.util
 import errno
 import glob
 import importlib
-import json
 import os
 import runpy
 import select
@@ -28,14 +27,24 @@ import sys
 import sysconfig
 import tempfile
 import traceback
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.core.import_outcomes import (
+    FIRST_PARTY,
+    RESULT,
+    Frame,
+    ImportJob,
+    ImportModulesRequest,
+    ImportModulesResult,
+    ImportOutcome,
+)
+from slim_ray_image.core.wire import from_json, to_json
+from slim_ray_image.sandbox.report import run_program, write_result
 
 _VENV = "venv"
-_FIRST_PARTY = "first_party"
 _SILENCE_SECONDS = 300
 _MOST_FRAMES = 3
 _MOST_OUTPUT = 1000
@@ -182,29 +191,28 @@ class _Outcomes:
                     return file.read().splitlines()[number - 1 : number][0].strip()
         return ""
 
-    def _frames(self, error: BaseException) -> Sequence[Mapping[str, Any]]:
-        """The frames in files of the image, the innermost first."""
+    def _frames(self, error: BaseException) -> tuple[Frame, ...]:
+        """Return the frames in files of the image, the innermost first."""
         found = []
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             path = self._image_path(frame.filename)
             if path and frame.lineno:
-                found.append(
-                    {"path": path, "line": frame.lineno, "text": self._line(path, frame.lineno)}
-                )
-        return found[:_MOST_FRAMES]
+                found.append(Frame(path, frame.lineno, self._line(path, frame.lineno)))
+        return tuple(found[:_MOST_FRAMES])
 
-    def describe(self, error: BaseException) -> Mapping[str, Any]:
-        """Return what `core/import_checks.py` decides by."""
+    def describe(self, error: BaseException) -> ImportOutcome:
+        """Return the outcome of an import that raised `error`."""
         chain = list(_chain(error))
-        frames = next(filter(None, (self._frames(e) for e in reversed(chain))), ())
-        return {
-            "error": type(error).__name__,
-            "text": str(error),
-            "is_of_content": any(map(_is_of_content, chain)),
-            "missing": [e.name for e in chain if isinstance(e, ModuleNotFoundError) and e.name],
-            "wanted": next(filter(None, map(_wanted, chain)), None),
-            "frames": frames,
-        }
+        return ImportOutcome(
+            error=type(error).__name__,
+            text=str(error),
+            is_of_content=any(map(_is_of_content, chain)),
+            missing=tuple(
+                str(e.name) for e in chain if isinstance(e, ModuleNotFoundError) and e.name
+            ),
+            wanted=next(filter(None, map(_wanted, chain)), None),
+            frames=next(filter(None, (self._frames(e) for e in reversed(chain))), ()),
+        )
 
 
 def _wanted(error: BaseException) -> Optional[str]:
@@ -241,34 +249,31 @@ def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
     return compile(tree, path, "exec", dont_inherit=True)
 
 
-def _import(job: Mapping[str, Any], first_party: str) -> None:
+def _import(job: ImportJob, first_party: str) -> None:
     """Do one import; of a script without a guard, what it imports, since to import it is to run it.
 
     A script that is run by its path gets the name that it has as the only module of its folder.
     """
-    module, attribute = job["module"], job.get("attribute")
-    is_by_path = job.get("is_by_path", False)
-    if is_by_path:
-        module = module.rpartition(".")[2]
-    if job.get("script"):
-        path = os.path.join(first_party, job["script"])
+    module = job.module.rpartition(".")[2] if job.is_by_path else job.module
+    if job.script:
+        path = os.path.join(first_party, job.script)
         with open(path, "rb") as file:
             code = imports_of_script(file.read(), path)
         if code is not None:
             exec(code, {"__name__": module, "__package__": module.rpartition(".")[0]})
             return
-        if is_by_path:
+        if job.is_by_path:
             runpy.run_path(path, run_name=module)
             return
     found: Any = importlib.import_module(module)
-    for name in attribute.split(".") if attribute else ():
+    for name in job.attribute.split(".") if job.attribute else ():
         try:
             found = getattr(found, name)
         except AttributeError as error:
-            raise ImportError(f"module {module!r} has no attribute {attribute!r}") from error
+            raise ImportError(f"module {module!r} has no attribute {job.attribute!r}") from error
 
 
-def _mapped_from_outside(allowed: Sequence[str]) -> list[str]:
+def _mapped_from_outside(allowed: Sequence[str]) -> tuple[str, ...]:
     """The shared objects of this process that are in none of the folders `allowed`."""
     mapped = set()
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
@@ -278,22 +283,38 @@ def _mapped_from_outside(allowed: Sequence[str]) -> list[str]:
             # What has no name any more is of the process itself, as what a compiler at run time makes.
             if path.startswith("/") and "x" in fields[1] and not path.endswith(" (deleted)"):
                 mapped.add(path)
-    return sorted(path for path in mapped if not path.startswith(tuple(f"{a}/" for a in allowed)))
+    folders = tuple(f"{folder}/" for folder in allowed)
+    return tuple(sorted(path for path in mapped if not path.startswith(folders)))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A line that a child process writes: the outcome of one job, by its number."""
+
+    job: int
+    outcome: Optional[ImportOutcome]
+
+
+@dataclass(frozen=True)
+class _LastAnswer:
+    """The last line that a child process writes: see `ImportModulesResult` for `outside`."""
+
+    outside: tuple[str, ...]
 
 
 class _Importer:
     """Runs jobs in processes of their own."""
 
-    def __init__(self, jobs: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> None:
-        self._jobs = jobs
-        self._first_party = os.path.abspath(_FIRST_PARTY)
+    def __init__(self, request: ImportModulesRequest) -> None:
+        self._jobs = request.jobs
+        self._first_party = os.path.abspath(FIRST_PARTY)
         venv = os.path.abspath(_VENV)
-        layers = [os.path.realpath(layer) for layer in request["layers"]]
+        layers = [os.path.realpath(layer) for layer in request.layers]
         self._outcomes = _Outcomes(
             {
-                venv: request["venv"],
-                **{layer: request["venv"] for layer in layers},
-                self._first_party: request["workdir"],
+                venv: request.venv,
+                **{layer: request.venv for layer in layers},
+                self._first_party: request.workdir,
             }
         )
         self._allowed = [
@@ -302,8 +323,8 @@ class _Importer:
         ]
         standard = sysconfig.get_path("stdlib")
         self._path = [self._first_party, standard, os.path.join(standard, "lib-dynload")]
-        self._site_packages = os.path.join(venv, request["site_packages"])
-        self._environment = request["environment"]
+        self._site_packages = os.path.join(venv, request.site_packages)
+        self._environment = request.environment
         self._find_library = library_finder(os.environ["SLIM_RAY_IMAGE_BASE_ROOT"])
         self.outside: set[str] = set()
 
@@ -329,11 +350,13 @@ class _Importer:
                     _import(self._jobs[number], self._first_party)
                 except BaseException as error:  # `SystemExit`, too: an import that ends the process
                     outcome = self._outcomes.describe(error)
-                file.write(json.dumps({"job": number, "outcome": outcome}) + "\n")
+                file.write(f"{to_json(_Answer(number, outcome))}\n")
                 file.flush()
-            file.write(json.dumps({"outside": _mapped_from_outside(self._allowed)}) + "\n")
+            file.write(f"{to_json(_LastAnswer(_mapped_from_outside(self._allowed)))}\n")
 
-    def _fork(self, numbers: Sequence[int], home: str) -> tuple[dict[int, Any], str]:
+    def _fork(
+        self, numbers: Sequence[int], home: str
+    ) -> tuple[dict[int, Optional[ImportOutcome]], str]:
         """Return the outcomes of jobs, up to one that ended the process, and how it ended."""
         reading, writing = os.pipe()
         output = tempfile.TemporaryFile(dir=home)
@@ -358,17 +381,19 @@ class _Importer:
             _, status = os.waitpid(child, 0)
             os.close(reading)
         found = {}
-        for line in map(json.loads, lines):
-            self.outside |= set(line.get("outside", ()))
-            if "job" in line:
-                found[line["job"]] = line["outcome"]
+        for line in lines:
+            if line.encode().startswith(_LAST_LINE):
+                self.outside |= set(from_json(_LastAnswer, line).outside)
+            else:
+                answer = from_json(_Answer, line)
+                found[answer.job] = answer.outcome
         output.seek(0)
         tail = output.read().decode(errors="replace").strip()[-_MOST_OUTPUT:]
         return found, f"{_ending(status)}{f': {tail}' if tail else ''}"
 
-    def run(self, numbers: Sequence[int], home: str) -> dict[int, Any]:
-        """Return an outcome for each job: None of a success."""
-        outcomes: dict[int, Any] = {}
+    def run(self, numbers: Sequence[int], home: str) -> dict[int, Optional[ImportOutcome]]:
+        """Return an outcome for each job: None for a success."""
+        outcomes: dict[int, Optional[ImportOutcome]] = {}
         remaining = list(numbers)
         while remaining:
             found, ending = self._fork(remaining, home)
@@ -376,8 +401,8 @@ class _Importer:
             remaining = [number for number in remaining if number not in found]
             if remaining:
                 if ending.startswith(_KILLED) and len(numbers) == 1:
-                    raise _killed_error(self._jobs[remaining[0]]["module"])
-                outcomes[remaining.pop(0)] = {"error": "", "text": ending, "is_of_content": True}
+                    raise _killed_error(self._jobs[remaining[0]].module)
+                outcomes[remaining.pop(0)] = ImportOutcome("", ending, is_of_content=True)
         return outcomes
 
 
@@ -402,9 +427,7 @@ def _ending(status: int) -> str:
     return f"the process ended with exit code {os.WEXITSTATUS(status)}"
 
 
-def _read_lines(
-    reading: int, jobs: Sequence[Mapping[str, Any]], numbers: Sequence[int]
-) -> list[str]:
+def _read_lines(reading: int, jobs: Sequence[ImportJob], numbers: Sequence[int]) -> list[str]:
     """The lines that a child writes until it ends.
 
     Raises:
@@ -416,7 +439,7 @@ def _read_lines(
         if not ready:
             job = jobs[numbers[content.count(b"\n")]]
             raise SlimRayImageError(
-                f"The import of {job['module']} takes more than {_SILENCE_SECONDS // 60} minutes.",
+                f"The import of {job.module} takes more than {_SILENCE_SECONDS // 60} minutes.",
                 fixes=[
                     'let the module do its work in a function, or under `if __name__ == "__main__"`',
                     "set `skip_check=True` on the image",
@@ -430,26 +453,25 @@ def _read_lines(
             return content.decode().splitlines()
 
 
-def main(request: Mapping[str, Any]) -> None:
-    """Write imports.json."""
-    merge_folders([os.path.realpath(layer) for layer in request["layers"]], _VENV)
-    os.makedirs(_FIRST_PARTY, exist_ok=True)
+def main(request: ImportModulesRequest) -> None:
+    """Write the outcomes."""
+    merge_folders([os.path.realpath(layer) for layer in request.layers], _VENV)
+    os.makedirs(FIRST_PARTY, exist_ok=True)
     home = os.path.abspath("home")
     os.mkdir(home)
     _leave_network()
-    jobs = request["jobs"]
-    importer = _Importer(jobs, request)
-    outcomes = importer.run(range(len(jobs)), home)
+    importer = _Importer(request)
+    outcomes = importer.run(range(len(request.jobs)), home)
     for number in [number for number, outcome in outcomes.items() if outcome]:
         outcomes.update(importer.run([number], home))
-    write_json(
-        "imports.json",
-        {
-            "outcomes": [outcomes[number] for number in range(len(jobs))],
-            "outside": sorted(importer.outside),
-        },
+    write_result(
+        RESULT,
+        ImportModulesResult(
+            tuple(outcomes[number] for number in range(len(request.jobs))),
+            tuple(sorted(importer.outside)),
+        ),
     )
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, ImportModulesRequest)

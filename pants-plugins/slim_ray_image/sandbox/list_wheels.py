@@ -1,6 +1,6 @@
 """Stage 2 of 6: what the wheels of the repository's own distributions put into site-packages.
 
-In: wheels. Out: wheels.json, path of a wheel -> its files, sorted. Format:
+In: wheels. Out: the files in each. Format:
 https://packaging.python.org/en/latest/specifications/binary-distribution-format/.
 """
 
@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import re
 import zipfile
-from typing import Any, Mapping
 
-from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.core.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
+from slim_ray_image.sandbox.report import run_program, write_result
 
-_OUTPUT = "wheels.json"
 # Where a wheel keeps what belongs to the other of its two roots; both are site-packages in the image.
 _OTHER_ROOT = re.compile(r"^[^/]+\.data/(?:purelib|platlib)/")
 
 
-def _installed_files(path: str) -> list[str]:
+def _installed_files(path: str) -> tuple[str, ...]:
     with zipfile.ZipFile(path) as wheel:
         names = (_OTHER_ROOT.sub("", name) for name in wheel.namelist() if not name.endswith("/"))
-        return sorted(
-            name for name in names if not name.split("/")[0].endswith((".data", ".dist-info"))
+        return tuple(
+            sorted(
+                name for name in names if not name.split("/")[0].endswith((".data", ".dist-info"))
+            )
         )
 
 
-def main(request: Mapping[str, Any]) -> None:
-    """Write wheels.json."""
-    write_json(_OUTPUT, {path: _installed_files(path) for path in request["wheels"]})
+def main(request: WheelFilesRequest) -> None:
+    """Write the files of each wheel."""
+    files = {path: _installed_files(path) for path in request.wheels}
+    write_result(RESULT, WheelFilesResult(files))
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, WheelFilesRequest)

@@ -11,23 +11,21 @@ import posixpath
 import shutil
 import stat
 import tarfile
-from typing import Any, Mapping
 
+from slim_ray_image.core.layer_contents import UNPACKED, UnpackRequest
 from slim_ray_image.core.root_filesystem import absolute
 from slim_ray_image.sandbox.report import run_program
 
-_FILES = "files"
 
-
-def main(request: Mapping[str, Any]) -> None:
+def main(request: UnpackRequest) -> None:
     """Write `files/`."""
-    os.makedirs(_FILES)
-    with tarfile.open(request["blob"]) as layer:
+    os.makedirs(UNPACKED)
+    with tarfile.open(request.blob) as layer:
         for info in layer:
             path = absolute(info.name)
-            if not info.isreg() or not path.startswith(f"{request['folder']}/"):
+            if not info.isreg() or not path.startswith(f"{request.folder}/"):
                 continue
-            target = posixpath.join(_FILES, posixpath.relpath(path, request["folder"]))
+            target = posixpath.join(UNPACKED, posixpath.relpath(path, request.folder))
             os.makedirs(os.path.dirname(target), exist_ok=True)
             file = layer.extractfile(info)
             assert file is not None, path
@@ -37,4 +35,4 @@ def main(request: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, UnpackRequest)

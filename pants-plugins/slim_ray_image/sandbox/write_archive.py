@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import tarfile
-from typing import Any, Mapping, Sequence
+from typing import Sequence
 
+from slim_ray_image.core.archive import RESULT, ArchiveFilesRequest
 from slim_ray_image.core.image_paths import parents
 from slim_ray_image.sandbox.report import run_program
 
-_ARCHIVE = "image.tar"
 _COPIED_BYTES = 1 << 20  # at a time
 
 
@@ -34,9 +34,9 @@ def write_archive(paths: Sequence[str], archive_path: str) -> None:
                 archive.addfile(entry, file)
 
 
-def main(request: Mapping[str, Any]) -> None:
-    write_archive(request["files"], _ARCHIVE)
+def main(request: ArchiveFilesRequest) -> None:
+    write_archive(request.files, RESULT)
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, ArchiveFilesRequest)

@@ -1,8 +1,9 @@
-"""Tests of core.result."""
+"""Tests of core.image_description."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Sequence
 
 import pytest
@@ -15,9 +16,27 @@ from conftest import (
     make_distribution,
 )
 
+from slim_ray_image.core.base_facts import LayerSize
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.dynamic_imports import DynamicImport
+from slim_ray_image.core.image_description import (
+    DescribedApplication,
+    DescribedBase,
+    DescribedPruned,
+    DescribedWarning,
+    ImageDescription,
+    Totals,
+    describe_applications,
+    describe_files,
+    describe_layers,
+    describe_pruned,
+    describe_requirements,
+    describe_warnings,
+    read_description,
+    summarize,
+    total,
+)
 from slim_ray_image.core.import_paths import parse_import_path
 from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.oci import (
@@ -25,13 +44,13 @@ from slim_ray_image.core.oci import (
     Descriptor,
     ImageSettings,
     append_layers,
+    base_layers,
     parse_base_image,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
-from slim_ray_image.core.result import application_rows, describe_image, summarize
 from slim_ray_image.core.serve_config import Application, ServeConfig
 
 
@@ -39,8 +58,8 @@ def describe(
     *unfollowed: DynamicImport,
     missing: Sequence[ImportStatement] = (),
     pruned: Sequence[Pruned] = (),
-) -> bytes:
-    """image.json of an image with two base layers, Ray, two small distributions and one file."""
+) -> ImageDescription:
+    """Return the description of an image with two base layers, Ray, two small distributions and one file."""
     config = as_json(make_base_config())
     base = parse_base_image(
         "python:3.10-slim",
@@ -83,48 +102,61 @@ def describe(
         ),
     ]
     settings = ImageSettings("1000:100", "/app", (), (), (), None, None, None)
-    return describe_image(
+    files = [ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`", "0" * 64, False)]
+    image = append_layers(base, layers, settings, LINUX_AMD64)
+    rows = describe_layers([*base_layers(base, [LayerSize(20, 2), LayerSize(10, 1)]), *layers])
+    return ImageDescription(
         target="src/app:image",
-        references=["registry.example.com/app:1"],
-        image=append_layers(base, layers, settings, LINUX_AMD64),
-        base=base,
-        base_layer_sizes=[
-            {"unpacked_bytes": 20, "file_count": 2},
-            {"unpacked_bytes": 10, "file_count": 1},
-        ],
-        python_version="3.10.13",
-        libc="glibc 2.36",
-        layers=layers,
-        distributions=[
-            make_distribution("click", unpacked_bytes=400),
-            make_distribution("idna", unpacked_bytes=300),
-            make_distribution("ray", version="2.48.0", unpacked_bytes=3000),
-        ],
-        required=[
-            RequiredDistribution("click", (), ("ray==2.48.0",)),
-            RequiredDistribution("idna", (), ()),
-            RequiredDistribution("ray", ("serve",), ("import at src/app/app.py:1",)),
-        ],
-        files=[ClosureFile("app/app.py", "src/app/app.py", 50, "`serve_app`", "0" * 64, False)],
-        pruned=pruned,
-        unfollowed=unfollowed,
-        missing=missing,
-        ray_extras=[RayExtra("serve", "kept", "import of ray.serve at src/app/app.py:1")],
-        applications=application_rows(parse_import_path("app.app:app"), None),
+        applications=describe_applications(parse_import_path("app.app:app"), None),
         serve_config=None,
+        reference=("registry.example.com/app:1",),
+        platform=str(image.platform),
+        manifest_digest=image.manifest_descriptor.digest,
+        config_digest=image.config_descriptor.digest,
+        base=DescribedBase(
+            base.reference, base.manifest_digest, base.source, "3.10.13", "glibc 2.36"
+        ),
+        layers=rows,
+        requirements=describe_requirements(
+            [
+                make_distribution("click", unpacked_bytes=400),
+                make_distribution("idna", unpacked_bytes=300),
+                make_distribution("ray", version="2.48.0", unpacked_bytes=3000),
+            ],
+            [
+                RequiredDistribution("click", (), ("ray==2.48.0",)),
+                RequiredDistribution("idna", (), ()),
+                RequiredDistribution("ray", ("serve",), ("import at src/app/app.py:1",)),
+            ],
+            layers,
+        ),
+        files=describe_files(files),
+        pruned=describe_pruned(pruned),
+        ray_extras=(RayExtra("serve", "kept", "import of ray.serve at src/app/app.py:1"),),
+        totals=total(rows),
+        warnings=describe_warnings(unfollowed, missing, files),
     )
 
 
 def description() -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(describe())
+    value: dict[str, Any] = json.loads(describe().to_json())
     return value
 
 
 def test_description_is_one_spelling_of_json() -> None:
     """image.json has sorted keys, an indent for people and a line break at its end, and is equal for equal images."""
-    text = describe().decode()
+    text = describe().to_json().decode()
     assert text == json.dumps(json.loads(text), sort_keys=True, indent=2) + "\n"
     assert describe() == describe()
+
+
+def test_description_is_read_as_it_was_written() -> None:
+    """A tool that reads image.json gets the very value that the build had; another key is refused."""
+    written = describe(*unfollowed(3), missing=MISSING, pruned=[Pruned("java", "ray", Saved(1, 1))])
+    assert read_description(written.to_json()) == written
+    more = {**json.loads(written.to_json()), "more": 1}
+    with pytest.raises(ValueError, match="ImageDescription has other keys than it should: more"):
+        read_description(json.dumps(more))
 
 
 def test_description_has_the_keys_of_schema_version_1() -> None:
@@ -169,8 +201,9 @@ def test_description_names_the_application_that_the_image_serves() -> None:
         "name": "default",
         "route_prefix": "/",
         "import_path": "app.app:app",
+        "args": [],
     }
-    assert application_rows(None, None) == []
+    assert describe_applications(None, None) == ()
 
 
 def test_applications_of_a_config_have_rows_in_its_order() -> None:
@@ -183,15 +216,10 @@ def test_applications_of_a_config_have_rows_in_its_order() -> None:
         ),
         (8000,),
     )
-    assert application_rows(None, config) == [
-        {
-            "name": "b",
-            "route_prefix": "/b",
-            "import_path": "app.b:build",
-            "args": ["sort", "limit"],
-        },
-        {"name": "a", "route_prefix": None, "import_path": "app.a:app"},
-    ]
+    assert describe_applications(None, config) == (
+        DescribedApplication("b", "/b", "app.b:build", ("sort", "limit")),
+        DescribedApplication("a", None, "app.a:app", ()),
+    )
 
 
 def test_description_names_target_references_and_base() -> None:
@@ -292,10 +320,9 @@ def test_totals_are_the_sums_of_the_rows() -> None:
 
 def test_summary_says_what_was_built() -> None:
     """A user is told digest, platform, names, sizes, and what is in the image."""
-    value = description()
-    value["totals"].update(compressed_bytes=83_449_999, unpacked_bytes=264_050_001)
+    value = replace(describe(), totals=Totals(83_449_999, 264_050_001, 0, 0))
     assert summarize(value) == (
-        f"Image {value['manifest_digest']} for linux/amd64",
+        f"Image {value.manifest_digest} for linux/amd64",
         "Named registry.example.com/app:1",
         "83.4 MB compressed, 264.1 MB unpacked; 3 distributions and 1 file in 3 layers on python:3.10-slim",
     )
@@ -303,21 +330,14 @@ def test_summary_says_what_was_built() -> None:
 
 def test_what_was_pruned_is_told() -> None:
     """image.json has a row for each rule and distribution; the summary has their sum."""
-    value = json.loads(
-        describe(
-            pruned=[
-                Pruned("java", "ray", Saved(32_900_000, 1)),
-                Pruned("tests", "idna", Saved(1_000_000, 9)),
-                Pruned("tests", "ray", Saved(60_000, 2)),
-            ]
-        )
+    value = describe(
+        pruned=[
+            Pruned("java", "ray", Saved(32_900_000, 1)),
+            Pruned("tests", "idna", Saved(1_000_000, 9)),
+            Pruned("tests", "ray", Saved(60_000, 2)),
+        ]
     )
-    assert value["pruned"][0] == {
-        "rule": "java",
-        "distribution": "ray",
-        "bytes": 32_900_000,
-        "files": 1,
-    }
+    assert value.pruned[0] == DescribedPruned("java", "ray", bytes=32_900_000, files=1)
     assert summarize(value)[3:] == ("Pruned 34.0 MB by 2 rules; see `pruned` in image.json",)
 
 
@@ -327,7 +347,7 @@ def unfollowed(*lines: int) -> list[DynamicImport]:
 
 def test_description_has_each_import_that_cannot_be_followed() -> None:
     """A warning has the source in the repository, the line, what kind of call it is, and the call; sorted."""
-    value = json.loads(describe(*unfollowed(12, 3)))
+    value = json.loads(describe(*unfollowed(12, 3)).to_json())
     assert value["warnings"] == [
         {"path": "src/app/app.py", "line": n, "kind": "import", "text": f"import_module(x{n})"}
         for n in (3, 12)
@@ -353,7 +373,7 @@ def test_summary_counts_the_imports_that_cannot_be_followed(
     lines: list[int], expected: str
 ) -> None:
     """One line names the first few; the rest are in image.json."""
-    summary = summarize(json.loads(describe(*unfollowed(*lines))))
+    summary = summarize(describe(*unfollowed(*lines)))
     assert summary[3:] == (f"{expected}; see `warnings` in image.json",)
 
 
@@ -362,19 +382,14 @@ MISSING = [ImportStatement("app/app.py", 5, "import toolz", "toolz")]
 
 def test_description_has_each_import_of_what_is_not_there() -> None:
     """It is a warning of a kind of its own, among the others by file and line."""
-    rows = json.loads(describe(*unfollowed(12, 3), missing=MISSING))["warnings"]
-    assert [row["line"] for row in rows] == [3, 5, 12]
-    assert rows[1] == {
-        "path": "src/app/app.py",
-        "line": 5,
-        "kind": "missing",
-        "text": "import toolz",
-    }
+    rows = describe(*unfollowed(12, 3), missing=MISSING).warnings
+    assert [row.line for row in rows] == [3, 5, 12]
+    assert rows[1] == DescribedWarning("src/app/app.py", 5, "missing", "import toolz")
 
 
 def test_summary_tells_imports_of_what_is_not_there_apart() -> None:
     """They come first: a run will fail by them."""
-    summary = summarize(json.loads(describe(*unfollowed(3), missing=MISSING)))
+    summary = summarize(describe(*unfollowed(3), missing=MISSING))
     assert summary[3:] == (
         "1 import of what is not in the image: src/app/app.py:5; see `warnings` in image.json",
         "1 import cannot be followed: src/app/app.py:3; see `warnings` in image.json",

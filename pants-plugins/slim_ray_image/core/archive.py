@@ -1,0 +1,18 @@
+"""Stage 6 of 6: the request to the program that writes an image as one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RESULT = "image.tar"
+
+
+@dataclass(frozen=True)
+class ArchiveFilesRequest:
+    """A request for an archive of files.
+
+    Attributes:
+        files: Paths in the sandbox and in the archive, sorted.
+    """
+
+    files: tuple[str, ...]

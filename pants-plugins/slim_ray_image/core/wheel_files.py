@@ -1,0 +1,30 @@
+"""Stage 2 of 6: request and result of the program that lists what wheels of the repository put into site-packages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping
+
+RESULT = "wheel_files.json"
+
+
+@dataclass(frozen=True)
+class WheelFilesRequest:
+    """A request for the files in wheels.
+
+    Attributes:
+        wheels: Paths in the sandbox.
+    """
+
+    wheels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WheelFilesResult:
+    """The files in wheels.
+
+    Attributes:
+        files: Path of a wheel -> paths of its files, relative to site-packages, sorted.
+    """
+
+    files: Mapping[str, tuple[str, ...]]

@@ -1,0 +1,56 @@
+"""Stage 4 of 6: the field `exclude_files` of a target, as the layers apply it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterable, Sequence
+
+from slim_ray_image.closure import ImageClosure
+from slim_ray_image.core.exclude_files import absolute_pattern, check_excluded, matching_pattern
+from slim_ray_image.core.image_paths import site_packages_of
+from slim_ray_image.tools import BaseInterpreter
+
+
+@dataclass(frozen=True)
+class ExcludedFiles:
+    """The field `exclude_files` of a target.
+
+    Attributes:
+        patterns: As the target has them.
+        absolute: The same patterns, as paths of the image.
+    """
+
+    patterns: tuple[str, ...]
+    absolute: tuple[str, ...]
+
+    def remove_from(
+        self, closure: ImageClosure, workdir: str
+    ) -> tuple[ImageClosure, frozenset[str]]:
+        """Return the closure without excluded first-party files, and the patterns that match some."""
+        found = {
+            file.path: matching_pattern(f"{workdir}/{file.path}", self.absolute)
+            for file in closure.files
+        }
+        files = tuple(file for file in closure.files if not found[file.path])
+        return replace(closure, files=files), frozenset(p for p in found.values() if p)
+
+    def check(self, image: str, matched: Iterable[str]) -> None:
+        """Check that each pattern matches something in the image's own layers.
+
+        Raises:
+            SlimRayImageError: With each pattern that matches nothing.
+        """
+        there = set(matched)
+        check_excluded(
+            image,
+            self.patterns,
+            [p for p, absolute in zip(self.patterns, self.absolute) if absolute in there],
+        )
+
+
+def excluded_files(patterns: Sequence[str], interpreter: BaseInterpreter) -> ExcludedFiles:
+    """Return the field `exclude_files` for an image on a base."""
+    site_packages = site_packages_of(interpreter.python)
+    return ExcludedFiles(
+        tuple(patterns), tuple(absolute_pattern(pattern, site_packages) for pattern in patterns)
+    )

@@ -1,0 +1,133 @@
+"""Fields of a `slim_ray_image` target -> the requests of the stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from pants.core.goals.package import OutputPathField, PackageFieldSet
+
+from slim_ray_image.base_image import BaseImageRequest
+from slim_ray_image.closure import ImageClosure, ImageClosureRequest
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.outputs import parse_outputs
+from slim_ray_image.core.pruning import Pruning, parse_pruning
+from slim_ray_image.core.settings import TargetSettings
+from slim_ray_image.dependency_inference import EntryFieldSet
+from slim_ray_image.image_names import ImageNamesRequest
+from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.target_types import (
+    BaseImageField,
+    BytecodeField,
+    CmdField,
+    EntrypointField,
+    EnvField,
+    ExcludeFilesField,
+    ImageTagsField,
+    LabelsField,
+    LayerBudgetField,
+    OutputsField,
+    PlatformsField,
+    PortsField,
+    PruneField,
+    RayExtrasField,
+    RegistriesField,
+    RepositoryField,
+    UserField,
+    WorkdirField,
+)
+
+
+@dataclass(frozen=True)
+class SlimRayImageFieldSet(EntryFieldSet, PackageFieldSet):
+    """The fields that a build reads."""
+
+    ray_extras: RayExtrasField
+    base_image: BaseImageField
+    platforms: PlatformsField
+    env: EnvField
+    ports: PortsField
+    labels: LabelsField
+    user: UserField
+    workdir: WorkdirField
+    entrypoint: EntrypointField
+    cmd: CmdField
+    layer_budget: LayerBudgetField
+    bytecode: BytecodeField
+    prune: PruneField
+    exclude_files: ExcludeFilesField
+    repository: RepositoryField
+    registries: RegistriesField
+    image_tags: ImageTagsField
+    outputs: OutputsField
+    output_path: OutputPathField
+
+    @property
+    def image(self) -> str:
+        """Address of the target, for messages."""
+        return str(self.address)
+
+    @property
+    def platform(self) -> str:
+        """Platform of the image, such as "linux/amd64"."""
+        (platform,) = self.platforms.value or ()
+        return platform
+
+
+def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
+    """Return the request for the closure of a target."""
+    # A type of its own, so that inference and the closure share the results for a target's entry.
+    entry = EntryFieldSet(**{f.name: getattr(field_set, f.name) for f in fields(EntryFieldSet)})
+    return ImageClosureRequest(entry, field_set.ray_extras.value)
+
+
+def base_image_request(
+    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> BaseImageRequest:
+    """Return the request for the base image of a target."""
+    reference = field_set.base_image.value or subsystem.default_base_image
+    return BaseImageRequest(reference, field_set.platform)
+
+
+def names_request(field_set: SlimRayImageFieldSet) -> ImageNamesRequest:
+    """Return the request for the names of a target's image."""
+    return ImageNamesRequest(
+        field_set.address, field_set.repository, field_set.registries, field_set.image_tags
+    )
+
+
+def target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> TargetSettings:
+    """Return the fields that the image config depends on."""
+    return TargetSettings(
+        serve_app=field_set.serve_app.import_path,
+        config=closure.config,
+        entry_point=field_set.entry_point.entry_point,
+        user=field_set.user.value,
+        workdir=field_set.workdir.value,
+        env=field_set.env.value or {},
+        ports=field_set.ports.value,
+        labels=field_set.labels.value or {},
+        entrypoint=field_set.entrypoint.value,
+        cmd=field_set.cmd.value,
+    )
+
+
+def chosen_pruning(field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem) -> Pruning:
+    """Return the value of the field `prune`, or of the option where the field is not set."""
+    if field_set.prune.value is not None:
+        return parse_pruning(field_set.prune.value)
+    try:
+        return parse_pruning(subsystem.prune)
+    except SlimRayImageError as error:
+        raise SlimRayImageError(f"The option `[slim-ray].prune` {error}") from error
+
+
+def chosen_outputs(
+    field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
+) -> frozenset[str]:
+    """Return the value of the field `outputs`, or of the option where the field is not set."""
+    if field_set.outputs.value is not None:
+        return parse_outputs(field_set.outputs.value)
+    try:
+        return parse_outputs(subsystem.outputs)
+    except SlimRayImageError as error:
+        raise SlimRayImageError(f"The option `[slim-ray].outputs` {error}") from error

@@ -1,0 +1,156 @@
+"""Stage 4 of 6: first-party files -> the layer of the sources and, where there are large files, a layer of those.
+
+Neither waits for the distributions, so that a mistake in the code shows early.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterable, Optional, Sequence
+
+from pants.engine.fs import FileDigest, FileEntry
+from pants.engine.rules import collect_rules
+
+from slim_ray_image.base_image import PreparedBase
+from slim_ray_image.closure import ImageClosure
+from slim_ray_image.compat import concurrently, implicitly, rule
+from slim_ray_image.core.accounts import HOME, Account
+from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.files_layer import FilesLayerRequest, FilesLayerResult
+from slim_ray_image.core.folders import FILES
+from slim_ray_image.core.layer_kinds import KIND_FILES, KIND_SOURCES
+from slim_ray_image.core.layers import plan_files
+from slim_ray_image.core.oci import BuiltLayer
+from slim_ray_image.core.sources_layer import (
+    AttributeCheck,
+    SourcesLayerRequest,
+    SourcesLayerResult,
+)
+from slim_ray_image.layers import LayerRequest, built_layer, layer_base, read_result, write_layer
+
+
+@dataclass(frozen=True)
+class FirstPartyLayersRequest:
+    """A request for the layers of first-party files, which also have the account and the home of the image's user.
+
+    Attributes:
+        image: Address of the target.
+        workdir: Working directory of the image, absolute.
+        owner: User id and group id of the working directory.
+        account: Account to add to the base, if any.
+    """
+
+    image: str
+    closure: ImageClosure
+    base: PreparedBase
+    workdir: str
+    bytecode: bool
+    layer_budget: int
+    owner: tuple[int, int]
+    account: Optional[Account]
+
+
+@dataclass(frozen=True)
+class FirstPartyLayers:
+    """The layers of first-party files.
+
+    Attributes:
+        layers: Lowest first; the sources, which change most, are the last.
+        found: Result of the program that read the sources, such as imports that it could not follow.
+    """
+
+    layers: tuple[BuiltLayer, ...]
+    found: SourcesLayerResult
+
+
+def attribute_checks(image: str, closure: ImageClosure) -> tuple[AttributeCheck, ...]:
+    """Return the attributes that first-party modules of Serve applications must define."""
+    return tuple(
+        AttributeCheck(
+            entry.file.path,
+            entry.file.source,
+            entry.import_path.module,
+            entry.import_path.attribute,
+            f"{entry.named_by} of {image}",
+        )
+        for entry in closure.entries
+        if entry.import_path and entry.file and entry.file in closure.files
+    )
+
+
+def _file_entries(files: Iterable[ClosureFile]) -> tuple[FileEntry, ...]:
+    return tuple(
+        FileEntry(f"{FILES}/{file.path}", FileDigest(file.sha256, file.bytes), file.is_executable)
+        for file in files
+    )
+
+
+def _files_request(files: Sequence[ClosureFile], base: PreparedBase, workdir: str) -> LayerRequest:
+    paths = tuple(file.path for file in files)
+    return LayerRequest(
+        "write_files_layer",
+        FilesLayerRequest(paths, workdir, layer_base(base, workdir)),
+        _file_entries(files),
+        base.interpreter,
+        base.tools,
+        f"Write the layer of {len(files)} large files",
+    )
+
+
+def _sources_request(
+    request: FirstPartyLayersRequest, files: Sequence[ClosureFile]
+) -> LayerRequest:
+    """Return the request for the layer of the sources.
+
+    Its process raises if the module of an application is not valid or does not define the attribute: that process runs
+    the image's own Python, so it is the one that can tell.
+    """
+    base, interpreter = request.base, request.base.interpreter
+    return LayerRequest(
+        "write_sources_layer",
+        SourcesLayerRequest(
+            files=tuple(file.path for file in files),
+            workdir=request.workdir,
+            bytecode=request.bytecode,
+            checks=attribute_checks(request.image, request.closure),
+            owner=request.owner,
+            account=request.account,
+            passwd=interpreter.passwd if request.account else "",
+            group=interpreter.group if request.account else "",
+            base=layer_base(base, request.workdir, HOME, "/etc"),
+        ),
+        _file_entries(files),
+        interpreter,
+        base.tools,
+        f"Write the layer of {len(files)} first-party files of {request.image}",
+    )
+
+
+@rule(desc="Write the layers of first-party files")
+async def write_first_party_layers(request: FirstPartyLayersRequest) -> FirstPartyLayers:
+    """Return the layers; a process for each."""
+    at_path = {file.path: file for file in request.closure.files}
+    plan = plan_files(
+        {file.path: file.bytes for file in request.closure.files}, request.layer_budget
+    )
+    large = [at_path[path] for path in plan.large]
+    sources_request = _sources_request(request, [at_path[path] for path in plan.others])
+    files_requests = [_files_request(large, request.base, request.workdir)] if large else []
+    sources, *files = await concurrently(
+        write_layer(layer, **implicitly()) for layer in (sources_request, *files_requests)
+    )
+    found = read_result(SourcesLayerResult, sources)
+    return FirstPartyLayers(
+        (
+            *(
+                built_layer("files", KIND_FILES, read_result(FilesLayerResult, written).blob)
+                for written in files
+            ),
+            built_layer("sources", KIND_SOURCES, found.blob),
+        ),
+        found,
+    )
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()

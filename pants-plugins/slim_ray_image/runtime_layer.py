@@ -1,0 +1,93 @@
+"""Stage 4 of 6: the layer of what every image on a base needs besides the base: `wget`, and bytecode of the library."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import Any, Iterable, Sequence
+
+from pants.engine.fs import FileContent
+from pants.engine.rules import collect_rules
+from pants.util.resources import read_resource
+
+from slim_ray_image.base_image import PreparedBase
+from slim_ray_image.compat import implicitly, rule
+from slim_ray_image.core.exclude_files import patterns_for
+from slim_ray_image.core.image_paths import COMMAND_DIRECTORY
+from slim_ray_image.core.layer_kinds import KIND_RUNTIME
+from slim_ray_image.core.oci import BuiltLayer
+from slim_ray_image.core.runtime_layer import WGET, RuntimeLayerRequest, RuntimeLayerResult
+from slim_ray_image.layers import LayerRequest, built_layer, layer_base, read_result, write_layer
+
+
+@dataclass(frozen=True)
+class RuntimeLayerQuery:
+    """A request for the layer of what a base lacks.
+
+    Attributes:
+        exclude_files: Absolute patterns.
+    """
+
+    base: PreparedBase
+    bytecode: bool
+    exclude_files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RuntimeLayer:
+    """The layer of what a base lacks.
+
+    Attributes:
+        layers: One layer, or none where the base lacks nothing.
+        matched: Patterns of `exclude_files`, absolute, that match a path of the layer.
+    """
+
+    layers: tuple[BuiltLayer, ...] = ()
+    matched: tuple[str, ...] = ()
+
+
+def runtime_request(
+    base: PreparedBase, bytecode: bool, exclude_files: Sequence[str]
+) -> RuntimeLayerRequest:
+    """Return what a base lacks, with the places in the image that it goes to."""
+    interpreter = base.interpreter
+    prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
+    library = (directory for directory in interpreter.directories if directory.startswith(prefix))
+    return RuntimeLayerRequest(
+        wget="wget" not in {*interpreter.programs, *interpreter.commands},
+        bytecode=bytecode and not interpreter.has_bytecode,
+        exclude_files=patterns_for(exclude_files, [f"{COMMAND_DIRECTORY}/wget", prefix]),
+        base=layer_base(base, COMMAND_DIRECTORY, prefix, others=library),
+    )
+
+
+def _wget() -> FileContent:
+    content = read_resource("slim_ray_image.in_image", "wget.py")
+    assert content is not None
+    return FileContent(WGET, content)
+
+
+@rule(desc="Write the layer of what a base lacks")
+async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
+    """Return the layer; one process for all images on a base."""
+    base = request.base
+    layer = runtime_request(base, request.bytecode, request.exclude_files)
+    if not layer.wget and not layer.bytecode:
+        return RuntimeLayer()
+    written = await write_layer(
+        LayerRequest(
+            "write_runtime_layer",
+            layer,
+            (_wget(),) if layer.wget else (),
+            base.interpreter,
+            base.tools,
+            f"Write the layer of what {base.image.reference} lacks",
+        ),
+        **implicitly(),
+    )
+    result = read_result(RuntimeLayerResult, written)
+    return RuntimeLayer((built_layer("runtime", KIND_RUNTIME, result.blob),), result.matched)
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()
