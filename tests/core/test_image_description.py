@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import pytest
 from conftest import (
     GZIP_LAYER,
+    Golden,
     as_json,
     digest_of,
     make_base_config,
@@ -148,6 +149,13 @@ def test_description_is_one_spelling_of_json() -> None:
     text = describe().to_json().decode()
     assert text == json.dumps(json.loads(text), sort_keys=True, indent=2) + "\n"
     assert describe() == describe()
+
+
+def test_image_json_has_a_row_of_each_kind(golden: Golden) -> None:
+    """The golden file is a whole image.json, as its readers get it."""
+    pruned = [Pruned("java", "ray", Saved(32_900_000, 1))]
+    written = describe(*unfollowed(12), missing=MISSING, pruned=pruned).to_json().decode()
+    golden.check("image.json", written.rstrip("\n"))
 
 
 def test_description_is_read_as_it_was_written() -> None:

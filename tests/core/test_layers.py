@@ -9,10 +9,8 @@ from typing import Any, Collection
 import pytest
 from conftest import make_distribution
 
+from slim_ray_image.core.layer_kinds import KIND_DISTRIBUTION, KIND_DISTRIBUTIONS, KIND_PART
 from slim_ray_image.core.layers import (
-    KIND_DISTRIBUTION,
-    KIND_DISTRIBUTIONS,
-    KIND_PART,
     LARGE_DISTRIBUTION_BYTES,
     LARGE_FILE_BYTES,
     SMALLEST_LAYER_BUDGET,
