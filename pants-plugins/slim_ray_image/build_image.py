@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Iterable, Optional
 
 from pants.backend.python.subsystems.setup import PythonSetup
@@ -29,12 +28,10 @@ from slim_ray_image.core.dynamic_imports import (
 from slim_ray_image.core.import_statements import ImportStatement, missing_imports
 from slim_ray_image.core.layers import plan_files, plan_layers
 from slim_ray_image.core.oci import (
-    DEFAULT_PATH,
     BuiltLayer,
     Image,
     append_layers,
     blob_path,
-    environment_of,
 )
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.pruning import Pruned
@@ -209,7 +206,9 @@ def _first_party_requests(
         image=str(field_set.address),
         workdir=workdir,
         bytecode=field_set.bytecode.value,
-        owner=owner_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group),
+        owner=owner_of(
+            field_set.user.value, base.interpreter.facts.passwd, base.interpreter.facts.group
+        ),
         account=account,
     )
     return (sources, *([files_layer_request(large, base, workdir=workdir)] if large else []))
@@ -266,7 +265,9 @@ async def _write_layers(
         ray = next((d.version for d in wheels.distributions if d.name == "ray"), None)
         check_ray_versions(image, closure.config.ray_versions, ray)
     check_paths(image, wheels.distributions, excluded.absolute)
-    check_scripts(image, base_reference, wheels.distributions, base.interpreter.programs)
+    check_scripts(
+        image, base_reference, wheels.distributions, dict(base.interpreter.facts.programs)
+    )
     parts = parts_for(pruning, (*_named_modules(closure), *sources.result.uses), wheels)
     specs = plan_layers(
         wheels.distributions,
@@ -334,7 +335,7 @@ def _check_python(
         closure.resolve,
         constraints,
         base.image.reference,
-        base.interpreter.python_version,
+        base.interpreter.facts.python_version,
     )
 
 
@@ -357,16 +358,14 @@ async def build_image(
     )
     await _warn_of_config(closure)
     _check_python(field_set, closure, base, python_setup)
-    interpreter = base.interpreter
-    account = account_of(field_set.user.value, interpreter.passwd, interpreter.group)
+    facts = base.interpreter.facts
+    account = account_of(field_set.user.value, facts.passwd, facts.group)
     written = await _write_layers(field_set, subsystem, closure, base, account)
     wheels, closure = written.wheels, written.closure
     target_settings = _target_settings(field_set, closure)
     settings = image_settings(
         target_settings,
-        base_path=environment_of(json.loads(base.image.config).get("config")).get(
-            "PATH", DEFAULT_PATH
-        ),
+        base_path=base.image.environment["PATH"],
         account=account,
         entry_path=closure.program.path if closure.program else None,
     )
@@ -383,9 +382,9 @@ async def build_image(
         references=references,
         image=image,
         base=base.image,
-        base_layer_sizes=json.loads(interpreter.layer_sizes),
-        python_version=interpreter.python_version,
-        libc=f"glibc {interpreter.glibc}",
+        base_layer_sizes=[asdict(size) for size in facts.layer_sizes],
+        python_version=facts.python_version,
+        libc=f"glibc {facts.glibc}",
         layers=written.layers,
         distributions=wheels.distributions,
         required=written.required,

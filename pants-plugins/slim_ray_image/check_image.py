@@ -167,7 +167,9 @@ async def do_imports(request: ImportsRequest) -> ImportOutcomes:
             "jobs": json.loads(request.imports),
             "layers": list(layers),
             "venv": VENV,
-            "site_packages": posixpath.relpath(site_packages_of(request.interpreter.python), VENV),
+            "site_packages": posixpath.relpath(
+                site_packages_of(request.interpreter.facts.python), VENV
+            ),
             "workdir": request.workdir,
             "environment": dict(request.environment),
         },
@@ -330,7 +332,9 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
             sources=sources,
             owners=await _owners_of(missing, closure.resolve),
             distributions=contents.distributions,
-            left_out=left_out_modules(missing, contents, site_packages_of(base.interpreter.python)),
+            left_out=left_out_modules(
+                missing, contents, site_packages_of(base.interpreter.facts.python)
+            ),
         ),
         *outside_problems(image, sorted(imported.outside)),
         *contract_problems(
@@ -338,7 +342,7 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
                 image,
                 contents,
                 config,
-                base.interpreter.passwd,
+                base.interpreter.facts.passwd,
                 bool(description["applications"]),
             )
         ),

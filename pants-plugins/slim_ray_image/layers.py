@@ -182,12 +182,12 @@ def _layer_base(base: PreparedBase, *below: str, others: Iterable[str] = ()) -> 
         below: Where its paths are.
         others: Directories of the base that it may have paths in, besides.
     """
-    interpreter = base.interpreter
+    facts = base.interpreter.facts
     wanted = {parent for path in below for parent in parents(f"{path}/x")}
-    directories = {*(wanted & interpreter.directories), *others}
+    directories = {*wanted.intersection(facts.directories), *others}
     return LayerBase(
-        interpreter.python,
-        interpreter.python_version,
+        facts.python,
+        facts.python_version,
         tuple(sorted(directories)),
         base.timestamp,
     )
@@ -222,12 +222,12 @@ def _runtime_request(
     base: PreparedBase, bytecode: bool, exclude_files: Sequence[str]
 ) -> RuntimeLayerRequest:
     """What the base lacks; and of the base, where that goes."""
-    interpreter = base.interpreter
-    prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
-    library = (directory for directory in interpreter.directories if directory.startswith(prefix))
+    facts = base.interpreter.facts
+    prefix = f"{posixpath.dirname(base.interpreter.site_packages)}/"
+    library = (directory for directory in facts.directories if directory.startswith(prefix))
     return RuntimeLayerRequest(
-        wget="wget" not in {*interpreter.programs, *interpreter.commands},
-        bytecode=bytecode and not interpreter.has_bytecode,
+        wget="wget" not in {*dict(facts.programs), *facts.commands},
+        bytecode=bytecode and not facts.has_bytecode,
         exclude_files=patterns_for(exclude_files, [f"{COMMAND_DIRECTORY}/wget", prefix]),
         base=_layer_base(base, COMMAND_DIRECTORY, prefix, others=library),
     )
@@ -303,7 +303,6 @@ class PlannedDistributions:
         return _layer_base(self.base, VENV, COMMAND_DIRECTORY, site_packages)
 
     def _request(self, pieces: Sequence[Piece]) -> PiecesRequest:
-        interpreter = self.base.interpreter
         roots = [root for piece in pieces for root in piece.distribution.roots]
         names = {piece.distribution.name for piece in pieces}
         return PiecesRequest(
@@ -320,7 +319,7 @@ class PlannedDistributions:
             prune=tuple(fixed_rules(self.pruning.rules, names)),
             exclude_files=patterns_for(self.exclude_files, roots),
             bytecode=self.bytecode,
-            commands=tuple(sorted(set(LINKED_SCRIPTS) & set(interpreter.commands))),
+            commands=tuple(sorted(set(LINKED_SCRIPTS) & set(self.base.interpreter.facts.commands))),
             base=self._base,
         )
 
@@ -507,7 +506,7 @@ def sources_layer_request(
     Args:
         files: Those of the closure that are in no other layer.
     """
-    interpreter = base.interpreter
+    facts = base.interpreter.facts
     request = SourcesLayerRequest(
         files=tuple(file.path for file in files),
         workdir=workdir,
@@ -515,15 +514,15 @@ def sources_layer_request(
         checks=attribute_checks(image, closure),
         owner=owner,
         account=account,
-        passwd=interpreter.passwd if account else "",
-        group=interpreter.group if account else "",
+        passwd=facts.passwd if account else "",
+        group=facts.group if account else "",
         base=_layer_base(base, workdir, HOME, "/etc"),
     )
     return LayerRequest(
         "write_sources_layer",
         request,
         _file_entries(files),
-        interpreter,
+        base.interpreter,
         base.tools,
         f"Write the layer of {len(files)} first-party files of {image}",
     )

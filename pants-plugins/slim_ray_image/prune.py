@@ -79,7 +79,7 @@ class ExcludedFiles:
 
 def excluded_files(patterns: Sequence[str], interpreter: BaseInterpreter) -> ExcludedFiles:
     """Return the field `exclude_files` for an image on a base."""
-    site_packages = site_packages_of(interpreter.python)
+    site_packages = site_packages_of(interpreter.facts.python)
     return ExcludedFiles(
         tuple(patterns), tuple(absolute_pattern(pattern, site_packages) for pattern in patterns)
     )
@@ -115,7 +115,8 @@ def leave_out(
         *((requirement.text, requirement.reason) for requirement in closure.requirements),
         *((f"{wheel.name}=={wheel.version}", wheel.reason) for wheel in closure.wheels),
     ]
-    required = explain(requirements, wheels.distributions, interpreter.marker_environment)
+    environment = interpreter.facts.marker_environment.to_mapping()
+    required = explain(requirements, wheels.distributions, environment)
     if not pruning.distributions:
         return RemainingDistributions(wheels, required, ())
     reasons = {
@@ -125,7 +126,7 @@ def leave_out(
     after = explain(
         requirements,
         [d for d in wheels.distributions if d.name not in pruning.distributions],
-        interpreter.marker_environment,
+        environment,
     )
     gone = left_out_with(pruning.distributions, _requirers(required), _requirers(after))
     return RemainingDistributions(

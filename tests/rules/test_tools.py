@@ -13,7 +13,8 @@ import pytest
 from pants.testutil.rule_runner import RuleRunner
 
 import slim_ray_image
-from rules.rule_runner import OPTIONS, file_contents
+from rules.rule_runner import OPTIONS, file_contents, make_interpreter
+from slim_ray_image.core.base_facts import LayerSize
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.sandbox.report import USER_ERROR
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest, raise_if_failed
@@ -144,6 +145,31 @@ def test_every_program_is_known_here() -> None:
         if '__name__ == "__main__"' in path.read_text()
     }
     assert programs | {"compile_bytecode"} == set(PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"directories": ("/app",)},
+        {"passwd": "root:x:0:0::/root:/bin/sh\n"},
+        {"layer_sizes": (LayerSize(1, 1),)},
+    ],
+    ids=["directories", "passwd", "layers"],
+)
+def test_interpreters_are_equal_by_every_fact_and_hashed_without_them(
+    facts: dict[str, Any]
+) -> None:
+    """A request for a layer is hashed often: thousands of paths are compared only where all else is the same."""
+    one, other = make_interpreter(), make_interpreter(**facts)
+    assert one == make_interpreter() != other
+    assert hash(one) == hash(other)
+
+
+def test_interpreter_knows_its_minor_version_and_site_packages() -> None:
+    """Both follow from its version and its path."""
+    interpreter = make_interpreter(python="/opt/python/bin/python3.10", python_version="3.10.13")
+    assert interpreter.python_minor == "3.10"
+    assert interpreter.site_packages == "/opt/python/lib/python3.10/site-packages"
 
 
 def test_settings_of_the_network_are_those_of_pants(rule_runner: RuleRunner) -> None:
