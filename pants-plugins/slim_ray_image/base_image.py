@@ -13,7 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Iterable, Mapping, Optional, Union
 
 from pants.base.build_environment import get_buildroot
 from pants.core.util_rules.subprocess_environment import SubprocessEnvironmentVars
@@ -64,6 +64,14 @@ from slim_ray_image.core.references import (
     RegistryReference,
     parse_image_reference,
     source_of,
+)
+from slim_ray_image.core.registry_request import (
+    BLOB,
+    CONFIG,
+    MANIFEST,
+    FetchBlobRequest,
+    RegistryPlace,
+    ResolveImageRequest,
 )
 from slim_ray_image.core.timestamp import timestamp_of
 from slim_ray_image.core.wire import from_json
@@ -287,29 +295,32 @@ def _warn_unpinned(reference: RegistryReference, manifest_digest: str) -> None:
     )
 
 
+def _place_of(
+    reference: RegistryReference, subsystem: SlimRayImageSubsystem, network: NetworkSettings
+) -> RegistryPlace:
+    return RegistryPlace(
+        reference.text,
+        reference.host,
+        reference.repository,
+        reference.is_loopback or reference.registry in subsystem.insecure_registries,
+        network.places.certificates,
+    )
+
+
 async def _ask_registry(
-    request: Mapping[str, Any],
-    reference: RegistryReference,
-    subsystem: SlimRayImageSubsystem,
+    program: str,
+    request: Union[ResolveImageRequest, FetchBlobRequest],
     network: NetworkSettings,
     *,
     output_files: tuple[str, ...],
     description: str,
     cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL,
 ) -> Digest:
-    """What `sandbox/fetch_image.py` writes; `request` is its operation, with what that needs."""
+    """Return what a program that reads a registry writes."""
     tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
-    is_plain = reference.is_loopback or reference.registry in subsystem.insecure_registries
     result = await run_on_host(
-        "fetch_image",
-        {
-            **request,
-            "reference": reference.text,
-            "host": reference.host,
-            "repository": reference.repository,
-            "plain_http": is_plain,
-            "certificates": network.certificates,
-        },
+        program,
+        request,
         inputs=network.tree,
         libraries=tools.tree,
         output_files=output_files,
@@ -332,15 +343,12 @@ async def resolve_base_image(
             LayoutRequest(request.reference, source, request.platform, found.digest), **implicitly()
         )
     tree = await _ask_registry(
-        {
-            "operation": "resolve",
-            "identifier": reference.identifier,
-            "platform": request.platform,
-        },
-        reference,
-        subsystem,
+        "resolve_image",
+        ResolveImageRequest(
+            _place_of(reference, subsystem, network), reference.identifier, request.platform
+        ),
         network,
-        output_files=("manifest.json", "config.json"),
+        output_files=(MANIFEST, CONFIG),
         description=f"Find the base image {source}",
         cache_scope=(
             ProcessCacheScope.SUCCESSFUL
@@ -352,8 +360,8 @@ async def resolve_base_image(
     base = parse_base_image(
         request.reference,
         source,
-        contents["manifest.json"],
-        contents["config.json"],
+        contents[MANIFEST],
+        contents[CONFIG],
         parse_platform(request.platform),
     )
     if not reference.digest and subsystem.warn_unpinned_base:
@@ -368,11 +376,10 @@ async def _fetch_blob(
     network: NetworkSettings,
 ) -> Digest:
     tree = await _ask_registry(
-        {"operation": "blob", "digest": layer.digest},
-        reference,
-        subsystem,
+        "fetch_blob",
+        FetchBlobRequest(_place_of(reference, subsystem, network), layer.digest),
         network,
-        output_files=("blob",),
+        output_files=(BLOB,),
         description=f"Fetch a layer of {reference.text} ({layer.size / 1e6:.1f} MB)",
     )
     (entry,) = await get_digest_entries(tree)

@@ -46,7 +46,7 @@ from slim_ray_image.compat import (
 from slim_ray_image.core.base_facts import BASE, BaseFacts
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.tools_request import InstallToolsRequest
-from slim_ray_image.core.uv_call import UV_CACHE, UvCall
+from slim_ray_image.core.uv_call import UV_CACHE, FetchUvRequest, UvCall
 from slim_ray_image.core.wire import to_json
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.sandbox.report import USER_ERROR
@@ -346,7 +346,7 @@ async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
     lock_tree = await create_digest(CreateDigest([_lock_content(_UV_LOCK)]))
     result = await run_on_host(
         "fetch_uv",
-        {"lockfile": _UV_LOCK, **network.to_json()},
+        FetchUvRequest(_UV_LOCK, network.places),
         inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
         output_files=("uv",),
         description="Fetch uv",

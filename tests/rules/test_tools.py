@@ -16,6 +16,7 @@ import slim_ray_image
 from rules.rule_runner import OPTIONS, file_contents, make_interpreter
 from slim_ray_image.core.base_facts import LayerSize
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.uv_call import NetworkPlaces
 from slim_ray_image.sandbox.report import USER_ERROR
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest, raise_if_failed
 
@@ -25,7 +26,7 @@ PROGRAMS = (
     "compile_bytecode",
     "describe_wheels",
     "extract_base",
-    "fetch_image",
+    "fetch_blob",
     "fetch_uv",
     "fetch_wheels",
     "find_docker",
@@ -37,6 +38,7 @@ PROGRAMS = (
     "pack_pex",
     "remove_container",
     "repack",
+    "resolve_image",
     "subset_lock",
     "try_image",
     "unpack_layer",
@@ -178,11 +180,9 @@ def test_settings_of_the_network_are_those_of_pants(rule_runner: RuleRunner) -> 
         [*OPTIONS, INDEXES, "--python-repos-find-links=['https://wheels.example.com/']"]
     )
     settings = rule_runner.request(NetworkSettings, [])
-    assert settings.to_json() == {
-        "indexes": ("https://index.example.com/simple",),
-        "find_links": ("https://wheels.example.com/",),
-        "certificates": "",
-    }
+    assert settings.places == NetworkPlaces(
+        ("https://index.example.com/simple",), ("https://wheels.example.com/",), ""
+    )
     assert file_contents(rule_runner, settings.tree) == {}
 
 
@@ -196,7 +196,7 @@ def test_certificates_are_known_by_content_not_by_path(
         rule_runner.set_options([*OPTIONS, INDEXES, f"--ca-certs-path={tmp_path / name}"])
         settings.append(rule_runner.request(NetworkSettings, []))
     assert settings[0] == settings[1]
-    assert settings[0].certificates == "certificates.pem"
+    assert settings[0].places.certificates == "certificates.pem"
     assert file_contents(rule_runner, settings[0].tree) == {"certificates.pem": b"the certificates"}
 
 
