@@ -13,7 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Iterable, Mapping, Optional, Union
 
 from pants.base.build_environment import get_buildroot
 from pants.core.util_rules.subprocess_environment import SubprocessEnvironmentVars
@@ -31,7 +31,6 @@ from pants.engine.fs import (
 )
 from pants.engine.process import ProcessCacheScope
 from pants.engine.rules import collect_rules
-from pants.util.frozendict import FrozenDict
 
 from slim_ray_image.compat import (
     concurrently,
@@ -46,6 +45,7 @@ from slim_ray_image.compat import (
     rule,
     uncacheable_rule,
 )
+from slim_ray_image.core.base_facts import BASE, FACTS, BaseFacts, BaseFactsRequest
 from slim_ray_image.core.consistency import end_of_life_warning
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.oci import (
@@ -54,7 +54,6 @@ from slim_ray_image.core.oci import (
     BaseImage,
     Descriptor,
     blob_path,
-    environment_of,
     parse_base_image,
     select_manifest,
     sha256,
@@ -66,7 +65,16 @@ from slim_ray_image.core.references import (
     parse_image_reference,
     source_of,
 )
+from slim_ray_image.core.registry_request import (
+    BLOB,
+    CONFIG,
+    MANIFEST,
+    FetchBlobRequest,
+    RegistryPlace,
+    ResolveImageRequest,
+)
 from slim_ray_image.core.timestamp import timestamp_of
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.tools import (
@@ -287,29 +295,32 @@ def _warn_unpinned(reference: RegistryReference, manifest_digest: str) -> None:
     )
 
 
+def _place_of(
+    reference: RegistryReference, subsystem: SlimRayImageSubsystem, network: NetworkSettings
+) -> RegistryPlace:
+    return RegistryPlace(
+        reference.text,
+        reference.host,
+        reference.repository,
+        reference.is_loopback or reference.registry in subsystem.insecure_registries,
+        network.places.certificates,
+    )
+
+
 async def _ask_registry(
-    request: Mapping[str, Any],
-    reference: RegistryReference,
-    subsystem: SlimRayImageSubsystem,
+    program: str,
+    request: Union[ResolveImageRequest, FetchBlobRequest],
     network: NetworkSettings,
     *,
     output_files: tuple[str, ...],
     description: str,
     cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL,
 ) -> Digest:
-    """What `sandbox/fetch_image.py` writes; `request` is its operation, with what that needs."""
+    """Return what a program that reads a registry writes."""
     tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
-    is_plain = reference.is_loopback or reference.registry in subsystem.insecure_registries
     result = await run_on_host(
-        "fetch_image",
-        {
-            **request,
-            "reference": reference.text,
-            "host": reference.host,
-            "repository": reference.repository,
-            "plain_http": is_plain,
-            "certificates": network.certificates,
-        },
+        program,
+        request,
         inputs=network.tree,
         libraries=tools.tree,
         output_files=output_files,
@@ -332,15 +343,12 @@ async def resolve_base_image(
             LayoutRequest(request.reference, source, request.platform, found.digest), **implicitly()
         )
     tree = await _ask_registry(
-        {
-            "operation": "resolve",
-            "identifier": reference.identifier,
-            "platform": request.platform,
-        },
-        reference,
-        subsystem,
+        "resolve_image",
+        ResolveImageRequest(
+            _place_of(reference, subsystem, network), reference.identifier, request.platform
+        ),
         network,
-        output_files=("manifest.json", "config.json"),
+        output_files=(MANIFEST, CONFIG),
         description=f"Find the base image {source}",
         cache_scope=(
             ProcessCacheScope.SUCCESSFUL
@@ -352,8 +360,8 @@ async def resolve_base_image(
     base = parse_base_image(
         request.reference,
         source,
-        contents["manifest.json"],
-        contents["config.json"],
+        contents[MANIFEST],
+        contents[CONFIG],
         parse_platform(request.platform),
     )
     if not reference.digest and subsystem.warn_unpinned_base:
@@ -368,11 +376,10 @@ async def _fetch_blob(
     network: NetworkSettings,
 ) -> Digest:
     tree = await _ask_registry(
-        {"operation": "blob", "digest": layer.digest},
-        reference,
-        subsystem,
+        "fetch_blob",
+        FetchBlobRequest(_place_of(reference, subsystem, network), layer.digest),
         network,
-        output_files=("blob",),
+        output_files=(BLOB,),
         description=f"Fetch a layer of {reference.text} ({layer.size / 1e6:.1f} MB)",
     )
     (entry,) = await get_digest_entries(tree)
@@ -420,34 +427,24 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
     blobs = await read_base_blobs(BaseBlobsRequest(request.base), **implicitly())
     result = await run_on_host(
         "extract_base",
-        {
-            "reference": request.base.reference,
-            "blobs": [blob_path(layer) for layer in request.base.layers],
-            "config": json.loads(request.base.config),
-            "platform": request.platform,
-        },
+        BaseFactsRequest(
+            request.base.reference,
+            tuple(blob_path(layer) for layer in request.base.layers),
+            request.platform,
+            request.base.environment,
+        ),
         inputs=blobs.tree,
-        output_files=("base.json",),
-        output_directories=("base",),
+        output_files=(FACTS,),
+        output_directories=(BASE,),
         description=f"Take the interpreter out of {request.base.reference}",
     )
-    tree = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs(["base/**"])))
-    facts = json.loads(await read_output(result.output_digest, "base.json"))
+    tree = await digest_subset_to_digest(
+        DigestSubset(result.output_digest, PathGlobs([f"{BASE}/**"]))
+    )
     return BaseInterpreter(
-        tree=await remove_prefix(RemovePrefix(tree, "base")),
-        launcher=facts["launcher"],
-        python=facts["python"],
-        python_version=facts["python_version"],
-        glibc=facts["glibc"],
-        platform=request.platform,
-        marker_environment=FrozenDict(facts["marker_environment"]),
-        directories=frozenset(facts["directories"]),
-        commands=tuple(facts["commands"]),
-        programs=FrozenDict(facts["programs"]),
-        has_bytecode=facts["has_bytecode"],
-        passwd=facts["passwd"],
-        group=facts["group"],
-        layer_sizes=json.dumps(facts["layer_sizes"]),
+        await remove_prefix(RemovePrefix(tree, BASE)),
+        request.platform,
+        from_json(BaseFacts, await read_output(result.output_digest, FACTS)),
     )
 
 
@@ -469,8 +466,7 @@ def _tools_request(python_minor: str, glibc: str, platform: str) -> BaseToolsReq
 
 def _expected_tools(image: BaseImage, platform: str) -> tuple[BaseToolsRequest, ...]:
     """Return the request for the tools of a base whose config says which Python it has, as Python's own images do."""
-    version = environment_of(json.loads(image.config).get("config")).get("PYTHON_VERSION", "")
-    found = re.match(r"(3\.\d+)\.", version)
+    found = re.match(r"(3\.\d+)\.", image.environment.get("PYTHON_VERSION", ""))
     return (_tools_request(found[1], _TOOLS_GLIBC, platform),) if found else ()
 
 
@@ -494,9 +490,9 @@ async def prepare_base(
         ),
     )
     if subsystem.warn_end_of_life:
-        _warn_end_of_life(request.reference, interpreter.python_version)
+        _warn_end_of_life(request.reference, interpreter.facts.python_version)
     tools = await prepare_base_tools(
-        _tools_request(interpreter.python_minor, interpreter.glibc, request.platform),
+        _tools_request(interpreter.python_minor, interpreter.facts.glibc, request.platform),
         **implicitly(),
     )
     return PreparedBase(image, blobs.tree, interpreter, tools, timestamp)

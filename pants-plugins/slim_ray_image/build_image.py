@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Iterable
 
@@ -16,7 +15,6 @@ from pants.engine.rules import collect_rules
 from slim_ray_image.base_image import PreparedBase, prepare_base
 from slim_ray_image.closure import ImageClosure, resolve_image_closure
 from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
-from slim_ray_image.core.base_facts import LayerSize
 from slim_ray_image.core.consistency import check_python
 from slim_ray_image.core.dynamic_imports import HeldModules, modules_of, unfollowed_imports
 from slim_ray_image.core.image_description import (
@@ -33,13 +31,11 @@ from slim_ray_image.core.image_description import (
 )
 from slim_ray_image.core.import_statements import missing_imports
 from slim_ray_image.core.oci import (
-    DEFAULT_PATH,
     BuiltLayer,
     Image,
     append_layers,
     base_layers,
     blob_path,
-    environment_of,
 )
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.settings import TargetSettings, image_settings
@@ -106,8 +102,8 @@ def _describe_base(base: PreparedBase) -> DescribedBase:
         reference=base.image.reference,
         digest=base.image.manifest_digest,
         source=base.image.source,
-        python_version=base.interpreter.python_version,
-        libc=f"glibc {base.interpreter.glibc}",
+        python_version=base.interpreter.facts.python_version,
+        libc=f"glibc {base.interpreter.facts.glibc}",
     )
 
 
@@ -171,7 +167,7 @@ def _check_python(
         closure.resolve,
         constraints,
         base.image.reference,
-        base.interpreter.python_version,
+        base.interpreter.facts.python_version,
     )
 
 
@@ -187,11 +183,10 @@ def _append(
     content: ImageContent,
 ) -> tuple[Image, tuple[int, ...]]:
     """Do stage 5. Returns the image and its ports."""
-    environment = environment_of(json.loads(base.image.config).get("config"))
     program = content.closure.program
     settings = image_settings(
         target,
-        base_path=environment.get("PATH", DEFAULT_PATH),
+        base_path=base.image.environment["PATH"],
         account=added_account(field_set, base),
         entry_path=program.path if program else None,
     )
@@ -225,8 +220,10 @@ async def build_image(
     target = target_settings(field_set, content.closure)
     image, ports = _append(field_set, target, base, content)
     references = names.references(image.manifest_descriptor.hex)
-    sizes = tuple(LayerSize(**row) for row in json.loads(base.interpreter.layer_sizes))
-    layers = (*base_layers(base.image, sizes), *content.layers)
+    layers = (
+        *base_layers(base.image, base.interpreter.facts.layer_sizes),
+        *content.layers,
+    )
     description = _describe(field_set.image, target, image, references, base, content, layers)
     sparse_blobs_tree = await _own_blobs(image, content.layers)
     return BuiltImage(

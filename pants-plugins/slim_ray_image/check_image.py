@@ -159,7 +159,9 @@ async def do_imports(request: ImportsRequest) -> ImportModulesResult:
             jobs=request.jobs,
             layers=tuple(layers),
             venv=VENV,
-            site_packages=posixpath.relpath(site_packages_of(request.interpreter.python), VENV),
+            site_packages=posixpath.relpath(
+                site_packages_of(request.interpreter.facts.python), VENV
+            ),
             workdir=request.workdir,
             environment=dict(request.environment),
         ),
@@ -302,7 +304,9 @@ async def _problems(
             sources=_sources(built),
             owners=await _owners_of(missing, built.closure.resolve),
             distributions=contents.distributions,
-            left_out=left_out_modules(missing, contents, site_packages_of(base.interpreter.python)),
+            left_out=left_out_modules(
+                missing, contents, site_packages_of(base.interpreter.facts.python)
+            ),
         ),
         *outside_problems(image, sorted(imported.outside)),
         *contract_problems(
@@ -310,7 +314,7 @@ async def _problems(
                 image,
                 contents,
                 config,
-                base.interpreter.passwd,
+                base.interpreter.facts.passwd,
                 bool(built.description.applications),
             )
         ),

@@ -101,7 +101,7 @@ class PlannedDistributions:
             prune=tuple(fixed_rules(self.pruning.rules, names)),
             exclude_files=patterns_for(self.exclude_files, roots),
             bytecode=self.bytecode,
-            commands=tuple(sorted(set(LINKED_SCRIPTS) & set(interpreter.commands))),
+            commands=tuple(sorted(set(LINKED_SCRIPTS) & set(interpreter.facts.commands))),
             base=self._base,
         )
 

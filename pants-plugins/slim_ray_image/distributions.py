@@ -52,7 +52,7 @@ def leave_out(
     Raises:
         SlimRayImageError: If a distribution to leave out is not there, or first-party code requires the distribution.
     """
-    marker_environment = base.interpreter.marker_environment
+    marker_environment = base.interpreter.facts.marker_environment.to_mapping()
     requirements = [
         *((requirement.text, requirement.reason) for requirement in closure.requirements),
         *((f"{wheel.name}=={wheel.version}", wheel.reason) for wheel in closure.wheels),
@@ -105,4 +105,4 @@ def check_distributions(
         ray = next((d.version for d in distributions if d.name == "ray"), None)
         check_ray_versions(image, closure.config.ray_versions, ray)
     check_paths(image, distributions, exclude_files)
-    check_scripts(image, base.image.reference, distributions, base.interpreter.programs)
+    check_scripts(image, base.image.reference, distributions, dict(base.interpreter.facts.programs))

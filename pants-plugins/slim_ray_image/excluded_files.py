@@ -50,7 +50,7 @@ class ExcludedFiles:
 
 def excluded_files(patterns: Sequence[str], interpreter: BaseInterpreter) -> ExcludedFiles:
     """Return the field `exclude_files` for an image on a base."""
-    site_packages = site_packages_of(interpreter.python)
+    site_packages = site_packages_of(interpreter.facts.python)
     return ExcludedFiles(
         tuple(patterns), tuple(absolute_pattern(pattern, site_packages) for pattern in patterns)
     )

@@ -52,7 +52,9 @@ class ImageContent:
 
 def added_account(field_set: SlimRayImageFieldSet, base: PreparedBase) -> Optional[Account]:
     """Return the account that the image gets because the base does not know its user."""
-    return account_of(field_set.user.value, base.interpreter.passwd, base.interpreter.group)
+    return account_of(
+        field_set.user.value, base.interpreter.facts.passwd, base.interpreter.facts.group
+    )
 
 
 def _wheels_request(
@@ -82,7 +84,7 @@ def _first_party_request(
         workdir=field_set.workdir.value,
         bytecode=field_set.bytecode.value,
         layer_budget=field_set.layer_budget.value,
-        owner=owner_of(field_set.user.value, interpreter.passwd, interpreter.group),
+        owner=owner_of(field_set.user.value, interpreter.facts.passwd, interpreter.facts.group),
         account=added_account(field_set, base),
     )
 

@@ -141,10 +141,10 @@ def layer_base(base: PreparedBase, *below: str, others: Iterable[str] = ()) -> L
     """
     interpreter = base.interpreter
     wanted = {parent for path in below for parent in parents(f"{path}/x")}
-    directories = {*(wanted & interpreter.directories), *others}
+    directories = {*wanted.intersection(interpreter.facts.directories), *others}
     return LayerBase(
-        interpreter.python,
-        interpreter.python_version,
+        interpreter.facts.python,
+        interpreter.facts.python_version,
         tuple(sorted(directories)),
         base.timestamp,
     )

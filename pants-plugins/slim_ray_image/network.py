@@ -12,7 +12,7 @@ import logging
 import netrc
 import os
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
 
@@ -51,19 +51,10 @@ class SharedHostNetwork:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What Pants was told about indexes and certificates; URLs are without credentials."""
+    """Indexes and certificates that Pants was told of, and a folder for the sandbox of what reads them."""
 
-    indexes: tuple[str, ...]
-    find_links: tuple[str, ...]
-    certificates: str  # a path in the sandbox, or ""
-    tree: Digest
-
-    @property
-    def places(self) -> NetworkPlaces:
-        return NetworkPlaces(self.indexes, self.find_links, self.certificates)
-
-    def to_json(self) -> Mapping[str, Any]:
-        return asdict(self.places)
+    places: NetworkPlaces
+    tree: Digest  # the certificates, where there are some
 
 
 def _create_memory_file() -> Optional[int]:
@@ -165,12 +156,12 @@ async def find_network_settings(
     if global_options.ca_certs_path:
         content = Path(global_options.ca_certs_path).read_bytes()
         tree = await create_digest(CreateDigest([FileContent(_CERTIFICATES, content)]))
-    return NetworkSettings(
+    places = NetworkPlaces(
         tuple(split_credentials(url)[0] for url in python_repos.indexes),
         tuple(split_credentials(url)[0] for url in python_repos.find_links),
         _CERTIFICATES if global_options.ca_certs_path else "",
-        tree,
     )
+    return NetworkSettings(places, tree)
 
 
 def rules() -> Iterable[Any]:

@@ -52,10 +52,12 @@ def runtime_request(
     """Return what a base lacks, with the places in the image that it goes to."""
     interpreter = base.interpreter
     prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
-    library = (directory for directory in interpreter.directories if directory.startswith(prefix))
+    library = (
+        directory for directory in interpreter.facts.directories if directory.startswith(prefix)
+    )
     return RuntimeLayerRequest(
-        wget="wget" not in {*interpreter.programs, *interpreter.commands},
-        bytecode=bytecode and not interpreter.has_bytecode,
+        wget="wget" not in {*dict(interpreter.facts.programs), *interpreter.facts.commands},
+        bytecode=bytecode and not interpreter.facts.has_bytecode,
         exclude_files=patterns_for(exclude_files, [f"{COMMAND_DIRECTORY}/wget", prefix]),
         base=layer_base(base, COMMAND_DIRECTORY, prefix, others=library),
     )

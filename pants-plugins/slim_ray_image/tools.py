@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import json
 import posixpath
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Optional
 
@@ -31,7 +31,6 @@ from pants.engine.fs import (
 )
 from pants.engine.process import FallibleProcessResult, Process, ProcessCacheScope
 from pants.engine.rules import collect_rules
-from pants.util.frozendict import FrozenDict
 from pants.util.resources import read_resource
 
 from slim_ray_image.compat import (
@@ -44,9 +43,10 @@ from slim_ray_image.compat import (
     remove_prefix,
     rule,
 )
+from slim_ray_image.core.base_facts import BASE, BaseFacts
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.tools_request import InstallToolsRequest
-from slim_ray_image.core.uv_call import UV_CACHE, UvCall
+from slim_ray_image.core.uv_call import UV_CACHE, FetchUvRequest, UvCall
 from slim_ray_image.core.wire import to_json
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.sandbox.report import USER_ERROR
@@ -115,35 +115,27 @@ class Program:
 
 @dataclass(frozen=True)
 class BaseInterpreter:
-    """The base's own interpreter, and what the build must know of the base's files (base.json of `extract_base`)."""
+    """The base's own interpreter, and facts of the base's files.
+
+    Attributes:
+        tree: The interpreter, at its place in the image.
+        facts: Compared, but left out of the hash: they have thousands of paths, and each request for a layer is hashed.
+            Interpreters of different bases seldom have one `tree`.
+    """
 
     tree: Digest
-    launcher: str  # its path in the tree
-    python: str  # the interpreter's path in the image
-    python_version: str
-    glibc: str
     platform: str
-    marker_environment: FrozenDict[str, str]
-    directories: frozenset[str]
-    commands: tuple[str, ...]  # in /usr/local/bin
-    # command -> path, on PATH beside the interpreter's own directory
-    programs: FrozenDict[str, str]
-    has_bytecode: bool  # of its standard library
-    passwd: str
-    group: str
-    layer_sizes: str  # JSON: unpacked_bytes and file_count of each layer of the base
+    facts: BaseFacts = field(hash=False)
 
     @property
     def site_packages(self) -> str:
         """Where the base's own Python looks for distributions."""
-        prefix, name = posixpath.dirname(posixpath.dirname(self.python)), posixpath.basename(
-            self.python
-        )
-        return f"{prefix}/lib/{name}/site-packages"
+        prefix = posixpath.dirname(posixpath.dirname(self.facts.python))
+        return f"{prefix}/lib/{posixpath.basename(self.facts.python)}/site-packages"
 
     @property
     def python_minor(self) -> str:
-        return ".".join(self.python_version.split(".")[:2])
+        return ".".join(self.facts.python_version.split(".")[:2])
 
 
 @dataclass(frozen=True)
@@ -323,7 +315,7 @@ async def run_on_base(
         tools: None for a program that must not see them.
         immutable_inputs: Folder -> tree, of what many processes share and none writes to.
     """
-    shared = {"base": interpreter.tree, **immutable_inputs}
+    shared = {BASE: interpreter.tree, **immutable_inputs}
     if tools:
         shared["tools"] = tools.tree
         if uses_uv:
@@ -331,7 +323,7 @@ async def run_on_base(
     result = await execute_process(
         Process(
             argv=(
-                *(f"base{interpreter.launcher}", "-B", "-s"),
+                *(f"{BASE}{interpreter.facts.launcher}", "-B", "-s"),
                 *("-m", f"{_PACKAGE}.sandbox.{program_name}", _REQUEST),
             ),
             env={"PYTHONHASHSEED": "0", "PYTHONPATH": "tools", "LC_ALL": "C.UTF-8"},
@@ -354,7 +346,7 @@ async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
     lock_tree = await create_digest(CreateDigest([_lock_content(_UV_LOCK)]))
     result = await run_on_host(
         "fetch_uv",
-        {"lockfile": _UV_LOCK, **network.to_json()},
+        FetchUvRequest(_UV_LOCK, network.places),
         inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
         output_files=("uv",),
         description="Fetch uv",

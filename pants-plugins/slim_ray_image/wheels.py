@@ -162,8 +162,8 @@ async def _describe(
         "describe_wheels",
         DescribeRequest(
             tuple((file, digest.fingerprint) for file, digest in sorted(files.items())),
-            site_packages_of(interpreter.python),
-            dict(interpreter.marker_environment),
+            site_packages_of(interpreter.facts.python),
+            interpreter.facts.marker_environment.to_mapping(),
         ),
         interpreter,
         tools,
@@ -238,7 +238,7 @@ def _subset_request(
     network: NetworkSettings,
     subsystem: SlimRayImageSubsystem,
 ) -> SubsetRequest:
-    interpreter = request.interpreter
+    interpreter, facts = request.interpreter, request.interpreter.facts
     return SubsetRequest(
         address=str(request.address),
         added_extras=request.added_extras,
@@ -248,13 +248,13 @@ def _subset_request(
         ),
         lockfile=_LOCKFILE,
         lockfile_path=python_setup.resolves[request.resolve],
-        marker_environment=dict(interpreter.marker_environment),
+        marker_environment=facts.marker_environment.to_mapping(),
         requirements=request.requirements,
         resolve=request.resolve,
         platform=interpreter.platform,
-        python_version=interpreter.python_version,
-        glibc=interpreter.glibc,
-        uv=UvCall(UV, network.places, interpreter.platform, interpreter.glibc),
+        python_version=facts.python_version,
+        glibc=facts.glibc,
+        uv=UvCall(UV, network.places, interpreter.platform, facts.glibc),
     )
 
 
@@ -328,7 +328,7 @@ async def _build(
             host_built=subset.host_built,
             lockfile_path=subset.lockfile_path,
             platform=interpreter.platform,
-            glibc=interpreter.glibc,
+            glibc=interpreter.facts.glibc,
             python_minor=interpreter.python_minor,
         ),
         interpreter,
@@ -357,11 +357,11 @@ def _problem_of(facts: WheelFacts, interpreter: BaseInterpreter) -> str:
     """
     platform, python = parse_platform(interpreter.platform), interpreter.python_minor
     tags = map(str, parse_wheel_filename(facts.file)[3])
-    fits = rank_of(facts.file, python, platform, interpreter.glibc) is not None
+    fits = rank_of(facts.file, python, platform, interpreter.facts.glibc) is not None
     if not fits and not is_built_on_host(tags, python, platform):
         return f"{facts.file} is for another Python or another platform"
     if not SpecifierSet(facts.requires_python).contains(
-        interpreter.python_version, prereleases=True
+        interpreter.facts.python_version, prereleases=True
     ):
         return f"{facts.file} requires Python {facts.requires_python}"
     return ""
@@ -379,7 +379,7 @@ async def _describe_own(request: WheelsRequest) -> DescribedWheels:
     if problems:
         raise SlimRayImageError(
             f"Cannot install the repository's own distributions for {interpreter.platform}, CPython "
-            f"{interpreter.python_version}, glibc {interpreter.glibc}.",
+            f"{interpreter.facts.python_version}, glibc {interpreter.facts.glibc}.",
             evidence=problems,
             fixes=["build them for that Python, by `interpreter_constraints` of the code in them"],
         )

@@ -268,6 +268,33 @@ def test_manifest_without_a_platform_is_not_selected(index: dict[str, Any]) -> N
 # --- Appending
 
 
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        pytest.param(
+            {"Env": ["LANG=C", "PATH=/opt/bin:/bin", "OPTIONS=a=b"]},
+            {"LANG": "C", "PATH": "/opt/bin:/bin", "OPTIONS": "a=b"},
+            id="PATH",
+        ),
+        pytest.param(
+            {"Env": ["LANG=C"]},
+            {"LANG": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            id="no PATH",
+        ),
+        pytest.param(
+            None,
+            {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            id="no config",
+        ),
+    ],
+)
+def test_environment_of_a_base_is_that_of_its_containers(
+    config: Optional[dict[str, Any]], expected: dict[str, str]
+) -> None:
+    """Where the config has no PATH, it is the one that container engines set."""
+    assert make_base(config=config).environment == expected
+
+
 def test_base_layers_are_untouched_and_first() -> None:
     """The base's descriptors, diff_ids and history come first, as they are."""
     base = make_base()

@@ -6,6 +6,7 @@ In: BUILD files and sources, as text. Out: what a rule of the plugin returns, or
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Sequence, Type
 
@@ -38,6 +39,7 @@ from slim_ray_image.base_image import (
 )
 from slim_ray_image.build_image import BuiltImage
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
+from slim_ray_image.core.base_facts import BaseFacts, MarkerEnvironment
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.image_description import DescribedBase, ImageDescription, Totals
 from slim_ray_image.core.names import ImageNames
@@ -79,23 +81,30 @@ SMALL_IMAGE = Image(
     layers=(Descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "sha256:" + "1" * 64, 1),),
     platform=LINUX_AMD64,
 )
-# Stand-ins for a base's interpreter and tools, that no process runs.
-INTERPRETER = BaseInterpreter(
-    EMPTY_DIGEST,
-    "",
-    "",
-    "",
-    "",
-    "",
-    FrozenDict(),
-    frozenset(),
-    (),
-    FrozenDict(),
-    False,
-    "",
-    "",
-    "",
+
+_NO_FACTS = BaseFacts(
+    launcher="",
+    python="",
+    python_version="",
+    glibc="",
+    marker_environment=MarkerEnvironment(*("" for _ in fields(MarkerEnvironment))),
+    directories=(),
+    commands=(),
+    programs=(),
+    has_bytecode=False,
+    passwd="",
+    group="",
+    layer_sizes=(),
 )
+
+
+def make_interpreter(**facts: Any) -> BaseInterpreter:
+    """Return a stand-in for a base's interpreter, which no process runs, with these facts alone."""
+    return BaseInterpreter(EMPTY_DIGEST, "linux/amd64", replace(_NO_FACTS, **facts))
+
+
+INTERPRETER = make_interpreter()
+# Stand-ins for a base's tools and what is packed with them.
 TOOLS = BaseTools(EMPTY_DIGEST, Uv(EMPTY_DIGEST))
 PEX = PackPexRequest(("foo==1.0",), (), FrozenDict(), INTERPRETER, TOOLS, "src/app:image")
 BASE = PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, INTERPRETER, TOOLS, 0)

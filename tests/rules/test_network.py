@@ -15,6 +15,7 @@ from conftest import PYTHONPATH
 from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import OPTIONS
+from slim_ray_image.core.uv_call import NetworkPlaces
 from slim_ray_image.network import _MEMORY_FILE, NetworkSettings
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 
@@ -51,7 +52,7 @@ def test_login_in_a_url_is_held_apart(rule_runner: RuleRunner) -> None:
         "--python-repos-indexes=['https://robot:s3%2Fcret@index.example.com/simple/']",
         f"--python-repos-find-links=['{LINKS}']",
     )
-    assert found.to_json() == {"indexes": (INDEX,), "find_links": (LINKS,), "certificates": ""}
+    assert found.places == NetworkPlaces((INDEX,), (LINKS,), "")
     assert held_in_memory()["credentials"] == [[INDEX, ["robot", "s3/cret"]]]
 
 
@@ -120,7 +121,7 @@ def test_certificates_are_an_input_by_their_content(
     for name in ("one.pem", "other.pem"):
         (tmp_path / name).write_text("certificates")
         found = settings(rule_runner, f"--ca-certs-path={tmp_path / name}")
-        assert found.certificates == "certificates.pem"
+        assert found.places.certificates == "certificates.pem"
         trees.append(found.tree)
     assert trees[0] == trees[1]
 

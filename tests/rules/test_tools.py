@@ -13,8 +13,10 @@ import pytest
 from pants.testutil.rule_runner import RuleRunner
 
 import slim_ray_image
-from rules.rule_runner import OPTIONS, file_contents
+from rules.rule_runner import OPTIONS, file_contents, make_interpreter
+from slim_ray_image.core.base_facts import LayerSize
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.uv_call import NetworkPlaces
 from slim_ray_image.sandbox.report import USER_ERROR
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest, raise_if_failed
 
@@ -24,7 +26,7 @@ PROGRAMS = (
     "compile_bytecode",
     "describe_wheels",
     "extract_base",
-    "fetch_image",
+    "fetch_blob",
     "fetch_uv",
     "fetch_wheels",
     "find_docker",
@@ -36,6 +38,7 @@ PROGRAMS = (
     "pack_pex",
     "remove_container",
     "repack",
+    "resolve_image",
     "subset_lock",
     "try_image",
     "unpack_layer",
@@ -146,17 +149,40 @@ def test_every_program_is_known_here() -> None:
     assert programs | {"compile_bytecode"} == set(PROGRAMS)
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"directories": ("/app",)},
+        {"passwd": "root:x:0:0::/root:/bin/sh\n"},
+        {"layer_sizes": (LayerSize(1, 1),)},
+    ],
+    ids=["directories", "passwd", "layers"],
+)
+def test_interpreters_are_equal_by_every_fact_and_hashed_without_them(
+    facts: dict[str, Any]
+) -> None:
+    """A request for a layer is hashed often: thousands of paths are compared only where all else is the same."""
+    one, other = make_interpreter(), make_interpreter(**facts)
+    assert one == make_interpreter() != other
+    assert hash(one) == hash(other)
+
+
+def test_interpreter_knows_its_minor_version_and_site_packages() -> None:
+    """Both follow from its version and its path."""
+    interpreter = make_interpreter(python="/opt/python/bin/python3.10", python_version="3.10.13")
+    assert interpreter.python_minor == "3.10"
+    assert interpreter.site_packages == "/opt/python/lib/python3.10/site-packages"
+
+
 def test_settings_of_the_network_are_those_of_pants(rule_runner: RuleRunner) -> None:
     """Indexes and find-links reach the sandbox as they are; without certificates there is no file."""
     rule_runner.set_options(
         [*OPTIONS, INDEXES, "--python-repos-find-links=['https://wheels.example.com/']"]
     )
     settings = rule_runner.request(NetworkSettings, [])
-    assert settings.to_json() == {
-        "indexes": ("https://index.example.com/simple",),
-        "find_links": ("https://wheels.example.com/",),
-        "certificates": "",
-    }
+    assert settings.places == NetworkPlaces(
+        ("https://index.example.com/simple",), ("https://wheels.example.com/",), ""
+    )
     assert file_contents(rule_runner, settings.tree) == {}
 
 
@@ -170,7 +196,7 @@ def test_certificates_are_known_by_content_not_by_path(
         rule_runner.set_options([*OPTIONS, INDEXES, f"--ca-certs-path={tmp_path / name}"])
         settings.append(rule_runner.request(NetworkSettings, []))
     assert settings[0] == settings[1]
-    assert settings[0].certificates == "certificates.pem"
+    assert settings[0].places.certificates == "certificates.pem"
     assert file_contents(rule_runner, settings[0].tree) == {"certificates.pem": b"the certificates"}
 
 

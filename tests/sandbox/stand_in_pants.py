@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from conftest import PYTHONPATH
 
+from slim_ray_image.core.wire import to_json
 from slim_ray_image.sandbox.host_network import MEMORY_FILE
 
 _HOLD = """\
@@ -21,17 +23,17 @@ sys.exit(subprocess.run(command).returncode)
 
 def run_program_below(
     program: str,
-    request: Mapping[str, Any],
+    request: Any,
     environment: Mapping[str, str],
     credentials: Sequence[Any] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of `sandbox/` in the working directory, by its command line, below a process that holds a network.
 
     Args:
+        request: A dataclass that the program knows.
         environment: The variables of the network, such as `https_proxy`.
     """
-    with open("request.json", "w", encoding="utf-8") as file:
-        json.dump(request, file)
+    Path("request.json").write_text(to_json(request), encoding="utf-8")
     held = json.dumps({"credentials": credentials, "environment": environment})
     command = [sys.executable, "-B", "-m", f"slim_ray_image.sandbox.{program}", "request.json"]
     return subprocess.run(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import pytest
 from conftest import (
@@ -22,7 +22,14 @@ from conftest import (
     tar_symlink,
 )
 
+from slim_ray_image.core.base_facts import (
+    BaseFacts,
+    BaseFactsRequest,
+    LayerSize,
+    MarkerEnvironment,
+)
 from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.sandbox.extract_base import (
     _extract_interpreter,
     _find_python,
@@ -143,10 +150,7 @@ def test_sizes_of_a_layer_are_of_its_regular_files(sandbox: Path) -> None:
         [tar_directory("d"), tar_file("d/a", "12345"), tar_symlink("l", "d/a")],
         [tar_file("b", "123"), tar_file("c", "12"), tar_hard_link("h", "b")],
     )
-    assert root.layer_sizes == [
-        {"unpacked_bytes": 5, "file_count": 1},
-        {"unpacked_bytes": 5, "file_count": 2},
-    ]
+    assert root.layer_sizes == [LayerSize(5, 1), LayerSize(5, 2)]
 
 
 # --- Links
@@ -259,12 +263,8 @@ def test_files_are_read_with_their_names_and_modes(sandbox: Path) -> None:
 # --- The interpreter
 
 
-def config_of(*env: str) -> dict[str, Any]:
-    return {"config": {"Env": list(env)}}
-
-
 @pytest.mark.parametrize(
-    ("members", "config", "expected"),
+    ("members", "search_path", "expected"),
     [
         pytest.param(
             [
@@ -272,7 +272,7 @@ def config_of(*env: str) -> dict[str, Any]:
                 tar_symlink("usr/local/bin/python3", "python3.10"),
                 tar_symlink("usr/local/bin/python", "python3"),
             ],
-            config_of("PATH=/usr/local/bin:/usr/bin"),
+            ["/usr/local/bin", "/usr/bin"],
             "/usr/local/bin/python3.10",
             id="python:3.10-slim",
         ),
@@ -283,7 +283,7 @@ def config_of(*env: str) -> dict[str, Any]:
                 tar_file("opt/python/bin/python3.12"),
                 tar_symlink("opt/python/bin/python", "/opt/python/bin/python3.12"),
             ],
-            config_of("LANG=C", "PATH=/opt/python/bin:/usr/bin"),
+            ["/opt/python/bin", "/usr/bin"],
             "/opt/python/bin/python3.12",
             id="first of PATH, called python alone",
         ),
@@ -295,17 +295,17 @@ def config_of(*env: str) -> dict[str, Any]:
                 tar_file("usr/bin/python3.11"),
                 tar_symlink("usr/bin/python3", "python3.11"),
             ],
-            {"config": None},
+            ["/usr/local/bin", "/bin"],
             "/usr/bin/python3.11",
-            id="no PATH",
+            id="in a symlinked directory",
         ),
     ],
 )
 def test_interpreter_is_the_first_on_the_base_s_path(
-    sandbox: Path, members: list[TarMember], config: dict[str, Any], expected: str
+    sandbox: Path, members: list[TarMember], search_path: list[str], expected: str
 ) -> None:
-    """The interpreter is what `python3` or `python` is on the PATH of the base's config."""
-    assert _find_python(root_of(members), config, REFERENCE) == expected
+    """The interpreter is what `python3` or `python` is on the base's PATH."""
+    assert _find_python(root_of(members), search_path, REFERENCE) == expected
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ def test_base_without_an_interpreter_is_an_error(
     sandbox: Path, golden: Golden, members: list[TarMember]
 ) -> None:
     """A base without a Python 3 on its PATH is refused, with where it was looked for."""
-    config = config_of("PATH=/usr/local/bin:/usr/bin")
-    text = error_text(lambda: _find_python(root_of(members), config, REFERENCE))
+    search_path = ["/usr/local/bin", "/usr/bin"]
+    text = error_text(lambda: _find_python(root_of(members), search_path, REFERENCE))
     golden.check("errors/base_without_python.txt", text)
 
 
@@ -348,8 +348,8 @@ def test_programs_are_those_of_path_beside_the_interpreter(sandbox: Path) -> Non
             tar_file("opt/grep2", "", 0o755),
         ]
     )
-    config = config_of("PATH=/usr/local/bin:/bin:/sbin:/usr/bin")
-    assert _programs(root, config, "/usr/local/bin/python3.10") == {
+    search_path = ["/usr/local/bin", "/bin", "/sbin", "/usr/bin"]
+    assert _programs(root, search_path, "/usr/local/bin/python3.10") == {
         "awk": "/bin/awk",
         "grep": "/bin/grep",
         "mawk": "/bin/mawk",
@@ -575,64 +575,58 @@ def test_interpreter_that_does_not_run_is_an_error(sandbox: Path) -> None:
 THIS_PYTHON = f'#!/bin/sh\nshift 6\nexec "{sys.executable}" "$@"\n'
 
 
-def extract_request(**changes: Any) -> dict[str, Any]:
-    return {
-        "reference": REFERENCE,
-        "blobs": [
-            make_layer_tar(Path("0.tar.gz"), *base_layer(THIS_PYTHON)),
-            make_layer_tar(Path("1.tar.gz"), tar_file("usr/local/bin/serve", "123", 0o755)),
-        ],
-        "config": config_of("PATH=/usr/local/bin", f"PYTHON_VERSION={platform.python_version()}"),
-        "platform": "linux/amd64",
-        **changes,
-    }
+def extract_request(python_version: str) -> BaseFactsRequest:
+    blobs = (
+        make_layer_tar(Path("0.tar.gz"), *base_layer(THIS_PYTHON)),
+        make_layer_tar(Path("1.tar.gz"), tar_file("usr/local/bin/serve", "123", 0o755)),
+    )
+    environment = {"PATH": "/usr/local/bin", "PYTHON_VERSION": python_version}
+    return BaseFactsRequest(REFERENCE, blobs, "linux/amd64", environment)
 
 
 def test_facts_of_the_base_are_written(sandbox: Path) -> None:
-    """base.json says what the build must know of the base."""
-    main(extract_request())
-    facts = json.loads(Path("base.json").read_text())
-    directories = facts.pop("directories")
-    assert {"/lib", "/usr/local/bin", "/usr/lib/x86_64-linux-gnu"} <= set(directories)
-    assert facts == {
-        "python": PYTHON,
-        "launcher": "/usr/local/bin/python-of-the-base",
-        "python_version": platform.python_version(),
-        "glibc": "2.41",
-        "marker_environment": {
-            "implementation_name": "cpython",
-            "implementation_version": platform.python_version(),
-            "os_name": "posix",
-            "platform_machine": platform.machine(),
-            "platform_python_implementation": "CPython",
-            "platform_release": "",
-            "platform_system": platform.system(),
-            "platform_version": "",
-            "python_full_version": platform.python_version(),
-            "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
-            "sys_platform": sys.platform,
-        },
-        "layer_sizes": [
-            {
-                "unpacked_bytes": sum(len(content) for _, content in base_layer(THIS_PYTHON)),
-                "file_count": sum(info.isreg() for info, _ in base_layer(THIS_PYTHON)),
-            },
-            {"unpacked_bytes": 3, "file_count": 1},
-        ],
-        "commands": ["pip", "python3", "python3.10", "serve"],
-        "programs": {},
-        "has_bytecode": any(
-            "/__pycache__/os.cpython-" in info.name for info, _ in base_layer(THIS_PYTHON)
+    """base.json has the facts that the build needs, also of files that are not UTF-8."""
+    main(extract_request(platform.python_version()))
+    facts = from_json(BaseFacts, Path("base.json").read_bytes())
+    assert {"/lib", "/usr/local/bin", "/usr/lib/x86_64-linux-gnu"} <= set(facts.directories)
+    members = base_layer(THIS_PYTHON)
+    assert replace(facts, directories=()) == BaseFacts(
+        launcher="/usr/local/bin/python-of-the-base",
+        python=PYTHON,
+        python_version=platform.python_version(),
+        glibc="2.41",
+        marker_environment=MarkerEnvironment(
+            implementation_name="cpython",
+            implementation_version=platform.python_version(),
+            os_name="posix",
+            platform_machine=platform.machine(),
+            platform_python_implementation="CPython",
+            platform_release="",
+            platform_system=platform.system(),
+            platform_version="",
+            python_full_version=platform.python_version(),
+            python_version=f"{sys.version_info[0]}.{sys.version_info[1]}",
+            sys_platform=sys.platform,
         ),
-        "passwd": "root:x:0:0::/root:/bin/sh\njos\udce9:x:1:1::/:/bin/sh\n",
-        "group": "",
-    }
+        directories=(),
+        commands=("pip", "python3", "python3.10", "serve"),
+        programs=(),
+        has_bytecode=any("/__pycache__/os.cpython-" in info.name for info, _ in members),
+        passwd="root:x:0:0::/root:/bin/sh\njos\udce9:x:1:1::/:/bin/sh\n",
+        group="",
+        layer_sizes=(
+            LayerSize(
+                sum(len(content) for _, content in members),
+                sum(info.isreg() for info, _ in members),
+            ),
+            LayerSize(3, 1),
+        ),
+    )
 
 
 def test_base_whose_config_names_another_version_is_an_error(sandbox: Path) -> None:
     """A base whose PYTHON_VERSION is not that of its interpreter is refused, with both."""
-    request = extract_request(config=config_of("PATH=/usr/local/bin", "PYTHON_VERSION=3.0.1"))
-    assert error_text(lambda: main(request)) == (
+    assert error_text(lambda: main(extract_request("3.0.1"))) == (
         "The base image python:3.10-slim says it has Python 3.0.1, but its /usr/local/bin/python3.10 is "
         f"{platform.python_version()}.\n"
         "\n"

@@ -19,6 +19,7 @@ from needs import needs
 from sandbox.servers import Front, Proxy, Server, make_certificates, send
 from sandbox.stand_in_pants import run_program_below
 
+from slim_ray_image.core.uv_call import FetchUvRequest, NetworkPlaces
 from slim_ray_image.sandbox.fetch_uv import main, wheel_pattern
 
 NAMES = {
@@ -34,15 +35,17 @@ def write_wheel(path: Path, content: bytes = b"#!/bin/sh\necho uv\n") -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def request_of(lock_hashes: Sequence[str], **changes: Any) -> dict[str, Any]:
+def request_of(
+    lock_hashes: Sequence[str], *indexes: str, find_links: str = "", certificates: str = ""
+) -> FetchUvRequest:
     hashes = "".join(f" \\\n    --hash=sha256:{value}" for value in lock_hashes)
     Path("uv.lock").write_text(f"uv==1.2.3{hashes}\n")
-    request = {"lockfile": "uv.lock", "indexes": [], "find_links": [], "certificates": ""}
-    return {**request, **changes}
+    places = NetworkPlaces(indexes, (find_links,) if find_links else (), certificates)
+    return FetchUvRequest("uv.lock", places)
 
 
-def fetch(lock_hashes: Sequence[str], **changes: Any) -> None:
-    main(request_of(lock_hashes, **changes))
+def fetch(lock_hashes: Sequence[str], *indexes: str, find_links: str = "") -> None:
+    main(request_of(lock_hashes, *indexes, find_links=find_links))
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_uv_is_the_wheel_of_this_machine(sandbox: Path) -> None:
         write_wheel(sandbox / NAMES["musl"], b"musl"),
         write_wheel(sandbox / NAMES["x86_64"], b"glibc"),
     ]
-    fetch(hashes, find_links=["."])
+    fetch(hashes, find_links=".")
     assert Path("uv").read_bytes() == b"glibc"
     assert os.access("uv", os.X_OK)
 
@@ -77,7 +80,7 @@ def test_uv_is_the_wheel_of_this_machine(sandbox: Path) -> None:
 def test_uv_is_fetched_from_an_index(index: tuple[Path, str]) -> None:
     """The project's page links to the wheel."""
     folder, url = index
-    fetch([write_wheel(folder / NAMES["x86_64"])], indexes=[url])
+    fetch([write_wheel(folder / NAMES["x86_64"])], url)
     assert Path("uv").read_bytes() == b"#!/bin/sh\necho uv\n"
 
 
@@ -87,17 +90,16 @@ def test_wheel_that_the_lock_does_not_know_is_not_taken(
     """A file of the right name with another hash is as good as none."""
     folder, url = index
     write_wheel(folder / NAMES["x86_64"])
-    error = error_text(lambda: fetch(["0" * 64], indexes=[url]))
+    error = error_text(lambda: fetch(["0" * 64], url))
     golden.check("errors/uv_not_on_index.txt", re.sub(r":\d+/", ":PORT/", error))
     assert not Path("uv").exists()
 
 
 def test_index_that_does_not_answer_is_an_error(sandbox: Path, golden: Golden) -> None:
     """Each place that was looked at is named with its problem."""
-    request = {"indexes": ["http://127.0.0.1:9/simple/"], "find_links": ["/no/such/folder"]}
-    golden.check(
-        "errors/index_does_not_answer.txt", error_text(lambda: fetch(["0" * 64], **request))
-    )
+    index, folder = "http://127.0.0.1:9/simple/", "/no/such/folder"
+    text = error_text(lambda: fetch(["0" * 64], index, find_links=folder))
+    golden.check("errors/index_does_not_answer.txt", text)
 
 
 def test_no_place_to_look_at_is_an_error(sandbox: Path) -> None:
@@ -128,7 +130,7 @@ def test_uv_is_fetched_through_the_proxy(index: tuple[Path, str], scheme: str) -
     certificates = make_certificates(Path("certificates"), "index.example")
     request = request_of(
         [write_wheel(folder / NAMES["x86_64"])],
-        indexes=[f"{scheme}://index.example/"],
+        f"{scheme}://index.example/",
         certificates=str(certificates.authority) if scheme == "https" else "",
     )
     files, login = Front(url.partition("//")[2]), "Basic dTpz"

@@ -405,7 +405,7 @@ def test_logins_go_to_the_hosts_that_want_them_alone(sandbox: Path, content: byt
             wheel_of(content + b"bar", private.url("/files/bar"), name="bar", file=other),
         ]
         index = private.url("/simple/")
-        request = dataclasses.asdict(request_of(*wheels, indexes=[index]))
+        request = request_of(*wheels, indexes=[index])
         credentials = [[index, LOGIN]]
         result = run_program_below("fetch_wheels", request, {}, credentials)
     assert (result.returncode, result.stderr) == (0, "")
@@ -430,7 +430,7 @@ def test_redirect_does_not_take_the_login_along(server: FileServer, content: byt
     server.files["/foo"] = content
     with Redirecting(server.address) as index:
         url = f"http://{index.address}/foo"
-        request = dataclasses.asdict(request_of(wheel_of(content, url)))
+        request = request_of(wheel_of(content, url))
         result = run_program_below(
             "fetch_wheels", request, {}, [[f"http://{index.address}/simple/", LOGIN]]
         )
@@ -444,7 +444,7 @@ def test_login_that_is_refused_is_told_without_it(sandbox: Path, content: bytes)
     """The error says which place refused; the login itself is told nowhere."""
     with FileServer(LOGIN) as private:
         private.files["/foo"] = content
-        request = dataclasses.asdict(request_of(wheel_of(content, private.url("/foo"))))
+        request = request_of(wheel_of(content, private.url("/foo")))
         credentials = [[private.url("/simple/"), ["user", "wrong-password"]]]
         result = run_program_below("fetch_wheels", request, {}, credentials)
     assert result.returncode == USER_ERROR
@@ -457,7 +457,7 @@ def test_wheel_is_fetched_through_the_proxy(server: FileServer, content: bytes) 
     """A host that only a proxy leads to is asked through it, with the proxy's login."""
     server.files["/foo"] = content
     with Proxy(server.address, basic_login("u", "s")) as proxy:
-        request = dataclasses.asdict(request_of(wheel_of(content, "http://files.example/foo")))
+        request = request_of(wheel_of(content, "http://files.example/foo"))
         environment = {"all_proxy": f"http://u:s@{proxy.address}"}
         result = run_program_below("fetch_wheels", request, environment)
     assert (result.returncode, result.stderr) == (0, "")

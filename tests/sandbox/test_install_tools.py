@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import http.server
@@ -114,17 +113,16 @@ def page(sandbox: Path, tmp_path: Path) -> Iterator[Page]:
     found.close()
 
 
-def request_of(*pages: str, uv_path: str = "") -> dict[str, Any]:
+def request_of(*pages: str, uv_path: str = "") -> InstallToolsRequest:
     """A request, as rules write it; `pages` are hosts and ports, each a page of links."""
     places = NetworkPlaces((), tuple(f"http://{page}/" for page in pages), "")
-    request = InstallToolsRequest(
+    return InstallToolsRequest(
         lockfile="tools.lock",
         source_lockfile="sources.lock",
         build_lockfile="build.lock",
         python_version=None,
         uv=UvCall(uv_path or uv.find_uv_bin(), places),
     )
-    return dataclasses.asdict(request)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -15,6 +15,8 @@ In the order of the flow:
 | runtime_env  | what of a `runtime_env` defeats the image (stage 1)                        |
 | serve_config | what `serve_config` says, as a Serve config or a KubeRay manifest (stage 1) |
 | references   | what an image, as `base_image`, is named by                                |
+| registry_request | what the programs that read a registry are told (stage 1)              |
+| base_facts   | what is known of a base's files (stage 1)                                  |
 | closure      | which import of which file brings a thing into the image, and where (stage 2) |
 | ray_extras   | which extras of Ray the code needs (stage 2)                               |
 | platforms    | what OCI, Python and uv each call a platform (stage 3)                      |

@@ -46,8 +46,8 @@ ANNOTATION_BASE_DIGEST = "org.opencontainers.image.base.digest"
 _ANNOTATION_CONTAINERD_NAME = "io.containerd.image.name"
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
-# What container engines take for PATH where the image config has none.
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# PATH that container engines set where the image config has none.
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,11 @@ class BaseImage:
     manifest_digest: str
     layers: tuple[Descriptor, ...]
     config: str  # the image config, JSON text
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of a container of this image; PATH is among them, as engines set it where the config does not."""
+        return {"PATH": _DEFAULT_PATH, **environment_of(json.loads(self.config).get("config"))}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,18 @@ class NetworkPlaces:
 
 
 @dataclass(frozen=True)
+class FetchUvRequest:
+    """A request for uv itself.
+
+    Attributes:
+        lockfile: A requirements file in the sandbox that pins uv with hashes.
+    """
+
+    lockfile: str
+    places: NetworkPlaces
+
+
+@dataclass(frozen=True)
 class UvCall:
     """How uv is called.
 

@@ -5,7 +5,9 @@ its outputs there. A user's mistake ends it with exit code `report.USER_ERROR` a
 
 | program          | runs on                | does                                                              |
 |------------------|------------------------|-------------------------------------------------------------------|
-| fetch_image      | a Python of this host  | reads manifest, config and blobs of the base from its registry    |
+| fetch_uv         | a Python of this host  | fetches uv, by hash                                               |
+| resolve_image    | a Python of this host  | finds the base in its registry: its manifest and config           |
+| fetch_blob       | a Python of this host  | fetches a layer of the base from its registry                     |
 | extract_base     | a Python of this host  | takes the base's own interpreter and facts out of its layers      |
 | install_tools    | a Python of this host  | installs the tools that run on the base's interpreter             |
 | find_docker      | a Python of this host  | says whether a Docker answers                                     |

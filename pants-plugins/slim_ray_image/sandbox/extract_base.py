@@ -1,8 +1,8 @@
 """Takes out of the base's layers what the build needs: its own interpreter, and facts about it.
 
-In: the base's layer blobs and its config. Out: `base/`, a folder with the interpreter, its standard library and the
-shared libraries beside it, and base.json. The interpreter runs in place through the base's own loader, by
-`base/PYTHON_LAUNCHER`; nothing of the host is mapped into it.
+In: the base's layer blobs and its environment variables. Out: `base/`, a folder with the interpreter, its standard
+library and the shared libraries beside it, and base.json. The interpreter runs in place through the base's own loader,
+by `base/PYTHON_LAUNCHER`; nothing of the host is mapped into it.
 Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md ("Applying Changesets").
 """
 
@@ -19,16 +19,22 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-from typing import Any, Iterator, Mapping, NamedTuple, Optional
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence
 
+from slim_ray_image.core.base_facts import (
+    BASE,
+    FACTS,
+    BaseFacts,
+    BaseFactsRequest,
+    LayerSize,
+    MarkerEnvironment,
+)
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.oci import environment_of
 from slim_ray_image.core.platforms import Platform, parse_platform
 from slim_ray_image.core.root_filesystem import RootFilesystem, absolute
 from slim_ray_image.sandbox.bytecode import run_compiler
-from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.report import run_program, write_result
 
-_ROOT = "base"
 _GZIP = b"\x1f\x8b"
 _CHUNK_BYTES = 1 << 20
 _COMPILE_LIST = "compile.list"
@@ -84,25 +90,24 @@ def _open_layer(blob: str) -> tarfile.TarFile:
 class _RootFilesystem(RootFilesystem[_Member]):
     """The base's layers, applied one over the other; paths are absolute in the image."""
 
-    def __init__(self, blobs: list[str]) -> None:
+    def __init__(self, blobs: Sequence[str]) -> None:
         super().__init__()
         self._layers = [_open_layer(blob) for blob in blobs]
         self._files: list[dict[str, tarfile.TarInfo]] = []  # those of each layer, by path
-        self.layer_sizes: list[dict[str, int]] = []
+        self.layer_sizes: list[LayerSize] = []
         for number in range(len(blobs)):
             self.apply(self._members(number))
 
     def _members(self, number: int) -> Iterator[tuple[str, _Member]]:
-        sizes = {"unpacked_bytes": 0, "file_count": 0}
+        sizes: list[int] = []
         files: dict[str, tarfile.TarInfo] = {}
-        self.layer_sizes.append(sizes)
         self._files.append(files)
         for info in self._layers[number]:
             if info.isreg():
-                sizes["unpacked_bytes"] += info.size
-                sizes["file_count"] += 1
+                sizes.append(info.size)
                 files[absolute(info.name)] = info
             yield info.name, _Member(number, info)
+        self.layer_sizes.append(LayerSize(sum(sizes), len(sizes)))
 
     def is_file(self, path: str) -> bool:
         entry = self.find(path)
@@ -137,14 +142,9 @@ class _RootFilesystem(RootFilesystem[_Member]):
                 yield name, file.read(), bool(info.mode & stat.S_IXUSR)
 
 
-def _search_path(config: Mapping[str, Any]) -> list[str]:
-    path = environment_of(config.get("config")).get("PATH", "/usr/local/bin:/usr/bin:/bin")
-    return path.split(":")
-
-
-def _find_python(root: _RootFilesystem, config: Mapping[str, Any], reference: str) -> str:
-    """Return the real path of the base's interpreter, as /usr/local/bin/python3.10."""
-    for directory in _search_path(config):
+def _find_python(root: _RootFilesystem, search_path: Sequence[str], reference: str) -> str:
+    """Return the real path of the base's interpreter, such as /usr/local/bin/python3.10."""
+    for directory in search_path:
         for name in ("python3", "python"):
             candidate = root.resolve(posixpath.join(directory, name))
             if root.is_file(candidate) and re.fullmatch(
@@ -153,15 +153,15 @@ def _find_python(root: _RootFilesystem, config: Mapping[str, Any], reference: st
                 return candidate
     raise SlimRayImageError(
         f"The base image {reference} has no Python.",
-        evidence=[f"looked for python3 in {directory}" for directory in _search_path(config)],
+        evidence=[f"looked for python3 in {directory}" for directory in search_path],
         fixes=["use a base image with a CPython of your resolve's version, as 'python:3.10-slim'"],
     )
 
 
-def _programs(root: _RootFilesystem, config: Mapping[str, Any], python: str) -> Mapping[str, str]:
+def _programs(root: _RootFilesystem, search_path: Sequence[str], python: str) -> Mapping[str, str]:
     """Return command -> path, of what PATH finds but for the interpreter's own directory."""
     found: dict[str, str] = {}
-    for directory in _search_path(config):
+    for directory in search_path:
         real = root.resolve(directory)
         if real == posixpath.dirname(python):
             continue
@@ -223,7 +223,7 @@ def _library_directories(root: _RootFilesystem, platform: Platform, prefix: str)
 
 
 def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[str, str]:
-    """Real path -> path under _ROOT of the interpreter, its loader and its standard library."""
+    """Real path -> path under BASE of the interpreter, its loader and its standard library."""
     prefix = posixpath.dirname(posixpath.dirname(python))
     standard_library = f"{prefix}/lib/{posixpath.basename(python)}/"
     wanted = {python: python, loader: loader}
@@ -234,7 +234,7 @@ def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[
 
 
 def _shared_objects(root: _RootFilesystem, libraries: list[str]) -> Iterator[tuple[str, str]]:
-    """(real path, path under _ROOT) of the shared libraries, symlinked names included."""
+    """(real path, path under BASE) of the shared libraries, symlinked names included."""
     for directory in libraries:
         for path in root.children(directory):
             if ".so" in posixpath.basename(path) and root.is_file(path):
@@ -242,7 +242,7 @@ def _shared_objects(root: _RootFilesystem, libraries: list[str]) -> Iterator[tup
 
 
 def _write(path: str, content: bytes, is_executable: bool) -> None:
-    target = _ROOT + path
+    target = BASE + path
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, "wb") as file:
         file.write(content)
@@ -250,7 +250,7 @@ def _write(path: str, content: bytes, is_executable: bool) -> None:
 
 
 def _extract_interpreter(root: _RootFilesystem, platform: Platform, python: str) -> str:
-    """Write the interpreter under _ROOT and return the launcher's path there."""
+    """Write the interpreter under BASE and return the launcher's path there."""
     prefix = posixpath.dirname(posixpath.dirname(python))
     loader = root.resolve(platform.loader)
     libraries = _library_directories(root, platform, prefix)
@@ -282,7 +282,7 @@ def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
         "'platform_system': platform.system(), 'platform_machine': platform.machine()}))"
     )
     result = subprocess.run(
-        [_ROOT + launcher, "-B", "-s", "-S", "-c", script],
+        [BASE + launcher, "-B", "-s", "-S", "-c", script],
         capture_output=True,
         text=True,
         env={"PYTHONHASHSEED": "0"},
@@ -306,7 +306,7 @@ def _compile_standard_library(launcher: str, python: str) -> None:
     So what is imported is found by one process and compiled by another: beside other modules, whether a string is
     marshalled as shared depends on addresses.
     """
-    root = os.path.abspath(_ROOT)
+    root = os.path.abspath(BASE)
     standard_library = f"{root}{posixpath.dirname(posixpath.dirname(python))}/lib/"
     listed = subprocess.run(
         [root + launcher, "-B", "-s", "-S", "-c", _LIST_STANDARD_LIBRARY, standard_library],
@@ -321,60 +321,65 @@ def _compile_standard_library(launcher: str, python: str) -> None:
     run_compiler([root + launcher], [rows], _COMPILE_LIST, {})
 
 
-def main(request: Mapping[str, Any]) -> None:
-    """Write `base/` and base.json."""
-    reference = request["reference"]
-    platform = parse_platform(request["platform"])
-    config = request["config"]
-    root = _RootFilesystem(request["blobs"])
-    python = _find_python(root, config, reference)
-    glibc = _glibc_version(root, platform, reference)
-    launcher = _extract_interpreter(root, platform, python)
-    facts = _run_interpreter(launcher, reference)
-    _compile_standard_library(launcher, python)
-    declared = environment_of(config.get("config")).get("PYTHON_VERSION")
-    if declared and declared != facts["version"]:
-        raise SlimRayImageError(
-            f"The base image {reference} says it has Python {declared}, but its {python} is {facts['version']}.",
-            fixes=["use a base image whose PYTHON_VERSION is that of its interpreter"],
-        )
-    write_json(
-        "base.json",
-        {
-            "python": python,
-            "launcher": launcher,
-            "python_version": facts["version"],
-            "glibc": glibc,
-            "marker_environment": _marker_environment(facts),
-            "layer_sizes": root.layer_sizes,
-            "directories": root.directories(),
-            "commands": [
-                posixpath.basename(path) for path in root.children(root.resolve("/usr/local/bin"))
-            ],
-            "programs": _programs(root, config, python),
-            "has_bytecode": _has_bytecode(root, python),
-            "passwd": (root.read("/etc/passwd") or b"").decode(errors="surrogateescape"),
-            "group": (root.read("/etc/group") or b"").decode(errors="surrogateescape"),
-        },
+def _marker_environment(facts: Mapping[str, Any]) -> MarkerEnvironment:
+    return MarkerEnvironment(
+        implementation_name=facts["implementation"].lower(),
+        implementation_version=facts["version"],
+        os_name=facts["os_name"],
+        platform_machine=facts["platform_machine"],
+        platform_python_implementation=facts["implementation"],
+        platform_release="",
+        platform_system=facts["platform_system"],
+        platform_version="",
+        python_full_version=facts["version"],
+        python_version=".".join(facts["version"].split(".")[:2]),
+        sys_platform=facts["sys_platform"],
     )
 
 
-def _marker_environment(facts: Mapping[str, Any]) -> Mapping[str, str]:
-    """The variables of PEP 508's markers, for the image."""
-    return {
-        "implementation_name": facts["implementation"].lower(),
-        "implementation_version": facts["version"],
-        "os_name": facts["os_name"],
-        "platform_machine": facts["platform_machine"],
-        "platform_python_implementation": facts["implementation"],
-        "platform_release": "",
-        "platform_system": facts["platform_system"],
-        "platform_version": "",
-        "python_full_version": facts["version"],
-        "python_version": ".".join(facts["version"].split(".")[:2]),
-        "sys_platform": facts["sys_platform"],
-    }
+def _read_text(root: _RootFilesystem, path: str) -> str:
+    return (root.read(path) or b"").decode(errors="surrogateescape")
+
+
+def _check_version(request: BaseFactsRequest, python: str, version: str) -> None:
+    declared = request.environment.get("PYTHON_VERSION")
+    if declared and declared != version:
+        raise SlimRayImageError(
+            f"The base image {request.reference} says it has Python {declared}, but its {python} is {version}.",
+            fixes=["use a base image whose PYTHON_VERSION is that of its interpreter"],
+        )
+
+
+def main(request: BaseFactsRequest) -> None:
+    """Write the interpreter and the facts."""
+    platform = parse_platform(request.platform)
+    search_path = request.environment["PATH"].split(":")
+    root = _RootFilesystem(request.blobs)
+    python = _find_python(root, search_path, request.reference)
+    glibc = _glibc_version(root, platform, request.reference)
+    launcher = _extract_interpreter(root, platform, python)
+    facts = _run_interpreter(launcher, request.reference)
+    _compile_standard_library(launcher, python)
+    _check_version(request, python, facts["version"])
+    commands = root.children(root.resolve("/usr/local/bin"))
+    write_result(
+        FACTS,
+        BaseFacts(
+            launcher=launcher,
+            python=python,
+            python_version=facts["version"],
+            glibc=glibc,
+            marker_environment=_marker_environment(facts),
+            directories=tuple(root.directories()),
+            commands=tuple(map(posixpath.basename, commands)),
+            programs=tuple(sorted(_programs(root, search_path, python).items())),
+            has_bytecode=_has_bytecode(root, python),
+            passwd=_read_text(root, "/etc/passwd"),
+            group=_read_text(root, "/etc/group"),
+            layer_sizes=tuple(root.layer_sizes),
+        ),
+    )
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, BaseFactsRequest)

@@ -14,10 +14,11 @@ import os
 import platform
 import re
 import zipfile
-from typing import Any, Mapping, Optional
+from typing import Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.indexes import file_of
+from slim_ray_image.core.uv_call import FetchUvRequest
 from slim_ray_image.sandbox.host_network import read_host_network
 from slim_ray_image.sandbox.index_client import INDEX_FIXES, IndexClient, reason_of
 from slim_ray_image.sandbox.index_pages import links_of, pages_of
@@ -53,11 +54,12 @@ def _find_wheel(
     return None
 
 
-def main(request: Mapping[str, Any]) -> None:
+def main(request: FetchUvRequest) -> None:
     """Write `uv`."""
-    version, hashes = _read_pin(request["lockfile"])
-    opener = IndexClient(request["certificates"], read_host_network())
-    pages = pages_of("uv", request["indexes"], request["find_links"])
+    version, hashes = _read_pin(request.lockfile)
+    places = request.places
+    opener = IndexClient(places.certificates, read_host_network())
+    pages = pages_of("uv", places.indexes, places.find_links)
     problems = []
     for page in pages:
         try:
@@ -81,4 +83,4 @@ def main(request: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, FetchUvRequest)

@@ -1,4 +1,4 @@
-"""Tests of sandbox.fetch_image against a real registry, the distribution project's."""
+"""Tests of what reads registries, against a real one, the distribution project's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional
 
@@ -30,7 +31,12 @@ from sandbox.stand_in_pants import run_program_below
 
 from slim_ray_image.core.oci import parse_base_image
 from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.sandbox.fetch_image import fetch_blob, resolve
+from slim_ray_image.core.registry_request import (
+    FetchBlobRequest,
+    RegistryPlace,
+    ResolveImageRequest,
+)
+from slim_ray_image.sandbox import fetch_blob, resolve_image
 from slim_ray_image.sandbox.report import USER_ERROR
 
 REGISTRY = find_program("docker-registry")
@@ -145,17 +151,16 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def request_of(host: str, repository: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "reference": f"{host}/{repository}",
-        "host": host,
-        "repository": repository,
-        "identifier": "latest",
-        "platform": "linux/amd64",
-        "plain_http": True,
-        "certificates": "",
-        **changes,
-    }
+def place_of(host: str, repository: str, **changes: Any) -> RegistryPlace:
+    return replace(RegistryPlace(f"{host}/{repository}", host, repository, True, ""), **changes)
+
+
+def resolve(place: RegistryPlace, identifier: str = "latest") -> None:
+    resolve_image.main(ResolveImageRequest(place, identifier, "linux/amd64"))
+
+
+def fetch(place: RegistryPlace, digest: str) -> None:
+    fetch_blob.main(FetchBlobRequest(place, digest))
 
 
 def fetched() -> tuple[bytes, bytes]:
@@ -187,7 +192,7 @@ def test_image_is_read_byte_for_byte(sandbox: Path, registry: Registry, by: str)
     """Manifest and config are written as the registry has them, found by tag or by digest."""
     manifest = registry.put_image("team/base", "1.0")
     identifier = {"tag": "1.0", "digest": digest_of(manifest)}[by]
-    resolve(request_of(registry.host, "team/base", identifier=identifier))
+    resolve(place_of(registry.host, "team/base"), identifier)
     content, config = fetched()
     assert content == manifest
     assert digest_of(config) == json.loads(manifest)["config"]["digest"]
@@ -201,7 +206,7 @@ def test_image_that_docker_pushed_is_read(sandbox: Path, registry: Registry) -> 
         "mediaType": DOCKER_MANIFEST,
     }
     registry.put_manifest("docker", "latest", manifest)
-    resolve(request_of(registry.host, "docker"))
+    resolve(place_of(registry.host, "docker"))
     assert fetched()[0] == as_json(manifest)
 
 
@@ -210,11 +215,11 @@ def test_what_is_fetched_is_a_base(sandbox: Path, registry: Registry) -> None:
     """What is written is what a base image is read from."""
     diff_ids = {"rootfs": {"type": "layers", "diff_ids": [digest_of(b"tar")]}}
     manifest = registry.put_image("base", "latest", **diff_ids)
-    resolve(request_of(registry.host, "base"))
+    resolve(place_of(registry.host, "base"))
     base = parse_base_image("base", "base", *fetched(), platform=LINUX_AMD64)
     assert base.manifest_digest == digest_of(manifest)
     (layer,) = base.layers
-    fetch_blob(request_of(registry.host, "base", digest=layer.digest))
+    fetch(place_of(registry.host, "base"), layer.digest)
     assert Path("blob").read_bytes() == b"layer of base:latest"
 
 
@@ -232,7 +237,7 @@ def test_image_of_the_platform_is_selected_from_an_index(
         repository, "latest", [entry_of(arm, "arm64"), entry_of(amd)], media_type
     )
     identifier = {"tag": "latest", "digest": digest}[by]
-    resolve(request_of(registry.host, repository, identifier=identifier))
+    resolve(place_of(registry.host, repository), identifier)
     assert fetched()[0] == amd
 
 
@@ -246,7 +251,7 @@ def test_index_without_the_platform_is_an_error(sandbox: Path, registry: Registr
         "latest",
         [entry_of(images[0], "s390x"), entry_of(images[1], "arm64"), entry_of(unknown, None)],
     )
-    assert error_text(lambda: resolve(request_of(registry.host, "foreign"))) == (
+    assert error_text(lambda: resolve(place_of(registry.host, "foreign"))) == (
         f"The base image {registry.host}/foreign has no image for linux/amd64.\n"
         "\n"
         "  * it has linux/arm64\n"
@@ -264,7 +269,7 @@ def test_index_in_an_index_is_an_error(sandbox: Path, registry: Registry) -> Non
     inner = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry_of(image)]}
     registry.put_manifest("nested", "inner", inner)
     registry.put_index("nested", "latest", [entry_of(as_json(inner))])
-    assert error_text(lambda: resolve(request_of(registry.host, "nested"))) == (
+    assert error_text(lambda: resolve(place_of(registry.host, "nested"))) == (
         f"The base image {registry.host}/nested is not an OCI or Docker image.\n"
         "\n"
         "  * its manifest has the media type application/vnd.oci.image.index.v1+json\n"
@@ -295,7 +300,7 @@ def test_manifest_that_is_no_image_is_an_error(
     registry.corrupt(
         digest_of(manifest), as_json({k: v for k, v in changed.items() if v is not None})
     )
-    assert error_text(lambda: resolve(request_of(registry.host, repository))) == (
+    assert error_text(lambda: resolve(place_of(registry.host, repository))) == (
         f"The base image {registry.host}/{repository} is not an OCI or Docker image.\n"
         "\n"
         f"  * {evidence}\n"
@@ -321,8 +326,8 @@ def test_image_that_is_not_there_is_an_error(
 ) -> None:
     """An unknown repository, tag or digest is reported with the address that was asked."""
     registry.put_image("here", "latest")
-    request = request_of(registry.host, repository, identifier=identifier)
-    assert error_text(lambda: resolve(request)) == (
+    place = place_of(registry.host, repository)
+    assert error_text(lambda: resolve(place, identifier)) == (
         f"The base image {registry.host}/{repository} was not found.\n"
         "\n"
         f"  * http://{registry.host} answered 404 for "
@@ -337,7 +342,7 @@ def test_blob_that_is_not_there_is_an_error(sandbox: Path, registry: Registry) -
     """A layer that the registry lacks is reported with its address."""
     registry.put_image("here", "latest")
     digest = digest_of(b"no such layer")
-    text = error_text(lambda: fetch_blob(request_of(registry.host, "here", digest=digest)))
+    text = error_text(lambda: fetch(place_of(registry.host, "here"), digest))
     assert text.startswith(f"The base image {registry.host}/here was not found.\n")
     assert f"answered 404 for http://{registry.host}/v2/here/blobs/{digest}\n" in text
 
@@ -348,7 +353,7 @@ def test_registry_that_is_down_is_an_error(sandbox: Path) -> None:
         closed.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{closed.getsockname()[1]}"
         # Bound, so that nobody else takes the port, but not listening.
-        text = error_text(lambda: resolve(request_of(host, "base")))
+        text = error_text(lambda: resolve(place_of(host, "base")))
     assert text == (
         f"The base image {host}/base cannot be read: {host} does not answer over http.\n"
         "\n"
@@ -367,7 +372,7 @@ def test_registry_without_tls_is_an_error_unless_it_is_said(
 ) -> None:
     """HTTPS is spoken unless plain HTTP is asked for, and never given up for HTTP."""
     registry.put_image("here", "latest")
-    text = error_text(lambda: resolve(request_of(registry.host, "here", plain_http=False)))
+    text = error_text(lambda: resolve(place_of(registry.host, "here", plain_http=False)))
     assert text.startswith(
         f"The base image {registry.host}/here cannot be read: {registry.host} does not answer over https.\n"
     )
@@ -381,7 +386,7 @@ def test_registry_that_wants_a_login_is_an_error(sandbox: Path, tmp_path: Path) 
         tmp_path, f"auth: {{htpasswd: {{realm: test, path: {tmp_path / 'htpasswd'}}}}}\n"
     )
     try:
-        text = error_text(lambda: resolve(request_of(closed.host, "base")))
+        text = error_text(lambda: resolve(place_of(closed.host, "base")))
     finally:
         closed.stop()
     assert text == (
@@ -406,8 +411,8 @@ def test_manifest_that_is_not_its_digest_is_an_error(sandbox: Path, registry: Re
     """A manifest asked for by digest must have that digest."""
     manifest = registry.put_image("tampered/manifest", "latest")
     registry.corrupt(digest_of(manifest), other_manifest(manifest))
-    request = request_of(registry.host, "tampered/manifest", identifier=digest_of(manifest))
-    assert error_text(lambda: resolve(request)) == (
+    place = place_of(registry.host, "tampered/manifest")
+    assert error_text(lambda: resolve(place, digest_of(manifest))) == (
         f"The base image {registry.host}/tampered/manifest is not what its digest says.\n"
         "\n"
         f"  * it should be {digest_of(manifest)}, but {registry.host} sent {digest_of(other_manifest(manifest))}\n"
@@ -425,16 +430,16 @@ def test_manifest_that_is_not_what_its_index_says_is_an_error(
     manifest = registry.put_image("tampered/index", "image")
     registry.put_index("tampered/index", "latest", [entry_of(manifest)])
     registry.corrupt(digest_of(manifest), other_manifest(manifest))
-    text = error_text(lambda: resolve(request_of(registry.host, "tampered/index")))
+    text = error_text(lambda: resolve(place_of(registry.host, "tampered/index")))
     assert f"  * it should be {digest_of(manifest)}, but {registry.host} sent " in text
 
 
 def read_config(registry: Registry, repository: str, digest: str) -> None:
-    resolve(request_of(registry.host, repository))
+    resolve(place_of(registry.host, repository))
 
 
 def read_layer(registry: Registry, repository: str, digest: str) -> None:
-    fetch_blob(request_of(registry.host, repository, digest=digest))
+    fetch(place_of(registry.host, repository), digest)
 
 
 @needs_registry
@@ -492,8 +497,8 @@ def test_login_of_a_netrc_file_is_sent_to_no_registry(
     manifest = registry.put_image("no-login", "latest")
     layer = json.loads(manifest)["layers"][0]["digest"]
     with Front(registry.host) as front:
-        resolve(request_of(front.address, "no-login"))
-        fetch_blob(request_of(front.address, "no-login", digest=layer))
+        resolve(place_of(front.address, "no-login"))
+        fetch(place_of(front.address, "no-login"), layer)
     assert [asked.target.rpartition("/")[0] for asked in front.asked] == [
         "/v2/no-login/manifests",
         "/v2/no-login/blobs",
@@ -518,9 +523,9 @@ def test_registry_with_tokens_is_read_beside_a_netrc_file(
     with Front(registry.host) as storage, TokenRegistry(registry.host, certificates) as front:
         front.storage = storage.address if has_storage else None
         authority = str(certificates.authority)
-        request = request_of(front.address, "tokens", plain_http=False, certificates=authority)
-        resolve(request)
-        fetch_blob({**request, "digest": layer})
+        place = place_of(front.address, "tokens", plain_http=False, certificates=authority)
+        resolve(place)
+        fetch(place, layer)
     assert fetched()[0] == manifest
     assert Path("blob").read_bytes() == b"layer of tokens:latest"
     sent = {asked.authorization for asked in front.asked}
@@ -536,12 +541,13 @@ HEADER = f"Basic {base64.b64encode(b'proxy-user:s/cret').decode()}"
 
 
 def run(
-    request: dict[str, Any], environment: dict[str, str], **changes: Any
+    place: RegistryPlace, environment: dict[str, str], blob: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program as Pants does, with what `[subprocess-environment]` passes on."""
-    return run_program_below(
-        "fetch_image", {"operation": "resolve", **request, **changes}, environment
-    )
+    """Run a program as Pants does, with what `[subprocess-environment]` passes on: for the image, or for a blob."""
+    if blob:
+        return run_program_below("fetch_blob", FetchBlobRequest(place, blob), environment)
+    request = ResolveImageRequest(place, "latest", "linux/amd64")
+    return run_program_below("resolve_image", request, environment)
 
 
 @needs_registry
@@ -554,8 +560,8 @@ def test_registry_is_read_through_the_proxy(
     (layer,) = json.loads(manifest)["layers"]
     with Proxy(registry.host, login=HEADER) as proxy:
         environment = {variable: f"http://{LOGIN}@{proxy.address}"}
-        for changes in ({}, {"operation": "blob", "digest": layer["digest"]}):
-            result = run(request_of(NAME, "proxied"), environment, **changes)
+        for blob in ("", layer["digest"]):
+            result = run(place_of(NAME, "proxied"), environment, blob)
             assert (result.returncode, result.stderr) == (0, "")
     assert fetched()[0] == manifest
     assert Path("blob").read_bytes() == b"layer of proxied:latest"
@@ -581,10 +587,9 @@ def test_registry_with_tokens_is_read_through_the_proxy(
     ):
         front.name, front.storage = NAME, storage.address
         result = run(
-            request_of(NAME, "tunnel", plain_http=False, digest=layer["digest"]),
+            place_of(NAME, "tunnel", plain_http=False, certificates=str(certificates.authority)),
             {"HTTPS_PROXY": f"http://{LOGIN}@{proxy.address}", "http_proxy": "no:1"},
-            operation="blob",
-            certificates=str(certificates.authority),
+            layer["digest"],
         )
     assert (result.returncode, result.stderr) == (0, "")
     assert Path("blob").read_bytes() == b"layer of tunnel:latest"
@@ -600,7 +605,7 @@ def test_registry_of_this_machine_is_asked_directly(sandbox: Path, registry: Reg
     """A proxy has a loopback of its own."""
     registry.put_image("direct", "latest")
     with Proxy(registry.host) as proxy:
-        result = run(request_of(registry.host, "direct"), {"http_proxy": proxy.address})
+        result = run(place_of(registry.host, "direct"), {"http_proxy": proxy.address})
     assert (result.returncode, proxy.asked) == (0, [])
 
 
@@ -622,9 +627,9 @@ def test_registry_is_trusted_by_the_authority_that_is_named(
         "SSL_CERT_DIR": ({"SSL_CERT_DIR": f"/nonexistent:{folder}"}, ""),
     }[by]
     with Front(registry.host, certificates) as front:
-        request = request_of(front.address, "trusted", plain_http=False)
-        result = run(request, environment, certificates=option)
-        untrusted = run(request, {"SSL_CERT_FILE": "/nonexistent"})
+        place = place_of(front.address, "trusted", plain_http=False)
+        result = run(replace(place, certificates=option), environment)
+        untrusted = run(place, {"SSL_CERT_FILE": "/nonexistent"})
     assert (result.returncode, result.stderr) == (0, "")
     assert untrusted.returncode == USER_ERROR
     assert "certificate verify failed" in untrusted.stderr
@@ -641,9 +646,10 @@ def test_authority_that_is_named_is_the_only_one(
     others = make_certificates(sandbox / "others")
     with Front(registry.host, certificates) as front:
         result = run(
-            request_of(front.address, "trusted", plain_http=False),
+            place_of(
+                front.address, "trusted", plain_http=False, certificates=str(others.authority)
+            ),
             {"SSL_CERT_FILE": str(certificates.authority)},
-            certificates=str(others.authority),
         )
     assert "certificate verify failed" in result.stderr
 
@@ -651,7 +657,7 @@ def test_authority_that_is_named_is_the_only_one(
 def test_bundle_without_certificates_is_an_error(sandbox: Path, golden: Golden) -> None:
     """It is told by the option that names it."""
     Path("certificates.pem").write_text("no certificates\n")
-    result = run(request_of(NAME, "x", certificates="certificates.pem"), {})
+    result = run(place_of(NAME, "x", certificates="certificates.pem"), {})
     assert result.returncode == USER_ERROR
     golden.check("errors/no_certificates.txt", result.stderr)
 
@@ -663,7 +669,7 @@ def test_proxy_that_refuses_a_login_is_an_error(
     """It is the proxy that is named, without the login, and not the registry that is blamed."""
     with Proxy("127.0.0.1:1", login="another") as proxy:
         result = run(
-            request_of(NAME, "x", plain_http=plain_http),
+            place_of(NAME, "x", plain_http=plain_http),
             {"all_proxy": f"http://{LOGIN}@{proxy.address}"},
         )
     assert result.returncode == USER_ERROR
@@ -684,8 +690,8 @@ def test_proxy_that_cannot_be_asked_is_an_error(
     sandbox: Path, url: str, reason: str, plain_http: bool
 ) -> None:
     """Without it the registry is not asked; the login is not told."""
-    request = request_of(NAME, "x", plain_http=plain_http)
-    result = run(request, {"all_proxy": url.format(login=LOGIN)})
+    place = place_of(NAME, "x", plain_http=plain_http)
+    result = run(place, {"all_proxy": url.format(login=LOGIN)})
     assert result.returncode == USER_ERROR
     assert result.stderr.startswith(
         f"The base image {NAME}/x cannot be read: no proxy leads to {NAME}.\n\n  * the proxy "
