@@ -18,6 +18,7 @@ from slim_ray_image.core.kuberay import (
     serve_port,
     serve_probe,
 )
+from slim_ray_image.core.smoke_test import SmokeApplication
 
 TRACEBACK = """\
 Deploying app 'default' failed with exception:
@@ -49,10 +50,16 @@ def test_commands_are_those_of_the_operator() -> None:
 
 
 def test_config_has_what_ray_serve_knows() -> None:
-    """Keys that image.json has besides are left out; arguments of a builder are not."""
-    row = {"name": "a", "route_prefix": "/", "import_path": "m:app"}
-    assert serve_config([{**row, "source": "BUILD"}, {**row, "args": {"b": 1}}]) == {
-        "applications": [row, {**row, "args": {"b": 1}}]
+    """Arguments are there only where an application has some; one without a route says so."""
+    applications = [
+        SmokeApplication("a", "/", "m:app"),
+        SmokeApplication("b", None, "m:build", ("size",)),
+    ]
+    assert serve_config(applications) == {
+        "applications": [
+            {"name": "a", "route_prefix": "/", "import_path": "m:app"},
+            {"name": "b", "route_prefix": None, "import_path": "m:build", "args": ["size"]},
+        ]
     }
 
 

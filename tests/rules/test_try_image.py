@@ -16,10 +16,12 @@ from pants.testutil.rule_runner import QueryRule, RuleRunner
 
 from rules.rule_runner import PEX, SMALL_IMAGE, make_rule_runner
 from slim_ray_image.build_image import BuiltImage
+from slim_ray_image.core.smoke_requests import SmokeRequest
+from slim_ray_image.core.smoke_test import FindDockerRequest, SmokeApplication, TryImageRequest
+from slim_ray_image.core.wire import from_json, to_json
 from slim_ray_image.target_types import SlimRayImageTarget
 from slim_ray_image.try_image import (
     Docker,
-    DockerRequest,
     SmokeTestFieldSet,
     SmokeTestRequest,
     program_request,
@@ -47,7 +49,7 @@ def smoke_rule_runner() -> RuleRunner:
     """A runner with the plugin's whole rule graph."""
     return make_rule_runner(
         QueryRules(
-            QueryRule(Docker, [DockerRequest]),
+            QueryRule(Docker, [FindDockerRequest]),
             QueryRule(Partitions, [SmokeTestRequest.PartitionRequest]),
             QueryRule(TestResult, [SmokeTestRequest.Batch]),
         )
@@ -91,28 +93,34 @@ def test_target_that_says_no_is_no_test() -> None:
 
 def test_program_is_told_applications_and_requests() -> None:
     """It has what image.json says, the name that `pants run` gives the image, and the target's requests."""
+    builder = {"name": "built", "route_prefix": None, "import_path": "app.main:build"}
+    builder = {**builder, "args": ["size"]}
     request = program_request(
         field_set(smoke_requests=["POST / {} -> 400 list"], smoke_test_timeout=20),
-        built(ROW, serve_config="/app/serve.yaml"),
+        built(ROW, builder, serve_config="/app/serve.yaml"),
     )
-    assert request == {
-        "target": "src/app:image",
-        "reference": f"slim-ray-image.local/src/app/image:{SMALL_IMAGE.manifest_descriptor.hex[:12]}",
-        "applications": [ROW],
-        "config_path": "/app/serve.yaml",
-        "requests": [{"method": "POST", "path": "/", "body": "{}", "status": 400, "text": "list"}],
-        "seconds": 20,
-    }
+    assert request == TryImageRequest(
+        target="src/app:image",
+        reference=f"slim-ray-image.local/src/app/image:{SMALL_IMAGE.manifest_descriptor.hex[:12]}",
+        applications=(
+            SmokeApplication("default", "/", "app.main:app"),
+            SmokeApplication("built", None, "app.main:build", ("size",)),
+        ),
+        config_path="/app/serve.yaml",
+        requests=(SmokeRequest("POST", "/", "{}", 400, "list"),),
+        seconds=20,
+    )
+    assert from_json(TryImageRequest, to_json(request)) == request
 
 
 def test_program_asks_each_route_by_default() -> None:
     """Where the target names no request, each application is asked; of an image without any, none."""
     second = {"name": "second", "route_prefix": "/second", "import_path": "app.second:app"}
     request = program_request(field_set(), built(ROW, second))
-    assert [row["path"] for row in request["requests"]] == ["/", "/second"]
-    assert request["seconds"] == 300
-    assert program_request(field_set(), built())["requests"] == []
-    assert program_request(field_set(smoke_requests=[]), built(ROW))["requests"] == []
+    assert [sent.path for sent in request.requests] == ["/", "/second"]
+    assert request.seconds == 300
+    assert program_request(field_set(), built()).requests == ()
+    assert program_request(field_set(smoke_requests=[]), built(ROW)).requests == ()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def test_without_docker_the_test_is_skipped(
         (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "docker").chmod(0o755)
     smoke_rule_runner.set_options([], env={"PATH": str(tmp_path)})
-    assert smoke_rule_runner.request(Docker, [DockerRequest()]).problem == problem
+    assert smoke_rule_runner.request(Docker, [FindDockerRequest()]).problem == problem
     (partition,) = Partitions.single_partition([field_set()])
     batch = SmokeTestRequest.Batch("slim-ray", partition.elements, partition.metadata)
     result = smoke_rule_runner.request(TestResult, [batch])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,9 @@ import pytest
 from harness.container import Docker
 from harness.repository import ROOT, PantsRun, Repository
 from needs import needs
+
+from slim_ray_image.core.smoke_test import TryImageRequest
+from slim_ray_image.core.wire import to_json
 
 pytestmark = needs("base", "docker")
 
@@ -172,15 +174,9 @@ def test_killed_program_leaves_no_container(
 ) -> None:
     """SIGKILL of the program's process group, which nothing in it can catch: the container is gone in seconds."""
     smoke_test(repository, service, *REQUESTS)
-    request = {
-        "target": f"src/services/{service}:image",
-        "reference": docker.images(IMAGES.format(service))[0],
-        "applications": [],
-        "config_path": "",
-        "requests": [],
-        "seconds": 100,
-    }
-    (tmp_path / "request.json").write_text(json.dumps(request))
+    reference = docker.images(IMAGES.format(service))[0]
+    request = TryImageRequest(f"src/services/{service}:image", reference, (), "", (), 100)
+    (tmp_path / "request.json").write_text(to_json(request))
     program = subprocess.Popen(
         [sys.executable, "-m", "slim_ray_image.sandbox.try_image", "request.json"],
         cwd=tmp_path,

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
+from slim_ray_image.core.smoke_test import SmokeApplication
+
 DASHBOARD_PORT = 8265
 METRICS_PORT = 8080
 DEFAULT_SERVE_PORT = 8000
@@ -80,10 +82,18 @@ class DeploymentState:
     failures: tuple[tuple[str, str], ...]
 
 
-def serve_config(applications: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the config to deploy, from the rows of image.json: keys that Ray Serve does not know are left out."""
-    keys = ("name", "route_prefix", "import_path", "args")
-    return {"applications": [{key: row[key] for key in keys if key in row} for row in applications]}
+def _application_config(application: SmokeApplication) -> Mapping[str, Any]:
+    return {
+        "name": application.name,
+        "route_prefix": application.route_prefix,
+        "import_path": application.import_path,
+        **({"args": list(application.args)} if application.args else {}),
+    }
+
+
+def serve_config(applications: Sequence[SmokeApplication]) -> Mapping[str, Any]:
+    """Return the config to deploy."""
+    return {"applications": [*map(_application_config, applications)]}
 
 
 def serve_port(config: Mapping[str, Any]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Optional
+from typing import Iterable, Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
 
@@ -63,9 +63,6 @@ class SmokeRequest:
         if self.text not in body:
             return f"answered without {self.text!r}"
         return None
-
-    def to_json(self) -> Mapping[str, Any]:
-        return dict(vars(self))
 
 
 def _split(rest: str) -> Optional[tuple[str, Optional[int], str]]:

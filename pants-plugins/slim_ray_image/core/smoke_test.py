@@ -1,0 +1,63 @@
+"""`pants test`: what the programs that find Docker and try an image in it are told, and what they tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from slim_ray_image.core.smoke_requests import SmokeRequest
+
+# What `find_docker` writes.
+DOCKER_FILE = "docker.json"
+# Where `try_image` finds the files of the image, as `docker load` reads them.
+IMAGE_FOLDER = "image"
+
+
+@dataclass(frozen=True)
+class FindDockerRequest:
+    """A request for the Docker of this machine; the environment says which one."""
+
+
+@dataclass(frozen=True)
+class FindDockerResult:
+    """An answer about the Docker of this machine.
+
+    Attributes:
+        problem: Why none can be used, as a clause; empty where one answers.
+    """
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class SmokeApplication:
+    """A Ray Serve application that the image must serve.
+
+    Attributes:
+        route_prefix: None where it has no route.
+        args: The names of the arguments of an application builder.
+    """
+
+    name: str
+    route_prefix: Optional[str]
+    import_path: str
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TryImageRequest:
+    """A request to run an image in Docker, and to test it there.
+
+    Attributes:
+        target: The target's address.
+        reference: The image's name in Docker.
+        config_path: The path of the Serve config in the image; empty where it has none.
+        seconds: The time for the whole test, from the start of the container.
+    """
+
+    target: str
+    reference: str
+    applications: tuple[SmokeApplication, ...]
+    config_path: str
+    requests: tuple[SmokeRequest, ...]
+    seconds: int
