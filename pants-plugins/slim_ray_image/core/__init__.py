@@ -11,6 +11,7 @@ In the order of the flow:
 | parsing      | what tree the text of a Python source is                                   |
 | import_paths | what `serve_app` and `entry_point` may say (stage 1)                       |
 | yaml_lines   | at which line of a file a value is (stage 1)                                |
+| ray          | the release of Ray that the plugin follows, and its ports                  |
 | serve_schema | what Ray takes as a Serve config (stage 1)                                 |
 | runtime_env  | what of a `runtime_env` defeats the image (stage 1)                        |
 | serve_config | what `serve_config` says, as a Serve config or a KubeRay manifest (stage 1) |

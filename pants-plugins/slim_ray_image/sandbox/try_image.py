@@ -17,7 +17,6 @@ from typing import Any, Callable, Sequence
 from slim_ray_image.core.errors import SlimRayImageError, count_of
 from slim_ray_image.core.kuberay import (
     APPLICATIONS_PATH,
-    DEFAULT_SERVE_PORT,
     HEAD_PROBE,
     HEAD_PROBE_SECONDS,
     HEALTH_COMMAND,
@@ -34,6 +33,7 @@ from slim_ray_image.core.kuberay import (
     serve_port,
     serve_probe,
 )
+from slim_ray_image.core.ray import SERVE_HTTP_PORT
 from slim_ray_image.core.smoke_test import IMAGE_FOLDER, TryImageRequest
 from slim_ray_image.sandbox.docker_command import run_docker
 from slim_ray_image.sandbox.report import run_program
@@ -96,7 +96,7 @@ class SmokeTest:
         self._config_path = request.config_path
         self._requests = request.requests
         self._container = container
-        self._port = DEFAULT_SERVE_PORT
+        self._port = SERVE_HTTP_PORT
 
     def steps(self) -> list[Callable[[], str]]:
         serving = [self.deploy, self.await_serve, self.send_requests]
