@@ -144,7 +144,7 @@ def _described(built: BuiltImage) -> tuple[tuple[SmokeApplication, ...], str]:
 def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> TryImageRequest:
     """Return the request for the test of an image that was built."""
     applications, config_path = _described(built)
-    requests = field_set.smoke_requests.requests
+    requests = field_set.smoke_requests.value
     if requests is None:
         requests = default_requests(application.route_prefix for application in applications)
     return TryImageRequest(

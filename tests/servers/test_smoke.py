@@ -49,11 +49,11 @@ def smoke_test(
     application: str = "services.echo.app:app",
     **environment: str,
 ) -> PantsRun:
-    """Test an image with an application, and return the run."""
+    """Test an image with an application and requests, spelled as in a BUILD file, and return the run."""
     repository.write(
         f"src/services/{service}/BUILD",
         f'python_sources()\nslim_ray_image(name="image", serve_app="{application}", smoke_test=True, '
-        f"smoke_requests={list(requests)!r})\n",
+        f"smoke_requests=[{', '.join(requests)}])\n",
     )
     arguments = ("--test-output=all", "test", f"src/services/{service}:image")
     return repository.pants(*arguments, check=False, **environment)
@@ -73,7 +73,11 @@ def await_containers(docker: Docker, service: str, count: int, seconds: float) -
     return containers(docker, service)
 
 
-REQUESTS = ("/ -> 200 Hello", "POST / A quick fox -> 200 quick")
+HELLO = 'smoke_request(path="/", status=200, contains="Hello")'
+REQUESTS = (
+    HELLO,
+    'smoke_request(method="POST", path="/", body="A quick fox", status=200, contains="quick")',
+)
 
 
 def test_image_passes_as_kuberay_runs_it(
@@ -99,7 +103,8 @@ def test_port_of_the_config_is_asked(repository: Repository, service: str) -> No
     )
     repository.write(
         f"{folder}/BUILD",
-        'slim_ray_image(name="image", serve_config="serve.yaml", smoke_test=True, smoke_requests=["/ -> 200 Hello"])\n',
+        'slim_ray_image(name="image", serve_config="serve.yaml", smoke_test=True, '
+        f"smoke_requests=[{HELLO}])\n",
     )
     run = repository.pants("--test-output=all", "test", f"{folder}:image")
     assert "1 request answered as expected" in run.output
@@ -109,7 +114,13 @@ def test_wrong_answer_fails_with_the_logs(
     repository: Repository, docker: Docker, service: str
 ) -> None:
     """Every request that was answered otherwise is named, and what the container wrote is shown."""
-    run = smoke_test(repository, service, "/ -> 200 Goodbye", "/ -> 200", "POST / fox -> 404")
+    run = smoke_test(
+        repository,
+        service,
+        'smoke_request(path="/", status=200, contains="Goodbye")',
+        '"/"',
+        'smoke_request(method="POST", path="/", body="fox", status=404)',
+    )
     assert run.exit_code != 0
     assert (
         f"2 of 3 requests to src/services/{service}:image had another answer than expected.\n\n"
@@ -141,7 +152,7 @@ def test_application_that_fails_to_start_tells_why(
 
 def test_without_docker_the_test_is_skipped(repository: Repository, service: str) -> None:
     """The reason is told once, and nothing fails."""
-    run = smoke_test(repository, service, "/ -> 200", DOCKER_HOST="tcp://127.0.0.1:1")
+    run = smoke_test(repository, service, '"/"', DOCKER_HOST="tcp://127.0.0.1:1")
     assert run.exit_code == 0, run.output
     (warning,) = (text for text in run.warnings if "Smoke tests" in text)
     assert warning.startswith("Smoke tests of `slim_ray_image` targets are skipped: Docker does ")

@@ -37,7 +37,7 @@ In the order of the flow:
 | contract     | what KubeRay expects of an image, for `pants check`                        |
 | shared_libraries | whether the image's loader finds what ELF files name, for `pants check` |
 | import_checks | what must import, and what a failure means, for `pants check`             |
-| smoke_requests | what `smoke_requests` may say                                            |
+| smoke_requests | the requests that `smoke_requests` names, and mistakes in them           |
 | smoke_test   | what the programs of `pants test` are told, and what they tell             |
 | kuberay      | what KubeRay does with an image, and what its answers mean                 |
 | applications | where `pants tailor` finds a Serve application                             |

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from slim_ray_image.core.smoke_requests import SmokeRequest
-
 # What `find_docker` writes.
 DOCKER_FILE = "docker.json"
 # Where `try_image` finds the files of the image, as `docker load` reads them.
 IMAGE_FOLDER = "image"
+_FIRST_FAILURE = 400
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,37 @@ class SmokeApplication:
     route_prefix: Optional[str]
     import_path: str
     args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SmokeRequest:
+    """An HTTP request, and the answer that it must get.
+
+    Attributes:
+        media_type: The body's; of no meaning without one.
+        status: The answer's; None for any below 400, redirects included.
+        contains: A text that the answer's body must contain; may be empty.
+    """
+
+    method: str
+    path: str
+    body: Optional[str] = None
+    media_type: str = "text/plain; charset=utf-8"
+    status: Optional[int] = None
+    contains: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def problem(self, status: int, body: str) -> Optional[str]:
+        """Return what is wrong with an answer, as a clause, or None."""
+        if self.status is None and status >= _FIRST_FAILURE:
+            return f"answered {status}, not a status below {_FIRST_FAILURE}"
+        if self.status not in (None, status):
+            return f"answered {status}, not {self.status}"
+        if self.contains not in body:
+            return f"answered without {self.contains!r}"
+        return None
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ class SmokeTest:
                 evidence=problems,
                 fixes=[
                     "correct the application; its logs are above",
-                    "say in `smoke_requests` what it answers, as 'GET / -> 404'",
+                    'write what it answers into `smoke_requests`, such as `smoke_request(path="/", status=404)`',
                 ],
             )
         return f"{count_of(len(self._requests), 'request')} answered as expected"
