@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterable
 
 from pants.backend.python.util_rules import pex as pants_pex
+from pants.build_graph.build_file_aliases import BuildFileAliases
 
 from slim_ray_image import (
     base_image,
@@ -30,11 +31,16 @@ from slim_ray_image import (
     try_image,
     wheels,
 )
+from slim_ray_image.core.smoke_requests import smoke_request
 from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 
 
 def target_types() -> Iterable[Any]:
     return [SlimRayImageTarget, SlimRayImagesTarget]
+
+
+def build_file_aliases() -> BuildFileAliases:
+    return BuildFileAliases(objects={"smoke_request": smoke_request})
 
 
 def rules() -> Iterable[Any]:

@@ -47,7 +47,8 @@ from slim_ray_image.core.prune_rules import RULES
 from slim_ray_image.core.pruning import parse_pruning
 from slim_ray_image.core.ray_extras import EXTRA_NAME
 from slim_ray_image.core.references import parse_image_reference
-from slim_ray_image.core.smoke_requests import SmokeRequest, parse_smoke_requests
+from slim_ray_image.core.smoke_requests import EXAMPLE, WrongSmokeRequest, parse_smoke_request
+from slim_ray_image.core.smoke_test import SmokeRequest
 
 DEFAULT_USER = "1000:100"
 INFER = "infer"
@@ -576,24 +577,32 @@ class SmokeTestField(TriBoolField):
     )
 
 
-class SmokeRequestsField(_CheckedStrings):
+class SmokeRequestsField(SequenceField[SmokeRequest]):
     alias = "smoke_requests"
-    check = staticmethod(parse_smoke_requests)
+    expected_element_type: ClassVar[Any] = (str, SmokeRequest, WrongSmokeRequest)
+    expected_type_description = "a list of paths and `smoke_request(...)`"
     help = help_text(
-        """
-        The HTTP requests that a smoke test sends to the image's applications, in order, each as
-        `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`: the answer must have the status, which is any below 400 where none
-        is named, and must contain the text. A body that is JSON is sent as JSON.
+        f"""
+        The HTTP requests that a smoke test sends to the image's applications, in order. A path, such as `"/health"`,
+        is a GET whose answer must have a status below 400. `smoke_request` has a `path`, a `method`, and either `json`,
+        a value that is sent as JSON, or `body`, a text whose `media_type` is "text/plain; charset=utf-8" unless it is
+        named; then `status`, which the answer must have, and `contains`, a text that it must contain.
 
-        For example, `smoke_requests=["/health", "GET /missing -> 404", 'POST /rank [{"clicks": 3}] -> 200 ranking']`.
+        For example, `smoke_requests=["/health", smoke_request(path="/missing", status=404), {EXAMPLE}]`.
 
         Default: GET of the route prefix of each application.
         """
     )
 
-    @property
-    def requests(self) -> Optional[Tuple[SmokeRequest, ...]]:
-        return None if self.value is None else parse_smoke_requests(self.value)
+    @classmethod
+    def compute_value(
+        cls, raw_value: Optional[Iterable[Union[str, SmokeRequest]]], address: Address
+    ) -> Optional[Tuple[SmokeRequest, ...]]:
+        values = super().compute_value(raw_value, address)
+        try:
+            return None if values is None else tuple(map(parse_smoke_request, values))
+        except SlimRayImageError as error:
+            raise _invalid(cls.alias, address, error) from error
 
 
 class SmokeTestTimeoutField(IntField):

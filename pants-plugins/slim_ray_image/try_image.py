@@ -6,10 +6,9 @@ and what is requested of it, as any test; where no Docker answers, it is skipped
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict, dataclass
-from typing import Any, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Iterable
 
 from pants.core.goals.test import TestFieldSet, TestRequest, TestResult, TestSubsystem
 from pants.core.util_rules.partitions import PartitionerType, Partitions
@@ -35,6 +34,14 @@ from slim_ray_image.compat import (
     uncacheable_rule,
 )
 from slim_ray_image.core.smoke_requests import default_requests
+from slim_ray_image.core.smoke_test import (
+    DOCKER_FILE,
+    IMAGE_FOLDER,
+    FindDockerRequest,
+    FindDockerResult,
+    TryImageRequest,
+)
+from slim_ray_image.core.wire import from_json
 from slim_ray_image.field_sets import SlimRayImageFieldSet
 from slim_ray_image.outputs import archive_folder
 from slim_ray_image.run_image import address_path, local_reference
@@ -44,7 +51,6 @@ from slim_ray_image.tools import read_output, run_on_host
 
 logger = logging.getLogger(__name__)
 
-_IMAGE_FOLDER = "image"
 # What Docker's command line reads: https://docs.docker.com/reference/cli/docker/#environment-variables. HOME has its
 # contexts, and `ssh://` wants an agent.
 _VARIABLES = (
@@ -73,11 +79,6 @@ class SmokeTestRequest(TestRequest):
     tool_subsystem = SlimRayImageSubsystem  # type: ignore[assignment]  # no `skip`: it is `smoke_test`
     field_set_type = SmokeTestFieldSet
     partitioner_type = PartitionerType.CUSTOM
-
-
-@dataclass(frozen=True)
-class DockerRequest:
-    """A request for the Docker of this machine."""
 
 
 @dataclass(frozen=True)
@@ -110,41 +111,38 @@ async def choose_smoke_tests(
 
 
 @uncacheable_rule(desc="Find Docker")
-async def find_docker(request: DockerRequest) -> Docker:
+async def find_docker(request: FindDockerRequest) -> Docker:
     """Asked anew in each session, as Docker comes and goes; a session without it says so once."""
     environment = await environment_vars_subset(EnvironmentVarsRequest(_VARIABLES), **implicitly())
     result = await run_on_host(
         "find_docker",
-        {},
+        request,
         environment=environment,
-        output_files=("docker.json",),
+        output_files=(DOCKER_FILE,),
         description="Find Docker",
         cache_scope=ProcessCacheScope.PER_SESSION,
     )
-    problem = json.loads(await read_output(result.output_digest, "docker.json"))["problem"]
+    answer = await read_output(result.output_digest, DOCKER_FILE)
+    problem = from_json(FindDockerResult, answer).problem
     if problem:
         logger.warning(f"Smoke tests of `slim_ray_image` targets are skipped: {problem}.")
     return Docker(FrozenDict(environment), problem)
 
 
-def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> Mapping[str, Any]:
-    """Return the program's request."""
-    description = built.description
-    applications = [
-        {key: value for key, value in asdict(row).items() if key != "args" or value}
-        for row in description.applications
-    ]
-    requests = field_set.smoke_requests.requests
+def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> TryImageRequest:
+    """Return the request for the test of an image that was built."""
+    applications = built.description.applications
+    requests = field_set.smoke_requests.value
     if requests is None:
-        requests = default_requests(row.route_prefix for row in description.applications)
-    return {
-        "target": str(field_set.address),
-        "reference": local_reference(address_path(field_set.address), built.image),
-        "applications": applications,
-        "config_path": description.serve_config or "",
-        "requests": [request.to_json() for request in requests],
-        "seconds": field_set.timeout.value,
-    }
+        requests = default_requests(application.route_prefix for application in applications)
+    return TryImageRequest(
+        target=field_set.image,
+        reference=local_reference(address_path(field_set.address), built.image),
+        applications=applications,
+        config_path=built.description.serve_config or "",
+        requests=requests,
+        seconds=field_set.timeout.value,
+    )
 
 
 @rule(desc="Smoke-test", level=LogLevel.DEBUG)
@@ -154,16 +152,16 @@ async def run_smoke_test(
     """One process, cached where it passes."""
     field_set = batch.single_element
     address = field_set.address
-    docker = await find_docker(DockerRequest(), **implicitly())
+    docker = await find_docker(FindDockerRequest(), **implicitly())
     if docker.problem:
         return TestResult.no_tests_found(address, test_subsystem.output)
     built = await build_image(BuildImageRequest(field_set), **implicitly())
     request = program_request(field_set, built)
-    folder = await archive_folder(built.image, [request["reference"]], built.blobs_tree)
+    folder = await archive_folder(built.image, [request.reference], built.blobs_tree)
     result = await run_on_host(
         "try_image",
         request,
-        inputs=await add_prefix(AddPrefix(folder, _IMAGE_FOLDER)),
+        inputs=await add_prefix(AddPrefix(folder, IMAGE_FOLDER)),
         environment=docker.environment,
         description=f"Smoke-test {address}",
         cache_scope=(

@@ -22,7 +22,6 @@ from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.image_description import (
-    DescribedApplication,
     DescribedBase,
     DescribedPruned,
     DescribedWarning,
@@ -53,6 +52,7 @@ from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.serve_config import Application, ServeConfig
+from slim_ray_image.core.served_application import ServedApplication
 
 
 def describe(
@@ -225,8 +225,8 @@ def test_applications_of_a_config_have_rows_in_its_order() -> None:
         (8000,),
     )
     assert describe_applications(None, config) == (
-        DescribedApplication("b", "/b", "app.b:build", ("sort", "limit")),
-        DescribedApplication("a", None, "app.a:app", ()),
+        ServedApplication("b", "/b", "app.b:build", ("sort", "limit")),
+        ServedApplication("a", None, "app.a:app", ()),
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any, Optional, Sequence
 import pytest
 from conftest import Golden
 
-from slim_ray_image.core.image_description import DescribedApplication
 from slim_ray_image.core.import_checks import (
     Failure,
     Import,
@@ -29,6 +28,7 @@ from slim_ray_image.core.layer_contents import (
     image_contents,
 )
 from slim_ray_image.core.problems import format_problems
+from slim_ray_image.core.served_application import ServedApplication
 
 UVICORN = LayerDistribution("uvicorn", "0.30.0", ('uvloop; extra == "standard"',), (), ())
 RAY = LayerDistribution(
@@ -102,7 +102,7 @@ def test_main_of_the_package_that_the_image_runs_is_a_script() -> None:
 @pytest.mark.parametrize("import_path", ["app.main:build", "app.main.build"])
 def test_application_is_imported_with_its_attribute(import_path: str) -> None:
     """Of either form that Ray Serve takes."""
-    (found,) = application_imports([DescribedApplication("default", "/", import_path, args=())])
+    (found,) = application_imports([ServedApplication("default", "/", import_path, args=())])
     assert (found.module, found.attribute) == ("app.main", "build")
 
 

@@ -7,8 +7,10 @@ from typing import Any, Mapping
 import pytest
 
 from slim_ray_image.core.kuberay import (
+    ENVIRONMENT,
     HEAD_PROBE,
     JOB_COMMAND,
+    OPERATOR_VARIABLES,
     START_COMMAND,
     DeploymentState,
     deployment_state,
@@ -18,6 +20,7 @@ from slim_ray_image.core.kuberay import (
     serve_port,
     serve_probe,
 )
+from slim_ray_image.core.served_application import ServedApplication
 
 TRACEBACK = """\
 Deploying app 'default' failed with exception:
@@ -42,17 +45,33 @@ def test_commands_are_those_of_the_operator() -> None:
     wget = "wget --tries 1 -T {} -q -O- http://localhost:{} | grep success"
     raylet = wget.format(2, "52365/api/local_raylet_healthz")
     assert f"{raylet} && {wget.format(10, '8265/api/gcs_healthz')}" == HEAD_PROBE
-    assert f"{raylet} && {wget.format(2, '8001/-/healthz')}" == serve_probe(8001)
+    assert f"{raylet} && {wget.format(10, '8001/-/healthz')}" == serve_probe(8001)
     assert START_COMMAND[:3] == ("/bin/bash", "-c", "--")
-    assert START_COMMAND[3].startswith("ulimit -n 65536; ray start --head --block ")
+    start = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}; ray start --head --block "
+    assert START_COMMAND[3].startswith(start)
     assert JOB_COMMAND[:3] == ("ray", "job", "submit")
 
 
+def test_head_has_the_variables_of_the_operator() -> None:
+    """The smoke test sets all of them but those that no head has, and two of its own."""
+    elsewhere = {"FQ_RAY_IP", "RAY_IP", "REDIS_PASSWORD"}
+    own = {"RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT", "RAY_USAGE_STATS_ENABLED"}
+    assert ENVIRONMENT.keys() == (OPERATOR_VARIABLES.keys() - elsewhere) | own
+    assert ENVIRONMENT["KUBERAY_GEN_RAY_START_CMD"] in START_COMMAND[3]
+    assert ENVIRONMENT["RAY_ADDRESS"].endswith(f":{ENVIRONMENT['RAY_PORT']}")
+
+
 def test_config_has_what_ray_serve_knows() -> None:
-    """Keys that image.json has besides are left out; arguments of a builder are not."""
-    row = {"name": "a", "route_prefix": "/", "import_path": "m:app"}
-    assert serve_config([{**row, "source": "BUILD"}, {**row, "args": {"b": 1}}]) == {
-        "applications": [row, {**row, "args": {"b": 1}}]
+    """Arguments are there only where an application has some; one without a route says so."""
+    applications = [
+        ServedApplication("a", "/", "m:app"),
+        ServedApplication("b", None, "m:build", ("size",)),
+    ]
+    assert serve_config(applications) == {
+        "applications": [
+            {"name": "a", "route_prefix": "/", "import_path": "m:app"},
+            {"name": "b", "route_prefix": None, "import_path": "m:build", "args": ["size"]},
+        ]
     }
 
 

@@ -2,91 +2,188 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from conftest import error_text
 
 from slim_ray_image.core.smoke_requests import (
-    SmokeRequest,
+    EXAMPLE,
+    JSON,
+    TEXT,
     default_requests,
+    in_new_spelling,
     parse_smoke_request,
+    smoke_request,
 )
+from slim_ray_image.core.smoke_test import SmokeRequest
 
 RANKED = '[{"clicks": 3}]'
 
 
 @pytest.mark.parametrize(
-    ("text", "request_"),
+    ("value", "request_"),
     [
         ("/health", SmokeRequest("GET", "/health")),
-        ("  GET /a?b=c%20d ", SmokeRequest("GET", "/a?b=c%20d")),
-        ("GET /missing -> 404", SmokeRequest("GET", "/missing", status=404)),
-        ("/ -> 200 A quick fox", SmokeRequest("GET", "/", status=200, text="A quick fox")),
-        (f"POST /rank {RANKED}", SmokeRequest("POST", "/rank", RANKED)),
-        (f"POST /rank {RANKED} -> 200", SmokeRequest("POST", "/rank", RANKED, 200)),
-        ("PUT / a -> b -> 201 c -> d", SmokeRequest("PUT", "/", "a -> b", 201, "c -> d")),
+        ("/a?b=c%20d", SmokeRequest("GET", "/a?b=c%20d")),
+        (smoke_request(path="/missing", status=404), SmokeRequest("GET", "/missing", status=404)),
+        (smoke_request(path="/", contains="A fox"), SmokeRequest("GET", "/", contains="A fox")),
+        (smoke_request(method="DELETE", path="/"), SmokeRequest("DELETE", "/")),
         (
-            "GET /health  ->  200  healthy",
-            SmokeRequest("GET", "/health", status=200, text="healthy"),
+            smoke_request(method="POST", path="/rank", json=[{"clicks": 3}], status=200),
+            SmokeRequest("POST", "/rank", RANKED, JSON, 200),
         ),
-        ('POST / ["a -> 200 b"]', SmokeRequest("POST", "/", '["a -> 200 b"]')),
-        ('POST / ["a -> 200 b"] -> 201 c', SmokeRequest("POST", "/", '["a -> 200 b"]', 201, "c")),
-        ("POST / a->b", SmokeRequest("POST", "/", "a->b")),
-        ("POST / two\nlines", SmokeRequest("POST", "/", "two\nlines")),
-        ("DELETE / -> 204", SmokeRequest("DELETE", "/", status=204)),
+        (smoke_request(method="POST", path="/", json={}), SmokeRequest("POST", "/", "{}", JSON)),
+        (smoke_request(method="PUT", path="/", body="A fox"), SmokeRequest("PUT", "/", "A fox")),
+        (smoke_request(method="PUT", path="/", body=""), SmokeRequest("PUT", "/", "", TEXT)),
+        (
+            smoke_request(method="POST", path="/", body="a,b\n1,2\n", media_type="text/csv"),
+            SmokeRequest("POST", "/", "a,b\n1,2\n", "text/csv"),
+        ),
+        (SmokeRequest("GET", "/"), SmokeRequest("GET", "/")),
     ],
     ids=str,
 )
-def test_request_is_method_path_body_and_answer(text: str, request_: SmokeRequest) -> None:
-    """All but the path may be left out; an arrow is part of the body unless a status follows it, and of JSON always."""
-    assert parse_smoke_request(text) == request_
+def test_request_is_a_path_or_has_named_arguments(value: Any, request_: SmokeRequest) -> None:
+    """A path is a GET; `json` is sent as JSON, `body` as text or as what it says."""
+    assert parse_smoke_request(value) == request_
+    assert hash(request_) == hash(parse_smoke_request(value))
+
+
+POST: dict[str, Any] = {"method": "POST", "path": "/"}
 
 
 @pytest.mark.parametrize(
-    ("text", "start"),
+    ("arguments", "subject", "fix"),
     [
-        ("health", "must hold HTTP requests, but has 'health'."),
-        ("", "must hold HTTP requests, but has ''."),
-        ("get /", "must hold HTTP requests, but has 'get /'."),
-        ("GET / -> 2000", "must hold HTTP requests, but has 'GET / -> 2000'."),
-        ("PUT / a -> 99", "must hold HTTP requests, but has 'PUT / a -> 99'."),
-        ("POST / [1] -> OK", "must hold HTTP requests, but has 'POST / [1] -> OK'."),
-        ("GET /health ->", "must hold HTTP requests, but has 'GET /health ->'."),
-        ("GET http://127.0.0.1/", "must hold HTTP requests, but has 'GET http://127.0.0.1/'."),
-        ("FETCH /", "must hold HTTP requests with a method of DELETE, GET, HEAD, OPTIONS, "),
-        ("/rank {}", "must hold HTTP requests that name their method where they have a body, "),
+        (
+            {"path": "rank"},
+            "must hold requests with a `path` that starts with '/' and has no blanks, "
+            'but has smoke_request(path="rank").',
+            'write the path as a URL has it, such as path="/rank?name=a%20fox"',
+        ),
+        ({}, "must hold requests with a `path` ", "write the path "),
+        ({"path": "/a b"}, "must hold requests with a `path` ", "write the path "),
+        ({"path": "/ä"}, "must hold requests with a `path` ", "write the path "),
+        ({"path": ["/"]}, "must hold requests with a `path` ", "write the path "),
+        (
+            {"method": "get", "path": "/"},
+            "must hold requests with a `method` of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, but ",
+            "write one of these methods",
+        ),
+        (
+            {"path": "/", "json": {}},
+            "must hold requests that name their `method` where they have `json` or `body`, "
+            'but has smoke_request(path="/", json={}).',
+            'add method="POST", or the method that the application expects',
+        ),
+        (
+            {**POST, "json": 1, "body": "a"},
+            "must hold requests with at most one of `json` and `body`, but ",
+            "remove one of them",
+        ),
+        ({**POST, "body": 1}, "must hold requests whose `body` is a text, but ", "put the value"),
+        ({**POST, "contains": 1}, "must hold requests whose `contains` is a text", "put the value"),
+        (
+            {**POST, "json": 1, "media_type": "text/csv"},
+            "must hold requests with a `media_type` only where they have a `body`, but ",
+            "remove `media_type`, or send a text as `body`",
+        ),
+        (
+            {**POST, "body": "a", "media_type": "text/csv\r\nHost: a"},
+            "must hold requests whose `media_type` is printable ASCII, but ",
+            'write one such as media_type="text/csv"',
+        ),
+        ({**POST, "status": 600}, "must hold requests with a `status` from 100 to 599", "write a "),
+        ({**POST, "status": "404"}, "must hold requests with a `status` from ", "write a number "),
+        ({**POST, "status": True}, "must hold requests with a `status` from ", "write a number "),
+        (
+            {**POST, "json": {1}},
+            "must hold requests whose `json` can be written as JSON (Object of type set is not JSON "
+            'serializable), but has smoke_request(method="POST", path="/", json={1}).',
+            "use lists, dictionaries, texts, numbers, True, False and None",
+        ),
+        ({**POST, "json": float("nan")}, "must hold requests whose `json` can be ", "use lists"),
+        (
+            {"path": "/", "state": 404},
+            "must give `smoke_request` the arguments method, path, json, body, media_type, status, contains, "
+            'each by its name, but has smoke_request(path="/", state=404).',
+            f"write {EXAMPLE}",
+        ),
     ],
     ids=str,
 )
-def test_other_texts_are_refused(text: str, start: str) -> None:
-    """What is no request, or one that may mean two things, is refused, and the form is told."""
+def test_mistake_is_kept_for_the_field(arguments: dict[str, Any], subject: str, fix: str) -> None:
+    """Making the request raises nothing: the field does, which knows the target."""
+    made = smoke_request(**arguments)
+    error = error_text(lambda: parse_smoke_request(made))
+    assert error.startswith(subject)
+    assert f"\n\nTo fix, {fix}" in error
+
+
+def test_arguments_without_names_are_refused() -> None:
+    """Which is the method and which the path is not guessed."""
+    error = error_text(lambda: parse_smoke_request(smoke_request("POST", "/rank", status=200)))
+    assert 'but has smoke_request("POST", "/rank", status=200).' in error
+
+
+def test_long_values_are_cut_in_errors() -> None:
+    """A body of a megabyte fills no terminal."""
+    made = smoke_request(path="/", body="x" * 1_000_000)
+    assert len(error_text(lambda: parse_smoke_request(made))) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "spelling"),
+    [
+        ("GET /missing -> 404", 'smoke_request(path="/missing", status=404)'),
+        ("/ -> 200 A quick fox", 'smoke_request(path="/", status=200, contains="A quick fox")'),
+        (f"POST /rank {RANKED} -> 200 ranking", EXAMPLE),
+        (f"POST /rank {RANKED}", f'smoke_request(method="POST", path="/rank", json={RANKED})'),
+        ("/rank {}", 'smoke_request(method="POST", path="/rank", json={})'),
+        ("DELETE / -> 204", 'smoke_request(method="DELETE", path="/", status=204)'),
+        ("GET /health", '"/health"'),
+        (" /health ", '"/health"'),
+        (
+            'POST / ["a -> 200 b"] -> 201 c',
+            'smoke_request(method="POST", path="/", json=["a -> 200 b"], status=201, contains="c")',
+        ),
+        (
+            "POST / [true, null]",
+            'smoke_request(method="POST", path="/", json=[True, None])',
+        ),
+        ("POST / a->b", 'smoke_request(method="POST", path="/", body="a->b")'),
+        (
+            "POST / two\nlines -> 200",
+            'smoke_request(method="POST", path="/", body="two\\nlines", status=200)',
+        ),
+    ],
+    ids=str,
+)
+def test_old_spelling_is_refused_with_the_new_one(text: str, spelling: str) -> None:
+    """The error has the very request as it is spelled now, to be copied."""
     error = error_text(lambda: parse_smoke_request(text))
-    assert error.startswith(start)
-    assert "To fix, write `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`, as '/health', " in error
+    assert error == (
+        "must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, "
+        f"but has {text!r}.\n\nTo fix, write {spelling}."
+    )
+    made = eval(spelling, {"smoke_request": smoke_request})
+    assert isinstance(parse_smoke_request(made), SmokeRequest)
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "body", "problem"),
-    [
-        ("/", 200, "", None),
-        ("/", 307, "", None),
-        ("/", 404, "", "answered 404, not a status below 400"),
-        ("/", 500, "", "answered 500, not a status below 400"),
-        ("/ -> 404", 404, "", None),
-        ("/ -> 200", 201, "", "answered 201, not 200"),
-        ("/ -> 200 fox", 200, "a fox", None),
-        ("/ -> 200 fox", 200, "a box", "answered without 'fox'"),
-    ],
-    ids=str,
+    "text", ["health", "", "get /", "GET / -> 2000", "GET /health ->", "FETCH /", "GET http://a/"]
 )
-def test_answer_is_judged(text: str, status: int, body: str, problem: object) -> None:
-    """Without a status any success counts, redirects included; with one, that alone."""
-    assert parse_smoke_request(text).problem(status, body) == problem
+def test_other_texts_are_refused_with_an_example(text: str) -> None:
+    """What was no request either has no new spelling."""
+    assert in_new_spelling(text) is None
+    assert error_text(lambda: parse_smoke_request(text)).endswith(f"To fix, write {EXAMPLE}.")
 
 
-def test_body_has_the_media_type_of_what_it_is() -> None:
-    """What is JSON is sent as JSON, anything else as text."""
-    assert parse_smoke_request(f"POST / {RANKED}").media_type == "application/json"
-    assert parse_smoke_request("POST / A fox").media_type == "text/plain; charset=utf-8"
+def test_brackets_without_end_are_text() -> None:
+    """An old body that is nested more deeply than Python reads JSON is shown as text."""
+    shown = in_new_spelling(f"POST / {'[' * 100_000}{']' * 100_000}") or ""
+    assert shown.startswith('smoke_request(method="POST", path="/", body="[[[')
 
 
 def test_default_is_each_route() -> None:
@@ -95,15 +192,3 @@ def test_default_is_each_route() -> None:
         SmokeRequest("GET", "/"),
         SmokeRequest("GET", "/second"),
     )
-
-
-def test_request_survives_json() -> None:
-    """What goes to the program comes out as it was."""
-    request = parse_smoke_request("PUT / a -> 201 b")
-    assert SmokeRequest(**request.to_json()) == request
-
-
-def test_brackets_without_end_are_text() -> None:
-    """A body that is nested more deeply than Python reads JSON is sent as it is."""
-    body = "[" * 100_000 + "]" * 100_000
-    assert parse_smoke_request(f"POST / {body}").media_type != "application/json"

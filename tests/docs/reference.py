@@ -34,7 +34,12 @@ def _entry(name: str, type_name: str, default: Any, help_text: Any) -> str:
 def _field(field: Type[Field]) -> str:
     """A field, of which a BUILD file may say less than Pants takes: a list for an iterable."""
     type_name = TargetFieldHelpInfo.create(field, provider="").type_hint
-    for theirs, ours in ((" | None", ""), ("Iterable[", "list["), ("Dict[", "dict[")):
+    for theirs, ours in (
+        (" | None", ""),
+        ("Iterable[", "list["),
+        ("Dict[", "dict["),
+        ("Union[str, slim_ray_image.core.smoke_test.SmokeRequest]", "str | smoke_request"),
+    ):
         type_name = type_name.replace(theirs, ours)
     return _entry(field.alias, type_name, field.default, field.help)
 

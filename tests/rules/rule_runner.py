@@ -185,7 +185,11 @@ def make_rule_runner(*backends: Any) -> RuleRunner:
             *register.target_types(),
             *(target_type for backend in backends for target_type in backend.target_types()),
         ],
-        aliases=[core.build_file_aliases(), python.build_file_aliases()],
+        aliases=[
+            core.build_file_aliases(),
+            python.build_file_aliases(),
+            register.build_file_aliases(),
+        ],
     )
 
 

@@ -10,23 +10,35 @@ import pytest
 from pants.core.goals.test import TestResult
 from pants.core.util_rules.partitions import Partitions
 from pants.engine.addresses import Address
-from pants.engine.target import InvalidTargetException
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
-from rules.rule_runner import BUILT, DESCRIPTION, SMALL_IMAGE, make_rule_runner
+from rules.rule_runner import (
+    BUILT,
+    DESCRIPTION,
+    SMALL_IMAGE,
+    make_rule_runner,
+    target_error,
+    write,
+)
 from slim_ray_image.build_image import BuiltImage
-from slim_ray_image.core.image_description import DescribedApplication
-from slim_ray_image.target_types import SlimRayImageTarget
+from slim_ray_image.core.served_application import ServedApplication
+from slim_ray_image.core.smoke_requests import smoke_request
+from slim_ray_image.core.smoke_test import (
+    FindDockerRequest,
+    SmokeRequest,
+    TryImageRequest,
+)
+from slim_ray_image.core.wire import from_json, to_json
+from slim_ray_image.target_types import SlimRayImageTarget, SmokeRequestsField
 from slim_ray_image.try_image import (
     Docker,
-    DockerRequest,
     SmokeTestFieldSet,
     SmokeTestRequest,
     program_request,
 )
 
 ADDRESS = Address("src/app", target_name="image")
-ROW = {"name": "default", "route_prefix": "/", "import_path": "app.main:app"}
+APPLICATION = ServedApplication("default", "/", "app.main:app")
 
 
 class QueryRules:
@@ -47,7 +59,7 @@ def smoke_rule_runner() -> RuleRunner:
     """A runner with the plugin's whole rule graph."""
     return make_rule_runner(
         QueryRules(
-            QueryRule(Docker, [DockerRequest]),
+            QueryRule(Docker, [FindDockerRequest]),
             QueryRule(Partitions, [SmokeTestRequest.PartitionRequest]),
             QueryRule(TestResult, [SmokeTestRequest.Batch]),
         )
@@ -61,8 +73,7 @@ def field_set(name: str = "image", **fields: Any) -> SmokeTestFieldSet:
     return SmokeTestFieldSet.create(target)
 
 
-def built(*rows: dict[str, Any], serve_config: Optional[str] = None) -> BuiltImage:
-    applications = tuple(DescribedApplication(**row, args=()) for row in rows)
+def built(*applications: ServedApplication, serve_config: Optional[str] = None) -> BuiltImage:
     description = replace(DESCRIPTION, applications=applications, serve_config=serve_config)
     return replace(BUILT, description=description)
 
@@ -90,28 +101,34 @@ def test_target_that_says_no_is_no_test() -> None:
 
 def test_program_is_told_applications_and_requests() -> None:
     """It has what image.json says, the name that `pants run` gives the image, and the target's requests."""
+    builder = ServedApplication("built", None, "app.main:build", ("size",))
+    sent = smoke_request(method="POST", path="/", json={}, status=400, contains="list")
     request = program_request(
-        field_set(smoke_requests=["POST / {} -> 400 list"], smoke_test_timeout=20),
-        built(ROW, serve_config="/app/serve.yaml"),
+        field_set(smoke_requests=[sent, "/"], smoke_test_timeout=20),
+        built(APPLICATION, builder, serve_config="/app/serve.yaml"),
     )
-    assert request == {
-        "target": "src/app:image",
-        "reference": f"slim-ray-image.local/src/app/image:{SMALL_IMAGE.manifest_descriptor.hex[:12]}",
-        "applications": [ROW],
-        "config_path": "/app/serve.yaml",
-        "requests": [{"method": "POST", "path": "/", "body": "{}", "status": 400, "text": "list"}],
-        "seconds": 20,
-    }
+    assert request == TryImageRequest(
+        target="src/app:image",
+        reference=f"slim-ray-image.local/src/app/image:{SMALL_IMAGE.manifest_descriptor.hex[:12]}",
+        applications=(APPLICATION, builder),
+        config_path="/app/serve.yaml",
+        requests=(
+            SmokeRequest("POST", "/", "{}", "application/json", 400, "list"),
+            SmokeRequest("GET", "/"),
+        ),
+        seconds=20,
+    )
+    assert from_json(TryImageRequest, to_json(request)) == request
 
 
 def test_program_asks_each_route_by_default() -> None:
     """Where the target names no request, each application is asked; of an image without any, none."""
-    second = {"name": "second", "route_prefix": "/second", "import_path": "app.second:app"}
-    request = program_request(field_set(), built(ROW, second))
-    assert [row["path"] for row in request["requests"]] == ["/", "/second"]
-    assert request["seconds"] == 300
-    assert program_request(field_set(), built())["requests"] == []
-    assert program_request(field_set(smoke_requests=[]), built(ROW))["requests"] == []
+    second = ServedApplication("second", "/second", "app.second:app")
+    request = program_request(field_set(), built(APPLICATION, second))
+    assert [sent.path for sent in request.requests] == ["/", "/second"]
+    assert request.seconds == 300
+    assert program_request(field_set(), built()).requests == ()
+    assert program_request(field_set(smoke_requests=[]), built(APPLICATION)).requests == ()
 
 
 @pytest.mark.parametrize(
@@ -130,21 +147,63 @@ def test_without_docker_the_test_is_skipped(
         (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "docker").chmod(0o755)
     smoke_rule_runner.set_options([], env={"PATH": str(tmp_path)})
-    assert smoke_rule_runner.request(Docker, [DockerRequest()]).problem == problem
+    assert smoke_rule_runner.request(Docker, [FindDockerRequest()]).problem == problem
     (partition,) = Partitions.single_partition([field_set()])
     batch = SmokeTestRequest.Batch("slim-ray", partition.elements, partition.metadata)
     result = smoke_rule_runner.request(TestResult, [batch])
     assert result.exit_code is None
 
 
-def test_wrong_requests_are_refused() -> None:
-    """The message names field and target."""
-    with pytest.raises(InvalidTargetException) as caught:
-        field_set(smoke_requests=["/", "health"])
-    assert (
-        str(caught.value)
-        .partition(": ")[2]
-        .startswith(
-            "The `smoke_requests` field in target src/app:image must hold HTTP requests, but has 'health'."
-        )
+def build_file(*requests: str) -> str:
+    return (
+        'slim_ray_image(name="image", serve_app="app.main:app", '
+        f"smoke_requests=[{', '.join(requests)}])\n"
     )
+
+
+WRONG = {
+    '"health"': "must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, but has 'health'.",
+    '"GET /missing -> 404"': 'To fix, write smoke_request(path="/missing", status=404).',
+    'smoke_request(path="/", stats=404)': 'has smoke_request(path="/", stats=404).',
+    'smoke_request("/missing")': "each by its name, but has smoke_request(",
+    "404": "must be a list of paths and `smoke_request(...)`, but was",
+}
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_wrong_requests_are_refused(rule_runner: RuleRunner, value: str) -> None:
+    """The message names field and target, and never a line of Python."""
+    write(rule_runner, {"app/BUILD": build_file(value)})
+    text = target_error(rule_runner, ADDRESS)
+    assert "smoke_requests" in text
+    assert "target src/app:image must " in text
+    assert WRONG[value] in text
+    assert "Traceback" not in text
+
+
+def test_build_file_has_smoke_request(rule_runner: RuleRunner) -> None:
+    """It needs no import; the generated images have what their generator says, or `overrides`."""
+    write(
+        rule_runner,
+        {
+            "app/BUILD": build_file('"/health"', 'smoke_request(path="/a", status=404)'),
+            "shop/BUILD": (
+                'slim_ray_images(name="apart", serve_config="serve.yaml", smoke_requests=["/", smoke_request(path="/a")], '
+                'overrides={"b": {"smoke_requests": [smoke_request(method="POST", path="/b", json={"c": [1]})]}})\n'
+            ),
+            "shop/serve.yaml": (
+                "applications:\n- {name: a, route_prefix: /a, import_path: shop.main:a}\n"
+                "- {name: b, route_prefix: /b, import_path: shop.main:b}\n"
+            ),
+        },
+    )
+    generated = {
+        name: Address("src/shop", target_name="apart", generated_name=name) for name in ("a", "b")
+    }
+    expected = {
+        ADDRESS: (SmokeRequest("GET", "/health"), SmokeRequest("GET", "/a", status=404)),
+        generated["a"]: (SmokeRequest("GET", "/"), SmokeRequest("GET", "/a")),
+        generated["b"]: (SmokeRequest("POST", "/b", '{"c": [1]}', "application/json"),),
+    }
+    found = {a: rule_runner.get_target(a)[SmokeRequestsField].value for a in expected}
+    assert found == expected

@@ -8,7 +8,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 import pytest
 
@@ -42,19 +42,12 @@ def port() -> Iterator[int]:
         thread.join()
 
 
-def ask(port: int, method: str, path: str, body: object = None) -> Any:
+def ask(port: int, method: str, path: str, body: Optional[str] = None) -> Any:
     """Return the answer as the smoke test gets it: from the text of the program alone."""
-    request = {
-        "port": port,
-        "method": method,
-        "path": path,
-        "body": body,
-        "media_type": "text/x-fox",
-        "seconds": 5,
-    }
+    request = ask_http.HttpRequest(port, method, path, body, "text/x-fox", 5)
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-c", Path(str(ask_http.__file__)).read_text()],
-        input=json.dumps(request),
+        input=json.dumps(request._asdict()),
         capture_output=True,
         text=True,
         check=True,

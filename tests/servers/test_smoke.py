@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,9 @@ import pytest
 from harness.container import Docker
 from harness.repository import ROOT, PantsRun, Repository
 from needs import needs
+
+from slim_ray_image.core.smoke_test import TryImageRequest
+from slim_ray_image.core.wire import to_json
 
 pytestmark = needs("base", "docker")
 
@@ -47,11 +49,11 @@ def smoke_test(
     application: str = "services.echo.app:app",
     **environment: str,
 ) -> PantsRun:
-    """Test an image with an application, and return the run."""
+    """Test an image with an application and requests, spelled as in a BUILD file, and return the run."""
     repository.write(
         f"src/services/{service}/BUILD",
         f'python_sources()\nslim_ray_image(name="image", serve_app="{application}", smoke_test=True, '
-        f"smoke_requests={list(requests)!r})\n",
+        f"smoke_requests=[{', '.join(requests)}])\n",
     )
     arguments = ("--test-output=all", "test", f"src/services/{service}:image")
     return repository.pants(*arguments, check=False, **environment)
@@ -71,7 +73,11 @@ def await_containers(docker: Docker, service: str, count: int, seconds: float) -
     return containers(docker, service)
 
 
-REQUESTS = ("/ -> 200 Hello", "POST / A quick fox -> 200 quick")
+HELLO = 'smoke_request(path="/", status=200, contains="Hello")'
+REQUESTS = (
+    HELLO,
+    'smoke_request(method="POST", path="/", body="A quick fox", status=200, contains="quick")',
+)
 
 
 def test_image_passes_as_kuberay_runs_it(
@@ -97,7 +103,8 @@ def test_port_of_the_config_is_asked(repository: Repository, service: str) -> No
     )
     repository.write(
         f"{folder}/BUILD",
-        'slim_ray_image(name="image", serve_config="serve.yaml", smoke_test=True, smoke_requests=["/ -> 200 Hello"])\n',
+        'slim_ray_image(name="image", serve_config="serve.yaml", smoke_test=True, '
+        f"smoke_requests=[{HELLO}])\n",
     )
     run = repository.pants("--test-output=all", "test", f"{folder}:image")
     assert "1 request answered as expected" in run.output
@@ -107,7 +114,13 @@ def test_wrong_answer_fails_with_the_logs(
     repository: Repository, docker: Docker, service: str
 ) -> None:
     """Every request that was answered otherwise is named, and what the container wrote is shown."""
-    run = smoke_test(repository, service, "/ -> 200 Goodbye", "/ -> 200", "POST / fox -> 404")
+    run = smoke_test(
+        repository,
+        service,
+        'smoke_request(path="/", status=200, contains="Goodbye")',
+        '"/"',
+        'smoke_request(method="POST", path="/", body="fox", status=404)',
+    )
     assert run.exit_code != 0
     assert (
         f"2 of 3 requests to src/services/{service}:image had another answer than expected.\n\n"
@@ -139,7 +152,7 @@ def test_application_that_fails_to_start_tells_why(
 
 def test_without_docker_the_test_is_skipped(repository: Repository, service: str) -> None:
     """The reason is told once, and nothing fails."""
-    run = smoke_test(repository, service, "/ -> 200", DOCKER_HOST="tcp://127.0.0.1:1")
+    run = smoke_test(repository, service, '"/"', DOCKER_HOST="tcp://127.0.0.1:1")
     assert run.exit_code == 0, run.output
     (warning,) = (text for text in run.warnings if "Smoke tests" in text)
     assert warning.startswith("Smoke tests of `slim_ray_image` targets are skipped: Docker does ")
@@ -172,15 +185,9 @@ def test_killed_program_leaves_no_container(
 ) -> None:
     """SIGKILL of the program's process group, which nothing in it can catch: the container is gone in seconds."""
     smoke_test(repository, service, *REQUESTS)
-    request = {
-        "target": f"src/services/{service}:image",
-        "reference": docker.images(IMAGES.format(service))[0],
-        "applications": [],
-        "config_path": "",
-        "requests": [],
-        "seconds": 100,
-    }
-    (tmp_path / "request.json").write_text(json.dumps(request))
+    reference = docker.images(IMAGES.format(service))[0]
+    request = TryImageRequest(f"src/services/{service}:image", reference, (), "", (), 100)
+    (tmp_path / "request.json").write_text(to_json(request))
     program = subprocess.Popen(
         [sys.executable, "-m", "slim_ray_image.sandbox.try_image", "request.json"],
         cwd=tmp_path,

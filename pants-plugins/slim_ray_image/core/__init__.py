@@ -11,6 +11,7 @@ In the order of the flow:
 | parsing      | what tree the text of a Python source is                                   |
 | import_paths | what `serve_app` and `entry_point` may say (stage 1)                       |
 | yaml_lines   | at which line of a file a value is (stage 1)                                |
+| ray          | the release of Ray that the plugin follows, and its ports                  |
 | serve_schema | what Ray takes as a Serve config (stage 1)                                 |
 | runtime_env  | what of a `runtime_env` defeats the image (stage 1)                        |
 | serve_config | what `serve_config` says, as a Serve config or a KubeRay manifest (stage 1) |
@@ -38,7 +39,8 @@ In the order of the flow:
 | contract     | what KubeRay expects of an image, for `pants check`                        |
 | shared_libraries | whether the image's loader finds what ELF files name, for `pants check` |
 | import_checks | what must import, and what a failure means, for `pants check`             |
-| smoke_requests | what `smoke_requests` may say                                            |
+| smoke_requests | the requests that `smoke_requests` names, and mistakes in them           |
+| smoke_test   | what the programs of `pants test` are told, and what they tell             |
 | kuberay      | what KubeRay does with an image, and what its answers mean                 |
 | applications | where `pants tailor` finds a Serve application                             |
 """

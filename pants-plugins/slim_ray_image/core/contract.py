@@ -1,9 +1,8 @@
 """`pants check`: what KubeRay, and Kubernetes, expect of an image that holds Ray.
 
 In: what is in the image, and its config. Out: a problem for each expectation that it does not meet.
-KubeRay 1.7 replaces the command of the Ray container by `/bin/bash -c -- "ulimit -n 65536; ray start ..."`, probes it
-with bash, wget and grep, and sets variables of its own:
-https://github.com/ray-project/kuberay/blob/v1.7.0/ray-operator/controllers/ray/common/pod.go.
+KubeRay replaces the command of the Ray container by `/bin/bash -c -- "ulimit ...; ray start ..."`, probes it with bash,
+wget and grep, and sets variables of its own; `kuberay` has them, and the version that they are of.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional
 
 from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, SCRIPTS
+from slim_ray_image.core.kuberay import OPERATOR_VARIABLES
 from slim_ray_image.core.layer_contents import ImageContents
 from slim_ray_image.core.oci import environment_of
 from slim_ray_image.core.problems import Problem
@@ -20,26 +20,6 @@ from slim_ray_image.core.problems import Problem
 # PATH of a login shell, by Debian's /etc/profile: KubeRay can be told to start Ray by one.
 _LOGIN_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _SHELL = "/bin/bash"
-# What the operator sets in each Ray container; a value of the image would be in its way, or be lost.
-INJECTED_VARIABLES = frozenset(
-    [
-        "FQ_RAY_IP",
-        "KUBERAY_GEN_RAY_START_CMD",
-        "RAY_ADDRESS",
-        "RAY_CLOUD_INSTANCE_ID",
-        "RAY_CLUSTER_NAME",
-        "RAY_CLUSTER_NAMESPACE",
-        "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE",
-        "RAY_IP",
-        "RAY_NODE_TYPE_NAME",
-        "RAY_PORT",
-        "RAY_SERVE_KV_TIMEOUT_S",
-        "RAY_USAGE_STATS_KUBERAY_IN_USE",
-        "RAY_gcs_server_request_timeout_seconds",
-        "RAY_timeout_ms_task_wait_for_death_info",
-        "REDIS_PASSWORD",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -189,7 +169,7 @@ def _import_path(contract: Contract) -> Iterator[Problem]:
 
 
 def _variables(contract: Contract) -> Iterator[Problem]:
-    baked = sorted(INJECTED_VARIABLES & set(environment_of(contract.config)))
+    baked = sorted(OPERATOR_VARIABLES.keys() & environment_of(contract.config).keys())
     if baked:
         yield Problem(
             f"The image {contract.image} has environment variables that KubeRay sets itself in each container.",

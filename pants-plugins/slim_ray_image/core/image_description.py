@@ -22,6 +22,7 @@ from slim_ray_image.core.ray_extras import RayExtra
 from slim_ray_image.core.requirements import RequiredDistribution
 from slim_ray_image.core.serve_config import ServeConfig
 from slim_ray_image.core.serve_schema import DEFAULT_NAME, DEFAULT_ROUTE_PREFIX
+from slim_ray_image.core.served_application import ServedApplication
 from slim_ray_image.core.wire import from_json
 
 FILE = "image.json"
@@ -30,21 +31,6 @@ SCHEMA_VERSION = 1
 # `DynamicImport`.
 KIND_MISSING = "missing"
 _MOST_NAMED = 3
-
-
-@dataclass(frozen=True)
-class DescribedApplication:
-    """A Ray Serve application that the image serves.
-
-    Attributes:
-        route_prefix: None for an application without HTTP.
-        args: Names of the builder's arguments. Their values may be secret.
-    """
-
-    name: str
-    route_prefix: Optional[str]
-    import_path: str
-    args: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -169,7 +155,7 @@ class ImageDescription:
     """
 
     target: str
-    applications: tuple[DescribedApplication, ...]
+    applications: tuple[ServedApplication, ...]
     serve_config: Optional[str]
     reference: tuple[str, ...]
     platform: str
@@ -202,7 +188,7 @@ def read_description(content: Union[str, bytes]) -> ImageDescription:
 
 def describe_applications(
     import_path: Optional[ImportPath], config: Optional[ServeConfig]
-) -> tuple[DescribedApplication, ...]:
+) -> tuple[ServedApplication, ...]:
     """Return the applications that the image serves.
 
     Args:
@@ -210,11 +196,9 @@ def describe_applications(
         config: Config to serve in place of an import path.
     """
     if import_path is not None:
-        return (
-            DescribedApplication(DEFAULT_NAME, DEFAULT_ROUTE_PREFIX, str(import_path), args=()),
-        )
+        return (ServedApplication(DEFAULT_NAME, DEFAULT_ROUTE_PREFIX, str(import_path), args=()),)
     return tuple(
-        DescribedApplication(
+        ServedApplication(
             application.name,
             application.route_prefix,
             str(application.import_path),

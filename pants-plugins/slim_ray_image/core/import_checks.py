@@ -15,13 +15,13 @@ from typing import Collection, Iterable, Mapping, Optional, Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from slim_ray_image.core.image_description import DescribedApplication
 from slim_ray_image.core.image_paths import SCRIPTS
 from slim_ray_image.core.import_outcomes import ImportJob, ImportOutcome
 from slim_ray_image.core.import_paths import importable_module
 from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
 from slim_ray_image.core.problems import Problem
 from slim_ray_image.core.ray_extras import RAY
+from slim_ray_image.core.served_application import ServedApplication
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def first_party_imports(
     return tuple(found[module] for module in sorted(found))
 
 
-def application_imports(applications: Iterable[DescribedApplication]) -> tuple[Import, ...]:
+def application_imports(applications: Iterable[ServedApplication]) -> tuple[Import, ...]:
     """Return the imports of Ray Serve applications. A builder is not called."""
     found = []
     for application in applications:

@@ -1,20 +1,23 @@
-"""What KubeRay does with an image, and what its answers mean.
+"""How KubeRay starts and probes an image, and what Ray Serve's answers mean.
 
-The commands are those of its operator, version 1.4:
-https://github.com/ray-project/kuberay/blob/v1.4.2/ray-operator/controllers/ray/common/pod.go.
-The REST API is Ray Serve's:
-https://docs.ray.io/en/releases-2.48.0/serve/api/index.html#serve-rest-api.
+Commands and variables are those of its operator, in `VERSION`, for the release of Ray in `ray`. The REST API is Ray
+Serve's: https://docs.ray.io/en/releases-2.48.0/serve/api/index.html#serve-rest-api.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
+
+from slim_ray_image.core.ray import SERVE_HTTP_PORT
+from slim_ray_image.core.served_application import ServedApplication
+
+# https://github.com/ray-project/kuberay/blob/v1.7.0/ray-operator/controllers/ray/common/pod.go
+VERSION = "1.7.0"
 
 DASHBOARD_PORT = 8265
 METRICS_PORT = 8080
-DEFAULT_SERVE_PORT = 8000
 APPLICATIONS_PATH = "/api/serve/applications/"
 METRICS_OF_RAY, METRICS_OF_SERVE = "ray_", "ray_serve_"
 
@@ -33,24 +36,35 @@ _START = (
     f"ray start --head --block --dashboard-agent-listen-port={_AGENT_PORT} --dashboard-host=0.0.0.0 "
     f"--memory={_MEMORY_BYTES} --metrics-export-port={METRICS_PORT} --num-cpus={_LOGICAL_CPUS}"
 )
-START_COMMAND = ("/bin/bash", "-c", "--", f"ulimit -n 65536; {_START}")
-# What the operator sets in the container of a head; and that Ray's makers are told nothing, and that a dashboard which
-# starts slowly, as on a busy machine, is waited for, where a cluster would start the head anew.
-ENVIRONMENT: Mapping[str, str] = {
+_LIMIT = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}"
+START_COMMAND = ("/bin/bash", "-c", "--", f"{_LIMIT}; {_START}")
+# Each variable that the operator sets in the containers of a RayService, with the value that a head has in a smoke
+# test; None: no head has it. Variables of further options, such as TLS or tokens, are left out: an image may have them
+# for other places.
+OPERATOR_VARIABLES: Mapping[str, Optional[str]] = {
+    "FQ_RAY_IP": None,  # workers alone
     "KUBERAY_GEN_RAY_START_CMD": _START,
     "RAY_ADDRESS": "127.0.0.1:6379",
     "RAY_CLOUD_INSTANCE_ID": "smoke-test-head",
     "RAY_CLUSTER_NAME": "smoke-test",
     "RAY_CLUSTER_NAMESPACE": "default",
     "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE": "1",
-    "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",
+    "RAY_IP": None,  # workers alone
     "RAY_NODE_TYPE_NAME": "headgroup",
     "RAY_PORT": "6379",
     "RAY_SERVE_KV_TIMEOUT_S": "5",
-    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_EXTRA_TAGS": f"kuberay_version=v{VERSION};kuberay_crd=RayService",
     "RAY_USAGE_STATS_KUBERAY_IN_USE": "1",
     "RAY_gcs_server_request_timeout_seconds": "5",
     "RAY_timeout_ms_task_wait_for_death_info": "0",
+    "REDIS_PASSWORD": None,  # with fault tolerance by Redis
+}
+# Two of our own: Ray's makers are told nothing; and a dashboard that starts slowly, such as on a busy machine, is
+# waited for, where a cluster would start the head anew.
+ENVIRONMENT: Mapping[str, str] = {
+    **{name: value for name, value in OPERATOR_VARIABLES.items() if value is not None},
+    "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 # As the operator's volumes and limits, and a root that cannot be written to.
 RUN_ARGUMENTS = (
@@ -80,20 +94,28 @@ class DeploymentState:
     failures: tuple[tuple[str, str], ...]
 
 
-def serve_config(applications: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the config to deploy, from the rows of image.json: keys that Ray Serve does not know are left out."""
-    keys = ("name", "route_prefix", "import_path", "args")
-    return {"applications": [{key: row[key] for key in keys if key in row} for row in applications]}
+def _application_config(application: ServedApplication) -> Mapping[str, Any]:
+    return {
+        "name": application.name,
+        "route_prefix": application.route_prefix,
+        "import_path": application.import_path,
+        **({"args": list(application.args)} if application.args else {}),
+    }
+
+
+def serve_config(applications: Sequence[ServedApplication]) -> Mapping[str, Any]:
+    """Return the config to deploy."""
+    return {"applications": [*map(_application_config, applications)]}
 
 
 def serve_port(config: Mapping[str, Any]) -> int:
     """Return the port that Ray Serve's proxy listens on, by the config that is deployed."""
-    return int((config.get("http_options") or {}).get("port") or DEFAULT_SERVE_PORT)
+    return int((config.get("http_options") or {}).get("port") or SERVE_HTTP_PORT)
 
 
 def serve_probe(port: int) -> str:
     """Return the operator's readiness probe of a pod that serves."""
-    return f"{_RAYLET_PROBE} && {_WGET.format(2, port, '-/healthz')}"
+    return f"{_RAYLET_PROBE} && {_WGET.format(10, port, '-/healthz')}"
 
 
 def _messages(application: Mapping[str, Any]) -> str:

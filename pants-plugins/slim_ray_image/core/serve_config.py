@@ -21,6 +21,7 @@ from slim_ray_image.core.import_paths import (
     parse_application_path,
     parse_entry_point,
 )
+from slim_ray_image.core.ray import DOCUMENTATION, RELEASE, SERVE_GRPC_PORT, SERVE_HTTP_PORT
 from slim_ray_image.core.runtime_env import RuntimeEnv, other_code, remote_code
 from slim_ray_image.core.serve_schema import (
     Problem,
@@ -32,8 +33,6 @@ from slim_ray_image.core.serve_schema import (
 from slim_ray_image.core.yaml_lines import Located, Place, read_documents, write_document
 
 SERVE_CONFIG_FILE = "serve_config.yaml"
-SERVE_HTTP_PORT = 8000
-SERVE_GRPC_PORT = 9000
 _RAY_API = "ray.io/"
 _SERVICE, _JOB, _CLUSTER = "RayService", "RayJob", "RayCluster"
 # Where a manifest has the cluster's specification.
@@ -253,12 +252,10 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
     problems, ignored = check_config(config)
     if problems:
         raise SlimRayImageError(
-            f"Ray Serve 2.48 would refuse the config in {file}.",
+            f"Ray Serve {RELEASE} would refuse the config in {file}.",
             # With keys that are ignored: one may be what another is missing for.
             evidence=_bullets(file, sorted([*problems, *ignored])),
-            fixes=[
-                "correct it; https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html has every key"
-            ],
+            fixes=[f"correct it; {DOCUMENTATION}/serve/production-guide/config.html has every key"],
         )
     ports = _ports(config, file)
     applications = _applications(config, file)

@@ -9,7 +9,8 @@ from slim_ray_image.core.accounts import Account
 from slim_ray_image.core.image_paths import SCRIPTS
 from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.oci import ImageSettings
-from slim_ray_image.core.serve_config import SERVE_CONFIG_FILE, SERVE_HTTP_PORT, ImageConfig
+from slim_ray_image.core.ray import SERVE_HTTP_PORT
+from slim_ray_image.core.serve_config import SERVE_CONFIG_FILE, ImageConfig
 
 
 @dataclass(frozen=True)

@@ -1,122 +1,193 @@
-"""What the field `smoke_requests` may say: HTTP requests, and what must come back.
+"""Values of the field `smoke_requests`: HTTP requests, and what must come back.
 
-In: the field's texts, `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`. Out: requests that a smoke test sends.
+In: paths, and what `smoke_request(...)` of a BUILD file makes. Out: the requests that a smoke test sends.
 """
 
 from __future__ import annotations
 
-import json
+import ast
+import json as json_module
 import re
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Iterable, Iterator, Mapping, Optional, Union
 
 from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.smoke_test import SmokeRequest
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-_REQUEST = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*)(?: +(?P<rest>.+))?", re.DOTALL)
-_EXPECTED = re.compile(r"(?:^| +)-> +([1-5]\d\d)(?= |$)")
-_ARROW = re.compile(r"(?:^| )->(?: |$)")
-_FIRST_FAILURE = 400
-_FIX = (
-    "write `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`, as '/health', 'GET /missing -> 404' or "
-    "'POST /rank [{\"clicks\": 3}] -> 200 ranking'"
-)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+EXAMPLE = 'smoke_request(method="POST", path="/rank", json=[{"clicks": 3}], status=200, contains="ranking")'
+_PATH = re.compile(r"/[!-~]*")
+_MEDIA_TYPE = re.compile(r"[!-~][ -~]*")
+JSON, TEXT = "application/json", SmokeRequest.media_type
+_MOST_SHOWN = 300
 
 
 @dataclass(frozen=True)
-class SmokeRequest:
-    """A request, and what is expected of its answer.
+class WrongSmokeRequest:
+    """A mistake in a `smoke_request(...)`: the field reports it, since it knows its target."""
 
-    Attributes:
-        status: The answer's; None for any below 400, redirects included.
-        text: What the answer's body must contain; may be empty.
+    subject: str
+    fix: str
+
+
+def smoke_request(
+    *unnamed: Any,
+    method: Optional[str] = None,
+    path: Optional[str] = None,
+    json: Any = None,
+    body: Optional[str] = None,
+    media_type: Optional[str] = None,
+    status: Optional[int] = None,
+    contains: Optional[str] = None,
+    **unknown: Any,
+) -> Union[SmokeRequest, WrongSmokeRequest]:
+    """An HTTP request of the field `smoke_requests` of a `slim_ray_image`, and the answer that it must get.
+
+    Args:
+        method: Default: GET. A request with `json` or `body` must name it.
+        path: From the host on, with the query, such as "/prices?name=cherry".
+        json: A value to send as JSON.
+        body: In place of `json`, a text to send.
+        media_type: The type of `body`. Default: "text/plain; charset=utf-8".
+        status: Of the answer. Default: any below 400, redirects included.
+        contains: A text that the answer must contain.
     """
+    arguments = {
+        **{"method": method, "path": path, "json": json, "body": body},
+        **{"media_type": media_type, "status": status, "contains": contains},
+    }
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if unnamed or unknown:
+        rule = f"give `smoke_request` the arguments {', '.join(arguments)}, each by its name"
+        return _wrong(_call({**given, **unknown}, unnamed), rule, f"write {EXAMPLE}")
+    for rule, fix in _mistakes(given):
+        return _wrong(_call(given), f"hold requests {rule}", fix)
+    return SmokeRequest(
+        given.get("method", "GET"),
+        given["path"],
+        json_module.dumps(json) if "json" in given else body,
+        JSON if "json" in given else given.get("media_type", TEXT),
+        status,
+        given.get("contains", ""),
+    )
 
-    method: str
-    path: str
-    body: Optional[str] = None
-    status: Optional[int] = None
-    text: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+def _wrong(call: str, rule: str, fix: str) -> WrongSmokeRequest:
+    shown = call if len(call) <= _MOST_SHOWN else f"{call[:_MOST_SHOWN]}..."
+    return WrongSmokeRequest(f"must {rule}, but has {shown}.", fix)
 
-    @property
-    def media_type(self) -> str:
-        """That of the body: JSON where it is valid JSON."""
-        return "application/json" if _is_json(self.body or "") else "text/plain; charset=utf-8"
 
-    def problem(self, status: int, body: str) -> Optional[str]:
-        """Return what is wrong with an answer, as a clause, or None."""
-        if self.status is None and status >= _FIRST_FAILURE:
-            return f"answered {status}, not a status below {_FIRST_FAILURE}"
-        if self.status not in (None, status):
-            return f"answered {status}, not {self.status}"
-        if self.text not in body:
-            return f"answered without {self.text!r}"
+def _literal(value: Any) -> str:
+    """Return a value as a BUILD file spells it, with double quotes where JSON has the same spelling."""
+    try:
+        text = json_module.dumps(value, ensure_ascii=False)
+        if ast.literal_eval(text) == value:
+            return text
+    except (TypeError, ValueError, SyntaxError, RecursionError):
+        pass
+    return repr(value)
+
+
+def _call(arguments: Mapping[str, Any], unnamed: Iterable[Any] = ()) -> str:
+    shown = [*map(_literal, unnamed), *(f"{name}={_literal(v)}" for name, v in arguments.items())]
+    return f"smoke_request({', '.join(shown)})"
+
+
+def _is_text(value: Any, form: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and bool(form.fullmatch(value))
+
+
+def _mistakes(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rule that each argument breaks, and how to keep it."""
+    if not _is_text(given.get("path"), _PATH):
+        fix = 'write the path as a URL has it, such as path="/rank?name=a%20fox"'
+        yield "with a `path` that starts with '/' and has no blanks", fix
+    if given.get("method", "GET") not in METHODS:
+        yield f"with a `method` of {', '.join(METHODS)}", "write one of these methods"
+    for name in ("body", "contains"):
+        if not isinstance(given.get(name, ""), str):
+            yield f"whose `{name}` is a text", f"put the value of `{name}` in quotes"
+    if not _is_text(given.get("media_type", TEXT), _MEDIA_TYPE):
+        yield "whose `media_type` is printable ASCII", 'write one such as media_type="text/csv"'
+    status = given.get("status", 200)
+    if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status < 600:
+        yield "with a `status` from 100 to 599", "write a number such as status=404"
+    if "json" in given and "body" in given:
+        yield "with at most one of `json` and `body`", "remove one of them"
+    if "media_type" in given and "body" not in given:
+        fix = "remove `media_type`, or send a text as `body`"
+        yield "with a `media_type` only where they have a `body`", fix
+    if "method" not in given and ("json" in given or "body" in given):
+        fix = 'add method="POST", or the method that the application expects'
+        yield "that name their `method` where they have `json` or `body`", fix
+    try:
+        json_module.dumps(given.get("json"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        fix = "use lists, dictionaries, texts, numbers, True, False and None"
+        yield f"whose `json` can be written as JSON ({error})", fix
+
+
+# The language that the field once had, `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`.
+_OLD = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*)(?: +(?P<rest>.+))?", re.DOTALL)
+_OLD_ANSWER = re.compile(r"(?:^| +)-> +([1-5]\d\d)(?= |$)")
+_OLD_ARROW = re.compile(r"(?:^| )->(?: |$)")
+
+
+def _from_json(text: str) -> Any:
+    """Return the value of a JSON text; None where it is none, and of `null`, which `json` does not send."""
+    try:
+        return json_module.loads(text)
+    except (ValueError, RecursionError):
         return None
 
-    def to_json(self) -> Mapping[str, Any]:
-        return dict(vars(self))
+
+def in_new_spelling(text: str) -> Optional[str]:
+    """Return a request of the language that the field once had, as a BUILD file now spells it; None of other texts."""
+    match = _OLD.fullmatch(text.strip())
+    if not match or match["method"] not in (None, *METHODS):
+        return None
+    rest = match["rest"] or ""
+    arrows = [*_OLD_ANSWER.finditer(rest)]
+    answered = [(rest[: a.start()], int(a[1]), rest[a.end() :].strip()) for a in arrows]
+    splits: list[tuple[str, Optional[int], str]] = [*answered, (rest, None, "")]
+    # A body that is JSON may hold an arrow.
+    body, status, contains = next(
+        (split for split in splits if _from_json(split[0]) is not None), splits[0]
+    )
+    if status is None and _OLD_ARROW.search(body):
+        return None  # an answer with a slip of the pen
+    value = _from_json(body)
+    arguments = {
+        "method": match["method"] or ("POST" if body else None),
+        "path": match["path"],
+        **({"body": body or None} if value is None else {"json": value}),
+        "status": status,
+        "contains": contains or None,
+    }
+    if not body and arguments["method"] == "GET":
+        arguments["method"] = None
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return _literal(match["path"]) if [*given] == ["path"] else _call(given)
 
 
-def _split(rest: str) -> Optional[tuple[str, Optional[int], str]]:
-    """Return the body, and the status and the text that are expected, of what follows a path; None of neither.
-
-    A body that is JSON ends where that does, whatever is in it; any other one at the first arrow with a status.
-    """
-    splits: list[tuple[str, Optional[int], str]] = [(rest, None, "")]
-    for arrow in _EXPECTED.finditer(rest):
-        splits.append((rest[: arrow.start()], int(arrow[1]), rest[arrow.end() :].strip()))
-    found = next((split for split in splits if _is_json(split[0])), None)
-    if found is None:
-        found = splits[min(1, len(splits) - 1)]
-        if found[1] is None and _ARROW.search(rest):
-            return None  # an expectation, with a slip of the pen
-    return found
-
-
-def parse_smoke_request(text: str) -> SmokeRequest:
-    """Return the request that `text` says.
-
-    Raises:
-        SlimRayImageError: If it says none, or a method that HTTP does not have.
-    """
-    match = _REQUEST.fullmatch(text.strip())
-    parts = _split(match["rest"] or "") if match else None
-    if not match or not parts:
-        raise SlimRayImageError(f"must hold HTTP requests, but has {text!r}.", fixes=[_FIX])
-    method, (body, status, expected) = match["method"] or "GET", parts
-    if method not in METHODS:
-        raise SlimRayImageError(
-            f"must hold HTTP requests with a method of {', '.join(METHODS)}, but has {text!r}.",
-            fixes=[_FIX],
-        )
-    if body and match["method"] is None:
-        raise SlimRayImageError(
-            f"must hold HTTP requests that name their method where they have a body, but has {text!r}.",
-            fixes=[_FIX],
-        )
-    return SmokeRequest(method, match["path"], body or None, status, expected)
-
-
-def parse_smoke_requests(texts: Iterable[str]) -> tuple[SmokeRequest, ...]:
-    """Return the requests of a field `smoke_requests`.
+def parse_smoke_request(value: Union[str, SmokeRequest, WrongSmokeRequest]) -> SmokeRequest:
+    """Return the request of a value of the field.
 
     Raises:
-        SlimRayImageError: If a text is none.
+        SlimRayImageError: If it is wrong, or spelled as requests once were.
     """
-    return tuple(map(parse_smoke_request, texts))
+    if isinstance(value, SmokeRequest):
+        return value
+    if isinstance(value, WrongSmokeRequest):
+        raise SlimRayImageError(value.subject, fixes=[value.fix])
+    if _PATH.fullmatch(value):
+        return SmokeRequest("GET", value)
+    raise SlimRayImageError(
+        f"must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, but has {value!r}.",
+        fixes=[f"write {in_new_spelling(value) or EXAMPLE}"],
+    )
 
 
 def default_requests(route_prefixes: Iterable[Optional[str]]) -> tuple[SmokeRequest, ...]:
-    """Return what is asked of applications whose target says nothing: GET of each route; None is one without HTTP."""
+    """Return the requests of a target that names none: GET of each route; None is an application without one."""
     return tuple(SmokeRequest("GET", prefix) for prefix in route_prefixes if prefix)

@@ -2,8 +2,7 @@
 
 A smoke test runs it there as `python -I -S -c TEXT`; it imports nothing of ours.
 
-In: a request on stdin, JSON: port, method, path, body, media_type, seconds. Out: the answer on stdout, JSON: status
-and body; status 0 with the error where there is none.
+In: an `HttpRequest` on stdin, as JSON. Out: an `HttpAnswer` on stdout, as JSON.
 """
 
 from __future__ import annotations
@@ -11,32 +10,46 @@ from __future__ import annotations
 import http.client
 import json
 import sys
-from typing import Any, Mapping
+from typing import NamedTuple, Optional
 
 # Ray's dashboard fails on a PUT that has none.
 _USER_AGENT = "slim-ray-image-smoke-test"
 
 
-def ask(request: Mapping[str, Any]) -> Mapping[str, Any]:
+class HttpRequest(NamedTuple):
+    """A request to a server of this machine; without a body, the media type is not sent."""
+
+    port: int
+    method: str
+    path: str
+    body: Optional[str]
+    media_type: str
+    seconds: float
+
+
+class HttpAnswer(NamedTuple):
+    """An answer; status 0 where there is none, with the error in place of the body."""
+
+    status: int
+    body: str
+
+
+def ask(request: HttpRequest) -> HttpAnswer:
     """Return what a server of this machine answers; no proxy is asked and no redirect is followed."""
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", request["port"], timeout=request["seconds"]
-    )
-    body = request["body"]
+    connection = http.client.HTTPConnection("127.0.0.1", request.port, timeout=request.seconds)
+    body = None if request.body is None else request.body.encode()
     headers = {"User-Agent": _USER_AGENT}
     if body is not None:
-        headers["Content-Type"] = request["media_type"]
+        headers["Content-Type"] = request.media_type
     try:
-        connection.request(
-            request["method"], request["path"], None if body is None else body.encode(), headers
-        )
+        connection.request(request.method, request.path, body, headers)
         response = connection.getresponse()
-        return {"status": response.status, "body": response.read().decode("utf-8", "replace")}
+        return HttpAnswer(response.status, response.read().decode("utf-8", "replace"))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return {"status": 0, "body": f"{type(error).__name__}: {error}"}
+        return HttpAnswer(0, f"{type(error).__name__}: {error}")
     finally:
         connection.close()
 
 
 if __name__ == "__main__":
-    json.dump(ask(json.load(sys.stdin)), sys.stdout)
+    json.dump(ask(HttpRequest(**json.load(sys.stdin)))._asdict(), sys.stdout)

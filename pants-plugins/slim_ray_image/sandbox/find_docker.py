@@ -1,11 +1,10 @@
-"""Says whether a Docker answers: in docker.json, `problem` has why none does, or nothing."""
+"""Says whether a Docker answers, and if none does, why. Out: docker.json."""
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
+from slim_ray_image.core.smoke_test import DOCKER_FILE, FindDockerRequest, FindDockerResult
 from slim_ray_image.sandbox.docker_command import docker_path, run_docker
-from slim_ray_image.sandbox.report import run_program, write_json
+from slim_ray_image.sandbox.report import run_program, write_result
 
 _SECONDS = 30
 
@@ -22,9 +21,10 @@ def find_problem() -> str:
     return f"Docker does not answer: {result.last_words}"
 
 
-def main(request: Mapping[str, Any]) -> None:
-    write_json("docker.json", {"problem": find_problem()})
+def main(request: FindDockerRequest) -> None:
+    """Write whether a Docker answers."""
+    write_result(DOCKER_FILE, FindDockerResult(find_problem()))
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, FindDockerRequest)

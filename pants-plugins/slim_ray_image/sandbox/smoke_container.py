@@ -20,7 +20,7 @@ from slim_ray_image.core.kuberay import (
     START_COMMAND,
 )
 from slim_ray_image.core.oci import OWN_LABELS
-from slim_ray_image.sandbox.ask_http import ask
+from slim_ray_image.sandbox.ask_http import HttpAnswer, HttpRequest, ask
 from slim_ray_image.sandbox.docker_command import Finished, require_docker, run_docker
 from slim_ray_image.sandbox.remove_container import remove
 
@@ -76,24 +76,16 @@ class SmokeContainer:
         body: Optional[str] = None,
         media_type: str = "application/json",
         seconds: float = _COMMAND_SECONDS,
-    ) -> tuple[int, str]:
-        """Return status and body of what a server in the container answers; status 0 where none does."""
-        request = {
-            "port": port,
-            "method": method,
-            "path": path,
-            "body": body,
-            "media_type": media_type,
-            "seconds": seconds,
-        }
+    ) -> HttpAnswer:
+        """Return what a server in the container answers; status 0 where none does."""
+        request = HttpRequest(port, method, path, body, media_type, seconds)
         command = ("python", "-I", "-S", "-c", _program_text(ask))
-        result = self.run(*command, seconds=seconds + 5, stdin=json.dumps(request))
+        result = self.run(*command, seconds=seconds + 5, stdin=json.dumps(request._asdict()))
         if result.exit_code != 0:
-            return 0, result.last_words or f"no answer in {seconds:.0f} s"
-        answer = json.loads(result.stdout)
-        return answer["status"], answer["body"]
+            return HttpAnswer(0, result.last_words or f"no answer in {seconds:.0f} s")
+        return HttpAnswer(**json.loads(result.stdout))
 
-    def ask_dashboard(self, method: str, path: str, value: Any = None) -> tuple[int, str]:
+    def ask_dashboard(self, method: str, path: str, value: Any = None) -> HttpAnswer:
         """Ask Ray's REST API; a value is sent as JSON."""
         body = None if value is None else json.dumps(value)
         return self.ask(DASHBOARD_PORT, method, path, body=body)

@@ -12,12 +12,11 @@ import subprocess
 import tarfile
 import threading
 import time
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError, count_of
 from slim_ray_image.core.kuberay import (
     APPLICATIONS_PATH,
-    DEFAULT_SERVE_PORT,
     HEAD_PROBE,
     HEAD_PROBE_SECONDS,
     HEALTH_COMMAND,
@@ -34,12 +33,12 @@ from slim_ray_image.core.kuberay import (
     serve_port,
     serve_probe,
 )
-from slim_ray_image.core.smoke_requests import SmokeRequest
+from slim_ray_image.core.ray import SERVE_HTTP_PORT
+from slim_ray_image.core.smoke_test import IMAGE_FOLDER, TryImageRequest
 from slim_ray_image.sandbox.docker_command import run_docker
 from slim_ray_image.sandbox.report import run_program
 from slim_ray_image.sandbox.smoke_container import SmokeContainer, smoke_container
 
-_IMAGE_FOLDER = "image"
 # Each probe takes time of the one CPU that the container has.
 _PAUSE_SECONDS = 1.5
 _LOAD_SECONDS = 600
@@ -71,8 +70,8 @@ def _load_image(reference: str) -> str:
         timer.start()
         try:
             with tarfile.open(fileobj=load.stdin, mode="w|", dereference=True) as archive:
-                for name in sorted(os.listdir(_IMAGE_FOLDER)):
-                    archive.add(f"{_IMAGE_FOLDER}/{name}", name)
+                for name in sorted(os.listdir(IMAGE_FOLDER)):
+                    archive.add(f"{IMAGE_FOLDER}/{name}", name)
         except BrokenPipeError:  # it says why
             pass
         output, _ = load.communicate()
@@ -90,14 +89,14 @@ def _load_image(reference: str) -> str:
 class SmokeTest:
     """The steps of a test, in their order. Each returns what it has shown, or raises why it has not."""
 
-    def __init__(self, request: Mapping[str, Any], container: SmokeContainer) -> None:
-        self._target: str = request["target"]
-        self._seconds: int = request["seconds"]
-        self._applications: Sequence[Mapping[str, Any]] = request["applications"]
-        self._config_path: str = request["config_path"]
-        self._requests = [SmokeRequest(**row) for row in request["requests"]]
+    def __init__(self, request: TryImageRequest, container: SmokeContainer) -> None:
+        self._target = request.target
+        self._seconds = request.seconds
+        self._applications = request.applications
+        self._config_path = request.config_path
+        self._requests = request.requests
         self._container = container
-        self._port = DEFAULT_SERVE_PORT
+        self._port = SERVE_HTTP_PORT
 
     def steps(self) -> list[Callable[[], str]]:
         serving = [self.deploy, self.await_serve, self.send_requests]
@@ -171,7 +170,7 @@ class SmokeTest:
             f"Ray Serve of {self._target} did not take the config of its applications",
             "see the logs above",
         )
-        names = [row["name"] for row in self._applications]
+        names = [application.name for application in self._applications]
         self._await(
             lambda: self._pending(names),
             f"The applications of {self._target} did not come up",
@@ -238,7 +237,7 @@ class SmokeTest:
                 evidence=problems,
                 fixes=[
                     "correct the application; its logs are above",
-                    "say in `smoke_requests` what it answers, as 'GET / -> 404'",
+                    'write what it answers into `smoke_requests`, such as `smoke_request(path="/", status=404)`',
                 ],
             )
         return f"{count_of(len(self._requests), 'request')} answered as expected"
@@ -290,10 +289,10 @@ def _run_steps(steps: Sequence[Callable[[], str]]) -> None:
         _show(f"{time.monotonic() - start:6.1f} s  {shown}")
 
 
-def main(request: Mapping[str, Any]) -> None:
-    reference = request["reference"]
-    _run_steps([lambda: _load_image(reference)])
-    with smoke_container(request["target"], reference, request["seconds"]) as container:
+def main(request: TryImageRequest) -> None:
+    """Load the image, start a container of it, and take each step of the test."""
+    _run_steps([lambda: _load_image(request.reference)])
+    with smoke_container(request.target, request.reference, request.seconds) as container:
         try:
             _run_steps(SmokeTest(request, container).steps())
         except SlimRayImageError:
@@ -302,4 +301,4 @@ def main(request: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, TryImageRequest)
