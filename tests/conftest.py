@@ -21,7 +21,7 @@ from needs import skip_unless_met
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.distributions_layer import PieceRequest
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
 from slim_ray_image.core.layers import Distribution
 from slim_ray_image.core.needs import needs_of
 
@@ -41,7 +41,7 @@ PYTHONPATH = os.pathsep.join(os.path.abspath(path) for path in sys.path)
 
 def error_text(call: Callable[[], object]) -> str:
     """Return the whole text of the error that `call` must raise."""
-    with pytest.raises(SlimRayImageError) as caught:
+    with pytest.raises((SlimRayImageError, InvalidValueError)) as caught:
         call()
     return str(caught.value)
 

@@ -40,7 +40,7 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.contract import Contract, contract_problems
-from slim_ray_image.core.errors import SlimRayImageError, count_of
+from slim_ray_image.core.errors import Problem, SlimRayImageError, count_of, format_problems
 from slim_ray_image.core.image_paths import VENV, site_packages_of
 from slim_ray_image.core.import_checks import (
     Failure,
@@ -65,7 +65,6 @@ from slim_ray_image.core.layer_contents import ImageContents
 from slim_ray_image.core.layer_kinds import KIND_BASE, KIND_FILES, KIND_SOURCES
 from slim_ray_image.core.oci import BuiltLayer, Descriptor, environment_of
 from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.core.problems import Problem, format_problems
 from slim_ray_image.core.shared_libraries import library_problems, missing_libraries
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.dependency_inference import module_owners

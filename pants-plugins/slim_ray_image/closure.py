@@ -413,8 +413,8 @@ async def resolve_image_closure(
     _check_has_lockfile(address, python_setup)
     resolve = field_set.resolve.normalized_value(python_setup)
     found = await find_entry_owners(EntryOwnersRequest(field_set), **implicitly())
-    if found.problem:
-        raise SlimRayImageError(found.problem)
+    if found.problems:
+        raise SlimRayImageError.of(found.problems)
     reached = await reach(address, field_set.dependencies)
     targets, packages = reached.targets, reached.packages
     _check_has_entries(address, found.owners, targets)

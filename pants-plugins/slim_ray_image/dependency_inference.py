@@ -37,7 +37,7 @@ from slim_ray_image.compat import (
     resolve_targets,
     rule,
 )
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.import_paths import EntryPoint, ImportPath
 from slim_ray_image.core.serve_config import ImageConfig
 from slim_ray_image.serve_config import config_request, load_image_config
@@ -81,8 +81,8 @@ class EntryOwner:
         module: "" for a file beside the BUILD file.
         source: The first-party file, relative to the build root; None for a module of a distribution.
         import_path: Of a Serve application.
-        problem: Why there is no one owner; the whole message. Only what needs the image raises it, so that one wrong
-            field does not break `pants list`.
+        problem: Reason that there is no one owner. Only a goal that needs the image raises the problem, so that one
+            wrong field does not break `pants list`.
     """
 
     address: Optional[Address]
@@ -90,7 +90,7 @@ class EntryOwner:
     module: str
     source: Optional[str] = None
     import_path: Optional[ImportPath] = None
-    problem: Optional[str] = None
+    problem: Optional[Problem] = None
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ class EntryOwners:
 
     Attributes:
         config: What the file of `serve_config` says.
-        problem: Of the first owner that has one, or of the file.
+        problems: Problems of the file, then those of the owners.
     """
 
     owners: tuple[EntryOwner, ...]
     config: Optional[ImageConfig] = None
-    problem: Optional[str] = None
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,44 +185,44 @@ def _describe(targets: Iterable[Target], python_setup: PythonSetup) -> list[str]
 
 def _no_owner(
     address: Address, named_by: str, what: str, root: str, resolve: str, elsewhere: list[str]
-) -> SlimRayImageError:
+) -> Problem:
     if elsewhere:
-        return SlimRayImageError(
+        return Problem(
             f"No target in the resolve {resolve!r} owns {what}, so it cannot go into the image {address}. "
             f"It is named by {named_by}. Another resolve has it:",
-            evidence=elsewhere,
-            fixes=[
+            tuple(elsewhere),
+            (
                 f"set `resolve` on {address} to that of the owner",
                 f"give the owner `resolve={resolve!r}`",
-            ],
+            ),
         )
-    return SlimRayImageError(
+    return Problem(
         f"No target owns {what}, so it cannot go into the image {address}.",
-        evidence=[f"it is named by {named_by}", f"looked in the resolve {resolve!r}"],
-        fixes=[
+        (f"it is named by {named_by}", f"looked in the resolve {resolve!r}"),
+        (
             f"correct {named_by}, a path from {root}",
             "run `pants tailor ::` to create a target for the file",
-        ],
+        ),
     )
 
 
-def _no_file(address: Address, named_by: str, path: str, beside: list[str]) -> SlimRayImageError:
+def _no_file(address: Address, named_by: str, path: str, beside: list[str]) -> Problem:
     folder = os.path.dirname(path) or "the build root"
-    return SlimRayImageError(
+    return Problem(
         f"There is no file {path}, which {named_by} of the image {address} names.",
-        evidence=[f"{folder} has {', '.join(beside) or 'no Python file'}"],
-        fixes=[f"correct {named_by}, a path from the folder of the BUILD file"],
+        (f"{folder} has {', '.join(beside) or 'no Python file'}",),
+        (f"correct {named_by}, a path from the folder of the BUILD file",),
     )
 
 
-def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) -> SlimRayImageError:
-    return SlimRayImageError(
+def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) -> Problem:
+    return Problem(
         f"More than one target owns {what}, which {named_by} of the image {address} names:",
-        evidence=owners,
-        fixes=[
+        tuple(owners),
+        (
             f"add the one you mean to the `dependencies` of {address}",
             "exclude the others there, with a leading `!`",
-        ],
+        ),
     )
 
 
@@ -321,32 +321,30 @@ async def _find_owner(
         source = owner[PythonSourceField].file_path if owner.has_field(PythonSourceField) else None
         return EntryOwner(owner.address, named_by, entry.module, source, entry.import_path)
     if owners:
-        error = _ambiguous(address, named_by, what, _describe(owners, python_setup))
+        problem = _ambiguous(address, named_by, what, _describe(owners, python_setup))
     elif entry.file and not await _is_file(path):
-        error = _no_file(address, named_by, path, await _python_files_in(os.path.dirname(path)))
+        problem = _no_file(address, named_by, path, await _python_files_in(os.path.dirname(path)))
     else:
         elsewhere = _describe(everywhere, python_setup)
-        error = _no_owner(address, named_by, what, root, resolve, elsewhere)
-    return EntryOwner(
-        None, named_by, entry.module, import_path=entry.import_path, problem=str(error)
-    )
+        problem = _no_owner(address, named_by, what, root, resolve, elsewhere)
+    return EntryOwner(None, named_by, entry.module, import_path=entry.import_path, problem=problem)
 
 
 @rule(desc="Find the owners of what an image starts with")
 async def find_entry_owners(request: EntryOwnersRequest, python_setup: PythonSetup) -> EntryOwners:
-    """Return the owners, or the problem; re-runs when a file or a target comes, goes or moves."""
+    """Return the owners, or the problems; re-runs when a file or a target comes, goes or moves."""
     field_set, config = request.field_set, None
     of_config = config_request(field_set.serve_config, field_set.serve_application)
     if of_config:
         loaded = await load_image_config(of_config, **implicitly())
         if loaded.config is None:
-            return EntryOwners((), problem=loaded.problem)
+            return EntryOwners((), problems=loaded.problems)
         config = loaded.config
     owners = await concurrently(
         _find_owner(field_set, entry, python_setup) for entry in _entries(field_set, config)
     )
-    problems = [config.problem if config else None, *(owner.problem for owner in owners)]
-    return EntryOwners(owners, config, next(filter(None, problems), None))
+    problems = (config.problem if config else None, *(owner.problem for owner in owners))
+    return EntryOwners(owners, config, tuple(problem for problem in problems if problem))
 
 
 class InferSlimRayImageDependencies(InferDependenciesRequest):

@@ -8,7 +8,7 @@ from pants.core.goals.package import OutputPathField, PackageFieldSet
 
 from slim_ray_image.base_image import BaseImageRequest
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError
 from slim_ray_image.core.outputs import parse_outputs
 from slim_ray_image.core.pruning import Pruning, parse_pruning
 from slim_ray_image.core.settings import TargetSettings
@@ -117,8 +117,8 @@ def chosen_pruning(field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsy
         return parse_pruning(field_set.prune.value)
     try:
         return parse_pruning(subsystem.prune)
-    except SlimRayImageError as error:
-        raise SlimRayImageError(f"The option `[slim-ray].prune` {error}") from error
+    except InvalidValueError as error:
+        raise error.of("The option `[slim-ray].prune`") from error
 
 
 def chosen_outputs(
@@ -129,5 +129,5 @@ def chosen_outputs(
         return parse_outputs(field_set.outputs.value)
     try:
         return parse_outputs(subsystem.outputs)
-    except SlimRayImageError as error:
-        raise SlimRayImageError(f"The option `[slim-ray].outputs` {error}") from error
+    except InvalidValueError as error:
+        raise error.of("The option `[slim-ray].outputs`") from error

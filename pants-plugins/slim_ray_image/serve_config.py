@@ -13,7 +13,7 @@ from pants.engine.target import GeneratedTargets, GenerateTargetsRequest, Invali
 from pants.engine.unions import UnionMembership, UnionRule
 
 from slim_ray_image.compat import get_digest_contents, implicitly, path_globs_to_digest, rule
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import Problem, SlimRayImageError
 from slim_ray_image.core.serve_config import ImageConfig, parse_image_config
 from slim_ray_image.target_types import (
     ServeApplicationField,
@@ -36,10 +36,10 @@ class ImageConfigRequest:
 
 @dataclass(frozen=True)
 class LoadedImageConfig:
-    """What a file says, or why that cannot be told: the whole message."""
+    """The content of a file, or the problems that keep it from being read."""
 
     config: Optional[ImageConfig]
-    problem: Optional[str] = None
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
         text = contents[0].content.decode()
         return LoadedImageConfig(parse_image_config(text, request.path, request.application))
     except UnicodeDecodeError as error:
-        problem = SlimRayImageError(
+        problem = Problem(
             f"{request.path} is not valid UTF-8.",
-            evidence=[f"byte {error.start}: {error.reason}"],
-            fixes=["save it as UTF-8"],
+            (f"byte {error.start}: {error.reason}",),
+            ("save it as UTF-8",),
         )
-        return LoadedImageConfig(None, str(problem))
+        return LoadedImageConfig(None, (problem,))
     except SlimRayImageError as error:
-        return LoadedImageConfig(None, str(error))
+        return LoadedImageConfig(None, error.problems)
 
 
 def config_request(
@@ -124,7 +124,7 @@ def _check_overrides(overrides: Iterable[str], names: Iterable[str], path: str) 
 async def _application_names(path: str) -> tuple[str, ...]:
     loaded = await load_image_config(ImageConfigRequest(path), **implicitly())
     if loaded.config is None:
-        raise SlimRayImageError(loaded.problem or "")
+        raise SlimRayImageError.of(loaded.problems)
     if loaded.config.serve is None:
         raise SlimRayImageError(
             f"{path} has a job, which is one image, and no Serve applications.",

@@ -29,9 +29,20 @@ from pants.util.frozendict import FrozenDict
 from pants.util.strutil import help_text
 
 from slim_ray_image.compat import EnvironmentField
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError
 from slim_ray_image.core.exclude_files import parse_exclude_files
-from slim_ray_image.core.image_paths import has_control_character
+from slim_ray_image.core.field_values import (
+    INFER,
+    LARGEST_LAYER_BUDGET,
+    check_env,
+    check_labels,
+    check_layer_budget,
+    check_platforms,
+    check_ports,
+    check_ray_extras,
+    check_user,
+    check_workdir,
+)
 from slim_ray_image.core.import_paths import (
     EntryPoint,
     ImportPath,
@@ -40,34 +51,27 @@ from slim_ray_image.core.import_paths import (
 )
 from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET
 from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
-from slim_ray_image.core.oci import OWN_LABELS
 from slim_ray_image.core.outputs import parse_outputs
-from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.prune_rules import RULES
 from slim_ray_image.core.pruning import parse_pruning
-from slim_ray_image.core.ray_extras import EXTRA_NAME
 from slim_ray_image.core.references import parse_image_reference
-from slim_ray_image.core.smoke_requests import EXAMPLE, WrongSmokeRequest, parse_smoke_request
+from slim_ray_image.core.smoke_requests import EXAMPLE, WrongSmokeRequest, parse_smoke_requests
 from slim_ray_image.core.smoke_test import SmokeRequest
 
 DEFAULT_USER = "1000:100"
-INFER = "infer"
-
-
-def _invalid(alias: str, address: Address, error: SlimRayImageError) -> InvalidFieldException:
-    return InvalidFieldException(f"The `{alias}` field in target {address} {error}")
 
 
 _Value = TypeVar("_Value")
 
 
 def _checked(field: Any, value: _Value, address: Address) -> _Value:
-    """Return the value of a field of whose values `check`, of core, says what is wrong."""
+    """Return `value` after the field's `check`, a function of core; raise its error with the field and the address."""
     if value is not None:
         try:
             field.check(value)
-        except SlimRayImageError as error:
-            raise _invalid(field.alias, address, error) from error
+        except InvalidValueError as error:
+            place = f"The `{field.alias}` field in target {address}"
+            raise InvalidFieldException(str(error.of(place))) from error
     return value
 
 
@@ -164,6 +168,7 @@ class SlimRayImageDependencies(Dependencies):
 
 class RayExtrasField(StringSequenceField):
     alias = "ray_extras"
+    check = staticmethod(check_ray_extras)
     help = help_text(
         f"""
         The extras of Ray to install, as a list, in place of those that the requirement names. Or `"{INFER}"`, the
@@ -187,18 +192,8 @@ class RayExtrasField(StringSequenceField):
         if raw_value == INFER:
             return None
         if isinstance(raw_value, str):
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must be '{INFER}' or a list of extras, but was "
-                f"{raw_value!r}.\n\nTo fix, use [{raw_value!r}]."
-            )
-        value = super().compute_value(raw_value, address)
-        wrong = sorted(extra for extra in value or () if not EXTRA_NAME.fullmatch(extra))
-        if wrong:
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must hold names of extras, but has "
-                f"{', '.join(map(repr, wrong))}.\n\nTo fix, correct the names, as in ['default', 'serve']."
-            )
-        return value
+            _checked(cls, raw_value, address)
+        return _checked(cls, super().compute_value(raw_value, address), address)
 
 
 class BaseImageField(_CheckedString):
@@ -216,8 +211,9 @@ class BaseImageField(_CheckedString):
     )
 
 
-class PlatformsField(StringSequenceField):
+class PlatformsField(_CheckedStrings):
     alias = "platforms"
+    check = staticmethod(check_platforms)
     default = ("linux/amd64",)
     help = help_text(
         """
@@ -225,25 +221,10 @@ class PlatformsField(StringSequenceField):
         """
     )
 
-    @classmethod
-    def compute_value(
-        cls, raw_value: Optional[Iterable[str]], address: Address
-    ) -> Optional[Tuple[str, ...]]:
-        value = super().compute_value(raw_value, address)
-        if value is None or len(value) != 1:
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must name exactly one platform, but was "
-                f"{raw_value!r}.\n\nTo fix, use ['linux/amd64']."
-            )
-        try:
-            parse_platform(value[0])
-        except SlimRayImageError as error:
-            raise _invalid(cls.alias, address, error) from error
-        return value
-
 
 class EnvField(DictStringToStringField):
     alias = "env"
+    check = staticmethod(check_env)
     help = help_text(
         """
         Environment variables of the image, on top of the base's. For example, `env={"LOG_LEVEL": "info"}`.
@@ -254,18 +235,12 @@ class EnvField(DictStringToStringField):
     def compute_value(
         cls, raw_value: Optional[Dict[str, str]], address: Address
     ) -> Optional[FrozenDict[str, str]]:
-        value = super().compute_value(raw_value, address)
-        wrong = sorted(name for name in value or () if not name or "=" in name)
-        if wrong:
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must have names without '=' that are not empty, but has "
-                f"{', '.join(map(repr, wrong))}.\n\nTo fix, correct the names of the variables."
-            )
-        return value
+        return _checked(cls, super().compute_value(raw_value, address), address)
 
 
 class PortsField(SequenceField[int]):
     alias = "ports"
+    check = staticmethod(check_ports)
     expected_element_type = int
     expected_type_description = "a list of port numbers"
     help = help_text(
@@ -281,18 +256,12 @@ class PortsField(SequenceField[int]):
     def compute_value(
         cls, raw_value: Optional[Iterable[int]], address: Address
     ) -> Optional[Tuple[int, ...]]:
-        value = super().compute_value(raw_value, address)
-        wrong = sorted(p for p in value or () if isinstance(p, bool) or not 0 < p < 65536)
-        if wrong:
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must hold numbers from 1 to 65535, but has "
-                f"{', '.join(map(str, wrong))}.\n\nTo fix, correct the port numbers."
-            )
-        return value
+        return _checked(cls, super().compute_value(raw_value, address), address)
 
 
 class LabelsField(DictStringToStringField):
     alias = "labels"
+    check = staticmethod(check_labels)
     help = help_text(
         """
         Labels of the image config, on top of the base's. For example,
@@ -307,19 +276,12 @@ class LabelsField(DictStringToStringField):
     def compute_value(
         cls, raw_value: Optional[Dict[str, str]], address: Address
     ) -> Optional[FrozenDict[str, str]]:
-        value = super().compute_value(raw_value, address)
-        wrong = sorted(name for name in value or () if name.startswith(OWN_LABELS))
-        if wrong:
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must not have names that start with {OWN_LABELS!r}, "
-                f"which the plugin gives to its containers, but has {', '.join(map(repr, wrong))}.\n\n"
-                "To fix, name the labels by a domain of your own, as 'com.example.team'."
-            )
-        return value
+        return _checked(cls, super().compute_value(raw_value, address), address)
 
 
-class UserField(StringField):
+class UserField(_CheckedString):
     alias = "user"
+    check = staticmethod(check_user)
     default = DEFAULT_USER
     value: str
     help = help_text(
@@ -332,22 +294,10 @@ class UserField(StringField):
         """
     )
 
-    @classmethod
-    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
-        value = super().compute_value(raw_value, address)
-        parts = (value or "").split(":")
-        if len(parts) > 2 or not all(
-            part and part.replace("-", "").replace("_", "").isalnum() for part in parts
-        ):
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must be `user` or `user:group`, but was "
-                f"{raw_value!r}.\n\nTo fix, use numbers, as '1000:100', or names that the base image knows."
-            )
-        return value
 
-
-class WorkdirField(StringField):
+class WorkdirField(_CheckedString):
     alias = "workdir"
+    check = staticmethod(check_workdir)
     default = "/app"
     value: str
     help = help_text(
@@ -355,19 +305,6 @@ class WorkdirField(StringField):
         The working directory, which holds the first-party files, source roots stripped, and is on `PYTHONPATH`.
         """
     )
-
-    @classmethod
-    def compute_value(cls, raw_value: Optional[str], address: Address) -> Optional[str]:
-        value = super().compute_value(raw_value, address) or ""
-        parts = value.split("/")[1:]
-        has_bad_part = any(part in ("", ".", "..") for part in parts)
-        has_bad_part = has_bad_part or ":" in value  # as it is on PYTHONPATH
-        if not value.startswith("/") or has_bad_part or has_control_character(value):
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must be an absolute path below /, without '.', '..', "
-                f"':' or control characters, but was {raw_value!r}.\n\nTo fix, use a path like '/app'."
-            )
-        return value
 
 
 class EntrypointField(StringSequenceField):
@@ -390,17 +327,14 @@ class CmdField(StringSequenceField):
     )
 
 
-# Docker's stores take 127 layers, those of the base among them.
-_LARGEST_LAYER_BUDGET = 100
-
-
 class LayerBudgetField(IntField):
     alias = "layer_budget"
+    check = staticmethod(check_layer_budget)
     default = 16
     value: int
     help = help_text(
         f"""
-        The most layers that the image may add to its base, from {SMALLEST_LAYER_BUDGET} to {_LARGEST_LAYER_BUDGET}.
+        The most layers that the image may add to its base, from {SMALLEST_LAYER_BUDGET} to {LARGEST_LAYER_BUDGET}.
 
         Ray, each large distribution (5 MB unpacked or more, before pruning), and each part of Ray that only some
         services need, has a layer of its own, which all services share, as long as the budget lasts, largest first; the
@@ -412,14 +346,7 @@ class LayerBudgetField(IntField):
 
     @classmethod
     def compute_value(cls, raw_value: Optional[int], address: Address) -> Optional[int]:
-        value = super().compute_value(raw_value, address)
-        if value is None or not SMALLEST_LAYER_BUDGET <= value <= _LARGEST_LAYER_BUDGET:
-            raise InvalidFieldException(
-                f"The `{cls.alias}` field in target {address} must be a number from {SMALLEST_LAYER_BUDGET} to "
-                f"{_LARGEST_LAYER_BUDGET}, but was {raw_value!r}.\n\n"
-                "To fix, leave it out or use a number in that range."
-            )
-        return value
+        return _checked(cls, super().compute_value(raw_value, address), address)
 
 
 class BytecodeField(BoolField):
@@ -470,6 +397,7 @@ class PruneField(_CheckedStrings):
 
 class ExcludeFilesField(StringSequenceField):
     alias = "exclude_files"
+    check = staticmethod(parse_exclude_files)
     help = help_text(
         """
         Files that the image does not need at run time: paths in the image, absolute or relative to site-packages, with
@@ -485,11 +413,8 @@ class ExcludeFilesField(StringSequenceField):
     def compute_value(
         cls, raw_value: Optional[Iterable[str]], address: Address
     ) -> Optional[Tuple[str, ...]]:
-        value = super().compute_value(raw_value, address)
-        try:
-            return None if value is None else parse_exclude_files(value)
-        except SlimRayImageError as error:
-            raise _invalid(cls.alias, address, error) from error
+        value = _checked(cls, super().compute_value(raw_value, address), address)
+        return None if value is None else parse_exclude_files(value)
 
 
 class RepositoryField(StringField):
@@ -579,6 +504,7 @@ class SmokeTestField(TriBoolField):
 
 class SmokeRequestsField(SequenceField[SmokeRequest]):
     alias = "smoke_requests"
+    check = staticmethod(parse_smoke_requests)
     expected_element_type: ClassVar[Any] = (str, SmokeRequest, WrongSmokeRequest)
     expected_type_description = "a list of paths and `smoke_request(...)`"
     help = help_text(
@@ -598,11 +524,8 @@ class SmokeRequestsField(SequenceField[SmokeRequest]):
     def compute_value(
         cls, raw_value: Optional[Iterable[Union[str, SmokeRequest]]], address: Address
     ) -> Optional[Tuple[SmokeRequest, ...]]:
-        values = super().compute_value(raw_value, address)
-        try:
-            return None if values is None else tuple(map(parse_smoke_request, values))
-        except SlimRayImageError as error:
-            raise _invalid(cls.alias, address, error) from error
+        values = _checked(cls, super().compute_value(raw_value, address), address)
+        return None if values is None else parse_smoke_requests(values)
 
 
 class SmokeTestTimeoutField(IntField):

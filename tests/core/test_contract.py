@@ -9,6 +9,7 @@ import pytest
 from conftest import Golden
 
 from slim_ray_image.core.contract import Contract, contract_problems
+from slim_ray_image.core.errors import format_problems
 from slim_ray_image.core.layer_contents import (
     KIND_DIRECTORY,
     KIND_FILE,
@@ -18,7 +19,6 @@ from slim_ray_image.core.layer_contents import (
     LayerDistribution,
     image_contents,
 )
-from slim_ray_image.core.problems import format_problems
 
 PROGRAM = ImageFile(KIND_FILE, 0o755, 0, 0)
 OWN_FOLDER = ImageFile(KIND_DIRECTORY, 0o755, 1000, 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slim_ray_image.core.errors import SlimRayImageError, format_error
+from slim_ray_image.core.errors import InvalidValueError, Problem, SlimRayImageError, format_error
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,26 @@ def test_evidence_is_cut_after_ten_and_says_so() -> None:
 
 
 def test_error_keeps_its_parts() -> None:
-    """The parts stay readable, uncut, for whoever words the error anew with an address."""
+    """The parts stay readable, uncut, for whoever collects the problems of several errors."""
     evidence = [str(number) for number in range(12)]
     error = SlimRayImageError("It broke.", evidence=evidence, fixes=["mend it"])
-    assert (error.subject, error.evidence, error.fixes) == (
-        "It broke.",
-        tuple(evidence),
-        ("mend it",),
+    assert error.problems == (Problem("It broke.", tuple(evidence), ("mend it",)),)
+
+
+def test_error_of_problems_reports_each_once() -> None:
+    """Every problem is told whole, in order; equal ones are told once."""
+    first, second = Problem("It broke.", fixes=("mend it",)), Problem("It leaks.", ("a drop",))
+    error = SlimRayImageError.of([first, second, first])
+    assert str(error) == "It broke.\n\nTo fix, mend it.\n\nIt leaks.\n\n  * a drop"
+    assert str(SlimRayImageError.of([first])) == str(
+        SlimRayImageError(first.subject, fixes=first.fixes)
+    )
+
+
+def test_value_error_is_complete_once_its_place_is_known() -> None:
+    """A parser says what is wrong with a value, and its caller where the value comes from."""
+    error = InvalidValueError("must be 1, but was 2.", evidence=["2 is even"], fixes=["use 1"])
+    assert not isinstance(error, SlimRayImageError)
+    assert str(error.of("The option `[slim-ray].x`")) == (
+        "The option `[slim-ray].x` must be 1, but was 2.\n\n  * 2 is even\n\nTo fix, use 1."
     )

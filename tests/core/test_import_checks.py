@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence
 import pytest
 from conftest import Golden
 
+from slim_ray_image.core.errors import format_problems
 from slim_ray_image.core.import_checks import (
     Failure,
     Import,
@@ -27,7 +28,6 @@ from slim_ray_image.core.layer_contents import (
     LayerDistribution,
     image_contents,
 )
-from slim_ray_image.core.problems import format_problems
 from slim_ray_image.core.served_application import ServedApplication
 
 UVICORN = LayerDistribution("uvicorn", "0.30.0", ('uvloop; extra == "standard"',), (), ())

@@ -179,3 +179,24 @@ def test_source_is_found_without_the_digest(
 ) -> None:
     """The whole reference is looked for first; what is found without its digest is held to it."""
     assert source_of(reference, sources) == source
+
+
+@pytest.mark.parametrize(
+    ("reference", "sources", "expected"),
+    [
+        pytest.param(
+            "not an image", {}, "The option `[slim-ray].default_base_image` must be", id="default"
+        ),
+        pytest.param(
+            "python:3.10-slim",
+            {"python:3.10-slim": "oci:"},
+            "The option `[slim-ray].base_image_sources` must be",
+            id="source",
+        ),
+    ],
+)
+def test_option_that_names_no_image_is_told_by_name(
+    reference: str, sources: Mapping[str, str], expected: str
+) -> None:
+    """A field is checked when its BUILD file is read; what an option says is checked when it is used."""
+    assert error_text(lambda: source_of(reference, sources)).startswith(expected)

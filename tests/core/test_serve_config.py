@@ -322,7 +322,7 @@ def problem(text: str, application: str = "") -> str:
     """The message of a file whose applications are known, but of which there can be no image."""
     found = parse(text, application).problem
     assert found is not None
-    return found
+    return str(found)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any, Mapping, Optional
 import pytest
 from conftest import Golden
 
+from slim_ray_image.core.errors import format_problems
 from slim_ray_image.core.layer_contents import (
     KIND_DIRECTORY,
     KIND_FILE,
@@ -18,7 +19,6 @@ from slim_ray_image.core.layer_contents import (
     image_contents,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.core.problems import format_problems
 from slim_ray_image.core.shared_libraries import (
     NODE_LIBRARIES,
     library_problems,

@@ -107,7 +107,7 @@ def test_package_that_cannot_be_run_is_named(rule_runner: RuleRunner) -> None:
     """`python -m` would refuse it in the container."""
     build = "python_sources()\n" + image(entry_point="app --rounds 3")
     write(rule_runner, {"app/BUILD": build, "app/__init__.py": "", "app/main.py": ""})
-    assert find_owner(rule_runner).problem == (
+    assert str(find_owner(rule_runner).problem) == (
         "No target owns the module app.__main__, so it cannot go into the image src/app:image.\n\n"
         "  * it is named by `entry_point` 'app --rounds 3'\n"
         "  * looked in the resolve 'main'\n\n"
@@ -145,7 +145,7 @@ def test_image_of_dependencies_alone_has_no_entry(rule_runner: RuleRunner) -> No
         {"app/BUILD": "python_sources()\n" + image(dependencies=[":app"]), "app/main.py": ""},
     )
     found = find_owners(rule_runner)
-    assert (found.owners, found.problem) == ((), None)
+    assert (found.owners, found.problems) == ((), ())
     assert direct_dependencies(rule_runner) == ["src/app:app"]
 
 
@@ -296,7 +296,7 @@ class TestSeveralOwners:
             write(rule_runner, {"app/BUILD": build, "app/main.py": ""})
             problem = find_owner(rule_runner).problem
             assert problem is not None
-            assert problem.startswith(f"More than one target owns {what},")
+            assert problem.subject.startswith(f"More than one target owns {what},")
 
 
 def test_generator_as_dependency_chooses_its_file(rule_runner: RuleRunner) -> None:

@@ -11,11 +11,11 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional
 
+from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, SCRIPTS
 from slim_ray_image.core.kuberay import OPERATOR_VARIABLES
 from slim_ray_image.core.layer_contents import ImageContents
 from slim_ray_image.core.oci import environment_of
-from slim_ray_image.core.problems import Problem
 
 # PATH of a login shell, by Debian's /etc/profile: KubeRay can be told to start Ray by one.
 _LOGIN_PATH = ("/usr/local/bin", "/usr/bin", "/bin")

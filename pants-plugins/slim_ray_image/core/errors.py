@@ -2,32 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Sequence
 
 _MOST_BULLETS = 10
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. Problems of a kind are collected and reported at once.
+
+    Attributes:
+        subject: The rule that was broken, with the names and the value received. Full sentences.
+        evidence: Facts that show the problem, one bullet each; sorted by the caller, cut after ten.
+        fixes: Imperatives without a leading "To fix,"; the likeliest first.
+    """
+
+    subject: str
+    evidence: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return format_error(self.subject, self.evidence, self.fixes)
 
 
 class SlimRayImageError(Exception):
     """A mistake that the user can mend. Its text is complete: it is shown without a traceback.
 
     Args:
-        subject: The rule that was broken, with the names and the value received. Full sentences.
-        evidence: What was looked at, one bullet each; sorted by the caller, cut after ten.
-        fixes: Imperatives without a leading "To fix,"; the likeliest first.
+        subject: As for `Problem`, of which the error has one; `of` makes an error of several.
+        evidence: As for `Problem`.
+        fixes: As for `Problem`.
     """
 
     def __init__(
         self, subject: str, *, evidence: Sequence[str] = (), fixes: Sequence[str] = ()
     ) -> None:
-        self.subject = subject
+        problem = Problem(subject, tuple(evidence), tuple(fixes))
+        self.problems: tuple[Problem, ...] = (problem,)
+        super().__init__(str(problem))
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> SlimRayImageError:
+        """Return the error that reports one or more problems."""
+        error = cls(problems[0].subject)
+        error.problems = tuple(problems)
+        error.args = (format_problems(problems),)
+        return error
+
+
+class InvalidValueError(Exception):
+    """A value that breaks a rule, told before the place of the value is known: `of` completes the message.
+
+    Args:
+        rule: A predicate with the value received, such as "must be one of 'a', 'b', but was 'c'.".
+        evidence: As for `Problem`.
+        fixes: As for `Problem`.
+    """
+
+    def __init__(
+        self, rule: str, *, evidence: Sequence[str] = (), fixes: Sequence[str] = ()
+    ) -> None:
+        self.rule = rule
         self.evidence = tuple(evidence)
         self.fixes = tuple(fixes)
-        super().__init__(format_error(subject, self.evidence, self.fixes))
+        super().__init__(format_error(rule, self.evidence, self.fixes))
+
+    def of(self, place: str) -> SlimRayImageError:
+        """Return the error for a value at `place`, such as "The option `[slim-ray].prune`"."""
+        return SlimRayImageError(f"{place} {self.rule}", evidence=self.evidence, fixes=self.fixes)
 
 
 def count_of(count: int, noun: str) -> str:
     """Return a number of things in words, as "1 file" or "2 files"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def format_problems(problems: Sequence[Problem]) -> str:
+    """Return the text that a user sees of all problems, each once; "" where there are none."""
+    return "\n\n".join(dict.fromkeys(map(str, problems)))
 
 
 def format_error(subject: str, evidence: Sequence[str], fixes: Sequence[str]) -> str:

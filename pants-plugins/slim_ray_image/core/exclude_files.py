@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Collection, Iterable, Optional
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
 
 EXCLUDE_FILES = "exclude_files"
 
@@ -19,12 +19,12 @@ def parse_exclude_files(patterns: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of a field `exclude_files`, sorted.
 
     Raises:
-        SlimRayImageError: If one is no path of the image.
+        InvalidValueError: If one is no path of the image.
     """
     patterns = tuple(sorted(patterns))
     wrong = [p for p in patterns if not p.strip("/*") or ".." in p.split("/") or "//" in p]
     if wrong:
-        raise SlimRayImageError(
+        raise InvalidValueError(
             "must hold paths, absolute or relative to site-packages, without '..' and not of wildcards alone, but has "
             f"{', '.join(map(repr, wrong))}.",
             fixes=["use paths like 'numpy/_core/tests/*' or '/usr/local/bin/wget'"],

@@ -15,11 +15,11 @@ from typing import Collection, Iterable, Mapping, Optional, Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.image_paths import SCRIPTS
 from slim_ray_image.core.import_outcomes import ImportJob, ImportOutcome
 from slim_ray_image.core.import_paths import importable_module
 from slim_ray_image.core.layer_contents import ImageContents, LayerDistribution
-from slim_ray_image.core.problems import Problem
 from slim_ray_image.core.ray_extras import RAY
 from slim_ray_image.core.served_application import ServedApplication
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Iterator, Optional, Union
 
 from slim_ray_image.core.dynamic_imports import aliases_of, dotted_name
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError
 from slim_ray_image.core.parsing import TOO_DEEP, parse_source
 
 # Decorators that make a deployment, which has still to be bound, of what they decorate.
@@ -71,12 +71,12 @@ def parse_import_path(text: str) -> ImportPath:
     """Return the module and the attribute that `text` names.
 
     Raises:
-        SlimRayImageError: If `text` is not `module.path:attribute`.
+        InvalidValueError: If `text` is not `module.path:attribute`.
     """
     module, separator, attribute = text.partition(":")
     if separator and is_dotted_name(module) and is_dotted_name(attribute) and "." not in attribute:
         return ImportPath(module, attribute)
-    raise SlimRayImageError(
+    raise InvalidValueError(
         f"must be an import path `module.path:attribute`, but was {text!r}.",
         fixes=[
             "name the module and the variable that holds the bound application, as 'services.echo.app:app'"
@@ -90,7 +90,7 @@ def parse_application_path(text: str) -> ImportPath:
     Ray takes `module.path.attribute` there, too.
 
     Raises:
-        SlimRayImageError: If `text` is neither.
+        InvalidValueError: If `text` is neither.
     """
     module, _, attribute = text.rpartition(".")
     return parse_import_path(text if ":" in text or not module else f"{module}:{attribute}")
@@ -100,7 +100,7 @@ def parse_entry_point(text: str) -> EntryPoint:
     """Return what to run: `text` is a module or a `.py` file, then arguments split as a POSIX shell does.
 
     Raises:
-        SlimRayImageError: If the first word is neither a module nor a relative `.py` path, or quotes are unbalanced.
+        InvalidValueError: If the first word is neither a module nor a relative `.py` path, or quotes are unbalanced.
     """
     fix = [
         "name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'"
@@ -108,7 +108,7 @@ def parse_entry_point(text: str) -> EntryPoint:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise SlimRayImageError(
+        raise InvalidValueError(
             f"must be a module or a file with arguments, but was {text!r} ({error}).", fixes=fix
         ) from error
     if words:
@@ -117,7 +117,7 @@ def parse_entry_point(text: str) -> EntryPoint:
             return EntryPoint(None, first, arguments)
         if not first.endswith(".py") and is_dotted_name(first):
             return EntryPoint(first, None, arguments)
-    raise SlimRayImageError(
+    raise InvalidValueError(
         f"must be a module or a file with arguments, but was {text!r}.", fixes=fix
     )
 

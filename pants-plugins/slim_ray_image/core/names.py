@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Iterator, Mapping, NoReturn, Optional, Sequence
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
 from slim_ray_image.core.references import (
     RegistryReference,
     is_repository,
@@ -208,7 +208,7 @@ def _tags(written: Sequence[str], where: str) -> list[str]:
 def _check_address(settings: NameSettings, registry: Registry) -> None:
     try:
         parsed = parse_image_reference(f"{registry.address}/repository:tag")
-    except SlimRayImageError:
+    except InvalidValueError:
         parsed = None
     if not isinstance(parsed, RegistryReference):
         where = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterable
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError
 
 LAYOUT = "layout"
 SPARSE_LAYOUT = "sparse-layout"
@@ -17,17 +17,17 @@ def parse_outputs(names: Iterable[str]) -> frozenset[str]:
     """Return what to write besides image.json.
 
     Raises:
-        SlimRayImageError: If a name is not known, or two of them are one folder.
+        InvalidValueError: If a name is not known, or two of them are one folder.
     """
     outputs = frozenset(names)
     unknown = sorted(outputs - set(_OUTPUTS))
     if unknown:
-        raise SlimRayImageError(
+        raise InvalidValueError(
             f"must hold {', '.join(map(repr, _OUTPUTS))} or nothing, but has {', '.join(map(repr, unknown))}.",
             fixes=["correct the names, as ['layout'], or use [] to write image.json alone"],
         )
     if {LAYOUT, SPARSE_LAYOUT} <= outputs:
-        raise SlimRayImageError(
+        raise InvalidValueError(
             "must not hold both 'layout' and 'sparse-layout', which are one folder, `oci/`, with and without the "
             "base's layers.",
             fixes=["remove one of the two"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def parse_platform(text: str) -> Platform:
     """Return the platform called `text`.
 
     Raises:
-        SlimRayImageError: If it is not one that an image can be built for.
+        InvalidValueError: If it is not one that an image can be built for.
     """
     if text not in PLATFORMS:
-        raise SlimRayImageError(
+        raise InvalidValueError(
             f"must be one of {', '.join(map(repr, sorted(PLATFORMS)))}, but was {text!r}.",
             fixes=["use 'linux/amd64', the one platform that this version builds for"],
         )

@@ -16,7 +16,7 @@ from typing import Collection, Iterable, Mapping
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.distributions_layer import Saved
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
 from slim_ray_image.core.prune_rules import PARTS, RULES, RULES_BY_NAME, Part, is_below
 
 DEFAULT = "default"
@@ -64,7 +64,7 @@ def parse_pruning(words: Iterable[str]) -> Pruning:
     """Return what the words of a field `prune` say: those with `!` take away from the others, in whatever order.
 
     Raises:
-        SlimRayImageError: If a word is not known, or if words only take away.
+        InvalidValueError: If a word is not known, or if words only take away.
     """
     words = tuple(words)
     distributions = {word[len(_DISTRIBUTION) :] for word in words if word.startswith(_DISTRIBUTION)}
@@ -74,14 +74,14 @@ def parse_pruning(words: Iterable[str]) -> Pruning:
     unknown = sorted(_unknown(word) for word in rest if not _rules_of(word.lstrip("!")))
     unknown += [repr(_DISTRIBUTION) for name in distributions if not name]
     if unknown:
-        raise SlimRayImageError(
+        raise InvalidValueError(
             f"must hold {ALL!r}, {DEFAULT!r}, names of rules, '!' and a name, or '{_DISTRIBUTION}' and the name of a "
             f"distribution, but has {', '.join(unknown)}.",
             evidence=[f"the rules are {', '.join(sorted(RULES_BY_NAME))}"],
             fixes=["correct the names, as ['default', 'dashboard-ui'], or use [] to prune nothing"],
         )
     if unwanted and not wanted:
-        raise SlimRayImageError(
+        raise InvalidValueError(
             f"only takes rules away, by {', '.join(repr(f'!{word}') for word in unwanted)}, from none.",
             fixes=[f"add {DEFAULT!r} to it", "use [] to prune nothing"],
         )

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Mapping, Optional, Union
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError
 
 # The default registry of a reference that names none, and the host that serves its API.
 DEFAULT_REGISTRY = "docker.io"
@@ -87,7 +87,7 @@ def parse_image_reference(text: str) -> ImageReference:
     """Return the image that `text` names.
 
     Raises:
-        SlimRayImageError: If `text` is neither a registry reference nor `oci:PATH[:TAG]`.
+        InvalidValueError: If `text` is neither a registry reference nor `oci:PATH[:TAG]`.
     """
     if text.startswith(LAYOUT_PREFIX):
         path, _, tag = text[len(LAYOUT_PREFIX) :].partition(":")
@@ -101,7 +101,7 @@ def parse_image_reference(text: str) -> ImageReference:
             if registry == DEFAULT_REGISTRY and "/" not in repository:
                 repository = f"library/{repository}"
             return RegistryReference(text, registry, repository, match["tag"], match["digest"])
-    raise SlimRayImageError(
+    raise InvalidValueError(
         f"must be an image reference or a local OCI image layout, but was {text!r}.",
         fixes=[
             "name an image in a registry, as 'python:3.10-slim' or "
@@ -129,7 +129,24 @@ def source_of(reference: str, sources: Mapping[str, str]) -> Source:
 
     One with a digest is also found without it, so that a pin is no second entry of the mapping; what is read is then
     held to the digest.
+
+    Args:
+        reference: The field `base_image`, which is valid, or the option `[slim-ray].default_base_image`.
+        sources: The option `[slim-ray].base_image_sources`.
+
+    Raises:
+        SlimRayImageError: If the option that the source comes from is not valid.
     """
+    source = _mapped(reference, sources)
+    option = "default_base_image" if source.text == reference else "base_image_sources"
+    try:
+        parse_image_reference(source.text)
+    except InvalidValueError as error:
+        raise error.of(f"The option `[slim-ray].{option}`") from error
+    return source
+
+
+def _mapped(reference: str, sources: Mapping[str, str]) -> Source:
     name, _, digest = reference.partition("@")
     if reference in sources:
         return Source(sources[reference])

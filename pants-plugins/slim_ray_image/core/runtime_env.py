@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Optional
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.serve_schema import show
 from slim_ray_image.core.yaml_lines import Located
 
@@ -85,23 +85,22 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
             yield f"remove `{key}`: the image holds the code that is imported"
 
 
-def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[str]:
-    """Return why Ray would run other code than the image's, the whole message; None where it would not.
+def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[Problem]:
+    """Return why Ray would run other code than the image's; None where it would not.
 
-    It does where distributions would be installed when a replica starts, another Python or image would be run, or code
-    would come from a local folder. Variables (`env_vars`) are fine.
+    Ray does so where distributions would be installed when a replica starts, another Python or image would be run, or
+    code would come from a local folder. Variables (`env_vars`) are fine.
     """
     everything = _set_keys(environments, (*_INSTALLERS, _PROGRAM, *_IMAGES, *_CODE))
     found = [each for each in everything if each.key not in _CODE or not _is_remote(each)]
     if not found:
         return None
     found.sort(key=lambda each: (each.value.line, each.path))
-    error = SlimRayImageError(
+    return Problem(
         f"A `runtime_env` in {file} would run other code than that of the image.",
-        evidence=[each.bullet(file) for each in found],
-        fixes=list(_fixes(found)),
+        tuple(each.bullet(file) for each in found),
+        tuple(_fixes(found)),
     )
-    return str(error)
 
 
 def remote_code(file: str, environments: Iterable[RuntimeEnv]) -> Iterator[str]:

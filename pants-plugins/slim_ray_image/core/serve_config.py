@@ -13,7 +13,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError, Problem, SlimRayImageError
 from slim_ray_image.core.import_paths import (
     EntryPoint,
     ImportPath,
@@ -24,7 +24,7 @@ from slim_ray_image.core.import_paths import (
 from slim_ray_image.core.ray import DOCUMENTATION, RELEASE, SERVE_GRPC_PORT, SERVE_HTTP_PORT
 from slim_ray_image.core.runtime_env import RuntimeEnv, other_code, remote_code
 from slim_ray_image.core.serve_schema import (
-    Problem,
+    ConfigMistake,
     application_name,
     check_config,
     route_prefix,
@@ -118,7 +118,7 @@ class ImageConfig:
     Attributes:
         named_by: The command, for messages and reasons.
         ray_versions: Those that manifests name.
-        problem: Why there can be no image of it, though its applications are known; the whole message.
+        problem: Reason that no image can be built from the file, though its applications are known.
         warnings: Whole texts.
     """
 
@@ -127,11 +127,11 @@ class ImageConfig:
     entry_point: Optional[EntryPoint] = None
     named_by: str = ""
     ray_versions: tuple[RayVersion, ...] = ()
-    problem: Optional[str] = None
+    problem: Optional[Problem] = None
     warnings: tuple[str, ...] = ()
 
 
-def _bullets(file: str, problems: Iterable[Problem]) -> list[str]:
+def _bullets(file: str, problems: Iterable[ConfigMistake]) -> list[str]:
     return [
         f"{file}:{problem.line}: {problem.path or 'the config'} {problem.text}"
         for problem in problems
@@ -222,7 +222,7 @@ def _only(text: str, config: Located, number: int) -> str:
 
 
 def _warnings(
-    config: Located, file: str, ignored: Sequence[Problem], environments: Iterable[RuntimeEnv]
+    config: Located, file: str, ignored: Sequence[ConfigMistake], environments: Iterable[RuntimeEnv]
 ) -> Iterator[str]:
     if ignored:
         evidence = "\n".join(f"  * {bullet}" for bullet in _bullets(file, ignored))
@@ -334,7 +334,7 @@ def _entry_point(command: str) -> Optional[EntryPoint]:
         program = [file_module(script) or "", *words[2:]]
     try:
         found = parse_entry_point(shlex.join(program))
-    except SlimRayImageError:
+    except InvalidValueError:
         return None
     return replace(found, script=script) if found.module else None
 

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Union
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError
 from slim_ray_image.core.import_paths import parse_application_path
 from slim_ray_image.core.yaml_lines import Located
 
@@ -33,7 +33,7 @@ _FLAGS = ("0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes
 
 
 @dataclass(frozen=True, order=True)
-class Problem:
+class ConfigMistake:
     """What is wrong, or ignored, in a config: `path` is its key, as `applications[0].import_path`.
 
     Problems have the order of the file.
@@ -63,7 +63,7 @@ class _Table:
 
     fields: Mapping[str, _Field]
     refuses_others: bool = False
-    check: Callable[[Located, str], Iterable[Problem]] = field(default=lambda table, path: ())
+    check: Callable[[Located, str], Iterable[ConfigMistake]] = field(default=lambda table, path: ())
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _is_import_path(value: Any) -> bool:
         return False
     try:
         parse_application_path(str(value))
-    except SlimRayImageError:
+    except InvalidValueError:
         return False
     return True
 
@@ -183,7 +183,9 @@ _DEFAULT_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 1}
 _AUTOMATIC_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 100}
 
 
-def _check_counts(config: Located, path: str, defaults: Mapping[str, int]) -> Iterator[Problem]:
+def _check_counts(
+    config: Located, path: str, defaults: Mapping[str, int]
+) -> Iterator[ConfigMistake]:
     """That replicas go from the fewest by those at the start, if they are given, to the most."""
     keys = ("min_replicas", "initial_replicas", "max_replicas")
     found = {key: config.get(key) for key in keys if key in defaults or _is_set(config, key)}
@@ -203,7 +205,7 @@ def _check_counts(config: Located, path: str, defaults: Mapping[str, int]) -> It
         given = found[key]
         assert given is not None  # the defaults are in order
         text = f"must be at {relation} `{limit}`, {show_count(limit)}, but is {show_count(key)}"
-        yield Problem(given.line, f"{path}.{key}", text)
+        yield ConfigMistake(given.line, f"{path}.{key}", text)
 
 
 _AUTOSCALING = _Table(
@@ -240,7 +242,7 @@ def _is_set(table: Located, key: str) -> bool:
     return found is not None and found.value is not None
 
 
-def _check_variables(table: Located, keys: tuple[str, ...], path: str) -> Iterator[Problem]:
+def _check_variables(table: Located, keys: tuple[str, ...], path: str) -> Iterator[ConfigMistake]:
     """That the variables of a `runtime_env` are text, as which YAML does not read numbers and flags."""
     found, path = table.get(*keys, "env_vars"), ".".join((path, *keys, "env_vars"))
     if found is None or not found.value:
@@ -250,12 +252,12 @@ def _check_variables(table: Located, keys: tuple[str, ...], path: str) -> Iterat
         return
     for name, value in found.value.items():
         if not isinstance(name, str):
-            yield Problem(value.line, path, f"must have text for names, but has {show(name)}")
+            yield ConfigMistake(value.line, path, f"must have text for names, but has {show(name)}")
         if not isinstance(value.value, str):
             yield _must_be(value, f"{path}.{name}", "text, in quotes")
 
 
-def _check_deployment(deployment: Located, path: str) -> Iterator[Problem]:
+def _check_deployment(deployment: Located, path: str) -> Iterator[ConfigMistake]:
     """What excludes what, and what Ray looks at when it deploys."""
     yield from _check_variables(deployment, ("ray_actor_options", "runtime_env"), path)
     count = deployment.get("num_replicas")
@@ -266,14 +268,14 @@ def _check_deployment(deployment: Located, path: str) -> Iterator[Problem]:
         yield from _check_counts(scaling, f"{path}.autoscaling_config", defaults)
     if count and count.value not in (None, "auto") and _is_set(deployment, "autoscaling_config"):
         text = "must be left out or 'auto' beside `autoscaling_config`"
-        yield Problem(count.line, f"{path}.num_replicas", text)
+        yield ConfigMistake(count.line, f"{path}.num_replicas", text)
     if (
         _is_set(deployment, "max_replicas_per_node")
         and "placement_group_bundles" in deployment.value
     ):
         text = "must be left out beside `placement_group_bundles`"
         line = deployment["max_replicas_per_node"].line
-        yield Problem(line, f"{path}.max_replicas_per_node", text)
+        yield ConfigMistake(line, f"{path}.max_replicas_per_node", text)
 
 
 _DEPLOYMENT = _Table(
@@ -303,11 +305,11 @@ _DEPLOYMENT = _Table(
 )
 
 
-def _check_application(application: Located, path: str) -> Iterator[Problem]:
+def _check_application(application: Located, path: str) -> Iterator[ConfigMistake]:
     for key in ("host", "port"):
         if key in application.value:
             text = f"must be left out; `http_options.{key}` is that of all applications"
-            yield Problem(application[key].line, f"{path}.{key}", text)
+            yield ConfigMistake(application[key].line, f"{path}.{key}", text)
     yield from _check_variables(application, ("runtime_env",), path)
 
 
@@ -345,7 +347,7 @@ def route_prefix(application: Located) -> Optional[str]:
     return None if prefix.value is None else str(prefix.value)
 
 
-def _check_unique(config: Located, path: str) -> Iterator[Problem]:
+def _check_unique(config: Located, path: str) -> Iterator[ConfigMistake]:
     """Names and prefixes, those that are left out included; every one of several that are the same is told."""
     applications = config.get("applications")
     if applications is None or not isinstance(applications.value, tuple):
@@ -357,7 +359,7 @@ def _check_unique(config: Located, path: str) -> Iterator[Problem]:
             value, found = value_of(application), application.get(key)
             if value is not None and counts[value] > 1:
                 default = "" if found else ", by default,"
-                yield Problem(
+                yield ConfigMistake(
                     (found or application).line,
                     f"applications[{number}].{key}",
                     f"must be of one application alone, but{default} {value!r} is of {counts[value]}",
@@ -406,8 +408,8 @@ def show(value: Any) -> str:
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
 
-def _must_be(found: Located, path: str, description: str) -> Problem:
-    return Problem(found.line, path, f"must be {description}, but is {show(found)}")
+def _must_be(found: Located, path: str, description: str) -> ConfigMistake:
+    return ConfigMistake(found.line, path, f"must be {description}, but is {show(found)}")
 
 
 def _join(path: str, key: Any) -> str:
@@ -418,8 +420,8 @@ class _Check:
     """The problems of a config, and the keys that Ray would ignore."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.ignored: list[Problem] = []
+        self.problems: list[ConfigMistake] = []
+        self.ignored: list[ConfigMistake] = []
 
     def value(self, found: Located, kind: Union[_Value, _ListOf, _Table], path: str) -> None:
         if isinstance(kind, _Value):
@@ -441,17 +443,17 @@ class _Check:
             child = found.get(key)
             if child is None:
                 if field_.is_required:
-                    self.problems.append(Problem(found.line, _join(path, key), "is missing"))
+                    self.problems.append(ConfigMistake(found.line, _join(path, key), "is missing"))
             elif child.value is not None or not field_.takes_null:
                 self.value(child, field_.kind, _join(path, key))
         for key in found.value.keys() - table.fields.keys():
             others = self.problems if table.refuses_others else self.ignored
             text = "is no key that Ray Serve has"
-            others.append(Problem(found[key].line, _join(path, key), text))
+            others.append(ConfigMistake(found[key].line, _join(path, key), text))
         self.problems += table.check(found, path)
 
 
-def check_config(config: Located) -> tuple[list[Problem], list[Problem]]:
+def check_config(config: Located) -> tuple[list[ConfigMistake], list[ConfigMistake]]:
     """Return what is wrong with a Serve config, and the keys that Ray would ignore; each in the order of the file."""
     check = _Check()
     check.value(config, _CONFIG, "")

@@ -15,9 +15,9 @@ from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.layer_contents import Elf, ImageContents, LayerDistribution
 from slim_ray_image.core.platforms import Platform
-from slim_ray_image.core.problems import Problem
 
 # What the driver of a GPU brings: it is of the node, which mounts it into containers, and must not be in an image.
 NODE_LIBRARIES = (

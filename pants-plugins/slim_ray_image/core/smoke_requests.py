@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, Optional, Union
 
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.errors import InvalidValueError
 from slim_ray_image.core.smoke_test import SmokeRequest
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -174,18 +174,29 @@ def parse_smoke_request(value: Union[str, SmokeRequest, WrongSmokeRequest]) -> S
     """Return the request of a value of the field.
 
     Raises:
-        SlimRayImageError: If it is wrong, or spelled as requests once were.
+        InvalidValueError: If it is wrong, or spelled as requests once were.
     """
     if isinstance(value, SmokeRequest):
         return value
     if isinstance(value, WrongSmokeRequest):
-        raise SlimRayImageError(value.subject, fixes=[value.fix])
+        raise InvalidValueError(value.subject, fixes=[value.fix])
     if _PATH.fullmatch(value):
         return SmokeRequest("GET", value)
-    raise SlimRayImageError(
+    raise InvalidValueError(
         f"must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, but has {value!r}.",
         fixes=[f"write {in_new_spelling(value) or EXAMPLE}"],
     )
+
+
+def parse_smoke_requests(
+    values: Iterable[Union[str, SmokeRequest, WrongSmokeRequest]]
+) -> tuple[SmokeRequest, ...]:
+    """Return the requests of the field.
+
+    Raises:
+        InvalidValueError: For the first value that is wrong.
+    """
+    return tuple(map(parse_smoke_request, values))
 
 
 def default_requests(route_prefixes: Iterable[Optional[str]]) -> tuple[SmokeRequest, ...]:
