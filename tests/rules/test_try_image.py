@@ -97,8 +97,8 @@ def test_target_that_says_no_is_no_test() -> None:
 
 def test_program_is_told_applications_and_requests() -> None:
     """It has what image.json says, the name that `pants run` gives the image, and the target's requests."""
-    builder = {"name": "built", "route_prefix": None, "import_path": "app.main:build"}
-    builder = {**builder, "args": ["size"]}
+    row = {"name": "built", "route_prefix": None, "import_path": "app.main:build"}
+    builder: dict[str, object] = {**row, "args": ["size"]}
     sent = smoke_request(method="POST", path="/", json={}, status=400, contains="list")
     request = program_request(
         field_set(smoke_requests=[sent, "/"], smoke_test_timeout=20),
