@@ -10,7 +10,8 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Mapping, Optional, cast
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.kuberay import (
@@ -28,7 +29,6 @@ LABEL = f"{OWN_LABELS}smoke-test"
 _UNTIL_LABEL = f"{LABEL}.until"
 _NAME_PREFIX = "slim-ray-image-smoke-test-"
 _NAME = re.compile(f"{_NAME_PREFIX}[0-9a-f]{{32}}")
-_ID = re.compile("[0-9a-f]{64}")
 _SECONDS = re.compile("[0-9]{1,12}")
 # Between the clocks of hosts that share a Docker. What is in a container has ended by then.
 _GRACE_SECONDS = 3600
@@ -92,10 +92,8 @@ class SmokeContainer:
 
     def ended(self) -> Optional[str]:
         """Return how the container ended, or None while it runs."""
-        state = _inspect(self._container).get("State", {"Running": True})
-        if state["Running"]:
-            return None
-        return f"exit code {state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''}"
+        found = _inspect(self._container)
+        return found[0].end if found else None
 
     def logs(self) -> str:
         """Return the last lines of the container's output and of Ray's logs in it."""
@@ -121,44 +119,73 @@ def _last_lines(text: str) -> str:
     return "\n".join(line[:_LINE_LENGTH] for line in lines)
 
 
-def _inspect(container: str) -> Mapping[str, Any]:
-    """Return what Docker says of a container; nothing where it is gone."""
-    result = run_docker(["container", "inspect", container], seconds=_COMMAND_SECONDS)
-    if result.exit_code != 0:
-        return {}
-    (found,) = json.loads(result.stdout)
-    return cast(Mapping[str, Any], found)
+@dataclass(frozen=True)
+class _Container:
+    """A container, as Docker describes it.
+
+    Attributes:
+        end: Why it does not run; None while it does.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    end: Optional[str]
 
 
-def _is_expired(described: Mapping[str, Any]) -> bool:
+def _described(row: Mapping[str, Any]) -> _Container:
+    """Return a container of Docker's API, such as `docker container inspect` prints it."""
+    state = row["State"]
+    end = f"exit code {state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''}"
+    return _Container(
+        row["Id"],
+        row["Name"].lstrip("/"),
+        row["Config"].get("Labels") or {},
+        None if state["Running"] else end,
+    )
+
+
+def _inspect(*containers: str) -> tuple[_Container, ...]:
+    """Return the containers of these ids or names that there are; none where Docker does not answer."""
+    if not containers:
+        return ()
+    result = run_docker(["container", "inspect", *containers], seconds=_COMMAND_SECONDS)
+    rows = [] if result.exit_code is None else json.loads(result.stdout or "[]")
+    return tuple(map(_described, rows))
+
+
+def _is_expired(container: _Container) -> bool:
     """Tell whether a container is of a test whose time has long been over.
 
     Its name says that it is of a test, as no image can give a name to a container. Its label is then the one that the
     test gave it, which goes before a label of the image.
     """
-    if not described or not _NAME.fullmatch(described["Name"].lstrip("/")):
+    if not _NAME.fullmatch(container.name):
         return False
-    until = (described["Config"].get("Labels") or {}).get(_UNTIL_LABEL, "")
+    until = container.labels.get(_UNTIL_LABEL, "")
     return bool(_SECONDS.fullmatch(until)) and int(until) + _GRACE_SECONDS < time.time()
 
 
 def _remove_expired() -> None:
-    """Remove containers of earlier tests whose host went down before they could be removed.
-
-    Labels may come from an image, and hold line breaks. So Docker is asked for ids alone, and each container that is
-    removed is asked for by itself.
-    """
+    """Remove containers of earlier tests whose host went down before they could be removed."""
     listed = run_docker(
-        ["ps", "--all", "--no-trunc", "--quiet", "--filter", f"name={_NAME_PREFIX}"],
+        [
+            *("ps", "--all", "--no-trunc", "--filter", f"name={_NAME_PREFIX}"),
+            *("--format", "{{json .ID}}"),
+        ],
         seconds=_COMMAND_SECONDS,
     )
-    for container in filter(_ID.fullmatch, listed.stdout.splitlines()):
-        described = _inspect(container)
-        if _is_expired(described) and described["Id"] == container:
-            run_docker(["rm", "--force", "--volumes", container], seconds=_COMMAND_SECONDS)
+    for container in _inspect(*map(json.loads, listed.stdout.splitlines())):
+        if _is_expired(container):
+            run_docker(["rm", "--force", "--volumes", container.id], seconds=_COMMAND_SECONDS)
 
 
 def _start(name: str, labels: Mapping[str, str], reference: str) -> str:
+    """Start a container and return its id.
+
+    Raises:
+        SlimRayImageError: If Docker does not start it, or does not know it then.
+    """
     pairs = (("--label", labels), ("--env", ENVIRONMENT))
     options = [
         argument
@@ -167,7 +194,14 @@ def _start(name: str, labels: Mapping[str, str], reference: str) -> str:
         for argument in (option, f"{key}={value}")
     ]
     arguments = ("run", "--detach", "--name", name, *options, *RUN_ARGUMENTS)
-    return require_docker([*arguments, reference, *START_COMMAND], seconds=_COMMAND_SECONDS)
+    require_docker([*arguments, reference, *START_COMMAND], seconds=_COMMAND_SECONDS)
+    for container in _inspect(name):
+        return container.id
+    raise SlimRayImageError(
+        "`docker run` succeeded, but Docker does not know the container that it started.",
+        evidence=[f"`docker container inspect {name}` finds none"],
+        fixes=["see that `docker` on PATH is Docker's own command line, or does the same"],
+    )
 
 
 @contextmanager
@@ -193,13 +227,7 @@ def smoke_container(target: str, reference: str, seconds: float) -> Iterator[Smo
     ) as remover:
         assert remover.stdin is not None
         labels = {LABEL: target, _UNTIL_LABEL: str(int(time.time() + limit))}
-        container = _start(name, labels, reference)
-        if not _ID.fullmatch(container):  # the remover then goes by the name
-            raise SlimRayImageError(
-                "`docker run` did not tell the id of the container that it started.",
-                evidence=[f"it wrote {container[:_LINE_LENGTH]!r}"],
-                fixes=["see that `docker` on PATH is Docker's own command line, or does the same"],
-            )
+        container = _start(name, labels, reference)  # where that fails, the remover has the name
         remover.stdin.write(container.encode())
         remover.stdin.flush()
         end_script = f"sleep {limit:.0f}; kill -KILL -1"
