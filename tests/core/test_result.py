@@ -15,6 +15,7 @@ from conftest import (
     make_distribution,
 )
 
+from slim_ray_image.core.base_manifest import parse_base_image
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.distributions_layer import Saved
 from slim_ray_image.core.dynamic_imports import DynamicImport
@@ -25,7 +26,6 @@ from slim_ray_image.core.oci import (
     Descriptor,
     ImageSettings,
     append_layers,
-    parse_base_image,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.pruning import Pruned
