@@ -7,23 +7,16 @@ digest never. Everything after that is keyed by digests alone.
 from __future__ import annotations
 
 import datetime
-import json
 import logging
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Union
+from typing import Any, Iterable, Union
 
-from pants.base.build_environment import get_buildroot
 from pants.core.util_rules.subprocess_environment import SubprocessEnvironmentVars
 from pants.engine.fs import (
     CreateDigest,
     Digest,
     DigestSubset,
-    DownloadFile,
-    FileContent,
-    FileDigest,
     FileEntry,
     MergeDigests,
     PathGlobs,
@@ -36,28 +29,18 @@ from slim_ray_image.compat import (
     concurrently,
     create_digest,
     digest_subset_to_digest,
-    download_file,
     get_digest_contents,
     get_digest_entries,
     implicitly,
     merge_digests,
     remove_prefix,
     rule,
-    uncacheable_rule,
 )
 from slim_ray_image.core.base_facts import BASE, FACTS, BaseFacts, BaseFactsRequest
+from slim_ray_image.core.base_manifest import parse_base_image
 from slim_ray_image.core.consistency import end_of_life_warning
-from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.oci import (
-    ANNOTATION_REF_NAME,
-    INDEX_MEDIA_TYPES,
-    BaseImage,
-    Descriptor,
-    blob_path,
-    parse_base_image,
-    select_manifest,
-    sha256,
-)
+from slim_ray_image.core.layout_index import LayoutQuery
+from slim_ray_image.core.oci import BaseImage, Descriptor, blob_path
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.references import (
     LayoutReference,
@@ -75,6 +58,7 @@ from slim_ray_image.core.registry_request import (
 )
 from slim_ray_image.core.timestamp import timestamp_of
 from slim_ray_image.core.wire import from_json
+from slim_ray_image.local_layout import read_layout, read_layout_layers
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.tools import (
@@ -102,16 +86,6 @@ class BaseImageRequest:
 
     reference: str  # as the target names it
     platform: str
-
-
-@dataclass(frozen=True)
-class LayoutRequest:
-    """A request for the image in a local OCI image layout."""
-
-    reference: str
-    source: str
-    platform: str
-    digest: Optional[str] = None  # what the image must have, its manifest or its image index
 
 
 @dataclass(frozen=True)
@@ -152,139 +126,6 @@ class BaseInterpreterRequest:
 
     base: BaseImage
     platform: str
-
-
-def _layout_path(reference: LayoutReference) -> Path:
-    return Path(get_buildroot(), os.path.expanduser(reference.path))
-
-
-def _read_layout_blob(reference: LayoutReference, descriptor: Descriptor) -> bytes:
-    path = _layout_path(reference) / blob_path(descriptor)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SlimRayImageError(
-            f"The OCI image layout {reference.text} lacks a blob.",
-            evidence=[f"{descriptor.digest}: {error.strerror}"],
-            fixes=["make the layout again, complete"],
-        ) from error
-    if sha256(content) != descriptor.digest:
-        raise SlimRayImageError(
-            f"The base image {reference.text} is not what its digest says.",
-            evidence=[f"a blob should be {descriptor.digest}, but is {sha256(content)}"],
-            fixes=["make the layout again"],
-        )
-    return content
-
-
-def _read_layout_index(reference: LayoutReference) -> Mapping[str, Any]:
-    path = _layout_path(reference) / "index.json"
-    try:
-        index = json.loads(path.read_bytes())
-        if not isinstance(index, dict) or not isinstance(index.get("manifests"), list):
-            raise ValueError("it has no manifests")
-        for manifest in index["manifests"]:
-            Descriptor.from_json(manifest)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = getattr(error, "strerror", None) or error
-        raise SlimRayImageError(
-            f"The base image {reference.text} is not a readable OCI image layout.",
-            evidence=[f"index.json: {f'it lacks {error}' if type(error) is KeyError else problem}"],
-            fixes=[
-                "make the layout, as with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`",
-                "correct the path; a relative one starts at the build root",
-            ],
-        ) from error
-    return index
-
-
-def _tag_of(manifest: Mapping[str, Any]) -> Optional[str]:
-    return (manifest.get("annotations") or {}).get(ANNOTATION_REF_NAME)
-
-
-def _describe_tags(manifests: Iterable[Mapping[str, Any]]) -> list[str]:
-    tags = {_tag_of(manifest) for manifest in manifests}
-    return [f"the layout has the tag {tag!r}" for tag in sorted(tag for tag in tags if tag)]
-
-
-def _not_pinned(request: LayoutRequest, digests: Iterable[str]) -> SlimRayImageError:
-    return SlimRayImageError(
-        f"The base image {request.reference} is not what {request.source}, which `[slim-ray].base_image_sources` maps "
-        "its tag to, has.",
-        evidence=sorted(f"the layout has {digest}" for digest in set(digests)),
-        fixes=[
-            "make the layout anew from that digest",
-            "pin a digest that the layout has",
-            f"map {request.reference!r} as a whole, to build on what the layout has anyway",
-        ],
-    )
-
-
-def _select_from_layout(reference: LayoutReference, request: LayoutRequest) -> Descriptor:
-    """The descriptor of the manifest in index.json, by tag and digest where they are given, and by platform."""
-    platform = request.platform
-    everything = _read_layout_index(reference)["manifests"]
-    manifests = [m for m in everything if not reference.tag or _tag_of(m) == reference.tag]
-    manifests = [m for m in manifests if m["digest"] == request.digest] or manifests
-    if not manifests:
-        raise SlimRayImageError(
-            f"The base image {reference.text} was not found.",
-            evidence=_describe_tags(everything) or ["the layout has no tags"],
-            fixes=["name one of the layout's tags after its path, or none where it has none"],
-        )
-    indexes = [
-        (
-            json.loads(_read_layout_blob(reference, Descriptor.from_json(manifest)))
-            if manifest["mediaType"] in INDEX_MEDIA_TYPES
-            else {"manifests": [manifest]}
-        )
-        for manifest in manifests
-    ]
-    selected = {
-        descriptor
-        for descriptor in (select_manifest(index, parse_platform(platform)) for index in indexes)
-        if descriptor
-    }
-    # An image need not say its platform here; its config does.
-    unknown = {Descriptor.from_json(m) for m in manifests if not m.get("platform")}
-    candidates = selected or {d for d in unknown if d.media_type not in INDEX_MEDIA_TYPES}
-    digests = {*(m["digest"] for m in manifests), *(d.digest for d in candidates)}
-    if request.digest and request.digest not in digests:
-        raise _not_pinned(request, digests)
-    if len(candidates) > 1:
-        raise SlimRayImageError(
-            f"The base image {reference.text} is one of several for {platform} in the layout.",
-            evidence=_describe_tags(manifests),
-            fixes=["name one of the layout's tags after its path"],
-        )
-    if not candidates:
-        platforms = [m.get("platform") or {} for index in indexes for m in index["manifests"]]
-        raise SlimRayImageError(
-            f"The base image {reference.text} has no image for {platform}.",
-            evidence=sorted(f"it has {p['os']}/{p['architecture']}" for p in platforms if p),
-            fixes=["name a base image of that platform in `base_image`"],
-        )
-    return candidates.pop()
-
-
-@uncacheable_rule(desc="Read the base image's OCI image layout")
-async def read_layout(request: LayoutRequest) -> BaseImage:
-    """The image in a local layout; run in each session: Pants does not watch what is outside the repository."""
-    reference = parse_image_reference(request.source)
-    assert isinstance(reference, LayoutReference)
-    manifest = _read_layout_blob(reference, _select_from_layout(reference, request))
-    try:
-        config_descriptor = Descriptor.from_json(json.loads(manifest)["config"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise SlimRayImageError(
-            f"The base image {request.reference} is not an OCI or Docker image.",
-            evidence=[f"its manifest lacks or misuses {error}"],
-            fixes=["name an OCI or Docker image in `base_image`"],
-        ) from error
-    config = _read_layout_blob(reference, config_descriptor)
-    return parse_base_image(
-        request.reference, request.source, manifest, config, parse_platform(request.platform)
-    )
 
 
 def _warn_unpinned(reference: RegistryReference, manifest_digest: str) -> None:
@@ -337,10 +178,10 @@ async def resolve_base_image(
     """The base's manifest and config, checked against their digests."""
     found = source_of(request.reference, subsystem.base_image_sources)
     source = found.text
-    reference = parse_image_reference(source)
+    reference, platform = parse_image_reference(source), parse_platform(request.platform)
     if isinstance(reference, LayoutReference):
         return await read_layout(
-            LayoutRequest(request.reference, source, request.platform, found.digest), **implicitly()
+            LayoutQuery(request.reference, reference, platform, found.digest), **implicitly()
         )
     tree = await _ask_registry(
         "resolve_image",
@@ -358,11 +199,7 @@ async def resolve_base_image(
     )
     contents = {c.path: c.content for c in await get_digest_contents(tree)}
     base = parse_base_image(
-        request.reference,
-        source,
-        contents[MANIFEST],
-        contents[CONFIG],
-        parse_platform(request.platform),
+        request.reference, source, contents[MANIFEST], contents[CONFIG], platform
     )
     if not reference.digest and subsystem.warn_unpinned_base:
         _warn_unpinned(reference, base.manifest_digest)
@@ -386,19 +223,6 @@ async def _fetch_blob(
     return await create_digest(CreateDigest([FileEntry(blob_path(layer), entry.file_digest)]))
 
 
-async def _read_blob(reference: LayoutReference, layer: Descriptor) -> Digest:
-    """Pants' own download of a file: checked against its digest, and the folder is in no cache key."""
-    url = (_layout_path(reference) / blob_path(layer)).as_uri()
-    if "%" in url:  # an escape, which not every Pants decodes in a file URL
-        content = _read_layout_blob(reference, layer)
-        return await create_digest(CreateDigest([FileContent(blob_path(layer), content)]))
-    downloaded = await download_file(
-        DownloadFile(url, FileDigest(layer.hex, layer.size)), **implicitly()
-    )
-    (entry,) = await get_digest_entries(downloaded)
-    return await create_digest(CreateDigest([FileEntry(blob_path(layer), entry.file_digest)]))
-
-
 @rule(desc="Read the base image's layers")
 async def read_base_blobs(
     request: BaseBlobsRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
@@ -406,14 +230,7 @@ async def read_base_blobs(
     """Each layer once, for every image on this base."""
     reference = parse_image_reference(request.base.source)
     if isinstance(reference, LayoutReference):
-        try:
-            trees = await concurrently(
-                _read_blob(reference, layer) for layer in request.base.layers
-            )
-        except Exception:
-            for layer in request.base.layers:  # which says what the user can mend
-                _read_layout_blob(reference, layer)
-            raise
+        trees = await read_layout_layers(reference, request.base.layers)
     else:
         trees = await concurrently(
             _fetch_blob(reference, layer, subsystem, network) for layer in request.base.layers

@@ -2,13 +2,66 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 from conftest import error_text
 
-from slim_ray_image.core.accounts import Account, account_of, owner_of
+from slim_ray_image.core.accounts import (
+    Account,
+    User,
+    account_of,
+    find_user,
+    owner_of,
+    read_group,
+    read_passwd,
+)
 
 PASSWD = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n"
 GROUP = "root:x:0:\ndaemon:x:1:\nusers:x:100:\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a:x:1:2:A. B.:/home/a:/bin/sh", User("a", 1, 2, "/home/a")),
+        ("a:x:1:2::/home/a", User("a", 1, 2, "/home/a")),
+        ("a:x:1:2::", User("a", 1, 2, None)),
+        ("a:x:1:2", User("a", 1, 2, None)),
+        ("a:x:1:b::/home/a", User("a", 1, None, "/home/a")),
+        ("a:x:1", User("a", 1, None, None)),
+        ("a:x:1:2:a\u0085b:/home/a:", User("a", 1, 2, "/home/a")),
+    ],
+    ids=["whole", "no shell", "no home", "cut", "group is no number", "no group", "odd character"],
+)
+def test_user_is_a_line_of_passwd(line: str, expected: User) -> None:
+    """What a line lacks at its end is not known; lines end at line feeds alone."""
+    assert read_passwd(f"{line}\n") == (expected,)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "# comment", "a", "a:x", "+::::::", "a:x:b:c", "a:x:\u00b2:1"]
+)
+def test_line_without_a_number_knows_nobody(line: str) -> None:
+    """It is in neither table."""
+    assert (read_passwd(line), read_group(line)) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("daemon", 1), ("1", 1), ("001", 1), ("", 0), ("7", None), ("nobody", None)],
+)
+def test_user_is_found_by_name_or_number(text: str, expected: Optional[int]) -> None:
+    """Nothing stands for root."""
+    found = find_user(text, read_passwd(PASSWD))
+    assert (found.uid if found else None) == expected
+
+
+def test_user_is_the_first_of_a_number() -> None:
+    """As for container engines, of two names of one number the first counts."""
+    users = read_passwd("a:x:1:2::/a:\nb:x:1:3::/b:\n")
+    assert find_user("1", users) == users[0]
+    assert owner_of("1", "a:x:1:2::/a:\nb:x:1:3::/b:\n", "") == (1, 2)
 
 
 def test_account_of_a_user_that_the_base_lacks() -> None:

@@ -153,6 +153,7 @@ def test_home_of_a_known_user_is_that_of_its_account() -> None:
     assert "HOME is not set" in str(
         contract_problems(contract(environment={"HOME": ""}, User="7"))[0]
     )
+    assert contract(environment={"HOME": ""}, User="").home == "/root"
 
 
 def test_all_problems_are_told_at_once(golden: Golden) -> None:

@@ -6,7 +6,13 @@ from typing import Optional
 
 import pytest
 
-from slim_ray_image.core.indexes import Credentials, host_of, join_credentials, split_credentials
+from slim_ray_image.core.indexes import (
+    Credentials,
+    host_of,
+    join_credentials,
+    split_credentials,
+    without_credentials,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +26,24 @@ from slim_ray_image.core.indexes import Credentials, host_of, join_credentials, 
             "https://u%40b:p%2Fq%3A@a.example/", "https://a.example/", ("u@b", "p/q:"), id="escaped"
         ),
         pytest.param("https://u:p@q@a.example/", "https://a.example/", ("u", "p@q"), id="at sign"),
+        pytest.param("HTTPS://u@a.example/X", "https://a.example/X", ("u", ""), id="capitals"),
+        pytest.param("https://u:p w@a.example/", "https://a.example/", ("u", "p w"), id="space"),
+        pytest.param("https://u:[@a.example/", "https://a.example/", ("u", "["), id="bracket"),
+        pytest.param(
+            "git+https://u:p@a.example/x.git@v1",
+            "git+https://a.example/x.git@v1",
+            ("u", "p"),
+            id="version control",
+        ),
+        pytest.param(
+            "https://a.example/@x/", "https://a.example/@x/", None, id="at sign in a path"
+        ),
+        pytest.param(
+            "https://a.example?at=https://u:p@b.example/",
+            "https://a.example?at=https://u:p@b.example/",
+            None,
+            id="another URL in the query",
+        ),
         pytest.param("/wheels/u@1", "/wheels/u@1", None, id="folder"),
         pytest.param("file:///wheels", "file:///wheels", None, id="file"),
     ],
@@ -29,6 +53,27 @@ def test_credentials_are_split_off(
 ) -> None:
     """What may be logged and stored has no user and no password."""
     assert split_credentials(url) == (plain, credentials)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "pip-compile -i https://u:p@q@a.example/s --find-links='http://t@b.example' x@1.in",
+            "pip-compile -i https://a.example/s --find-links='http://b.example' x@1.in",
+            id="command",
+        ),
+        pytest.param(
+            "https://a.example/?at=https://u:p@b.example/",
+            "https://a.example/?at=https://b.example/",
+            id="URL in a URL",
+        ),
+        pytest.param("x  y\n", "x  y\n", id="none"),
+    ],
+)
+def test_credentials_are_taken_out_of_a_text(text: str, expected: str) -> None:
+    """Every URL of a command that is shown loses them; all else stays as it is."""
+    assert without_credentials(text) == expected
 
 
 @pytest.mark.parametrize("credentials", [("u", "p"), ("u@b", "p/q:"), ("token", "")])

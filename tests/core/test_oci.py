@@ -12,11 +12,11 @@ from conftest import (
     MANIFEST,
     as_json,
     digest_of,
-    error_text,
     make_base_config,
     make_base_manifest,
 )
 
+from slim_ray_image.core.base_manifest import parse_base_image
 from slim_ray_image.core.oci import (
     LAYOUT_FILE,
     BaseImage,
@@ -30,9 +30,6 @@ from slim_ray_image.core.oci import (
     docker_archive_manifest,
     encode,
     layout_index,
-    parse_base_image,
-    select_manifest,
-    sha256,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
 
@@ -49,14 +46,10 @@ SETTINGS = ImageSettings(
 )
 
 
-def parse(manifest: Any, config: Any, reference: str = REFERENCE) -> BaseImage:
-    manifest, config = (v if isinstance(v, bytes) else as_json(v) for v in (manifest, config))
-    return parse_base_image(reference, "a mirror", manifest, config, LINUX_AMD64)
-
-
 def make_base(reference: str = REFERENCE, **config_changes: Any) -> BaseImage:
     config = as_json(make_base_config(**config_changes))
-    return parse(make_base_manifest(config), config, reference)
+    manifest = as_json(make_base_manifest(config))
+    return parse_base_image(reference, "a mirror", manifest, config, LINUX_AMD64)
 
 
 def make_layer(name: str) -> BuiltLayer:
@@ -100,172 +93,12 @@ def test_encoding_has_one_spelling() -> None:
     assert encode(dict(reversed(list(value.items())))) == encode(value)
 
 
-def test_sha256_is_written_as_a_digest() -> None:
-    """A digest is `sha256:` and 64 hex digits."""
-    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert sha256(b"") == f"sha256:{empty}"
-
-
 def test_descriptor_is_read_and_written_as_json() -> None:
     """A descriptor keeps its three fields; a blob's place in a layout is its hex digest."""
     value = {"mediaType": GZIP_LAYER, "digest": digest_of(b"x"), "size": 1}
     descriptor = Descriptor.from_json({**value, "annotations": {}})
     assert descriptor.to_json() == value
     assert blob_path(descriptor) == f"blobs/sha256/{digest_of(b'x')[7:]}"
-
-
-# --- Reading a base
-
-
-def test_base_is_read_from_manifest_and_config() -> None:
-    """A base keeps its layers, the digest of its manifest's bytes, and its config as it is."""
-    config = as_json(make_base_config())
-    manifest = as_json(make_base_manifest(config))
-    assert parse(manifest, config) == BaseImage(
-        reference=REFERENCE,
-        source="a mirror",
-        manifest_digest=digest_of(manifest),
-        layers=(
-            Descriptor(GZIP_LAYER, digest_of(b"blob 1"), 6),
-            Descriptor(GZIP_LAYER, digest_of(b"blob 2"), 6),
-        ),
-        config=config.decode(),
-    )
-
-
-@pytest.mark.parametrize(
-    ("media_type", "expected"),
-    [
-        ("application/vnd.docker.image.rootfs.diff.tar.gzip", GZIP_LAYER),
-        (
-            "application/vnd.docker.image.rootfs.diff.tar",
-            "application/vnd.oci.image.layer.v1.tar",
-        ),
-        ("application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar"),
-    ],
-)
-def test_layers_of_docker_become_oci_layers(media_type: str, expected: str) -> None:
-    """Docker's media types are replaced by OCI's for the same bytes; digest and size stay."""
-    config = as_json(make_base_config())
-    manifest = make_base_manifest(config)
-    manifest["layers"][1]["mediaType"] = media_type
-    assert parse(manifest, config).layers[1] == Descriptor(expected, digest_of(b"blob 2"), 6)
-
-
-@pytest.mark.parametrize(
-    ("manifest_changes", "config_changes", "evidence"),
-    [
-        pytest.param({"layers": None}, {}, "'NoneType' object is not iterable", id="no layers"),
-        pytest.param({"layers": [{}]}, {}, "'mediaType'", id="layer without a media type"),
-        pytest.param({}, {"rootfs": {}}, "'diff_ids'", id="no diff_ids"),
-        pytest.param(
-            {},
-            {"rootfs": {"diff_ids": None}},
-            "'NoneType' object is not iterable",
-            id="diff_ids are null",
-        ),
-        pytest.param(
-            {}, {"rootfs": []}, "list indices must be integers or slices, not str", id="rootfs"
-        ),
-    ],
-)
-def test_base_that_is_no_image_is_an_error(
-    manifest_changes: dict[str, Any], config_changes: dict[str, Any], evidence: str
-) -> None:
-    """A manifest or a config that lacks what an image must have is refused, with what it lacks."""
-    config = as_json(make_base_config(**config_changes))
-    manifest = make_base_manifest(config, **manifest_changes)
-    assert error_text(lambda: parse(manifest, config)) == (
-        "The base image python:3.10-slim is not an OCI or Docker image.\n"
-        "\n"
-        f"  * its manifest or config lacks or misuses {evidence}\n"
-        "\n"
-        "To fix, name an OCI or Docker image in `base_image`."
-    )
-
-
-@pytest.mark.parametrize("broken", ["manifest", "config"])
-@pytest.mark.parametrize("content", [b"", b"<html>", b"\xff", b"[]", b'"text"'])
-def test_base_that_is_no_json_object_is_an_error(broken: str, content: bytes) -> None:
-    """Whatever else a registry serves as manifest or config is refused in the same words."""
-    config = as_json(make_base_config())
-    parts = {"manifest": as_json(make_base_manifest(config)), "config": config, broken: content}
-    text = error_text(lambda: parse(parts["manifest"], parts["config"]))
-    assert text.startswith(
-        "The base image python:3.10-slim is not an OCI or Docker image.\n"
-        "\n"
-        "  * its manifest or config lacks or misuses "
-    )
-
-
-def test_base_of_another_platform_is_an_error() -> None:
-    """A base for another platform is refused, with both platforms."""
-    config = as_json(make_base_config(architecture="arm64"))
-    assert error_text(lambda: parse(make_base_manifest(config), config)) == (
-        "The base image python:3.10-slim is for linux/arm64, but the image is for linux/amd64.\n"
-        "\n"
-        "To fix, name an OCI or Docker image of that platform in `base_image`."
-    )
-
-
-def test_base_with_other_numbers_of_layers_and_diff_ids_is_an_error() -> None:
-    """Every layer must have its diff_id."""
-    config = as_json(make_base_config(rootfs={"type": "layers", "diff_ids": ["sha256:1"]}))
-    assert error_text(lambda: parse(make_base_manifest(config), config)) == (
-        "The base image python:3.10-slim is not valid: it has 2 layers and 1 diff_ids.\n"
-        "\n"
-        "To fix, name an OCI or Docker image of that platform in `base_image`."
-    )
-
-
-def test_base_with_unreadable_layers_is_an_error() -> None:
-    """Layers of media types that the build cannot read are refused, each type once."""
-    config = as_json(make_base_config())
-    manifest = make_base_manifest(config)
-    for layer in manifest["layers"]:
-        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+zstd"
-    assert error_text(lambda: parse(manifest, config)) == (
-        "The base image python:3.10-slim has layers that cannot be read.\n"
-        "\n"
-        "  * media type application/vnd.oci.image.layer.v1.tar+zstd\n"
-        "\n"
-        "To fix, name a base image whose layers are tar or tar+gzip."
-    )
-
-
-@pytest.mark.parametrize(
-    ("platforms", "expected"),
-    [
-        pytest.param([("linux", "arm64"), ("linux", "amd64")], 1, id="its platform"),
-        pytest.param([("linux", "amd64"), ("linux", "amd64")], 0, id="the first of two"),
-        pytest.param([("windows", "amd64"), ("linux", "arm64")], None, id="other platforms"),
-        pytest.param([], None, id="empty index"),
-    ],
-)
-def test_manifest_of_an_index_is_selected_by_platform(
-    platforms: list[tuple[str, str]], expected: Optional[int]
-) -> None:
-    """Of an index, the first manifest for the platform is taken, and none when there is none."""
-    manifests = [
-        {
-            "mediaType": MANIFEST,
-            "digest": digest_of(str(number).encode()),
-            "size": number,
-            "platform": {"os": os, "architecture": architecture},
-        }
-        for number, (os, architecture) in enumerate(platforms)
-    ]
-    selected = select_manifest({"manifests": manifests}, LINUX_AMD64)
-    assert selected == (None if expected is None else Descriptor.from_json(manifests[expected]))
-
-
-@pytest.mark.parametrize("index", [{}, {"manifests": [{"digest": "sha256:1"}]}])
-def test_manifest_without_a_platform_is_not_selected(index: dict[str, Any]) -> None:
-    """An index that does not say what is for which platform has nothing for any."""
-    assert select_manifest(index, LINUX_AMD64) is None
-
-
-# --- Appending
 
 
 @pytest.mark.parametrize(
@@ -421,7 +254,9 @@ def test_base_may_lack_what_is_optional(missing: str, is_null: bool) -> None:
     if not is_null:
         del fields[missing]
     config = as_json(fields)
-    image = append(parse(make_base_manifest(config), config), "ray")
+    manifest = as_json(make_base_manifest(config))
+    base = parse_base_image(REFERENCE, "a mirror", manifest, config, LINUX_AMD64)
+    image = append(base, "ray")
     assert [e["comment"] for e in json.loads(image.config)["history"] if "comment" in e] == ["ray"]
     assert container_config(image)["WorkingDir"] == "/app"
 

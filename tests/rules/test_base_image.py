@@ -352,9 +352,8 @@ def test_image_that_is_for_another_platform_is_refused(
         ({"schemaVersion": 2}, "'config'"),
         ({"config": {"digest": "sha256:0"}}, "'mediaType'"),
         ({"config": 1}, "'int' object is not subscriptable"),
-        ([], "list indices must be integers or slices, not str"),
     ],
-    ids=["no-config", "no-media-type", "config-number", "list"],
+    ids=["no-config", "no-media-type", "config-number"],
 )
 def test_manifest_of_no_image_is_refused(
     rule_runner: RuleRunner, layout: Layout, manifest: Any, problem: str
@@ -365,6 +364,35 @@ def test_manifest_of_no_image_is_refused(
         "The base image oci:base is not an OCI or Docker image.\n\n"
         f"  * its manifest lacks or misuses {problem}\n\n"
         "To fix, name an OCI or Docker image in `base_image`."
+    )
+
+
+@pytest.mark.parametrize("media_type", [MANIFEST, INDEX], ids=["manifest", "index"])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"{", "Expecting property name"), (b"[]", "it is no JSON object")],
+    ids=["cut", "list"],
+)
+def test_manifest_or_index_that_is_no_json_object_is_refused(
+    rule_runner: RuleRunner, layout: Layout, media_type: str, content: bytes, problem: str
+) -> None:
+    """What the layout's index points at may have its digest and be damaged nevertheless."""
+    layout.write_index(layout.add_blob(media_type, content))
+    assert base_error(rule_runner).startswith(
+        f"The base image oci:base is not an OCI or Docker image.\n\n  * its manifest: {problem}"
+    )
+
+
+def test_index_that_an_index_points_at_must_be_one(rule_runner: RuleRunner, layout: Layout) -> None:
+    """An index in an index in index.json is one too many; an image index without images has none for the platform."""
+    inner = layout.add_json(INDEX, {"manifests": []})
+    layout.write_index(layout.add_json(INDEX, {"manifests": [on(inner, "amd64")]}))
+    assert f"  * its manifest has the media type {INDEX}\n" in base_error(rule_runner)
+    layout.write_index(inner)
+    rule_runner.set_options(OPTIONS)
+    assert base_error(rule_runner) == (
+        "The base image oci:base has no image for linux/amd64.\n\n"
+        "To fix, name a base image of that platform in `base_image`."
     )
 
 

@@ -29,7 +29,7 @@ from needs import find_program, needs
 from sandbox.servers import Certificates, Front, Proxy, TokenRegistry, make_certificates
 from sandbox.stand_in_pants import run_program_below
 
-from slim_ray_image.core.oci import parse_base_image
+from slim_ray_image.core.base_manifest import parse_base_image
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.registry_request import (
     FetchBlobRequest,
@@ -284,7 +284,7 @@ def test_index_in_an_index_is_an_error(sandbox: Path, registry: Registry) -> Non
     [
         pytest.param(
             {"config": None},
-            "its manifest has the media type application/vnd.oci.image.manifest.v1+json",
+            "its manifest lacks or misuses 'config'",
             id="no config",
         ),
         pytest.param({"schemaVersion": 1}, "its manifest: schemaVersion is not 2", id="schema 1"),
@@ -415,7 +415,7 @@ def test_manifest_that_is_not_its_digest_is_an_error(sandbox: Path, registry: Re
     assert error_text(lambda: resolve(place, digest_of(manifest))) == (
         f"The base image {registry.host}/tampered/manifest is not what its digest says.\n"
         "\n"
-        f"  * it should be {digest_of(manifest)}, but {registry.host} sent {digest_of(other_manifest(manifest))}\n"
+        f"  * a blob should be {digest_of(manifest)}, but {registry.host} sent {digest_of(other_manifest(manifest))}\n"
         "\n"
         "To fix, have the registry repaired, or use another; nothing was kept."
     )
@@ -431,7 +431,7 @@ def test_manifest_that_is_not_what_its_index_says_is_an_error(
     registry.put_index("tampered/index", "latest", [entry_of(manifest)])
     registry.corrupt(digest_of(manifest), other_manifest(manifest))
     text = error_text(lambda: resolve(place_of(registry.host, "tampered/index")))
-    assert f"  * it should be {digest_of(manifest)}, but {registry.host} sent " in text
+    assert f"  * a blob should be {digest_of(manifest)}, but {registry.host} sent " in text
 
 
 def read_config(registry: Registry, repository: str, digest: str) -> None:
@@ -467,7 +467,7 @@ def test_blob_that_is_not_its_digest_is_an_error(
         "\n"
         f"  * a blob should be {digest}, but {registry.host} sent {digest_of(content)}\n"
         "\n"
-        "To fix, have the registry repaired, or use another; nothing of the blob was kept."
+        "To fix, have the registry repaired, or use another; nothing was kept."
     )
     assert not Path("config.json").exists()
 

@@ -16,6 +16,9 @@ In the order of the flow:
 | runtime_env  | what of a `runtime_env` defeats the image (stage 1)                        |
 | serve_config | what `serve_config` says, as a Serve config or a KubeRay manifest (stage 1) |
 | references   | what an image, as `base_image`, is named by                                |
+| digests      | whether a blob is what its digest says                                     |
+| base_manifest | which image of a manifest or an index is the base (stage 1)               |
+| layout_index | which image of a local layout is the base (stage 1)                        |
 | registry_request | what the programs that read a registry are told (stage 1)              |
 | base_facts   | what is known of a base's files (stage 1)                                  |
 | closure      | which import of which file brings a thing into the image, and where (stage 2) |

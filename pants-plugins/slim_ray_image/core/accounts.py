@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Iterable, Iterator, Optional, Sequence
 
 from slim_ray_image.core.errors import SlimRayImageError
 
@@ -21,14 +21,53 @@ class Account:
     group: str  # "" when the base knows the group
 
 
-def _ids(table: str, field: int) -> dict[int, str]:
-    """Id -> name of the lines of /etc/passwd (uid: field 2) or /etc/group (gid: field 2)."""
-    found = {}
-    for line in table.splitlines():
-        parts = line.split(":")
-        if len(parts) > field and parts[field].isdigit():
-            found[int(parts[field])] = parts[0]
-    return found
+@dataclass(frozen=True)
+class User:
+    """A line of /etc/passwd (passwd(5)). A line that was cut has no group, or no home."""
+
+    name: str
+    uid: int
+    gid: Optional[int]
+    home: Optional[str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A line of /etc/group (group(5))."""
+
+    name: str
+    gid: int
+
+
+def _number(text: str) -> Optional[int]:
+    return int(text) if text.isdecimal() else None
+
+
+def _rows(table: str, count: int) -> Iterator[Sequence[str]]:
+    """Yield the first fields of each line of /etc/passwd or /etc/group whose third is a number; "" for one it lacks."""
+    for line in table.split("\n"):
+        fields = [*line.split(":"), *[""] * count][:count]
+        if _number(fields[2]) is not None:
+            yield fields
+
+
+def read_passwd(table: str) -> tuple[User, ...]:
+    """Return the users of /etc/passwd."""
+    return tuple(
+        User(name, int(uid), _number(gid), home or None)
+        for name, _, uid, gid, _, home in _rows(table, 6)
+    )
+
+
+def read_group(table: str) -> tuple[Group, ...]:
+    """Return the groups of /etc/group."""
+    return tuple(Group(name, int(gid)) for name, _, gid in _rows(table, 3))
+
+
+def find_user(text: str, users: Iterable[User]) -> Optional[User]:
+    """Return the first user with a name or a number, as container engines do; "" is root."""
+    number = _number(text or "0")
+    return next((user for user in users if text == user.name or number == user.uid), None)
 
 
 def account_of(user: str, passwd: str, group: str) -> Optional[Account]:
@@ -40,30 +79,18 @@ def account_of(user: str, passwd: str, group: str) -> Optional[Account]:
         group: The base's /etc/group.
     """
     uid_text, _, gid_text = user.partition(":")
-    if not uid_text.isdigit() or (gid_text and not gid_text.isdigit()):
+    uid, gid = _number(uid_text), _number(gid_text or uid_text)
+    users, groups = read_passwd(passwd), read_group(group)
+    if uid is None or gid is None or uid in {known.uid for known in users}:
         return None
-    uid, gid = int(uid_text), int(gid_text or uid_text)
-    if uid in _ids(passwd, 2):
-        return None
-    names = {line.split(":")[0] for line in passwd.splitlines()}
-    name = "ray" if "ray" not in names else f"ray{uid}"
-    groups = _ids(group, 2)
+    name = f"ray{uid}" if "ray" in {known.name for known in users} else "ray"
     return Account(
         uid=uid,
         gid=gid,
         home=HOME,
         passwd=f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash",
-        group="" if gid in groups else f"{name}:x:{gid}:",
+        group="" if gid in {known.gid for known in groups} else f"{name}:x:{gid}:",
     )
-
-
-def _number(text: str, table: str, field: int) -> Optional[int]:
-    """`text` as a number, else field `field` of the line of that name in /etc/passwd or /etc/group."""
-    if text.isdigit():
-        return int(text)
-    lines = (line.split(":") for line in table.splitlines())
-    found = (parts[field] for parts in lines if parts[0] == text and len(parts) > field)
-    return next((int(number) for number in found if number.isdigit()), None)
 
 
 def owner_of(user: str, passwd: str, group: str) -> tuple[int, int]:
@@ -78,13 +105,18 @@ def owner_of(user: str, passwd: str, group: str) -> tuple[int, int]:
         SlimRayImageError: If it is a name that the base does not know; a container of the image would not start.
     """
     name, separator, group_name = user.partition(":")
-    uid = _number(name, passwd, 2)
-    own_name = _ids(passwd, 2).get(uid, "") if uid is not None else ""
-    gid = _number(group_name, group, 2) if separator else _number(own_name, passwd, 3)
-    if uid is None or (separator and gid is None):
+    users = read_passwd(passwd)
+    known = find_user(name, users)
+    uid = known.uid if known else _number(name)
+    if separator:
+        named = (found.gid for found in read_group(group) if found.name == group_name)
+        gid = next(named, _number(group_name))
+    else:
+        gid = known.gid if known and known.gid is not None else uid
+    if uid is None or gid is None:
         raise SlimRayImageError(
             f"The base image does not know the `user` {user!r}.",
-            evidence=[f"it knows the user {known!r}" for known in sorted(_ids(passwd, 2).values())],
+            evidence=[f"it knows the user {name!r}" for name in sorted({u.name for u in users})],
             fixes=["use numbers, as '1000:100'", "use names that the base image knows"],
         )
-    return uid, uid if gid is None else gid
+    return uid, gid

@@ -11,6 +11,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional
 
+from slim_ray_image.core.accounts import find_user, read_passwd
 from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, SCRIPTS
 from slim_ray_image.core.kuberay import OPERATOR_VARIABLES
@@ -51,9 +52,8 @@ class Contract:
     @property
     def home(self) -> Optional[str]:
         """HOME, else what a container engine takes from /etc/passwd."""
-        lines = (line.split(":") for line in self.passwd.splitlines())
-        of_user = (p[5] for p in lines if len(p) > 5 and self.user[0] in (p[0], p[2]))
-        return environment_of(self.config).get("HOME") or next(of_user, None)
+        known = find_user(self.user[0], read_passwd(self.passwd))
+        return environment_of(self.config).get("HOME") or (known.home if known else None)
 
 
 def _on_login_path(contract: Contract, command: str) -> bool:

@@ -6,20 +6,34 @@ Grammar: https://datatracker.ietf.org/doc/html/rfc3986#section-3.2.1 ("userinfo"
 
 from __future__ import annotations
 
+import re
 from typing import Optional
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 Credentials = tuple[str, str]  # user, password; not percent-encoded
 
 
+# It ends at the last "@" before a path, a query or a fragment: some passwords have one that is not escaped.
+_USERINFO = r"([^/?#]*)@"
+
+
 def split_credentials(url: str) -> tuple[str, Optional[Credentials]]:
-    """Return `url` without its userinfo, and the user and password of that; None when it has none."""
-    parts = urlsplit(url)
-    userinfo, separator, host = parts.netloc.rpartition("@")
-    if not separator or parts.scheme not in ("http", "https"):
+    """Return `url` without its userinfo, and the user and password of that; None when it has none.
+
+    Args:
+        url: Of any scheme, such as https or git+https.
+    """
+    scheme, _, rest = url.partition("://")
+    found = re.match(_USERINFO, rest)
+    if not found:
         return url, None
-    user, _, password = userinfo.partition(":")
-    return urlunsplit(parts._replace(netloc=host)), (unquote(user), unquote(password))
+    user, _, password = found[1].partition(":")
+    return f"{scheme.lower()}://{rest[found.end() :]}", (unquote(user), unquote(password))
+
+
+def without_credentials(text: str) -> str:
+    """Return a text, such as a command, without the userinfo of its URLs."""
+    return re.sub(r"\S+", lambda word: re.sub(f"(?<=://){_USERINFO}", "", word[0]), text)
 
 
 def join_credentials(url: str, credentials: Credentials) -> str:

@@ -14,6 +14,8 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from slim_ray_image.core.indexes import without_credentials
+
 # What other tools write -> how to make of it what is read here.
 _EXPORTS = {
     "Poetry": "run `poetry export --format requirements.txt --output {path}`",
@@ -28,7 +30,6 @@ _MARKS = (
 )
 # In the header of a lockfile, before the command that made it: Pants' words, and those of uv and pip-tools.
 _BEFORE_COMMAND = ("To regenerate, run:", "following command:")
-_USERINFO = re.compile(r"//[^/@\s]*@")
 _GENERATE = "make one with `pants generate-lockfiles`, or with `uv pip compile --universal --generate-hashes`"
 
 
@@ -86,7 +87,7 @@ def refresh_command(text: str) -> Optional[str]:
     for number, line in enumerate(lines):
         if line.endswith(_BEFORE_COMMAND):
             command = next((after for after in lines[number + 1 :] if after), None)
-            return _USERINFO.sub("//", command) if command else None
+            return without_credentials(command) if command else None
     return None
 
 

@@ -6,13 +6,12 @@ Specification: https://github.com/opencontainers/image-spec/tree/v1.1.0 (manifes
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from slim_ray_image.core.base_facts import LayerSize
-from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.digests import sha256
 from slim_ray_image.core.layer_kinds import KIND_BASE
 from slim_ray_image.core.platforms import Platform
 from slim_ray_image.core.references import RegistryReference, parse_image_reference
@@ -25,20 +24,6 @@ MEDIA_TYPE_LAYER = "application/vnd.oci.image.layer.v1.tar"
 MEDIA_TYPE_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 # How the names of labels start that containers of the plugin have, and no image.
 OWN_LABELS = "slim-ray-image."
-_DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
-
-INDEX_MEDIA_TYPES = (MEDIA_TYPE_INDEX, _DOCKER_INDEX)
-MANIFEST_MEDIA_TYPES = (MEDIA_TYPE_MANIFEST, _DOCKER_MANIFEST)
-# Docker's layers are the same bytes under another name (media-types.md, "Compatibility Matrix").
-_OCI_LAYER_MEDIA_TYPES = {
-    MEDIA_TYPE_LAYER: MEDIA_TYPE_LAYER,
-    MEDIA_TYPE_LAYER_GZIP: MEDIA_TYPE_LAYER_GZIP,
-    _DOCKER_LAYER: MEDIA_TYPE_LAYER,
-    _DOCKER_LAYER_GZIP: MEDIA_TYPE_LAYER_GZIP,
-}
 
 ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
 ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"
@@ -133,10 +118,6 @@ class Image:
         return _describe(MEDIA_TYPE_CONFIG, self.config)
 
 
-def sha256(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
 def encode(value: Any) -> bytes:
     """Return JSON of one spelling: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -144,64 +125,6 @@ def encode(value: Any) -> bytes:
 
 def _describe(media_type: str, content: bytes) -> Descriptor:
     return Descriptor(media_type, sha256(content), len(content))
-
-
-def select_manifest(index: Mapping[str, Any], platform: Platform) -> Optional[Descriptor]:
-    """Return the descriptor of `platform`'s manifest in an image index, or None (image-index.md, "platform")."""
-    for manifest in index.get("manifests") or ():
-        where = manifest.get("platform") or {}
-        if (where.get("os"), where.get("architecture")) == (platform.os, platform.architecture):
-            return Descriptor.from_json(manifest)
-    return None
-
-
-def parse_base_image(
-    reference: str, source: str, manifest: bytes, config: bytes, platform: Platform
-) -> BaseImage:
-    """Return the base image of a manifest and a config that were already checked against their digests.
-
-    Raises:
-        SlimRayImageError: If it is not an image for `platform` whose layers we can build on.
-    """
-    fix = ["name an OCI or Docker image of that platform in `base_image`"]
-    try:
-        fields, configured = json.loads(manifest), json.loads(config)
-        layers = [Descriptor.from_json(layer) for layer in fields["layers"]]
-        diff_ids = list(configured["rootfs"]["diff_ids"])
-        where = f"{configured['os']}/{configured['architecture']}"
-    except (ValueError, KeyError, TypeError) as error:
-        raise SlimRayImageError(
-            f"The base image {reference} is not an OCI or Docker image.",
-            evidence=[f"its manifest or config lacks or misuses {error}"],
-            fixes=["name an OCI or Docker image in `base_image`"],
-        ) from error
-    if where != str(platform):
-        raise SlimRayImageError(
-            f"The base image {reference} is for {where}, but the image is for {platform}.",
-            fixes=fix,
-        )
-    if len(layers) != len(diff_ids):
-        raise SlimRayImageError(
-            f"The base image {reference} is not valid: it has {len(layers)} layers and {len(diff_ids)} diff_ids.",
-            fixes=fix,
-        )
-    unknown = sorted({layer.media_type for layer in layers} - set(_OCI_LAYER_MEDIA_TYPES))
-    if unknown:
-        raise SlimRayImageError(
-            f"The base image {reference} has layers that cannot be read.",
-            evidence=[f"media type {media_type}" for media_type in unknown],
-            fixes=["name a base image whose layers are tar or tar+gzip"],
-        )
-    return BaseImage(
-        reference=reference,
-        source=source,
-        manifest_digest=sha256(manifest),
-        layers=tuple(
-            Descriptor(_OCI_LAYER_MEDIA_TYPES[layer.media_type], layer.digest, layer.size)
-            for layer in layers
-        ),
-        config=config.decode(),
-    )
 
 
 def base_layers(base: BaseImage, sizes: Sequence[LayerSize]) -> tuple[BuiltLayer, ...]:

@@ -50,10 +50,6 @@ def _without_login(url: str) -> str:
     return split_credentials(url.partition("#")[0])[0]
 
 
-def _without_userinfo(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
 def _artifacts(lock: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     """Yield (name, version, artifact) of all that is locked."""
     for resolve in lock["locked_resolves"]:
@@ -78,7 +74,7 @@ def _direct(lock: Mapping[str, Any], locked: Locked) -> Iterator[Wheelless]:
         for name, url in _DIRECT.findall(file.read()):
             name = canonicalize_name(name)
             if name not in locked:
-                yield Wheelless(name, versions[name][0], _without_userinfo(url), has_source=True)
+                yield Wheelless(name, versions[name][0], split_credentials(url)[0], has_source=True)
 
 
 def _files(lock: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:

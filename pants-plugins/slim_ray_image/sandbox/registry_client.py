@@ -13,8 +13,8 @@ import requests
 from dxf import DXF, DXFBase, exceptions
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from slim_ray_image.core.digests import check_digest, digest_error
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.oci import sha256
 from slim_ray_image.core.registry_request import RegistryPlace
 from slim_ray_image.sandbox.host_network import HostNetwork, read_host_network
 
@@ -184,11 +184,7 @@ def _told_clearly(place: RegistryPlace) -> Iterator[None]:
     except (exceptions.DXFUnauthorizedError, exceptions.DXFAuthInsecureError) as error:
         raise _denied(place, "401 Unauthorized") from error
     except exceptions.DXFDigestMismatchError as error:
-        raise SlimRayImageError(
-            f"The base image {place.reference} is not what its digest says.",
-            evidence=[f"a blob should be {error.expected}, but {place.host} sent {error.got}"],
-            fixes=["have the registry repaired, or use another; nothing of the blob was kept"],
-        ) from error
+        raise digest_error(place.reference, error.expected, error.got, place.host) from error
     except requests.exceptions.ProxyError as error:
         raise _no_proxy(place, error) from error
     except requests.RequestException as error:
@@ -211,14 +207,8 @@ class Registry:
         with _told_clearly(self._place):
             _, response = self._client.get_manifest_and_response(identifier)
         content: bytes = response.content
-        if identifier.startswith("sha256:") and sha256(content) != identifier:
-            raise SlimRayImageError(
-                f"The base image {self._place.reference} is not what its digest says.",
-                evidence=[
-                    f"it should be {identifier}, but {self._place.host} sent {sha256(content)}"
-                ],
-                fixes=["have the registry repaired, or use another; nothing was kept"],
-            )
+        if identifier.startswith("sha256:"):
+            check_digest(self._place.reference, identifier, content, self._place.host)
         return content
 
     def read_blob(self, digest: str) -> Iterator[bytes]:

@@ -1,0 +1,112 @@
+"""The base image in a local OCI image layout: its files are read here, and Pants does not watch them.
+
+In: the layout's folder, and what the base is named by. Out: the base's manifest and config, and its layers.
+Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Iterable, Sequence
+
+from pants.base.build_environment import get_buildroot
+from pants.engine.fs import CreateDigest, Digest, DownloadFile, FileContent, FileDigest, FileEntry
+from pants.engine.rules import collect_rules
+
+from slim_ray_image.compat import (
+    concurrently,
+    create_digest,
+    download_file,
+    get_digest_entries,
+    implicitly,
+    uncacheable_rule,
+)
+from slim_ray_image.core.base_manifest import IndexEntry, parse_base_image, parse_manifest
+from slim_ray_image.core.digests import check_digest
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.layout_index import (
+    LayoutQuery,
+    named_entries,
+    parse_layout_index,
+    select_image,
+    unreadable_error,
+)
+from slim_ray_image.core.oci import BaseImage, Descriptor, blob_path
+from slim_ray_image.core.references import LayoutReference
+
+
+def _path_of(layout: LayoutReference, name: str) -> Path:
+    return Path(get_buildroot(), os.path.expanduser(layout.path), name)
+
+
+def _read_blob(layout: LayoutReference, descriptor: Descriptor) -> bytes:
+    try:
+        content = _path_of(layout, blob_path(descriptor)).read_bytes()
+    except OSError as error:
+        raise SlimRayImageError(
+            f"The OCI image layout {layout.text} lacks a blob.",
+            evidence=[f"{descriptor.digest}: {error.strerror}"],
+            fixes=["make the layout again, complete"],
+        ) from error
+    check_digest(layout.text, descriptor.digest, content)
+    return content
+
+
+def _read_index(layout: LayoutReference) -> tuple[IndexEntry, ...]:
+    try:
+        content = _path_of(layout, "index.json").read_bytes()
+    except OSError as error:
+        raise unreadable_error(layout, str(error.strerror)) from error
+    return parse_layout_index(layout, content)
+
+
+def _images_of(query: LayoutQuery, entry: IndexEntry) -> tuple[IndexEntry, ...]:
+    """Return the entries of the index that an entry points at; of a manifest, itself."""
+    if not entry.is_index:
+        return (entry,)
+    content = _read_blob(query.layout, entry.descriptor)
+    return parse_manifest(query.reference, content).entries or ()
+
+
+@uncacheable_rule(desc="Read the base image's OCI image layout")
+async def read_layout(query: LayoutQuery) -> BaseImage:
+    """The image in a local layout; run in each session, since the layout may have changed."""
+    entries = named_entries(query, _read_index(query.layout))
+    image = select_image(query, {entry: _images_of(query, entry) for entry in entries})
+    manifest = _read_blob(query.layout, image)
+    config = _read_blob(query.layout, parse_manifest(query.reference, manifest).config)
+    return parse_base_image(query.reference, query.layout.text, manifest, config, query.platform)
+
+
+async def _read_layer(layout: LayoutReference, layer: Descriptor) -> Digest:
+    """Pants' own download of a file: checked against its digest, and the folder is in no cache key."""
+    path = blob_path(layer)
+    url = _path_of(layout, path).as_uri()
+    if "%" in url:  # an escape, which not every Pants decodes in a file URL
+        return await create_digest(CreateDigest([FileContent(path, _read_blob(layout, layer))]))
+    downloaded = await download_file(
+        DownloadFile(url, FileDigest(layer.hex, layer.size)), **implicitly()
+    )
+    (entry,) = await get_digest_entries(downloaded)
+    return await create_digest(CreateDigest([FileEntry(path, entry.file_digest)]))
+
+
+async def read_layout_layers(
+    layout: LayoutReference, layers: Sequence[Descriptor]
+) -> Sequence[Digest]:
+    """Return each layer in a folder of its own, as an OCI image layout has it.
+
+    Raises:
+        SlimRayImageError: If the layout lacks one, or has another in its place.
+    """
+    try:
+        return await concurrently(_read_layer(layout, layer) for layer in layers)
+    except Exception:
+        for layer in layers:  # which says what the user can mend
+            _read_blob(layout, layer)
+        raise
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()
