@@ -15,6 +15,7 @@ from pants.engine.rules import collect_rules
 from slim_ray_image.base_image import PreparedBase, prepare_base
 from slim_ray_image.closure import ImageClosure, resolve_image_closure
 from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
+from slim_ray_image.core.base_layers import base_layers
 from slim_ray_image.core.consistency import check_python
 from slim_ray_image.core.dynamic_imports import HeldModules, modules_of, unfollowed_imports
 from slim_ray_image.core.image_description import (
@@ -34,7 +35,6 @@ from slim_ray_image.core.oci import (
     BuiltLayer,
     Image,
     append_layers,
-    base_layers,
     blob_path,
 )
 from slim_ray_image.core.platforms import parse_platform

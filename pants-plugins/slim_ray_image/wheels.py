@@ -47,10 +47,10 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.closure import ClosureWheel
+from slim_ray_image.core.distributions import Distribution, distributions_of
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.folders import WHEELS
 from slim_ray_image.core.image_paths import site_packages_of
-from slim_ray_image.core.layers import Distribution, distributions_of
 from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.repack_request import BUILT, RepackRequest
 from slim_ray_image.core.subset import SubsetRequest

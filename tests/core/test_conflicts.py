@@ -9,7 +9,7 @@ import pytest
 from conftest import Golden, error_text, make_distribution
 
 from slim_ray_image.core.conflicts import check_paths, check_scripts
-from slim_ray_image.core.layers import Distribution
+from slim_ray_image.core.distributions import Distribution
 
 IMAGE, BASE = "src/app:image", "python:3.10-slim"
 PROGRAMS = {"grep": "/usr/bin/grep", "tar": "/bin/tar"}

@@ -18,6 +18,7 @@ from conftest import (
 )
 
 from slim_ray_image.core.base_facts import LayerSize
+from slim_ray_image.core.base_layers import base_layers
 from slim_ray_image.core.base_manifest import parse_base_image
 from slim_ray_image.core.closure import ClosureFile
 from slim_ray_image.core.distributions_layer import Saved
@@ -45,7 +46,6 @@ from slim_ray_image.core.oci import (
     Descriptor,
     ImageSettings,
     append_layers,
-    base_layers,
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.pruning import Pruned

@@ -9,15 +9,14 @@ from typing import Any, Collection
 import pytest
 from conftest import make_distribution
 
+from slim_ray_image.core.distributions import Distribution, distributions_of
 from slim_ray_image.core.layer_kinds import KIND_DISTRIBUTION, KIND_DISTRIBUTIONS, KIND_PART
 from slim_ray_image.core.layers import (
     LARGE_DISTRIBUTION_BYTES,
     LARGE_FILE_BYTES,
     SMALLEST_LAYER_BUDGET,
-    Distribution,
     FilePlan,
     Piece,
-    distributions_of,
     plan_files,
     plan_layers,
     slices_of,

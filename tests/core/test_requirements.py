@@ -10,7 +10,7 @@ from typing import Sequence
 import pytest
 from conftest import PYTHONPATH, make_distribution
 
-from slim_ray_image.core.layers import Distribution
+from slim_ray_image.core.distributions import Distribution
 from slim_ray_image.core.requirements import RequiredDistribution, explain
 
 ENVIRONMENT = {"python_version": "3.10", "sys_platform": "linux", "platform_machine": "x86_64"}

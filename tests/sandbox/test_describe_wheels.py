@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import MARKER_ENVIRONMENT, error_text, hash_of, make_wheel, piece_of
 
-from slim_ray_image.core.layers import distributions_of
+from slim_ray_image.core.distributions import distributions_of
 from slim_ray_image.core.wheels import DescribeRequest, DescribeResult, Need, WheelFacts
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.sandbox.describe_wheels import main

@@ -10,10 +10,10 @@ import re
 from collections import defaultdict
 from typing import Mapping, Sequence
 
+from slim_ray_image.core.distributions import Distribution
 from slim_ray_image.core.errors import SlimRayImageError, count_of
 from slim_ray_image.core.exclude_files import matching_pattern
 from slim_ray_image.core.image_paths import SCRIPTS
-from slim_ray_image.core.layers import Distribution
 
 # Of the virtual environment itself.
 _INTERPRETER = re.compile(r"python(\d+(\.\d+)?)?")

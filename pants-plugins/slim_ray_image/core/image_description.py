@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import Iterable, Mapping, Optional, Sequence, Union
 
 from slim_ray_image.core.closure import ClosureFile
+from slim_ray_image.core.distributions import Distribution
 from slim_ray_image.core.dynamic_imports import DynamicImport
 from slim_ray_image.core.errors import count_of
 from slim_ray_image.core.import_paths import ImportPath
 from slim_ray_image.core.import_statements import ImportStatement
 from slim_ray_image.core.layer_kinds import KIND_BASE
-from slim_ray_image.core.layers import Distribution
 from slim_ray_image.core.oci import BuiltLayer, Descriptor
 from slim_ray_image.core.pruning import Pruned
 from slim_ray_image.core.ray_extras import RayExtra

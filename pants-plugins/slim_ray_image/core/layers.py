@@ -7,14 +7,13 @@ The plan looks at nothing outside the build, so that equal builds have equal lay
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Mapping, Sequence
 
+from slim_ray_image.core.distributions import Distribution
 from slim_ray_image.core.layer_kinds import KIND_DISTRIBUTION, KIND_DISTRIBUTIONS, KIND_PART
 from slim_ray_image.core.prune_rules import Part
 from slim_ray_image.core.wheel_batches import number_of
-from slim_ray_image.core.wheels import Need, WheelFacts
 
 # Below this, unpacked, a layer of its own costs a pull more (a request, a descriptor) than sharing it saves. A fixed
 # size, not a rank, so that a distribution has its own layer in every service or in none, and services share it.
@@ -29,25 +28,6 @@ _SLICES = 8
 
 # One layer for the runtime, one for the small distributions, one for the sources, one for Ray.
 SMALLEST_LAYER_BUDGET = 4
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A distribution of an image."""
-
-    file: str  # its wheel
-    name: str  # canonical (PEP 503)
-    version: str
-    unpacked_bytes: int
-    file_count: int
-    needs: tuple[Need, ...]
-    modules: tuple[str, ...]  # the outermost ones, sorted
-    scripts: tuple[str, ...] = ()  # commands, by name
-    # (path in the image, hash), for the paths that another distribution of the image has as well.
-    shared_files: tuple[tuple[str, str], ...] = ()
-    part_bytes: tuple[tuple[str, int], ...] = ()  # of those that have parts, by name
-    roots: tuple[str, ...] = ()  # the outermost paths that it takes in the image
-    uses: tuple[str, ...] = ()  # names below distributions with parts
 
 
 @dataclass(frozen=True)
@@ -84,33 +64,6 @@ class LayerSpec:
     name: str  # for people, never hashed
     kind: str
     pieces: tuple[Piece, ...]  # sorted by name
-
-
-def distributions_of(facts: Sequence[WheelFacts]) -> tuple[Distribution, ...]:
-    """Return the distributions of wheels that are in one image, sorted by name."""
-    owners = Counter(path for wheel in facts for path, _ in wheel.files)
-    return tuple(
-        sorted(
-            (
-                Distribution(
-                    file=wheel.file,
-                    name=wheel.name,
-                    version=wheel.version,
-                    unpacked_bytes=wheel.unpacked_bytes,
-                    file_count=wheel.file_count,
-                    needs=wheel.needs,
-                    modules=wheel.modules,
-                    scripts=wheel.scripts,
-                    shared_files=tuple(row for row in wheel.files if owners[row[0]] > 1),
-                    part_bytes=tuple(sorted(wheel.part_bytes.items())),
-                    roots=wheel.roots,
-                    uses=wheel.uses,
-                )
-                for wheel in facts
-            ),
-            key=lambda distribution: distribution.name,
-        )
-    )
 
 
 def plan_files(file_bytes: Mapping[str, int], layer_budget: int) -> FilePlan:

@@ -10,9 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
-from slim_ray_image.core.base_facts import LayerSize
 from slim_ray_image.core.digests import sha256
-from slim_ray_image.core.layer_kinds import KIND_BASE
 from slim_ray_image.core.platforms import Platform
 from slim_ray_image.core.references import RegistryReference, parse_image_reference
 from slim_ray_image.core.timestamp import spelled
@@ -125,28 +123,6 @@ def encode(value: Any) -> bytes:
 
 def _describe(media_type: str, content: bytes) -> Descriptor:
     return Descriptor(media_type, sha256(content), len(content))
-
-
-def base_layers(base: BaseImage, sizes: Sequence[LayerSize]) -> tuple[BuiltLayer, ...]:
-    """Return the layers of the base, lowest first, named by their number.
-
-    Args:
-        sizes: Of each layer, in order.
-    """
-    diff_ids = json.loads(base.config)["rootfs"]["diff_ids"]
-    return tuple(
-        BuiltLayer(
-            name=f"base {number}",
-            kind=KIND_BASE,
-            descriptor=descriptor,
-            diff_id=diff_id,
-            unpacked_bytes=size.unpacked_bytes,
-            file_count=size.file_count,
-        )
-        for number, (descriptor, diff_id, size) in enumerate(
-            zip(base.layers, diff_ids, sizes), start=1
-        )
-    )
 
 
 def environment_of(container_config: Optional[Mapping[str, Any]]) -> dict[str, str]:

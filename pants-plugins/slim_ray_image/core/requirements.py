@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Mapping, Optional, Sequence
 
-from slim_ray_image.core.layers import Distribution
+from slim_ray_image.core.distributions import Distribution
 from slim_ray_image.core.needs import needs_of
 from slim_ray_image.core.wheels import Need
 
