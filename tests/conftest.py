@@ -20,10 +20,10 @@ import pytest
 from needs import skip_unless_met
 from packaging.utils import canonicalize_name
 
-from slim_ray_image.core.distributions import Distribution
-from slim_ray_image.core.distributions_layer import PieceRequest
 from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
-from slim_ray_image.core.needs import needs_of
+from slim_ray_image.core.layers.distributions_layer import PieceRequest
+from slim_ray_image.core.wheels.distributions import Distribution
+from slim_ray_image.core.wheels.needs import needs_of
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path("tests/golden")

@@ -36,19 +36,10 @@ from slim_ray_image.compat import (
     remove_prefix,
     rule,
 )
-from slim_ray_image.core.base_facts import BASE, FACTS, BaseFacts, BaseFactsRequest
-from slim_ray_image.core.base_manifest import parse_base_image
-from slim_ray_image.core.consistency import end_of_life_warning
-from slim_ray_image.core.layout_index import LayoutQuery
-from slim_ray_image.core.oci import BaseImage, Descriptor, blob_path
-from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.core.references import (
-    LayoutReference,
-    RegistryReference,
-    parse_image_reference,
-    source_of,
-)
-from slim_ray_image.core.registry_request import (
+from slim_ray_image.core.base.base_facts import BASE, FACTS, BaseFacts, BaseFactsRequest
+from slim_ray_image.core.base.base_manifest import parse_base_image
+from slim_ray_image.core.base.layout_index import LayoutQuery
+from slim_ray_image.core.base.registry_request import (
     BLOB,
     CONFIG,
     MANIFEST,
@@ -56,7 +47,16 @@ from slim_ray_image.core.registry_request import (
     RegistryPlace,
     ResolveImageRequest,
 )
+from slim_ray_image.core.image.oci import BaseImage, Descriptor, blob_path
+from slim_ray_image.core.image.references import (
+    LayoutReference,
+    RegistryReference,
+    parse_image_reference,
+    source_of,
+)
+from slim_ray_image.core.platforms import parse_platform
 from slim_ray_image.core.timestamp import timestamp_of
+from slim_ray_image.core.wheels.consistency import end_of_life_warning
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.local_layout import read_layout, read_layout_layers
 from slim_ray_image.network import NetworkSettings
@@ -184,7 +184,7 @@ async def resolve_base_image(
             LayoutQuery(request.reference, reference, platform, found.digest), **implicitly()
         )
     tree = await _ask_registry(
-        "resolve_image",
+        "base.resolve_image",
         ResolveImageRequest(
             _place_of(reference, subsystem, network), reference.identifier, request.platform
         ),
@@ -213,7 +213,7 @@ async def _fetch_blob(
     network: NetworkSettings,
 ) -> Digest:
     tree = await _ask_registry(
-        "fetch_blob",
+        "base.fetch_blob",
         FetchBlobRequest(_place_of(reference, subsystem, network), layer.digest),
         network,
         output_files=(BLOB,),
@@ -243,7 +243,7 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
     """The interpreter and what the build must know of the base; keyed by the base's layers."""
     blobs = await read_base_blobs(BaseBlobsRequest(request.base), **implicitly())
     result = await run_on_host(
-        "extract_base",
+        "base.extract_base",
         BaseFactsRequest(
             request.base.reference,
             tuple(blob_path(layer) for layer in request.base.layers),

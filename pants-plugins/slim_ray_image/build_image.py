@@ -15,10 +15,8 @@ from pants.engine.rules import collect_rules
 from slim_ray_image.base_image import PreparedBase, prepare_base
 from slim_ray_image.closure import ImageClosure, resolve_image_closure
 from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
-from slim_ray_image.core.base_layers import base_layers
-from slim_ray_image.core.consistency import check_python
-from slim_ray_image.core.dynamic_imports import HeldModules, modules_of, unfollowed_imports
-from slim_ray_image.core.image_description import (
+from slim_ray_image.core.base.base_layers import base_layers
+from slim_ray_image.core.image.image_description import (
     DescribedBase,
     DescribedWarning,
     ImageDescription,
@@ -30,15 +28,17 @@ from slim_ray_image.core.image_description import (
     describe_warnings,
     total,
 )
-from slim_ray_image.core.import_statements import missing_imports
-from slim_ray_image.core.oci import (
+from slim_ray_image.core.image.oci import (
     BuiltLayer,
     Image,
     append_layers,
     blob_path,
 )
+from slim_ray_image.core.image.settings import TargetSettings, image_settings
 from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.core.settings import TargetSettings, image_settings
+from slim_ray_image.core.python.dynamic_imports import HeldModules, modules_of, unfollowed_imports
+from slim_ray_image.core.python.import_statements import missing_imports
+from slim_ray_image.core.wheels.consistency import check_python
 from slim_ray_image.field_sets import (
     SlimRayImageFieldSet,
     base_image_request,

@@ -39,10 +39,8 @@ from slim_ray_image.compat import (
     merge_digests,
     rule,
 )
-from slim_ray_image.core.contract import Contract, contract_problems
-from slim_ray_image.core.errors import Problem, SlimRayImageError, count_of, format_problems
-from slim_ray_image.core.image_paths import VENV, site_packages_of
-from slim_ray_image.core.import_checks import (
+from slim_ray_image.core.check.contract import Contract, contract_problems
+from slim_ray_image.core.check.import_checks import (
     Failure,
     Import,
     Verdict,
@@ -54,18 +52,20 @@ from slim_ray_image.core.import_checks import (
     outside_problems,
     script_imports,
 )
-from slim_ray_image.core.import_outcomes import (
+from slim_ray_image.core.check.import_outcomes import (
     FIRST_PARTY,
     RESULT,
     ImportJob,
     ImportModulesRequest,
     ImportModulesResult,
 )
-from slim_ray_image.core.layer_contents import ImageContents
-from slim_ray_image.core.layer_kinds import KIND_BASE, KIND_FILES, KIND_SOURCES
-from slim_ray_image.core.oci import BuiltLayer, Descriptor, environment_of
+from slim_ray_image.core.check.layer_contents import ImageContents
+from slim_ray_image.core.check.shared_libraries import library_problems, missing_libraries
+from slim_ray_image.core.errors import Problem, SlimRayImageError, count_of, format_problems
+from slim_ray_image.core.image.oci import BuiltLayer, Descriptor, environment_of
+from slim_ray_image.core.image_paths import VENV, site_packages_of
+from slim_ray_image.core.layers.kinds import KIND_BASE, KIND_FILES, KIND_SOURCES
 from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.core.shared_libraries import library_problems, missing_libraries
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.dependency_inference import module_owners
 from slim_ray_image.field_sets import SlimRayImageFieldSet
@@ -153,7 +153,7 @@ async def do_imports(request: ImportsRequest) -> ImportModulesResult:
     """Run one process, whose key is the imports and everything that they can import from."""
     layers = {f"layer-{layer.hex[:12]}": tree for layer, tree in request.distributions}
     result = await run_on_base(
-        "import_modules",
+        "check.import_modules",
         ImportModulesRequest(
             jobs=request.jobs,
             layers=tuple(layers),

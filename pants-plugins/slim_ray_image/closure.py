@@ -44,7 +44,7 @@ from slim_ray_image.compat import (
     rule,
     strip_source_roots,
 )
-from slim_ray_image.core.closure import (
+from slim_ray_image.core.closure.closure import (
     ClosureFile,
     ClosureRequirement,
     ClosureWheel,
@@ -57,9 +57,7 @@ from slim_ray_image.core.closure import (
     unite_files,
     unneeded_type_stubs,
 )
-from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.import_paths import ImportPath
-from slim_ray_image.core.ray_extras import (
+from slim_ray_image.core.closure.ray_extras import (
     RayExtra,
     RayUse,
     check_removed,
@@ -70,7 +68,9 @@ from slim_ray_image.core.ray_extras import (
     uses_of_imports,
     with_extras,
 )
-from slim_ray_image.core.serve_config import SERVE_CONFIG_FILE, ImageConfig
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.serve.import_paths import ImportPath
+from slim_ray_image.core.serve.serve_config import SERVE_CONFIG_FILE, ImageConfig
 from slim_ray_image.dependency_inference import (
     EntryFieldSet,
     EntryOwner,

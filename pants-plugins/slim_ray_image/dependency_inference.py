@@ -38,8 +38,8 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.errors import Problem
-from slim_ray_image.core.import_paths import EntryPoint, ImportPath
-from slim_ray_image.core.serve_config import ImageConfig
+from slim_ray_image.core.serve.import_paths import EntryPoint, ImportPath
+from slim_ray_image.core.serve.serve_config import ImageConfig
 from slim_ray_image.serve_config import config_request, load_image_config
 from slim_ray_image.target_types import (
     EntryPointField,

@@ -10,7 +10,9 @@ from pants.engine.rules import collect_rules
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.compat import concurrently, implicitly, rule
-from slim_ray_image.core.distributions_layer import (
+from slim_ray_image.core.image.oci import BuiltLayer
+from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV
+from slim_ray_image.core.layers.distributions_layer import (
     SLICE,
     SLICE_RESULT,
     DistributionLayerResult,
@@ -22,13 +24,17 @@ from slim_ray_image.core.distributions_layer import (
     Saved,
     SliceResult,
 )
-from slim_ray_image.core.exclude_files import patterns_for
-from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, LINKED_SCRIPTS, VENV
-from slim_ray_image.core.layer_blob import LayerBase, LayerBlob
-from slim_ray_image.core.layers import LayerSpec, Piece, plan_layers, slices_of
-from slim_ray_image.core.oci import BuiltLayer
-from slim_ray_image.core.prune_rules import Part
-from slim_ray_image.core.pruning import Pruned, Pruning, fixed_rules, needed_parts, unite_pruned
+from slim_ray_image.core.layers.exclude_files import patterns_for
+from slim_ray_image.core.layers.layer_blob import LayerBase, LayerBlob
+from slim_ray_image.core.layers.plan import LayerSpec, Piece, plan_layers, slices_of
+from slim_ray_image.core.layers.prune_rules import Part
+from slim_ray_image.core.layers.pruning import (
+    Pruned,
+    Pruning,
+    fixed_rules,
+    needed_parts,
+    unite_pruned,
+)
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.distributions import IncludedDistributions
 from slim_ray_image.layers import (
@@ -112,7 +118,7 @@ class PlannedDistributions:
     def layer_request(self, spec: LayerSpec) -> LayerRequest:
         """Return the request for a layer of one piece."""
         return LayerRequest(
-            "write_distribution_layer",
+            "layers.write_distribution_layer",
             self._request(spec.pieces),
             self._files(spec.pieces),
             self.base.interpreter,
@@ -126,7 +132,7 @@ class PlannedDistributions:
         return SharedLayerRequest(
             tuple(
                 LayerRequest(
-                    "write_slice",
+                    "layers.write_slice",
                     self._request(pieces),
                     self._files(pieces),
                     interpreter,
@@ -182,7 +188,12 @@ async def write_shared_layer(request: SharedLayerRequest) -> SharedLayer:
     )
     layer = await write_layer(
         LayerRequest(
-            "join_slices", join, files, request.interpreter, request.tools, request.description
+            "layers.join_slices",
+            join,
+            files,
+            request.interpreter,
+            request.tools,
+            request.description,
         ),
         **implicitly(),
     )

@@ -10,18 +10,18 @@ from packaging.utils import canonicalize_name
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.closure import ImageClosure
-from slim_ray_image.core.conflicts import check_paths, check_scripts
-from slim_ray_image.core.consistency import check_ray_versions
-from slim_ray_image.core.distributions_layer import Saved
-from slim_ray_image.core.pruning import (
+from slim_ray_image.core.closure.ray_extras import check_uncovered
+from slim_ray_image.core.layers.conflicts import check_paths, check_scripts
+from slim_ray_image.core.layers.distributions_layer import Saved
+from slim_ray_image.core.layers.pruning import (
     Pruned,
     Pruning,
     check_left_out,
     left_out_with,
     rule_of_distribution,
 )
-from slim_ray_image.core.ray_extras import check_uncovered
-from slim_ray_image.core.requirements import RequiredDistribution, explain
+from slim_ray_image.core.wheels.consistency import check_ray_versions
+from slim_ray_image.core.wheels.requirements import RequiredDistribution, explain
 from slim_ray_image.wheels import ImageWheels
 
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Iterable, Sequence
 
 from slim_ray_image.closure import ImageClosure
-from slim_ray_image.core.exclude_files import absolute_pattern, check_excluded, matching_pattern
 from slim_ray_image.core.image_paths import site_packages_of
+from slim_ray_image.core.layers.exclude_files import (
+    absolute_pattern,
+    check_excluded,
+    matching_pattern,
+)
 from slim_ray_image.tools import BaseInterpreter
 
 

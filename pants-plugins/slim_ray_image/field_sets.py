@@ -9,9 +9,9 @@ from pants.core.goals.package import OutputPathField, PackageFieldSet
 from slim_ray_image.base_image import BaseImageRequest
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
 from slim_ray_image.core.errors import InvalidValueError
-from slim_ray_image.core.outputs import parse_outputs
-from slim_ray_image.core.pruning import Pruning, parse_pruning
-from slim_ray_image.core.settings import TargetSettings
+from slim_ray_image.core.image.outputs import parse_outputs
+from slim_ray_image.core.image.settings import TargetSettings
+from slim_ray_image.core.layers.pruning import Pruning, parse_pruning
 from slim_ray_image.dependency_inference import EntryFieldSet
 from slim_ray_image.image_names import ImageNamesRequest
 from slim_ray_image.subsystem import SlimRayImageSubsystem

@@ -15,13 +15,13 @@ from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.closure import ImageClosure
 from slim_ray_image.compat import concurrently, implicitly, rule
 from slim_ray_image.core.accounts import HOME, Account
-from slim_ray_image.core.closure import ClosureFile
-from slim_ray_image.core.files_layer import FilesLayerRequest, FilesLayerResult
+from slim_ray_image.core.closure.closure import ClosureFile
 from slim_ray_image.core.folders import FILES
-from slim_ray_image.core.layer_kinds import KIND_FILES, KIND_SOURCES
-from slim_ray_image.core.layers import plan_files
-from slim_ray_image.core.oci import BuiltLayer
-from slim_ray_image.core.sources_layer import (
+from slim_ray_image.core.image.oci import BuiltLayer
+from slim_ray_image.core.layers.files_layer import FilesLayerRequest, FilesLayerResult
+from slim_ray_image.core.layers.kinds import KIND_FILES, KIND_SOURCES
+from slim_ray_image.core.layers.plan import plan_files
+from slim_ray_image.core.layers.sources_layer import (
     AttributeCheck,
     SourcesLayerRequest,
     SourcesLayerResult,
@@ -88,7 +88,7 @@ def _file_entries(files: Iterable[ClosureFile]) -> tuple[FileEntry, ...]:
 def _files_request(files: Sequence[ClosureFile], base: PreparedBase, workdir: str) -> LayerRequest:
     paths = tuple(file.path for file in files)
     return LayerRequest(
-        "write_files_layer",
+        "layers.write_files_layer",
         FilesLayerRequest(paths, workdir, layer_base(base, workdir)),
         _file_entries(files),
         base.interpreter,
@@ -107,7 +107,7 @@ def _sources_request(
     """
     base, interpreter = request.base, request.base.interpreter
     return LayerRequest(
-        "write_sources_layer",
+        "layers.write_sources_layer",
         SourcesLayerRequest(
             files=tuple(file.path for file in files),
             workdir=request.workdir,

@@ -9,9 +9,9 @@ from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.closure import ImageClosure
 from slim_ray_image.compat import concurrently, implicitly
 from slim_ray_image.core.accounts import Account, account_of, owner_of
-from slim_ray_image.core.oci import BuiltLayer
-from slim_ray_image.core.ray_extras import explain_added
-from slim_ray_image.core.sources_layer import SourcesLayerResult
+from slim_ray_image.core.closure.ray_extras import explain_added
+from slim_ray_image.core.image.oci import BuiltLayer
+from slim_ray_image.core.layers.sources_layer import SourcesLayerResult
 from slim_ray_image.distribution_layers import (
     DistributionLayers,
     PlannedDistributions,

@@ -15,7 +15,7 @@ from pants.engine.rules import collect_rules
 
 from slim_ray_image.compat import rule
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.names import ImageNames, NameSettings, Registry, name_image
+from slim_ray_image.core.image.names import ImageNames, NameSettings, Registry, name_image
 from slim_ray_image.target_types import ImageTagsField, RegistriesField, RepositoryField
 
 

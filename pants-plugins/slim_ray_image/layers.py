@@ -15,13 +15,13 @@ from pants.engine.rules import collect_rules
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.compat import create_digest, get_digest_entries, rule
-from slim_ray_image.core.distributions_layer import JoinRequest, PiecesRequest
-from slim_ray_image.core.files_layer import FilesLayerRequest
+from slim_ray_image.core.image.oci import MEDIA_TYPE_LAYER_GZIP, BuiltLayer, Descriptor
 from slim_ray_image.core.image_paths import parents
-from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase, LayerBlob
-from slim_ray_image.core.oci import MEDIA_TYPE_LAYER_GZIP, BuiltLayer, Descriptor
-from slim_ray_image.core.runtime_layer import RuntimeLayerRequest
-from slim_ray_image.core.sources_layer import SourcesLayerRequest
+from slim_ray_image.core.layers.distributions_layer import JoinRequest, PiecesRequest
+from slim_ray_image.core.layers.files_layer import FilesLayerRequest
+from slim_ray_image.core.layers.layer_blob import BLOB, RESULT, LayerBase, LayerBlob
+from slim_ray_image.core.layers.runtime_layer import RuntimeLayerRequest
+from slim_ray_image.core.layers.sources_layer import SourcesLayerRequest
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base
 

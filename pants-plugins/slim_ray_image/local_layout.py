@@ -22,18 +22,18 @@ from slim_ray_image.compat import (
     implicitly,
     uncacheable_rule,
 )
-from slim_ray_image.core.base_manifest import IndexEntry, parse_base_image, parse_manifest
-from slim_ray_image.core.digests import check_digest
-from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.layout_index import (
+from slim_ray_image.core.base.base_manifest import IndexEntry, parse_base_image, parse_manifest
+from slim_ray_image.core.base.layout_index import (
     LayoutQuery,
     named_entries,
     parse_layout_index,
     select_image,
     unreadable_error,
 )
-from slim_ray_image.core.oci import BaseImage, Descriptor, blob_path
-from slim_ray_image.core.references import LayoutReference
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.image.digests import check_digest
+from slim_ray_image.core.image.oci import BaseImage, Descriptor, blob_path
+from slim_ray_image.core.image.references import LayoutReference
 
 
 def _path_of(layout: LayoutReference, name: str) -> Path:

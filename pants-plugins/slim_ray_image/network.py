@@ -1,7 +1,7 @@
 """What Pants was told of the network: indexes, certificates, credentials, proxies.
 
 Indexes and certificates are part of the cache key of what reads them. Credentials and proxies are not, and are in no
-argument and no file: `sandbox/host_network.py` says how they get to a program.
+argument and no file: `sandbox/tools/host_network.py` says how they get to a program.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from slim_ray_image.compat import (
     rule,
     uncacheable_rule,
 )
-from slim_ray_image.core.indexes import Credentials, host_of, split_credentials
-from slim_ray_image.core.uv_call import NetworkPlaces
-from slim_ray_image.sandbox.host_network import MEMORY_FILE
+from slim_ray_image.core.wheels.indexes import Credentials, host_of, split_credentials
+from slim_ray_image.core.wheels.uv_call import NetworkPlaces
+from slim_ray_image.sandbox.tools.host_network import MEMORY_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Stage 6 of 6: the files that an image is written as, put together from descriptors and digests.
 
-Of a blob only its SHA-256 is known here; `sandbox/write_archive.py` alone reads them, for image.tar.
+Of a blob only its SHA-256 is known here; `sandbox/image/write_archive.py` alone reads them, for image.tar.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pants.engine.fs import CreateDigest, Digest, FileContent, MergeDigests
 from pants.engine.rules import collect_rules
 
 from slim_ray_image.compat import create_digest, merge_digests, rule
-from slim_ray_image.core.archive import RESULT, ArchiveFilesRequest
-from slim_ray_image.core.oci import (
+from slim_ray_image.core.image.archive import RESULT, ArchiveFilesRequest
+from slim_ray_image.core.image.oci import (
     LAYOUT_FILE,
     Image,
     archive_index,
@@ -75,7 +75,7 @@ async def write_archive(request: ArchiveRequest) -> Archive:
     image = request.image
     blobs = (image.manifest_descriptor, image.config_descriptor, *image.layers)
     result = await run_on_base(
-        "write_archive",
+        "image.write_archive",
         ArchiveFilesRequest(
             tuple(sorted({_MARKER.path, _INDEX, _DOCKER_MANIFEST, *map(blob_path, blobs)}))
         ),

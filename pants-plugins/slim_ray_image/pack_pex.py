@@ -14,8 +14,8 @@ from pants.engine.rules import collect_rules
 from pants.util.frozendict import FrozenDict
 
 from slim_ray_image.compat import create_digest, rule
-from slim_ray_image.core.closure import ClosureWheel
-from slim_ray_image.core.wheels import PEX, PexRequest, WheelFacts
+from slim_ray_image.core.closure.closure import ClosureWheel
+from slim_ray_image.core.wheels.wheels import PEX, PexRequest, WheelFacts
 from slim_ray_image.tools import BaseInterpreter, BaseTools, run_on_base
 from slim_ray_image.wheels import ImageWheels, wheel_entries
 
@@ -84,7 +84,7 @@ async def pack_pex(request: PackPexRequest) -> PackedPex:
         SlimRayImageError: If they require what is not among them.
     """
     result = await run_on_base(
-        "pack_pex",
+        "wheels.pack_pex",
         PexRequest(
             request.requirements,
             request.excluded,

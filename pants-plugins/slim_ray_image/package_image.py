@@ -13,9 +13,9 @@ from pants.engine.unions import UnionRule
 
 from slim_ray_image.build_image import BuildImageRequest, BuiltImage, build_image
 from slim_ray_image.compat import add_prefix, create_digest, implicitly, merge_digests, rule
-from slim_ray_image.core.image_description import FILE, summarize
-from slim_ray_image.core.names import tags_of
-from slim_ray_image.core.outputs import ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT
+from slim_ray_image.core.image.image_description import FILE, summarize
+from slim_ray_image.core.image.names import tags_of
+from slim_ray_image.core.image.outputs import ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT
 from slim_ray_image.field_sets import SlimRayImageFieldSet, chosen_outputs
 from slim_ray_image.outputs import ArchiveRequest, image_layout, write_archive
 from slim_ray_image.pack_pex import pack_pex

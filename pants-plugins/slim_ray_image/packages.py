@@ -30,9 +30,9 @@ from slim_ray_image.compat import (
     implicitly,
     rule,
 )
-from slim_ray_image.core.closure import PathField
+from slim_ray_image.core.closure.closure import PathField
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
+from slim_ray_image.core.wheels.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageDependencies
@@ -168,7 +168,7 @@ async def build_own_wheel(request: OwnWheelRequest, subsystem: SlimRayImageSubsy
     (wheel,) = wheels
     tree = await create_digest(CreateDigest([wheel]))
     listed = await run_on_host(
-        "list_wheels",
+        "wheels.list_wheels",
         WheelFilesRequest((wheel.path,)),
         inputs=tree,
         output_files=(RESULT,),

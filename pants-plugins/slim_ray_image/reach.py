@@ -27,7 +27,7 @@ from slim_ray_image.compat import (
     resolve_targets,
     resolve_unparsed_address_inputs,
 )
-from slim_ray_image.core.closure import ImportEdge
+from slim_ray_image.core.closure.closure import ImportEdge
 from slim_ray_image.packages import is_distribution
 
 

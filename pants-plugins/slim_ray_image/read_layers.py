@@ -17,8 +17,7 @@ from pants.engine.rules import collect_rules
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.compat import concurrently, create_digest, implicitly, remove_prefix, rule
-from slim_ray_image.core.layer_blob import BLOB
-from slim_ray_image.core.layer_contents import (
+from slim_ray_image.core.check.layer_contents import (
     RESULT,
     UNPACKED,
     ImageContents,
@@ -27,8 +26,9 @@ from slim_ray_image.core.layer_contents import (
     UnpackRequest,
     image_contents,
 )
-from slim_ray_image.core.layer_kinds import KIND_BASE
-from slim_ray_image.core.oci import BuiltLayer, Descriptor
+from slim_ray_image.core.image.oci import BuiltLayer, Descriptor
+from slim_ray_image.core.layers.kinds import KIND_BASE
+from slim_ray_image.core.layers.layer_blob import BLOB
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on_base
 
@@ -69,7 +69,7 @@ async def _blob_tree(layer: Descriptor) -> Digest:
 async def list_layer(request: ListLayerRequest) -> LayerContents:
     """One process, keyed by the layer's blob; read once for all images that have the layer."""
     result = await run_on_base(
-        "list_layer",
+        "check.list_layer",
         ListRequest(BLOB),
         request.interpreter,
         request.tools,
@@ -84,7 +84,7 @@ async def list_layer(request: ListLayerRequest) -> LayerContents:
 async def unpack_layer(request: UnpackLayerRequest) -> UnpackedLayer:
     """One process, keyed by the layer's blob."""
     result = await run_on_base(
-        "unpack_layer",
+        "check.unpack_layer",
         UnpackRequest(BLOB, request.folder),
         request.interpreter,
         None,

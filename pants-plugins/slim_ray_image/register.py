@@ -32,7 +32,7 @@ from slim_ray_image import (
     try_image,
     wheels,
 )
-from slim_ray_image.core.smoke_requests import smoke_request
+from slim_ray_image.core.check.smoke_requests import smoke_request
 from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 
 

@@ -17,7 +17,7 @@ from pants.engine.rules import collect_rules
 
 from slim_ray_image.build_image import BuildImageRequest, build_image
 from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
-from slim_ray_image.core.oci import Image
+from slim_ray_image.core.image.oci import Image
 from slim_ray_image.field_sets import SlimRayImageFieldSet
 from slim_ray_image.outputs import archive_folder
 from slim_ray_image.subsystem import SlimRayImageSubsystem

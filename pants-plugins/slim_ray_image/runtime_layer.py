@@ -12,11 +12,11 @@ from pants.util.resources import read_resource
 
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.compat import implicitly, rule
-from slim_ray_image.core.exclude_files import patterns_for
+from slim_ray_image.core.image.oci import BuiltLayer
 from slim_ray_image.core.image_paths import COMMAND_DIRECTORY
-from slim_ray_image.core.layer_kinds import KIND_RUNTIME
-from slim_ray_image.core.oci import BuiltLayer
-from slim_ray_image.core.runtime_layer import WGET, RuntimeLayerRequest, RuntimeLayerResult
+from slim_ray_image.core.layers.exclude_files import patterns_for
+from slim_ray_image.core.layers.kinds import KIND_RUNTIME
+from slim_ray_image.core.layers.runtime_layer import WGET, RuntimeLayerRequest, RuntimeLayerResult
 from slim_ray_image.layers import LayerRequest, built_layer, layer_base, read_result, write_layer
 
 
@@ -78,7 +78,7 @@ async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
         return RuntimeLayer()
     written = await write_layer(
         LayerRequest(
-            "write_runtime_layer",
+            "layers.write_runtime_layer",
             layer,
             (_wget(),) if layer.wget else (),
             base.interpreter,

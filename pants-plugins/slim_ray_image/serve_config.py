@@ -14,7 +14,7 @@ from pants.engine.unions import UnionMembership, UnionRule
 
 from slim_ray_image.compat import get_digest_contents, implicitly, path_globs_to_digest, rule
 from slim_ray_image.core.errors import Problem, SlimRayImageError
-from slim_ray_image.core.serve_config import ImageConfig, parse_image_config
+from slim_ray_image.core.serve.serve_config import ImageConfig, parse_image_config
 from slim_ray_image.target_types import (
     ServeApplicationField,
     ServeConfigField,

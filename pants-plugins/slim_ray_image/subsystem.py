@@ -6,7 +6,7 @@ from pants.option.option_types import BoolOption, DictOption, StrListOption, Str
 from pants.option.subsystem import Subsystem
 from pants.util.strutil import softwrap
 
-from slim_ray_image.core.shared_libraries import NODE_LIBRARIES
+from slim_ray_image.core.check.shared_libraries import NODE_LIBRARIES
 
 
 class SlimRayImageSubsystem(Subsystem):

@@ -26,8 +26,8 @@ from slim_ray_image.compat import (
     path_globs_to_digest,
     rule,
 )
-from slim_ray_image.core.applications import bound_application, may_bind_application
-from slim_ray_image.core.import_paths import ImportPath, importable_module
+from slim_ray_image.core.python.applications import bound_application, may_bind_application
+from slim_ray_image.core.serve.import_paths import ImportPath, importable_module
 from slim_ray_image.serve_config import ImageConfigRequest, load_image_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import ServeAppField, ServeConfigField, SlimRayImageTarget

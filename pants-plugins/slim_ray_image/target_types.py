@@ -29,9 +29,14 @@ from pants.util.frozendict import FrozenDict
 from pants.util.strutil import help_text
 
 from slim_ray_image.compat import EnvironmentField
+from slim_ray_image.core.check.smoke_requests import (
+    EXAMPLE,
+    WrongSmokeRequest,
+    parse_smoke_requests,
+)
+from slim_ray_image.core.check.smoke_test import SmokeRequest
 from slim_ray_image.core.errors import InvalidValueError
-from slim_ray_image.core.exclude_files import parse_exclude_files
-from slim_ray_image.core.field_values import (
+from slim_ray_image.core.image.field_values import (
     INFER,
     LARGEST_LAYER_BUDGET,
     check_env,
@@ -43,20 +48,19 @@ from slim_ray_image.core.field_values import (
     check_user,
     check_workdir,
 )
-from slim_ray_image.core.import_paths import (
+from slim_ray_image.core.image.names import ALL_DEFAULT_REGISTRIES
+from slim_ray_image.core.image.outputs import parse_outputs
+from slim_ray_image.core.image.references import parse_image_reference
+from slim_ray_image.core.layers.exclude_files import parse_exclude_files
+from slim_ray_image.core.layers.plan import SMALLEST_LAYER_BUDGET
+from slim_ray_image.core.layers.prune_rules import RULES
+from slim_ray_image.core.layers.pruning import parse_pruning
+from slim_ray_image.core.serve.import_paths import (
     EntryPoint,
     ImportPath,
     parse_entry_point,
     parse_import_path,
 )
-from slim_ray_image.core.layers import SMALLEST_LAYER_BUDGET
-from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES
-from slim_ray_image.core.outputs import parse_outputs
-from slim_ray_image.core.prune_rules import RULES
-from slim_ray_image.core.pruning import parse_pruning
-from slim_ray_image.core.references import parse_image_reference
-from slim_ray_image.core.smoke_requests import EXAMPLE, WrongSmokeRequest, parse_smoke_requests
-from slim_ray_image.core.smoke_test import SmokeRequest
 
 DEFAULT_USER = "1000:100"
 

@@ -43,10 +43,10 @@ from slim_ray_image.compat import (
     remove_prefix,
     rule,
 )
-from slim_ray_image.core.base_facts import BASE, BaseFacts
+from slim_ray_image.core.base.base_facts import BASE, BaseFacts
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.tools_request import InstallToolsRequest
-from slim_ray_image.core.uv_call import UV_CACHE, FetchUvRequest, UvCall
+from slim_ray_image.core.wheels.tools_request import InstallToolsRequest
+from slim_ray_image.core.wheels.uv_call import UV_CACHE, FetchUvRequest, UvCall
 from slim_ray_image.core.wire import to_json
 from slim_ray_image.network import NetworkSettings
 from slim_ray_image.sandbox.report import USER_ERROR
@@ -100,7 +100,7 @@ class HostTools:
 
 @dataclass(frozen=True)
 class ProgramRequest:
-    """A request for the sources of a program of `sandbox/`."""
+    """A request for the sources of a program of `sandbox/`, by room and name, such as "layers.write_slice"."""
 
     name: str
 
@@ -170,9 +170,15 @@ def _read_module(module: str) -> bytes:
     return content
 
 
+def _packages_of(module: str) -> Iterable[str]:
+    """Return the packages that a module is in, the outermost first."""
+    parts = module.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts)))
+
+
 @rule
 async def load_program(request: ProgramRequest) -> Program:
-    """The program `sandbox/<name>.py` with the modules it imports, found in its own text."""
+    """Return a program with the modules that it imports, found in its own text."""
     pending, contents = {f"{_PACKAGE}.sandbox.{request.name}"}, {}
     while pending:
         module = pending.pop()
@@ -180,7 +186,7 @@ async def load_program(request: ProgramRequest) -> Program:
         if module == f"{_PACKAGE}.sandbox.bytecode":  # runs it as a process of its own
             pending.add(f"{_PACKAGE}.sandbox.compile_bytecode")
         pending |= _imported_modules(contents[module].decode()) - set(contents)
-    packages = {module.rpartition(".")[0] for module in contents} | {_PACKAGE}
+    packages = {package for module in contents for package in _packages_of(module)}
     tree = await create_digest(
         CreateDigest(
             [
@@ -345,7 +351,7 @@ async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
     """The locked uv for this host; fetched once for a lock."""
     lock_tree = await create_digest(CreateDigest([_lock_content(_UV_LOCK)]))
     result = await run_on_host(
-        "fetch_uv",
+        "tools.fetch_uv",
         FetchUvRequest(_UV_LOCK, network.places),
         inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
         output_files=("uv",),
@@ -369,7 +375,7 @@ async def _install_tools(
         CreateDigest([_lock_content(name) for name in (lockfile, sources, build) if name])
     )
     result = await run_on_host(
-        "install_tools",
+        "tools.install_tools",
         InstallToolsRequest(
             lockfile,
             sources,

@@ -33,8 +33,8 @@ from slim_ray_image.compat import (
     test_result,
     uncacheable_rule,
 )
-from slim_ray_image.core.smoke_requests import default_requests
-from slim_ray_image.core.smoke_test import (
+from slim_ray_image.core.check.smoke_requests import default_requests
+from slim_ray_image.core.check.smoke_test import (
     DOCKER_FILE,
     IMAGE_FOLDER,
     FindDockerRequest,
@@ -115,7 +115,7 @@ async def find_docker(request: FindDockerRequest) -> Docker:
     """Asked anew in each session, as Docker comes and goes; a session without it says so once."""
     environment = await environment_vars_subset(EnvironmentVarsRequest(_VARIABLES), **implicitly())
     result = await run_on_host(
-        "find_docker",
+        "smoke.find_docker",
         request,
         environment=environment,
         output_files=(DOCKER_FILE,),
@@ -159,7 +159,7 @@ async def run_smoke_test(
     request = program_request(field_set, built)
     folder = await archive_folder(built.image, [request.reference], built.blobs_tree)
     result = await run_on_host(
-        "try_image",
+        "smoke.try_image",
         request,
         inputs=await add_prefix(AddPrefix(folder, IMAGE_FOLDER)),
         environment=docker.environment,

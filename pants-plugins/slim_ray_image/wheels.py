@@ -46,18 +46,18 @@ from slim_ray_image.compat import (
     path_globs_to_digest,
     rule,
 )
-from slim_ray_image.core.closure import ClosureWheel
-from slim_ray_image.core.distributions import Distribution, distributions_of
+from slim_ray_image.core.closure.closure import ClosureWheel
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.folders import WHEELS
 from slim_ray_image.core.image_paths import site_packages_of
 from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.core.repack_request import BUILT, RepackRequest
-from slim_ray_image.core.subset import SubsetRequest
-from slim_ray_image.core.uv_call import UvCall
-from slim_ray_image.core.wheel_batches import batches
-from slim_ray_image.core.wheel_tags import is_built_on_host, rank_of
-from slim_ray_image.core.wheels import (
+from slim_ray_image.core.wheels.distributions import Distribution, distributions_of
+from slim_ray_image.core.wheels.repack_request import BUILT, RepackRequest
+from slim_ray_image.core.wheels.subset import SubsetRequest
+from slim_ray_image.core.wheels.uv_call import UvCall
+from slim_ray_image.core.wheels.wheel_batches import batches
+from slim_ray_image.core.wheels.wheel_tags import is_built_on_host, rank_of
+from slim_ray_image.core.wheels.wheels import (
     DescribeRequest,
     DescribeResult,
     FetchRequest,
@@ -68,7 +68,7 @@ from slim_ray_image.core.wheels import (
 )
 from slim_ray_image.core.wire import from_json
 from slim_ray_image.network import NetworkSettings
-from slim_ray_image.sandbox.fetch_wheels import WHEEL_CACHE
+from slim_ray_image.sandbox.wheels.fetch_wheels import WHEEL_CACHE
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.tools import (
     UV,
@@ -159,7 +159,7 @@ async def _describe(
     files: Mapping[str, FileDigest], what: str, interpreter: BaseInterpreter, tools: BaseTools
 ) -> tuple[WheelFacts, ...]:
     result = await run_on_base(
-        "describe_wheels",
+        "wheels.describe_wheels",
         DescribeRequest(
             tuple((file, digest.fingerprint) for file, digest in sorted(files.items())),
             site_packages_of(interpreter.facts.python),
@@ -185,7 +185,7 @@ async def _fetch(
     wheels: tuple[LockedWheel, ...], what: str, network: NetworkSettings
 ) -> dict[str, FileDigest]:
     result = await run_on_host(
-        "fetch_wheels",
+        "wheels.fetch_wheels",
         FetchRequest(wheels, network.places),
         inputs=network.tree,
         caches={"slim_ray_image_wheels": WHEEL_CACHE},
@@ -264,7 +264,7 @@ async def _find_subset(
     """Return the wheels, and a folder with the requirements of what is to be built."""
     lock_tree = await create_digest(CreateDigest([lockfile]))
     result = await run_on_base(
-        "subset_lock",
+        "wheels.subset_lock",
         subset,
         request.interpreter,
         request.tools,
@@ -319,7 +319,7 @@ async def _build(
         )
     )
     result = await run_on_base(
-        "repack",
+        "wheels.repack",
         RepackRequest(
             pex=_BUILT_PEX,
             names=tuple(name.split(" ")[0] for name in locked.built),

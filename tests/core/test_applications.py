@@ -1,4 +1,4 @@
-"""Tests of core.applications."""
+"""Tests of core.python.applications."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from slim_ray_image.core.applications import bound_application, may_bind_application
+from slim_ray_image.core.python.applications import bound_application, may_bind_application
 
 SERVE = "from ray import serve\n"
 

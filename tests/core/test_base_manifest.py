@@ -1,4 +1,4 @@
-"""Tests of core.base_manifest."""
+"""Tests of core.base.base_manifest."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from conftest import (
     make_base_manifest,
 )
 
-from slim_ray_image.core.base_manifest import (
+from slim_ray_image.core.base.base_manifest import (
     IndexEntry,
     image_of,
     parse_base_image,
     parse_manifest,
     platform_error,
 )
-from slim_ray_image.core.oci import BaseImage, Descriptor
+from slim_ray_image.core.image.oci import BaseImage, Descriptor
 from slim_ray_image.core.platforms import LINUX_AMD64
 
 REFERENCE = "python:3.10-slim"

@@ -1,11 +1,11 @@
-"""Tests of core.closure."""
+"""Tests of core.closure.closure."""
 
 from __future__ import annotations
 
 import pytest
 from conftest import Golden, error_text
 
-from slim_ray_image.core.closure import (
+from slim_ray_image.core.closure.closure import (
     ClosureFile,
     ImportEdge,
     PathField,

@@ -1,4 +1,4 @@
-"""Tests of core.conflicts."""
+"""Tests of core.layers.plan.conflicts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Mapping
 import pytest
 from conftest import Golden, error_text, make_distribution
 
-from slim_ray_image.core.conflicts import check_paths, check_scripts
-from slim_ray_image.core.distributions import Distribution
+from slim_ray_image.core.layers.conflicts import check_paths, check_scripts
+from slim_ray_image.core.wheels.distributions import Distribution
 
 IMAGE, BASE = "src/app:image", "python:3.10-slim"
 PROGRAMS = {"grep": "/usr/bin/grep", "tar": "/bin/tar"}

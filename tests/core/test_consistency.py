@@ -1,4 +1,4 @@
-"""Tests of core.consistency."""
+"""Tests of core.wheels.wheels.consistency."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Optional
 import pytest
 from conftest import Golden, error_text
 
-from slim_ray_image.core.consistency import check_python, check_ray_versions, end_of_life_warning
-from slim_ray_image.core.serve_config import RayVersion
+from slim_ray_image.core.serve.serve_config import RayVersion
+from slim_ray_image.core.wheels.consistency import (
+    check_python,
+    check_ray_versions,
+    end_of_life_warning,
+)
 
 IMAGE = "src/shop:image"
 

@@ -1,4 +1,4 @@
-"""Tests of core.contract: what KubeRay expects, each expectation broken once."""
+"""Tests of core.check.contract: what KubeRay expects, each expectation broken once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any, Mapping, Optional
 import pytest
 from conftest import Golden
 
-from slim_ray_image.core.contract import Contract, contract_problems
-from slim_ray_image.core.errors import format_problems
-from slim_ray_image.core.layer_contents import (
+from slim_ray_image.core.check.contract import Contract, contract_problems
+from slim_ray_image.core.check.layer_contents import (
     KIND_DIRECTORY,
     KIND_FILE,
     KIND_SYMLINK,
@@ -19,6 +18,7 @@ from slim_ray_image.core.layer_contents import (
     LayerDistribution,
     image_contents,
 )
+from slim_ray_image.core.errors import format_problems
 
 PROGRAM = ImageFile(KIND_FILE, 0o755, 0, 0)
 OWN_FOLDER = ImageFile(KIND_DIRECTORY, 0o755, 1000, 100)

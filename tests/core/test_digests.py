@@ -1,10 +1,10 @@
-"""Tests of core.digests."""
+"""Tests of core.image.digests."""
 
 from __future__ import annotations
 
 from conftest import error_text
 
-from slim_ray_image.core.digests import check_digest, sha256
+from slim_ray_image.core.image.digests import check_digest, sha256
 
 
 def test_sha256_is_written_as_a_digest() -> None:

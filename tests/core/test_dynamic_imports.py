@@ -1,10 +1,10 @@
-"""Tests of core.dynamic_imports."""
+"""Tests of core.python.dynamic_imports."""
 
 from __future__ import annotations
 
 import pytest
 
-from slim_ray_image.core.dynamic_imports import (
+from slim_ray_image.core.python.dynamic_imports import (
     DynamicImport,
     HeldModules,
     find_dynamic_imports,

@@ -1,4 +1,4 @@
-"""Tests of core.field_values."""
+"""Tests of core.image.field_values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable
 import pytest
 from conftest import error_text
 
-from slim_ray_image.core.field_values import (
+from slim_ray_image.core.image.field_values import (
     LARGEST_LAYER_BUDGET,
     check_env,
     check_labels,

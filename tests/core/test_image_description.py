@@ -1,4 +1,4 @@
-"""Tests of core.image_description."""
+"""Tests of core.image.image_description."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from conftest import (
     make_distribution,
 )
 
-from slim_ray_image.core.base_facts import LayerSize
-from slim_ray_image.core.base_layers import base_layers
-from slim_ray_image.core.base_manifest import parse_base_image
-from slim_ray_image.core.closure import ClosureFile
-from slim_ray_image.core.distributions_layer import Saved
-from slim_ray_image.core.dynamic_imports import DynamicImport
-from slim_ray_image.core.image_description import (
+from slim_ray_image.core.base.base_facts import LayerSize
+from slim_ray_image.core.base.base_layers import base_layers
+from slim_ray_image.core.base.base_manifest import parse_base_image
+from slim_ray_image.core.closure.closure import ClosureFile
+from slim_ray_image.core.closure.ray_extras import RayExtra
+from slim_ray_image.core.image.image_description import (
     DescribedBase,
     DescribedPruned,
     DescribedWarning,
@@ -39,20 +38,21 @@ from slim_ray_image.core.image_description import (
     summarize,
     total,
 )
-from slim_ray_image.core.import_paths import parse_import_path
-from slim_ray_image.core.import_statements import ImportStatement
-from slim_ray_image.core.oci import (
+from slim_ray_image.core.image.oci import (
     BuiltLayer,
     Descriptor,
     ImageSettings,
     append_layers,
 )
+from slim_ray_image.core.layers.distributions_layer import Saved
+from slim_ray_image.core.layers.pruning import Pruned
 from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.core.pruning import Pruned
-from slim_ray_image.core.ray_extras import RayExtra
-from slim_ray_image.core.requirements import RequiredDistribution
-from slim_ray_image.core.serve_config import Application, ServeConfig
-from slim_ray_image.core.served_application import ServedApplication
+from slim_ray_image.core.python.dynamic_imports import DynamicImport
+from slim_ray_image.core.python.import_statements import ImportStatement
+from slim_ray_image.core.serve.import_paths import parse_import_path
+from slim_ray_image.core.serve.serve_config import Application, ServeConfig
+from slim_ray_image.core.serve.served_application import ServedApplication
+from slim_ray_image.core.wheels.requirements import RequiredDistribution
 
 
 def describe(

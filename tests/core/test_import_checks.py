@@ -1,4 +1,4 @@
-"""Tests of core.import_checks: what an image must import, and what a failure means."""
+"""Tests of core.check.import_checks: what an image must import, and what a failure means."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Optional, Sequence
 import pytest
 from conftest import Golden
 
-from slim_ray_image.core.errors import format_problems
-from slim_ray_image.core.import_checks import (
+from slim_ray_image.core.check.import_checks import (
     Failure,
     Import,
     application_imports,
@@ -20,15 +19,16 @@ from slim_ray_image.core.import_checks import (
     outside_problems,
     script_imports,
 )
-from slim_ray_image.core.import_outcomes import Frame, ImportOutcome
-from slim_ray_image.core.layer_contents import (
+from slim_ray_image.core.check.import_outcomes import Frame, ImportOutcome
+from slim_ray_image.core.check.layer_contents import (
     KIND_FILE,
     ImageFile,
     LayerContents,
     LayerDistribution,
     image_contents,
 )
-from slim_ray_image.core.served_application import ServedApplication
+from slim_ray_image.core.errors import format_problems
+from slim_ray_image.core.serve.served_application import ServedApplication
 
 UVICORN = LayerDistribution("uvicorn", "0.30.0", ('uvloop; extra == "standard"',), (), ())
 RAY = LayerDistribution(

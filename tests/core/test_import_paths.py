@@ -1,4 +1,4 @@
-"""Tests of core.import_paths."""
+"""Tests of core.serve.import_paths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from conftest import error_text
 from needs import needs
 
-from slim_ray_image.core.import_paths import (
+from slim_ray_image.core.serve.import_paths import (
     EntryPoint,
     ImportPath,
     defined_names,

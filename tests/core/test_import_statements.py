@@ -1,11 +1,11 @@
-"""Tests of core.import_statements."""
+"""Tests of core.python.import_statements."""
 
 from __future__ import annotations
 
 import pytest
 
-from slim_ray_image.core.dynamic_imports import HeldModules
-from slim_ray_image.core.import_statements import (
+from slim_ray_image.core.python.dynamic_imports import HeldModules
+from slim_ray_image.core.python.import_statements import (
     ImportStatement,
     find_import_statements,
     missing_imports,

@@ -28,9 +28,9 @@ TOOLS = {
     "uv",
 }
 # What reads YAML; Pants itself needs PyYAML, so it is there wherever the rules are. No program of the sandbox reads YAML.
-YAML = {"core/yaml_lines.py"}
+YAML = {"core/serve/yaml_lines.py"}
 # What starts a thread, and waits for it: only a new thread can have a larger stack, which the parser needs.
-THREADS = {"core/parsing.py"}
+THREADS = {"core/python/parsing.py"}
 # Of the standard library, what reaches the machine: core decides from what it is given.
 MACHINE = {
     "asyncio",
@@ -117,6 +117,52 @@ def test_sandbox_imports_the_standard_library_its_tools_core_and_sandbox(path: P
     assert foreign_imports(path.read_text("utf-8"), TOOLS, *own) == set()
 
 
+# Room -> the rooms that it may use, besides the ground: all that are below it.
+ROOMS = {
+    "core": {
+        "python": set(),
+        "closure": {"python"},
+        "serve": {"python"},
+        "wheels": {"python", "serve", "closure"},
+        "layers": {"python", "serve", "closure", "wheels"},
+        "image": {"python", "serve", "closure", "wheels", "layers"},
+        "base": {"python", "serve", "closure", "wheels", "layers", "image"},
+        "check": {"python", "serve", "closure", "wheels", "layers", "image"},
+    },
+    "sandbox": {
+        "tools": set(),
+        "wheels": {"tools"},
+        "layers": {"wheels"},
+        "base": {"tools"},
+        "check": set(),
+        "image": set(),
+        "smoke": set(),
+    },
+}
+
+
+def room_of(module: str, package: str) -> str:
+    """Return the room that a module is in, by its dotted name; "" for one of the ground."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == [PACKAGE.name, package] and parts[2] in ROOMS[package] else ""
+
+
+@pytest.mark.parametrize("path", [*CORE, *SANDBOX], ids=relative_name)
+def test_room_uses_itself_and_the_rooms_below(path: Path) -> None:
+    """The graph of the rooms has no circle, and the ground stands on no room."""
+    package, *rooms, _ = path.relative_to(PACKAGE).parts
+    used = {room_of(f"{name}.x.x", package) for name in imported_modules(path.read_text("utf-8"))}
+    allowed = {rooms[0], *ROOMS[package][rooms[0]]} if rooms else set()
+    assert used - {""} <= allowed
+
+
+def test_rooms_are_those_of_the_folders() -> None:
+    """A new room is to be seen here, with the rooms that it may use."""
+    for package, rooms in ROOMS.items():
+        folders = {path.parent.name for path in (PACKAGE / package).glob("*/__init__.py")}
+        assert folders == set(rooms)
+
+
 def test_bytecode_compiler_imports_only_what_python_has_loaded() -> None:
     """Whatever else the compiler's process imported would change the bytes of the bytecode."""
     source = (PACKAGE / "sandbox" / "compile_bytecode.py").read_text("utf-8")
@@ -138,7 +184,9 @@ def own_modules(path: Path) -> Iterator[Path]:
                     pending.append(found)
 
 
-@pytest.mark.parametrize("program", ["fetch_uv", "fetch_wheels", "install_tools"])
+@pytest.mark.parametrize(
+    "program", ["tools/fetch_uv", "wheels/fetch_wheels", "tools/install_tools"]
+)
 def test_programs_that_fetch_need_no_tool(program: str) -> None:
     """What runs on any Python of this machine, before or without the tools, imports the standard library alone."""
     modules = list(own_modules(PACKAGE / "sandbox" / f"{program}.py"))
@@ -152,15 +200,19 @@ def test_programs_that_fetch_need_no_tool(program: str) -> None:
 
 def test_every_module_is_looked_at() -> None:
     """The tests above have modules to look at, those that everyone imports among them."""
-    assert {"core/__init__.py", "core/errors.py", "core/oci.py"} <= set(map(relative_name, CORE))
-    assert {"sandbox/fetch_wheels.py", "sandbox/report.py"} <= set(map(relative_name, SANDBOX))
+    assert {"core/__init__.py", "core/errors.py", "core/image/oci.py"} <= set(
+        map(relative_name, CORE)
+    )
+    assert {"sandbox/wheels/fetch_wheels.py", "sandbox/report.py"} <= set(
+        map(relative_name, SANDBOX)
+    )
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
         pytest.param("import os, json.decoder, _imp, marshal, zlib", set(), id="standard library"),
-        pytest.param("from slim_ray_image.core.oci import Image", set(), id="own"),
+        pytest.param("from slim_ray_image.core.image.oci import Image", set(), id="own"),
         pytest.param("from slim_ray_image.core import oci", set(), id="own module"),
         pytest.param("import packaging.version", set(), id="tool"),
         pytest.param("import pants", {"pants"}, id="Pants"),

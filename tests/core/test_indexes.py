@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from slim_ray_image.core.indexes import (
+from slim_ray_image.core.wheels.indexes import (
     Credentials,
     host_of,
     join_credentials,

@@ -1,4 +1,4 @@
-"""Tests of core.kuberay."""
+"""Tests of core.check.kuberay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Mapping
 
 import pytest
 
-from slim_ray_image.core.kuberay import (
+from slim_ray_image.core.check.kuberay import (
     ENVIRONMENT,
     HEAD_PROBE,
     JOB_COMMAND,
@@ -20,7 +20,7 @@ from slim_ray_image.core.kuberay import (
     serve_port,
     serve_probe,
 )
-from slim_ray_image.core.served_application import ServedApplication
+from slim_ray_image.core.serve.served_application import ServedApplication
 
 TRACEBACK = """\
 Deploying app 'default' failed with exception:

@@ -1,4 +1,4 @@
-"""Tests of core.layers."""
+"""Tests of core.layers.plan."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, Collection
 import pytest
 from conftest import make_distribution
 
-from slim_ray_image.core.distributions import Distribution, distributions_of
-from slim_ray_image.core.layer_kinds import KIND_DISTRIBUTION, KIND_DISTRIBUTIONS, KIND_PART
-from slim_ray_image.core.layers import (
+from slim_ray_image.core.layers.kinds import KIND_DISTRIBUTION, KIND_DISTRIBUTIONS, KIND_PART
+from slim_ray_image.core.layers.plan import (
     LARGE_DISTRIBUTION_BYTES,
     LARGE_FILE_BYTES,
     SMALLEST_LAYER_BUDGET,
@@ -21,8 +20,9 @@ from slim_ray_image.core.layers import (
     plan_layers,
     slices_of,
 )
-from slim_ray_image.core.prune_rules import PARTS, Part
-from slim_ray_image.core.wheels import Need, WheelFacts
+from slim_ray_image.core.layers.prune_rules import PARTS, Part
+from slim_ray_image.core.wheels.distributions import Distribution, distributions_of
+from slim_ray_image.core.wheels.wheels import Need, WheelFacts
 
 LARGE = LARGE_DISTRIBUTION_BYTES
 

@@ -1,4 +1,4 @@
-"""Tests of core.lockfiles."""
+"""Tests of core.wheels.wheels.lockfiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from slim_ray_image.core.lockfiles import (
+from slim_ray_image.core.wheels.lockfiles import (
     pex_lock_text,
     refresh_command,
     toml_lock_tool,

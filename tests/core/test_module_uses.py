@@ -1,10 +1,10 @@
-"""Tests of core.module_uses."""
+"""Tests of core.python.module_uses."""
 
 from __future__ import annotations
 
 import pytest
 
-from slim_ray_image.core.module_uses import find_uses
+from slim_ray_image.core.python.module_uses import find_uses
 
 
 @pytest.mark.parametrize(

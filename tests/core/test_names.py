@@ -1,4 +1,4 @@
-"""Tests of core.names."""
+"""Tests of core.image.names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Callable
 import pytest
 from conftest import Golden, error_text
 
-from slim_ray_image.core.names import (
+from slim_ray_image.core.image.names import (
     ALL_DEFAULT_REGISTRIES,
     ImageNames,
     NameSettings,

@@ -1,12 +1,12 @@
-"""Tests of core.needs."""
+"""Tests of core.wheels.needs."""
 
 from __future__ import annotations
 
 import pytest
 from conftest import MARKER_ENVIRONMENT
 
-from slim_ray_image.core.needs import needs_of
-from slim_ray_image.core.wheels import Need
+from slim_ray_image.core.wheels.needs import needs_of
+from slim_ray_image.core.wheels.wheels import Need
 
 
 def needed(*lines: str, wanted: tuple[str, ...] = (), provided: tuple[str, ...] = ()) -> list[str]:

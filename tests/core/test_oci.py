@@ -1,4 +1,4 @@
-"""Tests of core.oci."""
+"""Tests of core.image.oci."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from conftest import (
     make_base_manifest,
 )
 
-from slim_ray_image.core.base_manifest import parse_base_image
-from slim_ray_image.core.oci import (
+from slim_ray_image.core.base.base_manifest import parse_base_image
+from slim_ray_image.core.image.oci import (
     LAYOUT_FILE,
     BaseImage,
     BuiltLayer,

@@ -1,11 +1,11 @@
-"""Tests of core.outputs."""
+"""Tests of core.image.outputs."""
 
 from __future__ import annotations
 
 import pytest
 from conftest import error_text
 
-from slim_ray_image.core.outputs import parse_outputs
+from slim_ray_image.core.image.outputs import parse_outputs
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tests of core.own_tests."""
+"""Tests of core.layers.plan.own_tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Callable, Mapping
 
 import pytest
 
-from slim_ray_image.core.own_tests import find_unneeded_tests
+from slim_ray_image.core.layers.own_tests import find_unneeded_tests
 
 
 def kept(files: Mapping[str, str]) -> set[str]:

@@ -10,8 +10,8 @@ from typing import Callable, Mapping, Optional
 import pytest
 from conftest import PYTHONPATH
 
-from slim_ray_image.core.module_uses import find_uses
-from slim_ray_image.core.parsing import parse_module
+from slim_ray_image.core.python.module_uses import find_uses
+from slim_ray_image.core.python.parsing import parse_module
 
 
 def test_source_has_a_tree() -> None:
@@ -94,8 +94,8 @@ def test_source_of_no_encoding_has_no_tree() -> None:
 
 _IN_A_SMALL_STACK = """\
 import sys, threading
-from slim_ray_image.core.module_uses import find_uses
-from slim_ray_image.core.parsing import parse_module
+from slim_ray_image.core.python.module_uses import find_uses
+from slim_ray_image.core.python.parsing import parse_module
 source = b"x = a" + b".b()" * 200_000
 def parse():
     global tree

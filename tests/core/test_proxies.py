@@ -6,7 +6,7 @@ from typing import Mapping, Optional
 
 import pytest
 
-from slim_ray_image.core.proxies import Proxy, find_proxy, spell_out
+from slim_ray_image.core.wheels.proxies import Proxy, find_proxy, spell_out
 
 HTTP, HTTPS = "http://a.example/x", "https://a.example/x"
 PROXY = "http://proxy:3128"

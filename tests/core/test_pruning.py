@@ -1,4 +1,4 @@
-"""Tests of core.pruning."""
+"""Tests of core.layers.plan.pruning."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import itertools
 import pytest
 from conftest import Golden, error_text
 
-from slim_ray_image.core.distributions_layer import Saved
-from slim_ray_image.core.exclude_files import (
+from slim_ray_image.core.layers.distributions_layer import Saved
+from slim_ray_image.core.layers.exclude_files import (
     absolute_pattern,
     check_excluded,
     matching_pattern,
     parse_exclude_files,
     patterns_for,
 )
-from slim_ray_image.core.prune_rules import (
+from slim_ray_image.core.layers.prune_rules import (
     DEBUG_INFORMATION,
     DEBUG_SYMBOLS,
     PARTS,
@@ -23,7 +23,7 @@ from slim_ray_image.core.prune_rules import (
     TESTS,
     part_at,
 )
-from slim_ray_image.core.pruning import (
+from slim_ray_image.core.layers.pruning import (
     Pruned,
     Pruning,
     check_left_out,

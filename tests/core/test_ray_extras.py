@@ -1,4 +1,4 @@
-"""Tests of core.ray_extras."""
+"""Tests of core.closure.closure.ray_extras."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Collection, Optional
 import pytest
 from conftest import Golden, error_text
 
-from slim_ray_image.core.closure import ClosureRequirement, ImportEdge
-from slim_ray_image.core.ray_extras import (
+from slim_ray_image.core.closure.closure import ClosureRequirement, ImportEdge
+from slim_ray_image.core.closure.ray_extras import (
     RayExtra,
     RayUse,
     check_removed,

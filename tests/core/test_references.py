@@ -1,4 +1,4 @@
-"""Tests of core.references."""
+"""Tests of core.image.references."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Mapping, Optional
 import pytest
 from conftest import error_text
 
-from slim_ray_image.core.references import (
+from slim_ray_image.core.image.references import (
     LayoutReference,
     RegistryReference,
     Source,

@@ -1,4 +1,4 @@
-"""Tests of core.requirements."""
+"""Tests of core.wheels.wheels.requirements."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Sequence
 import pytest
 from conftest import PYTHONPATH, make_distribution
 
-from slim_ray_image.core.distributions import Distribution
-from slim_ray_image.core.requirements import RequiredDistribution, explain
+from slim_ray_image.core.wheels.distributions import Distribution
+from slim_ray_image.core.wheels.requirements import RequiredDistribution, explain
 
 ENVIRONMENT = {"python_version": "3.10", "sys_platform": "linux", "platform_machine": "x86_64"}
 
@@ -179,7 +179,7 @@ def test_line_that_is_no_requirement_is_left_out() -> None:
 def test_grammar_is_in_order_before_threads_parse_with_it() -> None:
     """Packaging's own grammar of markers, where it has one, was used once when the module has been imported."""
     script = (
-        "import slim_ray_image.core.requirements\n"
+        "import slim_ray_image.core.wheels.requirements\n"
         "from packaging import markers\n"
         "print(getattr(getattr(markers, 'MARKER', None), 'streamlined', True))\n"
     )

@@ -1,4 +1,4 @@
-"""Tests of core.serve_config, and of core.runtime_env by way of it."""
+"""Tests of core.serve.serve_config, and of core.serve.runtime_env by way of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import yaml
 from conftest import Golden, error_text
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.import_paths import EntryPoint, ImportPath
-from slim_ray_image.core.serve_config import (
+from slim_ray_image.core.serve.import_paths import EntryPoint, ImportPath
+from slim_ray_image.core.serve.serve_config import (
     Application,
     ImageConfig,
     NamedModule,

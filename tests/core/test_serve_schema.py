@@ -1,12 +1,12 @@
-"""Tests of core.serve_schema; tests/servers/test_serve_config.py asks Ray about the same configs."""
+"""Tests of core.serve.serve_schema; tests/servers/test_serve_config.py asks Ray about the same configs."""
 
 from __future__ import annotations
 
 import pytest
 from serve_configs import ACCEPTED, REFUSED
 
-from slim_ray_image.core.serve_schema import Problem, check_config, show
-from slim_ray_image.core.yaml_lines import Place, read_documents
+from slim_ray_image.core.serve.serve_schema import Problem, check_config, show
+from slim_ray_image.core.serve.yaml_lines import Place, read_documents
 
 
 def problems_of(text: str) -> tuple[list[Problem], list[Problem]]:

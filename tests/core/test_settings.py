@@ -1,4 +1,4 @@
-"""Tests of core.settings."""
+"""Tests of core.image.settings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Optional
 import pytest
 
 from slim_ray_image.core.accounts import Account
-from slim_ray_image.core.import_paths import EntryPoint, ImportPath
-from slim_ray_image.core.oci import ImageSettings
-from slim_ray_image.core.serve_config import ImageConfig, ServeConfig
-from slim_ray_image.core.settings import TargetSettings, image_settings
+from slim_ray_image.core.image.oci import ImageSettings
+from slim_ray_image.core.image.settings import TargetSettings, image_settings
+from slim_ray_image.core.serve.import_paths import EntryPoint, ImportPath
+from slim_ray_image.core.serve.serve_config import ImageConfig, ServeConfig
 
 
 def settings_of(

@@ -1,4 +1,4 @@
-"""Tests of core.shared_libraries: what the image's own loader finds for the ELF files of its layers."""
+"""Tests of core.check.shared_libraries: what the image's own loader finds for the ELF files of its layers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Mapping, Optional
 import pytest
 from conftest import Golden
 
-from slim_ray_image.core.errors import format_problems
-from slim_ray_image.core.layer_contents import (
+from slim_ray_image.core.check.layer_contents import (
     KIND_DIRECTORY,
     KIND_FILE,
     KIND_SYMLINK,
@@ -18,12 +17,13 @@ from slim_ray_image.core.layer_contents import (
     LayerDistribution,
     image_contents,
 )
-from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.core.shared_libraries import (
+from slim_ray_image.core.check.shared_libraries import (
     NODE_LIBRARIES,
     library_problems,
     missing_libraries,
 )
+from slim_ray_image.core.errors import format_problems
+from slim_ray_image.core.platforms import LINUX_AMD64
 
 MACHINE = "EM_X86_64/64"
 SITE = "/opt/venv/lib/python3.10/site-packages"

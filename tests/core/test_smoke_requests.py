@@ -1,4 +1,4 @@
-"""Tests of core.smoke_requests."""
+"""Tests of core.check.smoke_requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import error_text
 
-from slim_ray_image.core.smoke_requests import (
+from slim_ray_image.core.check.smoke_requests import (
     EXAMPLE,
     JSON,
     TEXT,
@@ -16,7 +16,7 @@ from slim_ray_image.core.smoke_requests import (
     parse_smoke_request,
     smoke_request,
 )
-from slim_ray_image.core.smoke_test import SmokeRequest
+from slim_ray_image.core.check.smoke_test import SmokeRequest
 
 RANKED = '[{"clicks": 3}]'
 

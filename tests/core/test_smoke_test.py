@@ -1,10 +1,10 @@
-"""Tests of core.smoke_test."""
+"""Tests of core.check.smoke_test."""
 
 from __future__ import annotations
 
 import pytest
 
-from slim_ray_image.core.smoke_test import SmokeRequest
+from slim_ray_image.core.check.smoke_test import SmokeRequest
 
 
 @pytest.mark.parametrize(

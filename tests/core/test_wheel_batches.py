@@ -1,4 +1,4 @@
-"""Tests of core.wheel_batches."""
+"""Tests of core.wheels.wheels.wheel_batches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Optional
 
 import pytest
 
-from slim_ray_image.core.wheel_batches import LARGE_WHEEL_BYTES, batches
-from slim_ray_image.core.wheels import LockedWheel
+from slim_ray_image.core.wheels.wheel_batches import LARGE_WHEEL_BYTES, batches
+from slim_ray_image.core.wheels.wheels import LockedWheel
 
 
 def wheel(name: str, byte_count: Optional[int] = 1) -> LockedWheel:

@@ -1,4 +1,4 @@
-"""Tests of core.wheel_tags."""
+"""Tests of core.wheels.wheels.wheel_tags."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.core.wheel_tags import fits, is_built_on_host, rank_of
+from slim_ray_image.core.wheels.wheel_tags import fits, is_built_on_host, rank_of
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any, Mapping, Optional
 
 import pytest
 
-from slim_ray_image.core.uv_call import NetworkPlaces
-from slim_ray_image.core.wheels import FetchRequest, LockedWheel
+from slim_ray_image.core.wheels.uv_call import NetworkPlaces
+from slim_ray_image.core.wheels.wheels import FetchRequest, LockedWheel
 from slim_ray_image.core.wire import from_json, to_json
 
 

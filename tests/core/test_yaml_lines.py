@@ -1,4 +1,4 @@
-"""Tests of core.yaml_lines."""
+"""Tests of core.serve.yaml_lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import yaml
 from conftest import error_text
 
-from slim_ray_image.core.yaml_lines import Located, Place, read_documents, write_document
+from slim_ray_image.core.serve.yaml_lines import Located, Place, read_documents, write_document
 
 TEXT = """\
 # A comment.

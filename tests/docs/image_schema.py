@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, Mapping, Union, get_args, get_origin, get_type_hints
 
-from slim_ray_image.core.image_description import SCHEMA_VERSION, ImageDescription
+from slim_ray_image.core.image.image_description import SCHEMA_VERSION, ImageDescription
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SIMPLE = {str: "string", int: "integer", bool: "boolean"}

@@ -38,7 +38,7 @@ def _field(field: Type[Field]) -> str:
         (" | None", ""),
         ("Iterable[", "list["),
         ("Dict[", "dict["),
-        ("Union[str, slim_ray_image.core.smoke_test.SmokeRequest]", "str | smoke_request"),
+        ("Union[str, slim_ray_image.core.check.smoke_test.SmokeRequest]", "str | smoke_request"),
     ):
         type_name = type_name.replace(theirs, ours)
     return _entry(field.alias, type_name, field.default, field.help)

@@ -8,7 +8,8 @@ from typing import Iterator
 
 import pytest
 
-from slim_ray_image.core import kuberay, ray
+from slim_ray_image.core.check import kuberay
+from slim_ray_image.core.serve import ray
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = (
@@ -33,7 +34,7 @@ OTHERS = {
     # It is probed by HTTP.
     ("docs/decisions/0010-the-runtime-layer.md", "2.53"),
     # It lacks modules that Ray had before.
-    ("pants-plugins/slim_ray_image/core/ray_extras.py", "2.0"),
+    ("pants-plugins/slim_ray_image/core/closure/ray_extras.py", "2.0"),
     ("tests/golden/errors/ray_module_removed.txt", "2.0"),
     # A manifest names another Ray than the one that is locked.
     ("tests/core/test_consistency.py", "2.46.0"),
@@ -69,7 +70,9 @@ def test_kuberay_is_the_release_that_is_followed() -> None:
     """No other one is named."""
     release = {kuberay.VERSION, kuberay.VERSION.rpartition(".")[0]}
     assert {pair for pair in named(KUBERAY) if pair[1] not in release} == set()
-    assert ("pants-plugins/slim_ray_image/core/kuberay.py", kuberay.VERSION) in set(named(KUBERAY))
+    assert ("pants-plugins/slim_ray_image/core/check/kuberay.py", kuberay.VERSION) in set(
+        named(KUBERAY)
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,11 @@ from slim_ray_image.base_image import (
 )
 from slim_ray_image.build_image import BuiltImage
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
-from slim_ray_image.core.base_facts import BaseFacts, MarkerEnvironment
+from slim_ray_image.core.base.base_facts import BaseFacts, MarkerEnvironment
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.image_description import DescribedBase, ImageDescription, Totals
-from slim_ray_image.core.names import ImageNames
-from slim_ray_image.core.oci import BaseImage, Descriptor, Image
+from slim_ray_image.core.image.image_description import DescribedBase, ImageDescription, Totals
+from slim_ray_image.core.image.names import ImageNames
+from slim_ray_image.core.image.oci import BaseImage, Descriptor, Image
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.dependency_inference import (
     EntryFieldSet,

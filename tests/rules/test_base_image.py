@@ -13,7 +13,7 @@ from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import OPTIONS, error_text, file_contents
 from slim_ray_image.base_image import BaseBlobs, BaseBlobsRequest, BaseImageRequest
-from slim_ray_image.core.oci import BaseImage, Descriptor
+from slim_ray_image.core.image.oci import BaseImage, Descriptor
 
 PLATFORM = "linux/amd64"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -21,8 +21,8 @@ from rules.rule_runner import (
     write,
 )
 from slim_ray_image.closure import ImageEntry
-from slim_ray_image.core.closure import ClosureFile, ClosureRequirement
-from slim_ray_image.core.import_paths import ImportPath
+from slim_ray_image.core.closure.closure import ClosureFile, ClosureRequirement
+from slim_ray_image.core.serve.import_paths import ImportPath
 
 ENTRY = "`serve_app` 'app.main:app'"
 APP = """\

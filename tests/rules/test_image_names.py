@@ -21,7 +21,7 @@ from pants.testutil.rule_runner import RuleRunner
 from pants.util.value_interpolation import InterpolationContext
 
 from rules.rule_runner import OPTIONS, empty_repository, error_text, make_rule_runner, write
-from slim_ray_image.core.names import ALL_DEFAULT_REGISTRIES, ImageNames
+from slim_ray_image.core.image.names import ALL_DEFAULT_REGISTRIES, ImageNames
 from slim_ray_image.image_names import ImageNamesRequest
 from slim_ray_image.target_types import ImageTagsField, RegistriesField, RepositoryField
 

@@ -12,9 +12,9 @@ from pants.util.frozendict import FrozenDict
 
 from rules.rule_runner import BASE
 from slim_ray_image.base_image import PreparedBase
-from slim_ray_image.core.distributions import Distribution
-from slim_ray_image.core.layers import LARGE_DISTRIBUTION_BYTES, plan_layers
-from slim_ray_image.core.pruning import Pruning
+from slim_ray_image.core.layers.plan import LARGE_DISTRIBUTION_BYTES, plan_layers
+from slim_ray_image.core.layers.pruning import Pruning
+from slim_ray_image.core.wheels.distributions import Distribution
 from slim_ray_image.distribution_layers import PlannedDistributions, SharedLayerRequest
 from slim_ray_image.layers import LayerRequest
 from slim_ray_image.runtime_layer import runtime_request

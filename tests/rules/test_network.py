@@ -15,12 +15,12 @@ from conftest import PYTHONPATH
 from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import OPTIONS
-from slim_ray_image.core.uv_call import NetworkPlaces
+from slim_ray_image.core.wheels.uv_call import NetworkPlaces
 from slim_ray_image.network import _MEMORY_FILE, NetworkSettings
-from slim_ray_image.sandbox.host_network import MEMORY_FILE
+from slim_ray_image.sandbox.tools.host_network import MEMORY_FILE
 
 READ_OFTEN = """\
-from slim_ray_image.sandbox.host_network import read_host_network
+from slim_ray_image.sandbox.tools.host_network import read_host_network
 found = [read_host_network().environment["n"] for _ in range(200)]
 assert {len(text) for text in found} == {100_000}
 print(*sorted({text[0] for text in found}))

@@ -17,7 +17,7 @@ from pants.testutil.rule_runner import QueryRule, RuleRunner
 from rules.rule_runner import BUILT, SMALL_IMAGE, file_contents
 from slim_ray_image.build_image import BuildImageRequest, BuiltImage
 from slim_ray_image.compat import create_digest, rule
-from slim_ray_image.core.references import RegistryReference, parse_image_reference
+from slim_ray_image.core.image.references import RegistryReference, parse_image_reference
 from slim_ray_image.run_image import (
     RunSlimRayImageFieldSet,
     local_reference,

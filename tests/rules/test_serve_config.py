@@ -22,8 +22,8 @@ from rules.rule_runner import (
     find_owners,
     write,
 )
-from slim_ray_image.core.import_paths import EntryPoint
-from slim_ray_image.core.sources_layer import AttributeCheck
+from slim_ray_image.core.layers.sources_layer import AttributeCheck
+from slim_ray_image.core.serve.import_paths import EntryPoint
 from slim_ray_image.first_party_layers import attribute_checks
 from slim_ray_image.serve_config import ConfigWarning, ConfigWarningRequest
 from slim_ray_image.target_types import (

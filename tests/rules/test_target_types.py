@@ -10,7 +10,7 @@ from pants.engine.target import InvalidTargetException
 from pants.testutil.rule_runner import RuleRunner
 
 from rules.rule_runner import IMAGE, target_error, write
-from slim_ray_image.core.import_paths import EntryPoint, ImportPath
+from slim_ray_image.core.serve.import_paths import EntryPoint, ImportPath
 from slim_ray_image.target_types import (
     BaseImageField,
     BytecodeField,

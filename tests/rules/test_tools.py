@@ -14,50 +14,23 @@ from pants.testutil.rule_runner import RuleRunner
 
 import slim_ray_image
 from rules.rule_runner import OPTIONS, file_contents, make_interpreter
-from slim_ray_image.core.base_facts import LayerSize
+from slim_ray_image.core.base.base_facts import LayerSize
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.uv_call import NetworkPlaces
+from slim_ray_image.core.wheels.uv_call import NetworkPlaces
 from slim_ray_image.sandbox.report import USER_ERROR
 from slim_ray_image.tools import NetworkSettings, Program, ProgramRequest, raise_if_failed
 
 PACKAGE = Path(slim_ray_image.__file__).parent
-PROGRAMS = (
-    "ask_http",
-    "compile_bytecode",
-    "describe_wheels",
-    "extract_base",
-    "fetch_blob",
-    "fetch_uv",
-    "fetch_wheels",
-    "find_docker",
-    "import_modules",
-    "install_tools",
-    "join_slices",
-    "list_layer",
-    "list_wheels",
-    "pack_pex",
-    "remove_container",
-    "repack",
-    "resolve_image",
-    "subset_lock",
-    "try_image",
-    "unpack_layer",
-    "write_archive",
-    "write_distribution_layer",
-    "write_files_layer",
-    "write_runtime_layer",
-    "write_slice",
-    "write_sources_layer",
+SANDBOX = PACKAGE / "sandbox"
+# Each module of `sandbox/` with a main part, by room and name.
+PROGRAMS = sorted(
+    ".".join(path.relative_to(SANDBOX).with_suffix("").parts)
+    for path in SANDBOX.rglob("*.py")
+    if '__name__ == "__main__"' in path.read_text()
 )
-# Run as a process of its own by the program, so no `import` names it.
-COMPILER = {"slim_ray_image/sandbox/compile_bytecode.py"}
-STARTED_BY = {
-    "extract_base": COMPILER,
-    "write_distribution_layer": COMPILER,
-    "write_runtime_layer": COMPILER,
-    "write_slice": COMPILER,
-    "write_sources_layer": COMPILER,
-}
+BYTECODE = "slim_ray_image/sandbox/bytecode.py"
+# Run as a process of its own by BYTECODE, so no `import` names it.
+COMPILER = "slim_ray_image/sandbox/compile_bytecode.py"
 INDEXES = "--python-repos-indexes=['https://index.example.com/simple']"
 
 
@@ -97,9 +70,8 @@ def test_program_is_shipped_with_exactly_what_it_imports(
     """Its modules are those that it reaches by imports, so a change of any other keeps its cache."""
     files = load(rule_runner, name)
     modules = {path for path in files if not path.endswith("/__init__.py")}
-    assert modules == reachable_files(f"slim_ray_image/sandbox/{name}.py") | STARTED_BY.get(
-        name, set()
-    )
+    expected = reachable_files(f"slim_ray_image/sandbox/{name.replace('.', '/')}.py")
+    assert modules == expected | ({COMPILER} if BYTECODE in expected else set())
     assert {path: files[path] for path in modules} == {
         path: (PACKAGE.parent / path).read_bytes() for path in modules
     }
@@ -112,12 +84,12 @@ def test_program_has_an_empty_package_file_for_each_folder(
     """Packages can be imported, but no `__init__.py` of ours, nor its docstring, is part of a cache key."""
     files = load(rule_runner, name)
     packages = {path: content for path, content in files.items() if path.endswith("__init__.py")}
-    folders = {path.rpartition("/")[0] for path in files}
-    assert set(packages) == {f"{folder}/__init__.py" for folder in folders | {"slim_ray_image"}}
+    folders = {str(folder) for path in files for folder in Path(path).parents} - {"."}
+    assert set(packages) == {f"{folder}/__init__.py" for folder in folders}
     assert set(packages.values()) == {b""}
 
 
-@pytest.mark.parametrize("name", sorted(set(PROGRAMS) - {"compile_bytecode"}))
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_shipped_program_can_be_imported_alone(
     rule_runner: RuleRunner, name: str, tmp_path: Path
 ) -> None:
@@ -139,14 +111,10 @@ def test_shipped_program_can_be_imported_alone(
     assert result.returncode == 0, result.stderr
 
 
-def test_every_program_is_known_here() -> None:
-    """The programs of these tests are all that `sandbox/` has with a main part."""
-    programs = {
-        path.stem
-        for path in (PACKAGE / "sandbox").glob("*.py")
-        if '__name__ == "__main__"' in path.read_text()
-    }
-    assert programs | {"compile_bytecode"} == set(PROGRAMS)
+def test_programs_are_found() -> None:
+    """The tests above have programs to look at, and no library among them."""
+    assert {"layers.write_slice", "smoke.ask_http"} <= set(PROGRAMS)
+    assert not {"report", "wheels.wheel"} & set(PROGRAMS)
 
 
 @pytest.mark.parametrize(

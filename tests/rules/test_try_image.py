@@ -21,13 +21,13 @@ from rules.rule_runner import (
     write,
 )
 from slim_ray_image.build_image import BuiltImage
-from slim_ray_image.core.served_application import ServedApplication
-from slim_ray_image.core.smoke_requests import smoke_request
-from slim_ray_image.core.smoke_test import (
+from slim_ray_image.core.check.smoke_requests import smoke_request
+from slim_ray_image.core.check.smoke_test import (
     FindDockerRequest,
     SmokeRequest,
     TryImageRequest,
 )
+from slim_ray_image.core.serve.served_application import ServedApplication
 from slim_ray_image.core.wire import from_json, to_json
 from slim_ray_image.target_types import SlimRayImageTarget, SmokeRequestsField
 from slim_ray_image.try_image import (

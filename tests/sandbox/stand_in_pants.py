@@ -11,7 +11,7 @@ from typing import Any, Mapping, Sequence
 from conftest import PYTHONPATH
 
 from slim_ray_image.core.wire import to_json
-from slim_ray_image.sandbox.host_network import MEMORY_FILE
+from slim_ray_image.sandbox.tools.host_network import MEMORY_FILE
 
 _HOLD = """\
 import ctypes, os, subprocess, sys

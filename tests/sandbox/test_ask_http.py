@@ -1,4 +1,4 @@
-"""Tests of sandbox.ask_http."""
+"""Tests of sandbox.smoke.ask_http."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
-from slim_ray_image.sandbox import ask_http
+from slim_ray_image.sandbox.smoke import ask_http
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Tests of sandbox.describe_wheels: the facts of a wheel."""
+"""Tests of sandbox.wheels.describe_wheels: the facts of a wheel."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import MARKER_ENVIRONMENT, error_text, hash_of, make_wheel, piece_of
 
-from slim_ray_image.core.distributions import distributions_of
-from slim_ray_image.core.wheels import DescribeRequest, DescribeResult, Need, WheelFacts
+from slim_ray_image.core.wheels.distributions import distributions_of
+from slim_ray_image.core.wheels.wheels import DescribeRequest, DescribeResult, Need, WheelFacts
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.describe_wheels import main
+from slim_ray_image.sandbox.wheels.describe_wheels import main
 
 WHEELS = Path("wheels")
 SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"

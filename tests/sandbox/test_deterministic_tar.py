@@ -1,4 +1,4 @@
-"""Tests of sandbox.deterministic_tar."""
+"""Tests of sandbox.layers.deterministic_tar."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import Layer, digest_of
 
-from slim_ray_image.sandbox.deterministic_tar import Entry, LayerWriter, directories_of
+from slim_ray_image.sandbox.layers.deterministic_tar import Entry, LayerWriter, directories_of
 from slim_ray_image.sandbox.spool import Spool
 
 ENTRIES = (

@@ -1,4 +1,4 @@
-"""Tests of sandbox.extract_base: layers applied one over the other, and what is taken out of them."""
+"""Tests of sandbox.base.extract_base: layers applied one over the other, and what is taken out of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from conftest import (
     tar_symlink,
 )
 
-from slim_ray_image.core.base_facts import (
+from slim_ray_image.core.base.base_facts import (
     BaseFacts,
     BaseFactsRequest,
     LayerSize,
@@ -30,7 +30,7 @@ from slim_ray_image.core.base_facts import (
 )
 from slim_ray_image.core.platforms import LINUX_AMD64
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.extract_base import (
+from slim_ray_image.sandbox.base.extract_base import (
     _extract_interpreter,
     _find_python,
     _glibc_version,

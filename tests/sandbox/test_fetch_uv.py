@@ -1,4 +1,4 @@
-"""Tests of sandbox.fetch_uv against a folder, and a page on this machine."""
+"""Tests of sandbox.tools.fetch_uv against a folder, and a page on this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from needs import needs
 from sandbox.servers import Front, Proxy, Server, make_certificates, send
 from sandbox.stand_in_pants import run_program_below
 
-from slim_ray_image.core.uv_call import FetchUvRequest, NetworkPlaces
-from slim_ray_image.sandbox.fetch_uv import main, wheel_pattern
+from slim_ray_image.core.wheels.uv_call import FetchUvRequest, NetworkPlaces
+from slim_ray_image.sandbox.tools.fetch_uv import main, wheel_pattern
 
 NAMES = {
     "x86_64": f"uv-1.2.3-py3-none-manylinux_2_17_{platform.machine()}.manylinux2014_{platform.machine()}.whl",
@@ -139,7 +139,7 @@ def test_uv_is_fetched_through_the_proxy(index: tuple[Path, str], scheme: str) -
     proxy = Proxy({"http": plain, "https": encrypted}[scheme].address, login)
     with files, plain, encrypted, proxy:
         environment = {"ALL_PROXY": f"http://u:s@{proxy.address}"}
-        result = run_program_below("fetch_uv", request, environment)
+        result = run_program_below("tools.fetch_uv", request, environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert Path("uv").read_bytes() == b"#!/bin/sh\necho uv\n"
     assert {asked.method for asked in proxy.asked} == {"GET" if scheme == "http" else "CONNECT"}

@@ -1,4 +1,4 @@
-"""Tests of sandbox.fetch_wheels against a folder, and servers of this machine that fail in turn."""
+"""Tests of sandbox.wheels.fetch_wheels against a folder, and servers of this machine that fail in turn."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from conftest import Golden, error_text, make_wheel
 from sandbox.servers import CUT, FileServer, Proxy, Server, basic_login, send
 from sandbox.stand_in_pants import run_program_below
 
-from slim_ray_image.core.uv_call import NetworkPlaces
-from slim_ray_image.core.wheels import FetchRequest, FetchResult, LockedWheel
+from slim_ray_image.core.wheels.uv_call import NetworkPlaces
+from slim_ray_image.core.wheels.wheels import FetchRequest, FetchResult, LockedWheel
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.fetch_wheels import main
 from slim_ray_image.sandbox.report import USER_ERROR
+from slim_ray_image.sandbox.wheels.fetch_wheels import main
 
 LOGIN = ("user", "se:cret")
 
@@ -407,7 +407,7 @@ def test_logins_go_to_the_hosts_that_want_them_alone(sandbox: Path, content: byt
         index = private.url("/simple/")
         request = request_of(*wheels, indexes=[index])
         credentials = [[index, LOGIN]]
-        result = run_program_below("fetch_wheels", request, {}, credentials)
+        result = run_program_below("wheels.fetch_wheels", request, {}, credentials)
     assert (result.returncode, result.stderr) == (0, "")
     assert fetched() == {file: content, other: content + b"bar"}
     assert {asked.authorization for asked in private.asked} == {basic_login(*LOGIN)}
@@ -432,7 +432,7 @@ def test_redirect_does_not_take_the_login_along(server: FileServer, content: byt
         url = f"http://{index.address}/foo"
         request = request_of(wheel_of(content, url))
         result = run_program_below(
-            "fetch_wheels", request, {}, [[f"http://{index.address}/simple/", LOGIN]]
+            "wheels.fetch_wheels", request, {}, [[f"http://{index.address}/simple/", LOGIN]]
         )
     assert (result.returncode, result.stderr) == (0, "")
     assert [asked.authorization for asked in index.asked] == [basic_login(*LOGIN)]
@@ -446,7 +446,7 @@ def test_login_that_is_refused_is_told_without_it(sandbox: Path, content: bytes)
         private.files["/foo"] = content
         request = request_of(wheel_of(content, private.url("/foo")))
         credentials = [[private.url("/simple/"), ["user", "wrong-password"]]]
-        result = run_program_below("fetch_wheels", request, {}, credentials)
+        result = run_program_below("wheels.fetch_wheels", request, {}, credentials)
     assert result.returncode == USER_ERROR
     assert f"{private.url('/foo')}: answered 401 Unauthorized" in result.stderr
     assert "wrong-password" not in result.stderr + result.stdout
@@ -459,7 +459,7 @@ def test_wheel_is_fetched_through_the_proxy(server: FileServer, content: bytes) 
     with Proxy(server.address, basic_login("u", "s")) as proxy:
         request = request_of(wheel_of(content, "http://files.example/foo"))
         environment = {"all_proxy": f"http://u:s@{proxy.address}"}
-        result = run_program_below("fetch_wheels", request, environment)
+        result = run_program_below("wheels.fetch_wheels", request, environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert [asked.target for asked in proxy.asked] == ["http://files.example/foo"]
     assert [asked.proxy_authorization for asked in server.asked] == [None]

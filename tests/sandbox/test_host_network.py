@@ -1,4 +1,4 @@
-"""Tests of sandbox.host_network with real processes and a real file in memory."""
+"""Tests of sandbox.tools.host_network with real processes and a real file in memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from conftest import PYTHONPATH
 from needs import AS_FIRST_PROCESS, needs
 
-from slim_ray_image.sandbox.host_network import MEMORY_FILE
+from slim_ray_image.sandbox.tools.host_network import MEMORY_FILE
 
 HELD = {
     "credentials": [["https://a.example/simple/", ["robot", "s3cret"]]],
     "environment": {"https_proxy": "http://proxy.example:3128"},
 }
 READ = """\
-from slim_ray_image.sandbox.host_network import read_host_network
+from slim_ray_image.sandbox.tools.host_network import read_host_network
 found = read_host_network()
 print(dict(found.credentials), dict(found.environment))
 """

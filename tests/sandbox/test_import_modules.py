@@ -1,4 +1,4 @@
-"""Tests of sandbox.import_modules: imports of an image that the tests write, in processes that see nothing else."""
+"""Tests of sandbox.check.import_modules: imports of an image that the tests write, in processes that see nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Mapping, Optional, Sequence
 import pytest
 from conftest import PYTHONPATH
 
-from slim_ray_image.core.import_outcomes import (
+from slim_ray_image.core.check.import_outcomes import (
     RESULT,
     Frame,
     ImportJob,
@@ -20,7 +20,7 @@ from slim_ray_image.core.import_outcomes import (
     ImportOutcome,
 )
 from slim_ray_image.core.wire import from_json, to_json
-from slim_ray_image.sandbox.import_modules import imports_of_script, merge_folders
+from slim_ray_image.sandbox.check.import_modules import imports_of_script, merge_folders
 
 SITE_PACKAGES = "lib/python3.10/site-packages"
 
@@ -61,7 +61,7 @@ def run(
     )
     Path("request.json").write_text(to_json(request))
     result = subprocess.run(
-        [sys.executable, "-B", "-m", "slim_ray_image.sandbox.import_modules", "request.json"],
+        [sys.executable, "-B", "-m", "slim_ray_image.sandbox.check.import_modules", "request.json"],
         env={"PYTHONPATH": PYTHONPATH, "SLIM_RAY_IMAGE_BASE_ROOT": "base", "SECRET": "x"},
         capture_output=True,
         text=True,

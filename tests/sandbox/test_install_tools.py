@@ -1,4 +1,4 @@
-"""Tests of sandbox.install_tools: the real program and the real uv, with distributions made here."""
+"""Tests of sandbox.tools.install_tools: the real program and the real uv, with distributions made here."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from conftest import make_wheel
 from sandbox.servers import FileServer, Proxy, basic_login
 from sandbox.stand_in_pants import run_program_below
 
-from slim_ray_image.core.tools_request import InstallToolsRequest
-from slim_ray_image.core.uv_call import UV_CACHE, NetworkPlaces, UvCall
+from slim_ray_image.core.wheels.tools_request import InstallToolsRequest
+from slim_ray_image.core.wheels.uv_call import UV_CACHE, NetworkPlaces, UvCall
 from slim_ray_image.sandbox.report import USER_ERROR
 
 # A build backend as setuptools is one. It writes down what it can import, into what it builds.
@@ -135,7 +135,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_fetched_is_what_is_locked(page: Page) -> None:
     """Of a page that has newer files of every name, the locked ones are asked for and no other runs."""
-    result = run_program_below("install_tools", request_of(page.address), {})
+    result = run_program_below("tools.install_tools", request_of(page.address), {})
     assert (result.returncode, result.stderr) == (0, "")
     assert {path.name for path in Path("tools").glob("*.py")} == {"sourced.py", "tool.py"}
     files = {name for name in page.served if name.endswith((".whl", ".gz"))}
@@ -149,7 +149,7 @@ def test_what_is_fetched_is_what_is_locked(page: Page) -> None:
 
 def test_builds_see_the_locked_build_requirements_alone(page: Page) -> None:
     """Neither an index's newest nor what is installed beside this Python, as pytest is, builds anything."""
-    run_program_below("install_tools", request_of(page.address), {})
+    run_program_below("tools.install_tools", request_of(page.address), {})
     text = Path("tools/sourced.py").read_text()
     assert text == "BUILT_BY, SEEN = 'locked', ['setuptools']\n"
 
@@ -166,7 +166,7 @@ def test_tools_do_not_tell_where_they_were_made(
         for lock in locks:
             (folder / lock.name).write_bytes(lock.read_bytes())
         monkeypatch.chdir(folder)
-        result = run_program_below("install_tools", request_of(page.address), {})
+        result = run_program_below("tools.install_tools", request_of(page.address), {})
         assert result.returncode == 0
         found.append(contents(folder / "tools"))
     assert found[0] == found[1]
@@ -177,7 +177,7 @@ def test_file_that_is_not_the_locked_one_is_an_error(page: Page, lock: str) -> N
     """Whatever has another hash than the lock is not installed, not built and not run."""
     text = Path(lock).read_text()
     Path(lock).write_text(f"{text.partition('sha256:')[0]}sha256:{'0' * 64}\n")
-    result = run_program_below("install_tools", request_of(page.address), {})
+    result = run_program_below("tools.install_tools", request_of(page.address), {})
     assert result.returncode == USER_ERROR
     first, *rest = result.stderr.splitlines()
     assert first == f"Cannot install the tools of slim_ray_image that {lock} names."
@@ -188,7 +188,7 @@ def test_tools_are_fetched_through_the_proxy(page: Page) -> None:
     """The proxy that the plugin's own clients ask is asked by uv too, whatever variable names it."""
     with Proxy(page.address, login="Basic dTpz") as proxy:
         result = run_program_below(
-            "install_tools",
+            "tools.install_tools",
             request_of("links.example"),
             {"http_proxy": "", "ALL_PROXY": f"u:s@{proxy.address}"},
         )
@@ -200,7 +200,7 @@ def test_tools_of_this_machine_are_fetched_directly(page: Page) -> None:
     """As the plugin's own clients, uv asks no proxy for this machine."""
     with Proxy(page.address) as proxy:
         environment = {"http_proxy": f"http://{proxy.address}"}
-        result = run_program_below("install_tools", request_of(page.address), environment)
+        result = run_program_below("tools.install_tools", request_of(page.address), environment)
     assert (result.returncode, proxy.asked) == (0, [])
 
 
@@ -216,7 +216,7 @@ def test_pages_with_a_login_reach_uv(page: Page) -> None:
         url = private.add_page("/", moved.name)
         moved.unlink()
         result = run_program_below(
-            "install_tools",
+            "tools.install_tools",
             request_of(page.address, private.address, uv_path=str(wrapper)),
             {},
             [[url, login]],
@@ -239,7 +239,7 @@ def test_login_goes_to_its_own_page_alone(page: Page) -> None:
         public.add_page("/", *(path.name for path in page.folder.iterdir()))
         url = private.add_page("/", "tool-2.0-py3-none-any.whl")
         result = run_program_below(
-            "install_tools", request_of(public.address, private.address), {}, [[url, login]]
+            "tools.install_tools", request_of(public.address, private.address), {}, [[url, login]]
         )
     assert (result.returncode, result.stderr) == (0, "")
     assert len(public.asked) > 3
@@ -262,7 +262,7 @@ def test_tools_do_not_come_out_of_a_cache(page: Page) -> None:
     subprocess.run([*uv_install, "poisoned"], check=True)
     assert Path("poisoned/tool.py").read_text() == "poisoned = True\n"
     before = contents(Path(UV_CACHE))
-    result = run_program_below("install_tools", request_of(page.address), {})
+    result = run_program_below("tools.install_tools", request_of(page.address), {})
     assert (result.returncode, result.stderr) == (0, "")
     assert Path("tools/tool.py").read_text() == "import sourced\n"
     assert contents(Path(UV_CACHE)) == before

@@ -1,4 +1,4 @@
-"""Tests of sandbox.list_layer: what it reads of a layer without running anything."""
+"""Tests of sandbox.check.list_layer: what it reads of a layer without running anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conftest import (
     tar_symlink,
 )
 
-from slim_ray_image.core.layer_contents import (
+from slim_ray_image.core.check.layer_contents import (
     KIND_DIRECTORY,
     KIND_FILE,
     KIND_SYMLINK,
@@ -29,7 +29,7 @@ from slim_ray_image.core.layer_contents import (
     ListRequest,
 )
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.list_layer import elf_facts, main, parse_scripts
+from slim_ray_image.sandbox.check.list_layer import elf_facts, main, parse_scripts
 
 SITE = "opt/venv/lib/python3.10/site-packages"
 

@@ -1,4 +1,4 @@
-"""Tests of sandbox.list_wheels."""
+"""Tests of sandbox.wheels.list_wheels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from conftest import make_wheel
 
-from slim_ray_image.core.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
+from slim_ray_image.core.wheels.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.list_wheels import main
+from slim_ray_image.sandbox.wheels.list_wheels import main
 
 
 def test_files_are_those_that_an_installer_puts_into_site_packages(sandbox: Path) -> None:

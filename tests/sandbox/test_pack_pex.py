@@ -1,4 +1,4 @@
-"""Tests of sandbox.pack_pex, with the Pex of the lock on wheels made here; nothing asks an index for them."""
+"""Tests of sandbox.wheels.pack_pex, with the Pex of the lock on wheels made here; nothing asks an index for them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from conftest import Golden, error_text, make_wheel
 from sandbox.locked_pex import pex_folder
 
-from slim_ray_image.core.wheels import PexRequest
-from slim_ray_image.sandbox.pack_pex import main
+from slim_ray_image.core.wheels.wheels import PexRequest
+from slim_ray_image.sandbox.wheels.pack_pex import main
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tests of sandbox.prune_files, by way of sandbox.write_distribution_layer: what goes into a layer when rules are on."""
+"""Tests of sandbox.layers.prune_files, by way of sandbox.layers.write_distribution_layer: what goes into a layer when rules are on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 from conftest import Content, Layer, make_wheel, piece_of
 from elf import live_sections, make_elf
 
-from slim_ray_image.core.distributions_layer import (
+from slim_ray_image.core.layers.distributions_layer import (
     DistributionLayerResult,
     PieceRequest,
     PiecesRequest,
 )
-from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
-from slim_ray_image.core.prune_rules import RULES
-from slim_ray_image.core.pruning import fixed_rules
+from slim_ray_image.core.layers.layer_blob import BLOB, RESULT, LayerBase
+from slim_ray_image.core.layers.prune_rules import RULES
+from slim_ray_image.core.layers.pruning import fixed_rules
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.prune_files import find_file_names
-from slim_ray_image.sandbox.write_distribution_layer import main
+from slim_ray_image.sandbox.layers.prune_files import find_file_names
+from slim_ray_image.sandbox.layers.write_distribution_layer import main
 
 SITE_PACKAGES = "opt/venv/lib/python3.10/site-packages"
 WHEELS = Path("wheels")

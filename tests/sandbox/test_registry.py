@@ -29,14 +29,14 @@ from needs import find_program, needs
 from sandbox.servers import Certificates, Front, Proxy, TokenRegistry, make_certificates
 from sandbox.stand_in_pants import run_program_below
 
-from slim_ray_image.core.base_manifest import parse_base_image
-from slim_ray_image.core.platforms import LINUX_AMD64
-from slim_ray_image.core.registry_request import (
+from slim_ray_image.core.base.base_manifest import parse_base_image
+from slim_ray_image.core.base.registry_request import (
     FetchBlobRequest,
     RegistryPlace,
     ResolveImageRequest,
 )
-from slim_ray_image.sandbox import fetch_blob, resolve_image
+from slim_ray_image.core.platforms import LINUX_AMD64
+from slim_ray_image.sandbox.base import fetch_blob, resolve_image
 from slim_ray_image.sandbox.report import USER_ERROR
 
 REGISTRY = find_program("docker-registry")
@@ -545,9 +545,9 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as Pants does, with what `[subprocess-environment]` passes on: for the image, or for a blob."""
     if blob:
-        return run_program_below("fetch_blob", FetchBlobRequest(place, blob), environment)
+        return run_program_below("base.fetch_blob", FetchBlobRequest(place, blob), environment)
     request = ResolveImageRequest(place, "latest", "linux/amd64")
-    return run_program_below("resolve_image", request, environment)
+    return run_program_below("base.resolve_image", request, environment)
 
 
 @needs_registry

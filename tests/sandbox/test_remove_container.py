@@ -1,4 +1,4 @@
-"""Tests of sandbox.remove_container: the container goes whatever ends the program that started it."""
+"""Tests of sandbox.smoke.remove_container: the container goes whatever ends the program that started it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Iterator
 
 import pytest
 
-from slim_ray_image.sandbox import remove_container
+from slim_ray_image.sandbox.smoke import remove_container
 
 # A program that starts the remover as a smoke test does, tells it an id, and then hangs.
 _STARTER = """\

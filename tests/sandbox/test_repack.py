@@ -1,4 +1,4 @@
-"""Tests of sandbox.repack: which wheels that Pants chose may go into the image, and what becomes of them."""
+"""Tests of sandbox.wheels.repack: which wheels that Pants chose may go into the image, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from conftest import Golden, error_text, make_wheel
 from installer.sources import WheelFile
 from sandbox.locked_pex import pex_folder
 
-from slim_ray_image.core.repack_request import RepackRequest
-from slim_ray_image.sandbox.repack import _check_wheels, _read_wheel, _Wheel, main
-from slim_ray_image.sandbox.wheel import Member, WheelLayout, read_wheel
+from slim_ray_image.core.wheels.repack_request import RepackRequest
+from slim_ray_image.sandbox.wheels.repack import _check_wheels, _read_wheel, _Wheel, main
+from slim_ray_image.sandbox.wheels.wheel import Member, WheelLayout, read_wheel
 
 REQUEST = RepackRequest(
     pex="built.pex",

@@ -15,11 +15,11 @@ from conftest import Golden
 from needs import needs
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.core.files_layer import FilesLayerRequest
-from slim_ray_image.core.layer_blob import LayerBase
+from slim_ray_image.core.layers.files_layer import FilesLayerRequest
+from slim_ray_image.core.layers.layer_blob import LayerBase
 from slim_ray_image.core.wire import to_json
+from slim_ray_image.sandbox.layers.write_files_layer import main as write_layer
 from slim_ray_image.sandbox.report import run_program, run_tool, write_json, write_whole
-from slim_ray_image.sandbox.write_files_layer import main as write_layer
 
 
 def test_program_gets_its_request(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_full_disk_is_told_and_no_layer_is_left(
 ) -> None:
     """A layer that does not fit on the disk is no fault of the program, and is not there in part under its name."""
     write_layer_request(small_disk)
-    monkeypatch.setattr(sys, "argv", ["write_files_layer", "request.json"])
+    monkeypatch.setattr(sys, "argv", ["layers.write_files_layer", "request.json"])
     golden.check("errors/disk_full.txt", told_by(write_layer, capsys, FilesLayerRequest))
     assert not (small_disk / "layer.tar.gz").exists()
 

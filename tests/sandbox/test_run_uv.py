@@ -1,4 +1,4 @@
-"""Tests of sandbox.run_uv."""
+"""Tests of sandbox.tools.run_uv."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slim_ray_image.core.uv_call import NetworkPlaces, UvCall
-from slim_ray_image.sandbox.host_network import HostNetwork
-from slim_ray_image.sandbox.run_uv import (
+from slim_ray_image.core.wheels.uv_call import NetworkPlaces, UvCall
+from slim_ray_image.sandbox.tools.host_network import HostNetwork
+from slim_ray_image.sandbox.tools.run_uv import (
     credentials_environment,
     index_arguments,
     message_lines,

@@ -1,4 +1,4 @@
-"""Tests of sandbox.write_runtime_layer: what the base lacks."""
+"""Tests of sandbox.layers.write_runtime_layer: what the base lacks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Sequence
 import pytest
 from conftest import Layer
 
-from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
-from slim_ray_image.core.runtime_layer import RuntimeLayerRequest, RuntimeLayerResult
+from slim_ray_image.core.layers.layer_blob import BLOB, RESULT, LayerBase
+from slim_ray_image.core.layers.runtime_layer import RuntimeLayerRequest, RuntimeLayerResult
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.write_runtime_layer import main
+from slim_ray_image.sandbox.layers.write_runtime_layer import main
 
 TAG = sys.implementation.cache_tag
 LIBRARY = "/usr/local/lib/python3.10"

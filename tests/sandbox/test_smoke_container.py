@@ -1,4 +1,4 @@
-"""Tests of sandbox.smoke_container: which containers are removed, and by what.
+"""Tests of sandbox.smoke.smoke_container: which containers are removed, and by what.
 
 Docker is a program that answers from a list of containers; tests/servers has the real one.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from slim_ray_image.core.errors import SlimRayImageError
-from slim_ray_image.sandbox.smoke_container import LABEL, _remove_expired, smoke_container
+from slim_ray_image.sandbox.smoke.smoke_container import LABEL, _remove_expired, smoke_container
 
 OURS, STRANGER = "a" * 64, "b" * 64
 NAME = "slim-ray-image-smoke-test-" + "0" * 32

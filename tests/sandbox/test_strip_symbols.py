@@ -1,4 +1,4 @@
-"""Tests of sandbox.strip_symbols."""
+"""Tests of sandbox.layers.strip_symbols."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from elf import (
 )
 from needs import needs, program
 
-from slim_ray_image.sandbox import strip_symbols
+from slim_ray_image.sandbox.layers import strip_symbols
+from slim_ray_image.sandbox.layers.strip_symbols import Stripped
 from slim_ray_image.sandbox.spool import Spool
-from slim_ray_image.sandbox.strip_symbols import Stripped
 
 # What a second segment loads. Sections before it are larger than a page, as it moves by pages.
 BEHIND = b"strings that a program moved to the end"

@@ -1,4 +1,4 @@
-"""Tests of sandbox.subset_lock, with the real uv and Pex on wheels in a folder and on servers of this machine."""
+"""Tests of sandbox.wheels.subset_lock, with the real uv and Pex on wheels in a folder and on servers of this machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from packaging.markers import default_environment
 from sandbox.locked_pex import pex_folder
 from sandbox.servers import FileServer
 
-from slim_ray_image.core.subset import SubsetRequest
-from slim_ray_image.core.uv_call import UV_CACHE, NetworkPlaces, UvCall
-from slim_ray_image.core.wheels import LockedWheel, LockedWheels
+from slim_ray_image.core.wheels.subset import SubsetRequest
+from slim_ray_image.core.wheels.uv_call import UV_CACHE, NetworkPlaces, UvCall
+from slim_ray_image.core.wheels.wheels import LockedWheel, LockedWheels
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.pip_lock import check_locked, read_pip_lock
-from slim_ray_image.sandbox.subset_lock import main
+from slim_ray_image.sandbox.wheels.pip_lock import check_locked, read_pip_lock
+from slim_ray_image.sandbox.wheels.subset_lock import main
 
 ENVIRONMENT = {
     "implementation_name": "cpython",

@@ -1,4 +1,4 @@
-"""Tests of sandbox.unpack_layer."""
+"""Tests of sandbox.check.unpack_layer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from conftest import make_layer_tar, tar_directory, tar_file, tar_symlink
 
-from slim_ray_image.core.layer_contents import UnpackRequest
-from slim_ray_image.sandbox.unpack_layer import main
+from slim_ray_image.core.check.layer_contents import UnpackRequest
+from slim_ray_image.sandbox.check.unpack_layer import main
 
 SITE = "opt/venv/lib/python3.10/site-packages"
 

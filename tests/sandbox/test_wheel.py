@@ -1,4 +1,4 @@
-"""Tests of sandbox.wheel: what a wheel's files are, and what is no wheel."""
+"""Tests of sandbox.wheels.wheel: what a wheel's files are, and what is no wheel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Mapping, Optional
 import pytest
 from conftest import Content, error_text, hash_of, make_wheel
 
-from slim_ray_image.sandbox.wheel import Member, WheelLayout, check_wheel, read_wheel
+from slim_ray_image.sandbox.wheels.wheel import Member, WheelLayout, check_wheel, read_wheel
 
 SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
 WHEELS = Path("wheels")

@@ -1,4 +1,4 @@
-"""Tests of sandbox.write_archive."""
+"""Tests of sandbox.image.write_archive."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Sequence
 
 import pytest
 
-from slim_ray_image.core.archive import ArchiveFilesRequest
-from slim_ray_image.sandbox.write_archive import main, write_archive
+from slim_ray_image.core.image.archive import ArchiveFilesRequest
+from slim_ray_image.sandbox.image.write_archive import main, write_archive
 
 FILES = {
     "oci-layout": b"{}",

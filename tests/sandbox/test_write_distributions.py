@@ -1,4 +1,4 @@
-"""Tests of sandbox.write_distribution_layer, write_slice and join_slices: what is in the layers of wheels."""
+"""Tests of sandbox.layers.write_distribution_layer, write_slice and join_slices: what is in the layers of wheels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from conftest import (
 )
 from elf import make_elf
 
-from slim_ray_image.core.distributions_layer import (
+from slim_ray_image.core.layers.distributions_layer import (
     SLICE,
     SLICE_RESULT,
     DistributionLayerResult,
@@ -37,9 +37,9 @@ from slim_ray_image.core.distributions_layer import (
     PiecesRequest,
     SliceResult,
 )
-from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
+from slim_ray_image.core.layers.layer_blob import BLOB, RESULT, LayerBase
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox import join_slices, write_distribution_layer, write_slice
+from slim_ray_image.sandbox.layers import join_slices, write_distribution_layer, write_slice
 
 VENV = "opt/venv"
 SITE_PACKAGES = f"{VENV}/lib/python3.10/site-packages"

@@ -18,11 +18,11 @@ from conftest import PYTHONPATH, Layer, digest_of, make_wheel, piece_of
 from elf import LOADED, make_elf
 
 from slim_ray_image.core.accounts import Account
-from slim_ray_image.core.distributions_layer import SLICE, JoinRequest, PiecesRequest
-from slim_ray_image.core.files_layer import FilesLayerRequest
-from slim_ray_image.core.layer_blob import LayerBase
-from slim_ray_image.core.runtime_layer import RuntimeLayerRequest
-from slim_ray_image.core.sources_layer import AttributeCheck, SourcesLayerRequest
+from slim_ray_image.core.layers.distributions_layer import SLICE, JoinRequest, PiecesRequest
+from slim_ray_image.core.layers.files_layer import FilesLayerRequest
+from slim_ray_image.core.layers.layer_blob import LayerBase
+from slim_ray_image.core.layers.runtime_layer import RuntimeLayerRequest
+from slim_ray_image.core.layers.sources_layer import AttributeCheck, SourcesLayerRequest
 from slim_ray_image.core.wire import to_json
 from slim_ray_image.sandbox.report import USER_ERROR
 
@@ -52,11 +52,11 @@ def distribution_call(folder: Path) -> Call:
         for name in ("bar", "foo")
     ]
     pieces = tuple(map(piece_of, wheels))
-    return Call("write_distribution_layer", PiecesRequest(pieces, (), (), True, (), BASE))
+    return Call("layers.write_distribution_layer", PiecesRequest(pieces, (), (), True, (), BASE))
 
 
 def slice_call(folder: Path) -> Call:
-    return replace(distribution_call(folder), program="write_slice")
+    return replace(distribution_call(folder), program="layers.write_slice")
 
 
 def join_call(folder: Path) -> Call:
@@ -69,13 +69,13 @@ def join_call(folder: Path) -> Call:
         told["file_count"],
         BASE,
     )
-    return Call("join_slices", request)
+    return Call("layers.join_slices", request)
 
 
 def files_call(folder: Path) -> Call:
     """A layer of large files."""
     write_file(folder / "files/model/weights.bin", b"w" * 3_000_000)
-    return Call("write_files_layer", FilesLayerRequest(("model/weights.bin",), "/app", BASE))
+    return Call("layers.write_files_layer", FilesLayerRequest(("model/weights.bin",), "/app", BASE))
 
 
 def runtime_call(folder: Path) -> Call:
@@ -83,7 +83,7 @@ def runtime_call(folder: Path) -> Call:
     write_file(folder / "wget.py", b"print()\n")
     for name in ("os.py", "json/__init__.py"):
         write_file(folder / "usr/local/lib/python3.10" / name, SOURCE.encode())
-    return Call("write_runtime_layer", RuntimeLayerRequest(True, True, (), BASE))
+    return Call("layers.write_runtime_layer", RuntimeLayerRequest(True, True, (), BASE))
 
 
 def sources_call(folder: Path) -> Call:
@@ -91,7 +91,7 @@ def sources_call(folder: Path) -> Call:
     for name in ("app/app.py", "lib/words.txt"):
         write_file(folder / "files" / name, SOURCE.encode())
     return Call(
-        "write_sources_layer",
+        "layers.write_sources_layer",
         SourcesLayerRequest(
             files=("lib/words.txt", "app/app.py"),
             workdir="/app",
@@ -138,7 +138,7 @@ def run(
         check=True,
     )
     blob, told = ("layer.tar.gz", "layer.json")
-    if call.program == "write_slice":
+    if call.program == "layers.write_slice":
         blob, told = (SLICE, "slice.json")
     return (folder / blob).read_bytes(), json.loads((folder / told).read_text())
 
@@ -261,7 +261,7 @@ def large_wheel(tmp_path: Path, deflated_wheel: Path) -> Path:
     return Path(shutil.copy(deflated_wheel, tmp_path / "wheels"))
 
 
-@pytest.mark.parametrize("program", ["write_distribution_layer", "write_slice"])
+@pytest.mark.parametrize("program", ["layers.write_distribution_layer", "layers.write_slice"])
 def test_layer_of_a_large_wheel_needs_little_memory(
     tmp_path: Path, large_wheel: Path, program: str
 ) -> None:
@@ -270,7 +270,7 @@ def test_layer_of_a_large_wheel_needs_little_memory(
     request = PiecesRequest((piece_of(large_wheel),), rules, (), True, (), BASE)
     assert peak_bytes(tmp_path, Call(program, request)) < 300_000_000
     told = json.loads(
-        (tmp_path / ("slice.json" if program == "write_slice" else "layer.json")).read_text()
+        (tmp_path / ("slice.json" if program == "layers.write_slice" else "layer.json")).read_text()
     )
     facts = told["facts"]
     assert {row["name"] for row in facts["pruned"]} == set(rules)
@@ -280,9 +280,9 @@ def test_layer_of_a_large_wheel_needs_little_memory(
 def test_layer_of_a_large_slice_needs_little_memory(tmp_path: Path, large_wheel: Path) -> None:
     """What slices hold is unpacked in pieces to be hashed, however much a few bytes become."""
     pieces = PiecesRequest((piece_of(large_wheel),), (), (), False, (), BASE)
-    peak_bytes(tmp_path, Call("write_slice", pieces))
+    peak_bytes(tmp_path, Call("layers.write_slice", pieces))
     request = JoinRequest((SLICE,), (), LARGE, 1, BASE)
-    assert peak_bytes(tmp_path, Call("join_slices", request)) < 150_000_000
+    assert peak_bytes(tmp_path, Call("layers.join_slices", request)) < 150_000_000
 
 
 def test_layer_of_large_files_needs_little_memory(tmp_path: Path) -> None:

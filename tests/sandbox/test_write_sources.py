@@ -1,4 +1,4 @@
-"""Tests of sandbox.write_sources_layer: the layer of the first-party files."""
+"""Tests of sandbox.layers.write_sources_layer: the layer of the first-party files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from conftest import Content, Golden, Layer, encoded, error_text
 
 from slim_ray_image.core.accounts import Account
-from slim_ray_image.core.layer_blob import BLOB, RESULT, LayerBase
-from slim_ray_image.core.sources_layer import (
+from slim_ray_image.core.layers.layer_blob import BLOB, RESULT, LayerBase
+from slim_ray_image.core.layers.sources_layer import (
     AttributeCheck,
     SourcesLayerRequest,
     SourcesLayerResult,
 )
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.sandbox.write_sources_layer import main
+from slim_ray_image.sandbox.layers.write_sources_layer import main
 
 TAG = sys.implementation.cache_tag
 PASSWD = "root:x:0:0:root:/root:/bin/bash\n"

@@ -16,7 +16,7 @@ from harness.container import Docker
 from harness.repository import ROOT, PantsRun, Repository
 from needs import needs
 
-from slim_ray_image.core.smoke_test import TryImageRequest
+from slim_ray_image.core.check.smoke_test import TryImageRequest
 from slim_ray_image.core.wire import to_json
 
 pytestmark = needs("base", "docker")
@@ -189,7 +189,7 @@ def test_killed_program_leaves_no_container(
     request = TryImageRequest(f"src/services/{service}:image", reference, (), "", (), 100)
     (tmp_path / "request.json").write_text(to_json(request))
     program = subprocess.Popen(
-        [sys.executable, "-m", "slim_ray_image.sandbox.try_image", "request.json"],
+        [sys.executable, "-m", "slim_ray_image.sandbox.smoke.try_image", "request.json"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "pants-plugins")},
         start_new_session=True,

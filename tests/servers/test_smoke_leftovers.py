@@ -13,7 +13,7 @@ import pytest
 from harness.container import Docker
 from needs import needs
 
-from slim_ray_image.sandbox.smoke_container import LABEL, _remove_expired
+from slim_ray_image.sandbox.smoke.smoke_container import LABEL, _remove_expired
 
 pytestmark = needs("docker")
 

@@ -1,0 +1,383 @@
+"""`pants check`: the imports that an image must be able to do, and the problems that failed imports show.
+
+In: the contents of an image, and the outcome of each import. Out: problems, which fail the check. An import that fails
+because of the image's content is a problem. An import that asks for something outside the image, such as an environment
+variable or a database, proves nothing either way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Collection, Iterable, Mapping, Optional, Sequence
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from slim_ray_image.core.check.import_outcomes import ImportJob, ImportOutcome
+from slim_ray_image.core.check.layer_contents import ImageContents, LayerDistribution
+from slim_ray_image.core.closure.ray_extras import RAY
+from slim_ray_image.core.errors import Problem
+from slim_ray_image.core.image_paths import SCRIPTS
+from slim_ray_image.core.serve.import_paths import importable_module
+from slim_ray_image.core.serve.served_application import ServedApplication
+
+
+@dataclass(frozen=True)
+class Import:
+    """What an image must be able to import.
+
+    Attributes:
+        what: It, in words.
+        attribute: That the module must have.
+        script: The first-party file, relative to the working directory, where the module is one to run.
+        is_by_path: Whether it is run by its path, so that it is no part of a package.
+        distribution: Whose console script it is.
+    """
+
+    what: str
+    module: str
+    attribute: Optional[str] = None
+    script: Optional[str] = None
+    distribution: Optional[LayerDistribution] = None
+    is_by_path: bool = False
+
+    @property
+    def job(self) -> ImportJob:
+        return ImportJob(self.module, self.attribute, self.script, self.is_by_path)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An import that failed, and how."""
+
+    of: Import
+    outcome: ImportOutcome
+
+    @property
+    def missing(self) -> Optional[str]:
+        """The missing module that is the root cause of the failure."""
+        return self.outcome.missing[-1] if self.outcome.missing else None
+
+    @property
+    def reason(self) -> str:
+        outcome = self.outcome
+        return f"{outcome.error}: {outcome.text}" if outcome.error else outcome.text
+
+
+# --- What to import
+
+
+def first_party_imports(
+    paths: Iterable[str], entry: Optional[str], is_by_path: bool = False
+) -> tuple[Import, ...]:
+    """Return the imports of the modules among first-party files, sorted.
+
+    Left out are sources whose path is no module name, and each `__main__` but the entry.
+
+    Args:
+        paths: Relative to the working directory.
+        entry: The file among them that the image runs as a script.
+        is_by_path: Whether it does by its path.
+    """
+    found = {}
+    for path in paths:
+        module = importable_module(path)
+        if module and (module.split(".")[-1] != "__main__" or path == entry):
+            is_entry = path == entry
+            found[module] = Import(
+                f"the module {module}",
+                module,
+                script=path if is_entry else None,
+                is_by_path=is_entry and is_by_path,
+            )
+    return tuple(found[module] for module in sorted(found))
+
+
+def application_imports(applications: Iterable[ServedApplication]) -> tuple[Import, ...]:
+    """Return the imports of Ray Serve applications. A builder is not called."""
+    found = []
+    for application in applications:
+        path = application.import_path
+        module, _, attribute = path.rpartition(":" if ":" in path else ".")
+        what = f"the application {application.name!r} ({path})"
+        found.append(Import(what, module, attribute))
+    return tuple(found)
+
+
+def script_imports(contents: ImageContents) -> tuple[Import, ...]:
+    """Return the imports of the console scripts that are in the image."""
+    found = []
+    for distribution in contents.distributions:
+        for command, target in distribution.scripts:
+            if contents.has_command(f"{SCRIPTS}/{command}"):
+                module, _, attribute = target.partition(":")
+                what = f"the console script `{command}` of {distribution} ({target})"
+                found.append(Import(what, module, attribute, distribution=distribution))
+    return tuple(found)
+
+
+def left_out_modules(
+    missing: Iterable[str], contents: ImageContents, site_packages: str
+) -> frozenset[str]:
+    """Return those of `missing` whose outermost package, no namespace, is in the image without them."""
+    return frozenset(
+        module
+        for module in missing
+        if "." in module
+        and contents.files.find(f"{site_packages}/{module.split('.')[0]}/__init__.py")
+    )
+
+
+# --- What failed
+
+
+def _requirements(distribution: LayerDistribution) -> Iterable[Requirement]:
+    for line in distribution.requires:
+        try:
+            yield Requirement(line)
+        except InvalidRequirement:  # of an old distribution; installers take what they understand
+            continue
+
+
+def extras_that_bring(distribution: LayerDistribution, module: str) -> tuple[str, ...]:
+    """Return the extras of a distribution that alone bring a module, by METADATA; none where it needs it always."""
+    wanted = canonicalize_name(module.split(".")[0])
+    extras: set[str] = set()
+    for requirement in _requirements(distribution):
+        if canonicalize_name(requirement.name) == wanted:
+            found = re.findall(r"""extra *== *["']([^"']+)""", str(requirement.marker or ""))
+            if not found:
+                return ()
+            extras.update(found)
+    return tuple(sorted(extras))
+
+
+def _extra_in_text(distribution: LayerDistribution, text: str) -> tuple[str, ...]:
+    """The extras of a distribution that the text of an error names, as in `pip install "ray[tune]"`."""
+    named = re.findall(rf"\b{re.escape(distribution.name)}\[([\w.,-]+)\]", text.lower())
+    own = {
+        extra
+        for requirement in _requirements(distribution)
+        for extra in re.findall(r"""extra *== *["']([^"']+)""", str(requirement.marker or ""))
+    }
+    return tuple(sorted(own & {extra for names in named for extra in names.split(",")}))
+
+
+def _optional_extras(failure: Failure) -> tuple[str, ...]:
+    """The extras, not asked for, that a console script is for; METADATA and the error are the evidence."""
+    distribution = failure.of.distribution
+    if distribution is None or not failure.missing:
+        return ()
+    return extras_that_bring(distribution, failure.missing) or _extra_in_text(
+        distribution, failure.outcome.text
+    )
+
+
+def _is_pruned(failure: Failure, pruned: Collection[str]) -> bool:
+    """Whether it is a console script whose own module is of what a rule took away from its distribution."""
+    distribution, missing = failure.of.distribution, failure.missing
+    if distribution is None or missing is None or distribution.name not in pruned:
+        return False
+    return f"{failure.of.module}.".startswith(f"{missing}.")
+
+
+def _unproven(failure: Failure) -> Optional[str]:
+    """Why an import that failed proves nothing, in a line; None where it is the image's fault."""
+    if failure.missing:
+        return None
+    if failure.outcome.wanted:
+        return f"{failure.of.what} is not proven: its import wants {failure.outcome.wanted}"
+    if not failure.outcome.is_of_content:
+        reason = failure.reason.splitlines()[0]
+        return f"{failure.of.what} is not proven: its import raises {reason}"
+    return None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What failed imports mean.
+
+    Attributes:
+        faults: What the image is at fault for.
+        unproven: Of the others, why, in a line each.
+        left_out: Console scripts for extras of their distribution that nothing requires, which pip installs as well,
+            and those of what was pruned.
+    """
+
+    faults: tuple[Failure, ...]
+    unproven: tuple[str, ...]
+    left_out: tuple[Failure, ...]
+
+
+def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
+    """Return what the failures of an image's imports mean.
+
+    Args:
+        pruned: Names of the distributions that rules took something away from.
+    """
+    left_out = tuple(
+        failure for failure in failures if _optional_extras(failure) or _is_pruned(failure, pruned)
+    )
+    others = [failure for failure in failures if failure not in left_out]
+    return Verdict(
+        tuple(failure for failure in others if _unproven(failure) is None),
+        tuple(note for note in map(_unproven, others) if note),
+        left_out,
+    )
+
+
+def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
+    """Where a failure comes from, in the paths of the repository where it is first-party."""
+    frames = failure.outcome.frames
+    if not frames:
+        return failure.of.what
+    frame = frames[0]
+    place = f"{sources.get(frame.path, frame.path)}:{frame.line}"
+    return f"{place}: {frame.text}" if frame.text else place
+
+
+def _evidence(failures: Sequence[Failure], sources: Mapping[str, str]) -> tuple[str, ...]:
+    """Each statement that fails once, with what fails by it."""
+    by_statement: dict[str, list[str]] = defaultdict(list)
+    for failure in failures:
+        by_statement[_statement(failure, sources)].append(failure.of.what)
+    return tuple(
+        statement if whats == [statement] else f"{statement} (reached by {_few(whats)})"
+        for statement, whats in sorted(by_statement.items())
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _owner_fixes(
+    image: str, module: str, owners: Sequence[str], own: Collection[str]
+) -> tuple[str, ...]:
+    """What to do about a module, by the targets that have it; `own` has the first-party modules of the top level."""
+    if len(owners) > 1:
+        named = " or ".join(map(repr, owners))
+        return (
+            f"add one of {named} to `dependencies` of {image}: Pants infers none where more than one has a module",
+        )
+    if owners:
+        (owner,) = owners
+        return (
+            f"add {owner!r} to `dependencies` of {image}, or, where it is excluded there, remove the exclusion, which "
+            "starts with `!`",
+        )
+    if module.split(".")[0] in own:
+        return (
+            f"correct the import: no file of the repository is {module}",
+            "run `pants tailor ::` to create a target for the file",
+        )
+    return (
+        f"add a requirement that has the module {module}, and refresh the lockfile; where no code of the repository "
+        f"imports it, name it in `dependencies` of {image}, too",
+    )
+
+
+def _missing_problem(
+    image: str,
+    module: str,
+    failures: Sequence[Failure],
+    sources: Mapping[str, str],
+    owner_fixes: Sequence[str],
+    distributions: Sequence[LayerDistribution],
+    is_left_out: bool,
+) -> Problem:
+    if is_left_out:
+        return Problem(
+            f"The image {image} lacks the module {module}, though it holds the package that it is of.",
+            _evidence(failures, sources),
+            (
+                "remove from `exclude_files` or `prune` what leaves it out of the image",
+                "lock a version of the distribution that has it",
+            ),
+        )
+    extras = [
+        f"{distribution.name}[{extra}]"
+        for distribution in distributions
+        if distribution.name != RAY  # whose extras are those that the code needs
+        for extra in extras_that_bring(distribution, module)
+    ]
+    require = [f"require {' or '.join(extras)}, whose extra brings it"] if extras else []
+    return Problem(
+        f"The image {image} lacks the module {module}, which an import in it needs.",
+        _evidence(failures, sources),
+        (*owner_fixes, *require, "remove the import"),
+    )
+
+
+def _other_problem(image: str, failures: Sequence[Failure], sources: Mapping[str, str]) -> Problem:
+    return Problem(
+        f"An import fails in the image {image}: {failures[0].reason}.",
+        _evidence(failures, sources),
+        (
+            "correct the code, or what of it goes into the image",
+            "set `skip_check=True` on the image",
+        ),
+    )
+
+
+def import_problems(
+    image: str,
+    failures: Iterable[Failure],
+    *,
+    workdir: str,
+    sources: Mapping[str, str],
+    owners: Mapping[str, Sequence[str]],
+    distributions: Sequence[LayerDistribution],
+    left_out: Collection[str],
+) -> tuple[Problem, ...]:
+    """Return one problem for each module that is missing, and one for each other reason.
+
+    Args:
+        failures: Those that the image is at fault for.
+        workdir: The image's working directory, where first-party files are.
+        sources: Path relative to it -> path in the repository, of first-party files.
+        owners: Missing module -> addresses of the targets of the resolve that have it.
+        left_out: Missing modules of packages that are in the image.
+    """
+    in_image = {f"{workdir}/{path}": source for path, source in sources.items()}
+    own = {path.split("/")[0].partition(".")[0] for path in sources}
+    missing: dict[str, list[Failure]] = defaultdict(list)
+    others: dict[str, list[Failure]] = defaultdict(list)
+    for failure in failures:
+        if failure.missing:
+            missing[failure.missing].append(failure)
+        else:
+            others[failure.reason].append(failure)
+    return (
+        *(
+            _missing_problem(
+                image,
+                module,
+                found,
+                in_image,
+                _owner_fixes(image, module, owners.get(module, ()), own),
+                distributions,
+                module in left_out,
+            )
+            for module, found in sorted(missing.items())
+        ),
+        *(_other_problem(image, found, in_image) for _, found in sorted(others.items())),
+    )
+
+
+def outside_problems(image: str, outside: Sequence[str]) -> tuple[Problem, ...]:
+    """Return the problem that imports used shared objects of this machine, where they did."""
+    if not outside:
+        return ()
+    return (
+        Problem(
+            f"The imports of {image} loaded shared libraries of this machine, which the image does not hold.",
+            tuple(sorted(outside)),
+            (
+                "name a base image in `base_image` that has them",
+                "lock versions of the distributions whose wheels bundle them",
+            ),
+        ),
+    )

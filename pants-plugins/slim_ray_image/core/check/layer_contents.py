@@ -1,0 +1,146 @@
+"""What is in a layer, as `sandbox/check/list_layer.py` lists it, and what is in an image of such layers.
+
+In: the JSON of each layer, lowest first. Out: the entries that a container sees, the distributions' names and commands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Optional
+
+from slim_ray_image.core.image.root_filesystem import RootFilesystem
+
+RESULT = "layer_contents.json"
+# Folder of the files of an unpacked layer.
+UNPACKED = "files"
+
+KIND_DIRECTORY = "directory"
+KIND_FILE = "file"
+KIND_SYMLINK = "symlink"
+KIND_OTHER = "other"
+
+_ANY_EXECUTE = 0o111
+
+
+@dataclass(frozen=True)
+class ListRequest:
+    """A request for the contents of a layer.
+
+    Attributes:
+        blob: File of the layer, in the sandbox.
+    """
+
+    blob: str
+
+
+@dataclass(frozen=True)
+class UnpackRequest:
+    """A request for the regular files of a layer below a folder.
+
+    Attributes:
+        blob: File of the layer, in the sandbox.
+        folder: Absolute path in the image.
+    """
+
+    blob: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Elf:
+    """The dynamic section of an ELF file (https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.dynamic.html).
+
+    Attributes:
+        machine: And its word size, as "EM_X86_64/64": a loader maps those of its own alone.
+        needed: DT_NEEDED, in order.
+        search: DT_RUNPATH, else DT_RPATH, as it is written.
+    """
+
+    machine: str
+    needed: tuple[str, ...]
+    soname: Optional[str]
+    search: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An entry of a layer. `text` is there for the few files that a check reads."""
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    link: Optional[str] = None
+    elf: Optional[Elf] = None
+    text: Optional[str] = None
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind == KIND_DIRECTORY
+
+    @property
+    def is_executable(self) -> bool:
+        return self.kind == KIND_FILE and bool(self.mode & _ANY_EXECUTE)
+
+
+@dataclass(frozen=True)
+class LayerDistribution:
+    """A distribution whose metadata is in a layer.
+
+    Attributes:
+        name: Canonical (PEP 503).
+        requires: Requires-Dist.
+        scripts: (command, "module:attribute"), its console scripts, sorted.
+        binaries: Absolute paths in RECORD that can be ELF files by their name.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+    scripts: tuple[tuple[str, str], ...]
+    binaries: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True)
+class LayerContents:
+    """What is in a layer. Entries are named as in its tar, whiteouts among them."""
+
+    entries: tuple[tuple[str, ImageFile], ...]
+    distributions: tuple[LayerDistribution, ...]
+
+
+@dataclass(frozen=True)
+class ImageContents:
+    """What a container of the image sees.
+
+    Attributes:
+        own: Real paths of what our layers brought.
+        distributions: Sorted by name.
+    """
+
+    files: RootFilesystem[ImageFile]
+    own: frozenset[str]
+    distributions: tuple[LayerDistribution, ...]
+
+    def has_command(self, path: str) -> bool:
+        entry = self.files.find(path)
+        return entry is not None and entry.is_executable
+
+
+def image_contents(
+    base_layers: Iterable[LayerContents], own_layers: Iterable[LayerContents]
+) -> ImageContents:
+    """Return what is in an image of these layers, each lowest first."""
+    files: RootFilesystem[ImageFile] = RootFilesystem()
+    for layer in base_layers:
+        files.apply(layer.entries)
+    of_base = dict(files.entries)
+    distributions: list[LayerDistribution] = []
+    for layer in own_layers:
+        files.apply(layer.entries)
+        distributions += layer.distributions
+    own = frozenset(path for path, e in files.entries.items() if of_base.get(path) is not e)
+    return ImageContents(files, own, tuple(sorted(distributions, key=lambda d: d.name)))

@@ -1,0 +1,1 @@
+"""Stages 5 and 6: image config and manifest, names, outputs, image.json; rules for values of simple fields."""

@@ -1,0 +1,141 @@
+"""Rules for values of simple fields of a target. A field with a grammar has a module, such as `import_paths`."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, Sequence
+
+from slim_ray_image.core.closure.ray_extras import EXTRA_NAME
+from slim_ray_image.core.errors import InvalidValueError
+from slim_ray_image.core.image.oci import OWN_LABELS
+from slim_ray_image.core.image_paths import has_control_character
+from slim_ray_image.core.layers.plan import SMALLEST_LAYER_BUDGET
+from slim_ray_image.core.platforms import parse_platform
+
+INFER = "infer"
+# A store of Docker has room for 127 layers of an image, the base's layers included.
+LARGEST_LAYER_BUDGET = 100
+
+
+def _quoted(values: Iterable[Any]) -> str:
+    return ", ".join(map(repr, values))
+
+
+def check_ray_extras(value: Sequence[str]) -> None:
+    """Check the list of the field `ray_extras`.
+
+    Raises:
+        InvalidValueError: If it is another text than "infer", or holds a text that cannot name an extra.
+    """
+    if isinstance(value, str):
+        raise InvalidValueError(
+            f"must be '{INFER}' or a list of extras, but was {value!r}.", fixes=[f"use [{value!r}]"]
+        )
+    wrong = sorted(extra for extra in value if not EXTRA_NAME.fullmatch(extra))
+    if wrong:
+        raise InvalidValueError(
+            f"must hold names of extras, but has {_quoted(wrong)}.",
+            fixes=["correct the names, as in ['default', 'serve']"],
+        )
+
+
+def check_platforms(value: Sequence[str]) -> None:
+    """Check the field `platforms`.
+
+    Raises:
+        InvalidValueError: If it does not hold one platform that an image can be built for.
+    """
+    if len(value) != 1:
+        raise InvalidValueError(
+            f"must name exactly one platform, but was {list(value)!r}.",
+            fixes=["use ['linux/amd64']"],
+        )
+    parse_platform(value[0])
+
+
+def check_env(value: Mapping[str, str]) -> None:
+    """Check the field `env`.
+
+    Raises:
+        InvalidValueError: If a name is empty or has an equals sign.
+    """
+    wrong = sorted(name for name in value if not name or "=" in name)
+    if wrong:
+        raise InvalidValueError(
+            f"must have names without '=' that are not empty, but has {_quoted(wrong)}.",
+            fixes=["correct the names of the variables"],
+        )
+
+
+def check_ports(value: Sequence[int]) -> None:
+    """Check the field `ports`.
+
+    Raises:
+        InvalidValueError: If a number cannot be a TCP port.
+    """
+    # `True` is an `int` to Python.
+    wrong = sorted(port for port in value if isinstance(port, bool) or not 0 < port < 65536)
+    if wrong:
+        raise InvalidValueError(
+            f"must hold numbers from 1 to 65535, but has {', '.join(map(str, wrong))}.",
+            fixes=["correct the port numbers"],
+        )
+
+
+def check_labels(value: Mapping[str, str]) -> None:
+    """Check the field `labels`.
+
+    Raises:
+        InvalidValueError: If a name is one of those that the plugin gives to its containers.
+    """
+    wrong = sorted(name for name in value if name.startswith(OWN_LABELS))
+    if wrong:
+        raise InvalidValueError(
+            f"must not have names that start with {OWN_LABELS!r}, which the plugin gives to its containers, but has "
+            f"{_quoted(wrong)}.",
+            fixes=["name the labels by a domain of your own, as 'com.example.team'"],
+        )
+
+
+def check_user(value: str) -> None:
+    """Check the field `user`.
+
+    Raises:
+        InvalidValueError: If it is neither `user` nor `user:group`, names or numbers.
+    """
+    parts = value.split(":")
+    if len(parts) > 2 or not all(
+        part and part.replace("-", "").replace("_", "").isalnum() for part in parts
+    ):
+        raise InvalidValueError(
+            f"must be `user` or `user:group`, but was {value!r}.",
+            fixes=["use numbers, as '1000:100', or names that the base image knows"],
+        )
+
+
+def check_workdir(value: str) -> None:
+    """Check the field `workdir`.
+
+    Raises:
+        InvalidValueError: If it is no absolute path below / that can be on PYTHONPATH.
+    """
+    parts = value.split("/")[1:]
+    has_bad_part = any(part in ("", ".", "..") for part in parts)
+    if not value.startswith("/") or has_bad_part or ":" in value or has_control_character(value):
+        raise InvalidValueError(
+            "must be an absolute path below /, without '.', '..', ':' or control characters, but was "
+            f"{value!r}.",
+            fixes=["use a path like '/app'"],
+        )
+
+
+def check_layer_budget(value: int) -> None:
+    """Check the field `layer_budget`.
+
+    Raises:
+        InvalidValueError: If it is out of range.
+    """
+    if not SMALLEST_LAYER_BUDGET <= value <= LARGEST_LAYER_BUDGET:
+        raise InvalidValueError(
+            f"must be a number from {SMALLEST_LAYER_BUDGET} to {LARGEST_LAYER_BUDGET}, but was {value!r}.",
+            fixes=["leave it out or use a number in that range"],
+        )

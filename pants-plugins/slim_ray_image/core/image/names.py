@@ -1,0 +1,254 @@
+"""Stage 6 of 6: what an image is called, as Pants' docker backend calls a `docker_image`.
+
+In: the fields `repository`, `registries` and `image_tags`, and the options `[docker].registries` and
+`[docker].default_repository`. Out: references, `[registry/]repository:tag`, for people, registries and Docker; no name
+is part of the image, nor of its digest. The meaning of fields, options and placeholders is that of
+https://www.pantsbuild.org/stable/docs/docker/tagging-docker-images; where it lowers a repository's capitals, those that
+somebody wrote are an error here, since no registry shows them again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Iterator, Mapping, NoReturn, Optional, Sequence
+
+from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
+from slim_ray_image.core.image.references import (
+    RegistryReference,
+    is_repository,
+    is_tag,
+    parse_image_reference,
+)
+
+# The value of `registries` that stands for those whose `default` is true.
+ALL_DEFAULT_REGISTRIES = "<all default registries>"
+# Left in a name until the image is there: the hex digits of its manifest's SHA-256.
+HASH = "pants.hash"
+_HASH_PLACEHOLDER = f"{{{HASH}}}"
+_ANY_HASH = "0" * 64
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+# As deep as the docker backend goes: a value may hold placeholders, whose values may hold some.
+_MOST_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Registry:
+    """One of `[docker].registries`, or an address that is not among them (then with an empty alias)."""
+
+    address: str
+    alias: str = ""
+    is_default: bool = False
+    repository: Optional[str] = None
+    extra_image_tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NameSettings:
+    """What a target and the options say of an image's names."""
+
+    address: str  # the target's
+    target_name: str
+    directory: str  # the BUILD file's, relative to the build root
+    repository: Optional[str]
+    registries: tuple[str, ...]
+    image_tags: tuple[str, ...]
+    default_repository: str
+    configured_registries: tuple[Registry, ...]
+
+
+@dataclass(frozen=True)
+class ImageNames:
+    """References in which `{pants.hash}` alone may be left, each valid whatever the hash is."""
+
+    templates: tuple[str, ...]
+
+    def references(self, manifest_hex: str) -> tuple[str, ...]:
+        """Return the references of the image whose manifest has the SHA-256 `manifest_hex`."""
+        return tuple(text.replace(_HASH_PLACEHOLDER, manifest_hex) for text in self.templates)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A text of a BUILD file or an option, and where it is, as a sentence starts with it."""
+
+    text: str
+    where: str
+
+
+def tags_of(references: Sequence[str]) -> tuple[str, ...]:
+    """Return the tags of references that `name_image` gave, each once."""
+    return tuple(dict.fromkeys(reference.rpartition(":")[2] for reference in references))
+
+
+def _describe_registries(registries: Sequence[Registry]) -> list[str]:
+    found = [f"`[docker].registries` has @{registry.alias}" for registry in registries]
+    return sorted(found) or ["`[docker].registries` is empty"]
+
+
+def _chosen_registries(settings: NameSettings) -> tuple[Registry, ...]:
+    """The registries that the target names, each once."""
+    by_name = {registry.address: registry for registry in settings.configured_registries}
+    by_name.update({f"@{registry.alias}": registry for registry in settings.configured_registries})
+    chosen, unknown = [], []
+    for name in settings.registries:
+        if name == ALL_DEFAULT_REGISTRIES:
+            defaults = (r for r in settings.configured_registries if r.is_default)
+            chosen += sorted(defaults, key=lambda registry: registry.address)
+        elif name in by_name or not name.startswith("@"):
+            chosen.append(by_name.get(name, Registry(name)))
+        else:
+            unknown.append(name)
+    if unknown:
+        unknown.sort()
+        raise SlimRayImageError(
+            f"The `registries` field in target {settings.address} names what is not configured: "
+            f"{', '.join(unknown)}.",
+            evidence=_describe_registries(settings.configured_registries),
+            fixes=[
+                "name a configured registry, or any registry by its address",
+                f'configure it, as `[docker.registries.{unknown[0][1:]}]` with `address = "registry.example.com"`',
+            ],
+        )
+    return tuple(dict.fromkeys(chosen))
+
+
+def _refuse_placeholders(
+    written: _Written, unknown: Sequence[str], known: Sequence[str]
+) -> NoReturn:
+    raise SlimRayImageError(
+        f"{written.where} has placeholders that are not known: {', '.join(unknown)}.",
+        evidence=[f"{{{name}}} is known" for name in known],
+        fixes=[
+            "use a placeholder that is known",
+            "write the value out; without a Dockerfile there are no build arguments, stages or variables of a build",
+        ],
+    )
+
+
+def _filled_in(written: _Written, values: Mapping[str, str]) -> str:
+    """The text with its placeholders replaced, save `{pants.hash}`."""
+    known = sorted({HASH, *values})
+    text = written.text
+    for _ in range(_MOST_ROUNDS):
+        names = dict.fromkeys(name for name in _PLACEHOLDER.findall(text) if name != HASH)
+        if not names:
+            return text
+        unknown = [f"{{{name}}}" for name in names if name not in values]
+        if unknown:
+            _refuse_placeholders(written, unknown, known)
+        text = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+    raise SlimRayImageError(
+        f"{written.where} has placeholders that lead back to it: {written.text!r}.",
+        fixes=["write the repository out in one of the values that name each other"],
+    )
+
+
+def _with_any_hash(text: str) -> str:
+    return text.replace(_HASH_PLACEHOLDER, _ANY_HASH)
+
+
+def _written_repository(settings: NameSettings, registry: Optional[Registry]) -> _Written:
+    if registry and registry.repository:
+        option = f"[docker.registries.{registry.alias}].repository"
+        return _Written(
+            registry.repository, f"The option `{option}`, which names {settings.address},"
+        )
+    if settings.repository is not None:
+        return _Written(settings.repository, f"The `repository` field in target {settings.address}")
+    return _Written(
+        settings.default_repository,
+        f"The option `[docker].default_repository`, which names {settings.address},",
+    )
+
+
+def _repository(settings: NameSettings, registry: Optional[Registry]) -> str:
+    """The repository in a registry; folders and targets may have capitals, which a repository may not."""
+    written = _written_repository(settings, registry)
+    parent, _, directory = settings.directory.lower().rpartition("/")
+    repository = _filled_in(
+        written,
+        {
+            "name": settings.target_name.lower(),
+            "directory": directory,
+            "parent_directory": parent.rpartition("/")[2],
+            "full_directory": settings.directory.lower(),
+            "default_repository": settings.default_repository,
+            "target_repository": settings.repository or settings.default_repository,
+        },
+    )
+    if is_repository(_with_any_hash(repository)):
+        return repository
+    lower = written.text.lower()
+    fixes = ["correct it, as 'team/ranker'"]
+    if is_repository(_with_any_hash(repository.lower())) and lower != written.text:
+        fixes = [f"use {lower!r}"]
+    elif settings.repository is None and not (registry and registry.repository):
+        fixes.append(f"set `repository` on {settings.address}")
+    raise SlimRayImageError(
+        f"{written.where} must give lower-case letters and digits, with single separators between them, but gives "
+        f"{repository!r}.",
+        evidence=[] if written.text == repository else [f"it is {written.text!r}"],
+        fixes=fixes,
+    )
+
+
+def _tags(written: Sequence[str], where: str) -> list[str]:
+    tags = [_filled_in(_Written(text, where), {}) for text in written]
+    wrong = sorted({tag for tag in tags if not is_tag(_with_any_hash(tag))})
+    if wrong:
+        raise SlimRayImageError(
+            f"{where} must hold letters, digits, '.', '_' and '-' alone, at most 128 and neither '.' nor '-' first, "
+            f"but has {', '.join(map(repr, wrong))}.",
+            fixes=["correct the tags, as '1.2.3' or 'main-{pants.hash}'"],
+        )
+    return tags
+
+
+def _check_address(settings: NameSettings, registry: Registry) -> None:
+    try:
+        parsed = parse_image_reference(f"{registry.address}/repository:tag")
+    except InvalidValueError:
+        parsed = None
+    if not isinstance(parsed, RegistryReference):
+        where = (
+            f"`[docker.registries.{registry.alias}].address`"
+            if registry.alias
+            else f"the `registries` field in target {settings.address}"
+        )
+        raise SlimRayImageError(
+            f"The registry {registry.address!r} that the image {settings.address} names has no valid address.",
+            evidence=[f"it is in {where}"],
+            fixes=["use host, port and path alone, as 'registry.example.com:5000/team'"],
+        )
+
+
+def _templates(settings: NameSettings) -> Iterator[str]:
+    tags = _tags(settings.image_tags, f"The `image_tags` field in target {settings.address}")
+    registries = _chosen_registries(settings)
+    if not registries:
+        repository = _repository(settings, None)
+        yield from (f"{repository}:{tag}" for tag in tags)
+    for registry in registries:
+        _check_address(settings, registry)
+        repository = _repository(settings, registry)
+        option = f"[docker.registries.{registry.alias}].extra_image_tags"
+        more = _tags(
+            registry.extra_image_tags, f"The option `{option}`, which names {settings.address},"
+        )
+        yield from (f"{registry.address}/{repository}:{tag}" for tag in (*tags, *more))
+
+
+def name_image(settings: NameSettings) -> ImageNames:
+    """Return the references of an image: each tag in each registry, or without one where none is configured.
+
+    Raises:
+        SlimRayImageError: If there is none, or one is not valid; whichever text is at fault is named.
+    """
+    templates = tuple(dict.fromkeys(_templates(settings)))
+    if not templates:
+        raise SlimRayImageError(
+            f"The `image_tags` field in target {settings.address} must not be empty.",
+            fixes=["leave it out, or name a tag, as image_tags=['latest']"],
+        )
+    return ImageNames(templates)

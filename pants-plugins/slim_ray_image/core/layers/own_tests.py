@@ -1,0 +1,132 @@
+"""Stage 4 of 6: which files of a distribution are its own tests, that nothing else of it imports.
+
+In: the files of one distribution. Out: the paths that may go. It is decided by reading imports, not by names alone:
+`numpy.testing`, say, which scipy imports, imports a module of `numpy._core.tests`.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from typing import Callable, Iterable, Iterator, Mapping
+
+from slim_ray_image.core.image_paths import parents
+from slim_ray_image.core.python.parsing import parse_module
+
+_FOLDER_NAMES = ("test", "tests")
+_TEST_MODULE = re.compile(r"(test_.*|.*_tests?|conftest)\.py")
+
+
+def _test_folders(paths: Iterable[str]) -> frozenset[str]:
+    """Return the outermost folders of tests: by their name, and because there are test modules in them.
+
+    A folder of that name without test modules may be what others use to test, as `django.test`.
+    """
+    found = set()
+    for path in paths:
+        if _TEST_MODULE.fullmatch(posixpath.basename(path)):
+            named = (f for f in parents(path) if posixpath.basename(f) in _FOLDER_NAMES)
+            found.update(list(named)[:1])
+    return frozenset(found)
+
+
+def _modules(paths: Iterable[str]) -> dict[str, str]:
+    """Return dotted name -> path, of modules in Python and of compiled ones."""
+    found = {}
+    for path in paths:
+        if path.endswith((".py", ".so")):
+            folder, name = posixpath.split(path)
+            stem = name.split(".")[0]
+            module = folder if stem == "__init__" else posixpath.join(folder, stem)
+            found[module.replace("/", ".")] = path
+    return found
+
+
+def _is_dotted_name(value: object) -> bool:
+    return isinstance(value, str) and value.replace(".", "").isidentifier()
+
+
+def _named(path: str, source: bytes) -> Iterator[str]:
+    """Yield the dotted names that a module may import: by statements, wherever they are, and spelled as strings."""
+    tree = parse_module(source)
+    if tree is None:
+        return
+    package = posixpath.dirname(path).split("/")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and _is_dotted_name(node.value):
+            yield str(node.value)
+
+
+class _Names:
+    """The names of the folders of tests, to be found in sources.
+
+    Parsing every module would take longer than the rest of a layer, and most that have the word have it in a comment.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        either = "|".join(map(re.escape, sorted(names))).encode()
+        # One pattern of nothing but letters, which `re` finds fast, and one for the line that it is in.
+        self._name = re.compile(either)
+        self._line = re.compile(
+            rb"\.N\b|\bN\.\w|['\"]N['\"]|\bimport\b.*\bN\b|^[\s(]*N\s*(as\s+\w+\s*)?[,);]*\s*\\?\s*(#|$)".replace(
+                b"N", b"(?:%s)" % either
+            )
+        )
+
+    def may_be_in(self, source: bytes) -> bool:
+        """Tell if a module may import one: its name is in an import, in a dotted name, or spelled as a string."""
+        for match in self._name.finditer(source):
+            start = source.rfind(b"\n", 0, match.start()) + 1
+            end = source.find(b"\n", match.end())
+            if self._line.search(source[start : end if end >= 0 else len(source)]):
+                return True
+        return False
+
+
+def find_unneeded_tests(files: Mapping[str, Callable[[], bytes]]) -> frozenset[str]:
+    """Return the files of test folders that no other module needs.
+
+    Needed is a module that one outside of the folders imports, or that a needed one imports, with the packages above
+    it. Where none is, the whole folder goes, so that no empty package stays.
+
+    Args:
+        files: Path relative to site-packages -> what reads its content; only some are read.
+    """
+    folders = _test_folders(files)
+    inside = {path for path in files if folders & set(parents(path))}
+    if not inside:
+        return frozenset()
+    modules = _modules(files)
+    names = _Names({posixpath.basename(folder) for folder in folders})
+    pending = [
+        path
+        for path, read in files.items()
+        if path.endswith(".py")
+        and path not in inside
+        and not _TEST_MODULE.fullmatch(posixpath.basename(path))
+        and names.may_be_in(read())
+    ]
+    kept: set[str] = set()
+    while pending:
+        path = pending.pop()
+        for name in _named(path, files[path]()):
+            new = set(_paths_of(name, modules)) & inside - kept
+            kept |= new
+            pending += [found for found in new if found.endswith(".py")]
+    return frozenset(inside - kept)
+
+
+def _paths_of(name: str, modules: Mapping[str, str]) -> Iterator[str]:
+    """Yield the paths of the modules that importing a dotted name loads."""
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        path = modules.get(".".join(parts[:end]))
+        if path:
+            yield path

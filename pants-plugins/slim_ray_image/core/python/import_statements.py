@@ -1,0 +1,118 @@
+"""Stage 4 of 6: import statements of modules that the image does not hold.
+
+Pants warns of an import without an owner only when it infers anew, and also where a distribution of the image brings
+the module. Here an import statement is held against what the image holds.
+
+In: the text of a source. Out: the statements that a run must be able to do, then those whose module is not there.
+Language: https://docs.python.org/3/reference/simple_stmts.html#the-import-statement.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Iterable, Iterator, Optional
+
+from slim_ray_image.core.python.dynamic_imports import HeldModules, absolute_name, one_line
+from slim_ray_image.core.python.parsing import parse_module
+
+# As for Pants' own inference.
+_IGNORE = b"# pants: no-infer-dep"
+_CONDITIONS = frozenset({"TYPE_CHECKING", "platform", "version_info"})
+_CAUGHT = frozenset({"BaseException", "Exception", "ImportError", "ModuleNotFoundError"})
+
+
+@dataclass(frozen=True)
+class ImportStatement:
+    """An import of one module.
+
+    Attributes:
+        path: Of the source, relative to the folder that is on PYTHONPATH.
+        text: The statement, on one line.
+        module: Its absolute name.
+    """
+
+    path: str
+    line: int
+    text: str
+    module: str
+
+
+def _names(node: Optional[ast.AST]) -> frozenset[str]:
+    """The names and attributes in an expression."""
+    nodes = list(ast.walk(node)) if node else []
+    return frozenset(
+        [n.id for n in nodes if isinstance(n, ast.Name)]
+        + [n.attr for n in nodes if isinstance(n, ast.Attribute)]
+    )
+
+
+def _is_guarded(statement: ast.stmt) -> bool:
+    """Whether imports below a statement are for some platforms, Pythons or readers alone, or may fail."""
+    if isinstance(statement, ast.If):
+        return bool(_names(statement.test) & _CONDITIONS)
+    if isinstance(statement, ast.Try):
+        return any(h.type is None or _names(h.type) & _CAUGHT for h in statement.handlers)
+    if isinstance(statement, ast.With):
+        names = frozenset().union(*(_names(item.context_expr) for item in statement.items))
+        return "suppress" in names and bool(names & _CAUGHT)
+    return False
+
+
+def _unguarded_imports(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The import statements, but those that are guarded; expressions, which hold none, are not walked."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        elif not (isinstance(node, ast.stmt) and _is_guarded(node)):
+            pending += [child for child in ast.iter_child_nodes(node) if not _is_expression(child)]
+
+
+def _is_expression(node: ast.AST) -> bool:
+    return isinstance(node, (ast.expr, ast.expr_context, ast.arguments))
+
+
+def _imported(node: ast.stmt, package: str) -> Iterator[tuple[str, str]]:
+    """Yield (module, statement) of each module that an import statement names."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.name, one_line(ast.Import([alias]))
+    elif isinstance(node, ast.ImportFrom):
+        module = absolute_name("." * node.level + (node.module or ""), package)
+        if module:
+            yield module, one_line(node)
+
+
+def find_import_statements(path: str, source: bytes) -> tuple[ImportStatement, ...]:
+    """Return the imports of `source` that a run must be able to do, by line.
+
+    Not returned are those that say that they may fail, or are for other Pythons, platforms or type checkers, and those
+    on a line with `# pants: no-infer-dep`.
+
+    Args:
+        path: Relative to the folder that is on PYTHONPATH.
+        source: Of a module. One that is not valid for the running Python has no imports.
+    """
+    if b"import" not in source:
+        return ()
+    tree = parse_module(source)
+    if tree is None:
+        return ()
+    package = ".".join(path.split("/")[:-1])
+    lines = source.splitlines()
+    found = [
+        ImportStatement(path, node.lineno, text, module)
+        for node in _unguarded_imports(tree)
+        if _IGNORE not in b"\n".join(lines[node.lineno - 1 : node.end_lineno])
+        for module, text in _imported(node, package)
+    ]
+    return tuple(sorted(found, key=lambda statement: (statement.line, statement.module)))
+
+
+def missing_imports(
+    found: Iterable[ImportStatement], held: HeldModules
+) -> tuple[ImportStatement, ...]:
+    """Return those of `found` whose module is not there."""
+    return tuple(statement for statement in found if not held.has(statement.module))

@@ -1,0 +1,55 @@
+"""Stage 3 of 6: the distributions of an image, from the facts of their wheels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Sequence
+
+from slim_ray_image.core.wheels.wheels import Need, WheelFacts
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution of an image."""
+
+    file: str  # its wheel
+    name: str  # canonical (PEP 503)
+    version: str
+    unpacked_bytes: int
+    file_count: int
+    needs: tuple[Need, ...]
+    modules: tuple[str, ...]  # the outermost ones, sorted
+    scripts: tuple[str, ...] = ()  # commands, by name
+    # (path in the image, hash), for the paths that another distribution of the image has as well.
+    shared_files: tuple[tuple[str, str], ...] = ()
+    part_bytes: tuple[tuple[str, int], ...] = ()  # of those that have parts, by name
+    roots: tuple[str, ...] = ()  # the outermost paths that it takes in the image
+    uses: tuple[str, ...] = ()  # names below distributions with parts
+
+
+def distributions_of(facts: Sequence[WheelFacts]) -> tuple[Distribution, ...]:
+    """Return the distributions of wheels that are in one image, sorted by name."""
+    owners = Counter(path for wheel in facts for path, _ in wheel.files)
+    return tuple(
+        sorted(
+            (
+                Distribution(
+                    file=wheel.file,
+                    name=wheel.name,
+                    version=wheel.version,
+                    unpacked_bytes=wheel.unpacked_bytes,
+                    file_count=wheel.file_count,
+                    needs=wheel.needs,
+                    modules=wheel.modules,
+                    scripts=wheel.scripts,
+                    shared_files=tuple(row for row in wheel.files if owners[row[0]] > 1),
+                    part_bytes=tuple(sorted(wheel.part_bytes.items())),
+                    roots=wheel.roots,
+                    uses=wheel.uses,
+                )
+                for wheel in facts
+            ),
+            key=lambda distribution: distribution.name,
+        )
+    )

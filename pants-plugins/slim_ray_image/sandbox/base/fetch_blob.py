@@ -1,0 +1,21 @@
+"""Fetches one blob of an image from its registry.
+
+In: where the registry is, and the blob's digest. Out: the file `blob`, which has that digest.
+"""
+
+from __future__ import annotations
+
+from slim_ray_image.core.base.registry_request import BLOB, FetchBlobRequest
+from slim_ray_image.sandbox.base.registry_client import connect
+from slim_ray_image.sandbox.report import run_program
+
+
+def main(request: FetchBlobRequest) -> None:
+    """Write the blob."""
+    with connect(request.place) as registry, open(BLOB, "wb") as file:
+        for chunk in registry.read_blob(request.digest):
+            file.write(chunk)
+
+
+if __name__ == "__main__":
+    run_program(main, FetchBlobRequest)

@@ -1,0 +1,1 @@
+"""Programs of `pants check`: list, unpack and import what layers hold."""

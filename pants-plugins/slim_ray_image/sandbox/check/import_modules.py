@@ -1,0 +1,477 @@
+"""Imports modules of an image where nothing else is, for `pants check`, and says what becomes of each.
+
+In: the unpacked layers of the distributions, each a folder of its own with what it has of the virtual environment;
+first-party files; what to import. Out: imports.json, an outcome for each import, in order, and the shared objects that
+were mapped from outside the image.
+
+All imports are made one after the other in a process of their own, as what they share is imported once. One that fails
+is tried again in a new process, so that nothing but itself can be the reason, and one that ends the process is told as
+that. Imports reach no network and start no program: what an import needs of either is of the place that it runs in.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import ctypes
+import ctypes.util
+import errno
+import glob
+import importlib
+import os
+import runpy
+import select
+import signal
+import site
+import sys
+import sysconfig
+import tempfile
+import traceback
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+
+from slim_ray_image.core.check.import_outcomes import (
+    FIRST_PARTY,
+    RESULT,
+    Frame,
+    ImportJob,
+    ImportModulesRequest,
+    ImportModulesResult,
+    ImportOutcome,
+)
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.wire import from_json, to_json
+from slim_ray_image.sandbox.report import run_program, write_result
+
+_VENV = "venv"
+_SILENCE_SECONDS = 300
+_MOST_FRAMES = 3
+_MOST_OUTPUT = 1000
+_LAST_LINE = b'{"outside"'
+_KILLED = "the process was ended by SIGKILL"
+_LIBRARY_FOLDERS = (
+    *("usr/local/lib", "lib/*-linux-gnu", "usr/lib/*-linux-gnu"),
+    *("lib64", "lib", "usr/lib64", "usr/lib"),
+)
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_NETWORK_EVENTS = frozenset(
+    f"socket.{name}"
+    for name in ("connect", "getaddrinfo", "gethostbyaddr", "gethostbyname", "sendmsg", "sendto")
+)
+_PROGRAM_EVENTS = frozenset(
+    ["os.exec", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn", "subprocess.Popen"]
+)
+
+
+# --- One virtual environment of many layers
+
+
+def merge_folders(folders: Sequence[str], target: str) -> None:
+    """Make `target` a folder that shows what all of `folders` have: folders, with links to their files.
+
+    A folder is never a link: a shared object finds others by paths as `$ORIGIN/../../other.libs`, and what `..` is of
+    a link is beside what it leads to.
+
+    Args:
+        folders: Absolute. No two have one file.
+    """
+    os.mkdir(target)
+    directories: dict[str, list[str]] = {}
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    directories.setdefault(entry.name, []).append(entry.path)
+                else:
+                    os.symlink(entry.path, os.path.join(target, entry.name))
+    for name, paths in directories.items():
+        merge_folders(paths, os.path.join(target, name))
+
+
+# --- What an import may not do
+
+
+class _NoNetworkError(OSError):
+    """An import asked for the network."""
+
+
+class _NoProgramError(FileNotFoundError):
+    """An import started another program."""
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: what reaches out of this process fails as on a machine that has nothing there."""
+    if event in _NETWORK_EVENTS:
+        raise _NoNetworkError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+    if event in _PROGRAM_EVENTS:
+        raise _NoProgramError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments[0]))
+
+
+def library_finder(root: str) -> Callable[[str], Optional[str]]:
+    """Return what stands for `ldconfig -p` in `ctypes.util.find_library`: a name -> a file's, of the base's libraries.
+
+    Args:
+        root: The folder of the base.
+    """
+    names = sorted(
+        os.path.basename(path)
+        for folder in _LIBRARY_FOLDERS
+        for path in glob.glob(os.path.join(glob.escape(root), folder, "lib*.so*"))
+    )
+
+    def find(name: str) -> Optional[str]:
+        return next((found for found in names if found.startswith(f"lib{name}.so.")), None)
+
+    return find
+
+
+def _leave_network() -> None:
+    """Go into a network namespace without interfaces, for what is not written in Python; where this machine lets us."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+        return
+    for path, text in (
+        ("/proc/self/setgroups", "deny"),
+        ("/proc/self/uid_map", f"{uid} {uid} 1"),
+        ("/proc/self/gid_map", f"{gid} {gid} 1"),
+    ):
+        with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
+            file.write(text)
+
+
+# --- What became of an import
+
+
+def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
+    """The error and what it was raised from or beside, outermost first.
+
+    An error of the system, as of a library that is not there, has its own reason, whatever was tried before it.
+    """
+    while error is not None:
+        yield error
+        beside = None if isinstance(error, OSError) else error.__context__
+        error = error.__cause__ or beside
+
+
+def _is_of_content(error: BaseException) -> bool:
+    """Whether an error is of what the image holds, wherever it runs."""
+    if isinstance(
+        error, AttributeError
+    ):  # as `np.float_` of another numpy than the code is written for
+        return str(error).startswith(("module '", "partially initialized module '"))
+    if isinstance(error, ValueError) and "binary incompatibility" in str(error):
+        return True
+    is_name = isinstance(error, NameError) and not isinstance(error, UnboundLocalError)
+    return is_name or isinstance(error, (ImportError, SyntaxError, OSError))
+
+
+class _Outcomes:
+    """Describes errors in the paths of the image."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places  # absolute in the sandbox -> absolute in the image
+
+    def _image_path(self, path: str) -> Optional[str]:
+        """The path in the image of a source; bytecode has that already."""
+        for here, there in self._places.items():
+            for prefix in (here, there):
+                if path.startswith(f"{prefix}/"):
+                    return there + path[len(prefix) :]
+        return None
+
+    def _line(self, path: str, number: int) -> str:
+        for here, there in self._places.items():
+            if path.startswith(f"{there}/"):
+                with (
+                    contextlib.suppress(OSError, UnicodeDecodeError),
+                    open(here + path[len(there) :], encoding="utf-8") as file,
+                ):
+                    return file.read().splitlines()[number - 1 : number][0].strip()
+        return ""
+
+    def _frames(self, error: BaseException) -> tuple[Frame, ...]:
+        """Return the frames in files of the image, the innermost first."""
+        found = []
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            path = self._image_path(frame.filename)
+            if path and frame.lineno:
+                found.append(Frame(path, frame.lineno, self._line(path, frame.lineno)))
+        return tuple(found[:_MOST_FRAMES])
+
+    def describe(self, error: BaseException) -> ImportOutcome:
+        """Return the outcome of an import that raised `error`."""
+        chain = list(_chain(error))
+        return ImportOutcome(
+            error=type(error).__name__,
+            text=str(error),
+            is_of_content=any(map(_is_of_content, chain)),
+            missing=tuple(
+                str(e.name) for e in chain if isinstance(e, ModuleNotFoundError) and e.name
+            ),
+            wanted=next(filter(None, map(_wanted, chain)), None),
+            frames=next(filter(None, (self._frames(e) for e in reversed(chain))), ()),
+        )
+
+
+def _wanted(error: BaseException) -> Optional[str]:
+    """What the import asked of the place that it runs in, and did not get, where that is the error."""
+    if isinstance(error, _NoNetworkError):
+        return "the network"
+    if isinstance(error, _NoProgramError):
+        return f"the program {error.filename}"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if isinstance(error, KeyError) and trace is not None:
+        frame = trace.tb_frame
+        if frame.f_globals.get("__name__") == "os" and frame.f_code.co_name == "__getitem__":
+            return f"the environment variable {error.args[0]}"
+    return None
+
+
+# --- Imports
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and any(
+        isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
+    )
+
+
+def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
+    """Return the import statements at the top of a script; None of one that does its work under `__main__` alone."""
+    tree = ast.parse(source)
+    if any(map(_is_main_guard, tree.body)):
+        return None
+    tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return compile(tree, path, "exec", dont_inherit=True)
+
+
+def _import(job: ImportJob, first_party: str) -> None:
+    """Do one import; of a script without a guard, what it imports, since to import it is to run it.
+
+    A script that is run by its path gets the name that it has as the only module of its folder.
+    """
+    module = job.module.rpartition(".")[2] if job.is_by_path else job.module
+    if job.script:
+        path = os.path.join(first_party, job.script)
+        with open(path, "rb") as file:
+            code = imports_of_script(file.read(), path)
+        if code is not None:
+            exec(code, {"__name__": module, "__package__": module.rpartition(".")[0]})
+            return
+        if job.is_by_path:
+            runpy.run_path(path, run_name=module)
+            return
+    found: Any = importlib.import_module(module)
+    for name in job.attribute.split(".") if job.attribute else ():
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            raise ImportError(f"module {module!r} has no attribute {job.attribute!r}") from error
+
+
+def _mapped_from_outside(allowed: Sequence[str]) -> tuple[str, ...]:
+    """The shared objects of this process that are in none of the folders `allowed`."""
+    mapped = set()
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            fields = line.split(maxsplit=5)
+            path = fields[5].strip() if len(fields) == 6 else ""
+            # What has no name any more is of the process itself, as what a compiler at run time makes.
+            if path.startswith("/") and "x" in fields[1] and not path.endswith(" (deleted)"):
+                mapped.add(path)
+    folders = tuple(f"{folder}/" for folder in allowed)
+    return tuple(sorted(path for path in mapped if not path.startswith(folders)))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A line that a child process writes: the outcome of one job, by its number."""
+
+    job: int
+    outcome: Optional[ImportOutcome]
+
+
+@dataclass(frozen=True)
+class _LastAnswer:
+    """The last line that a child process writes: see `ImportModulesResult` for `outside`."""
+
+    outside: tuple[str, ...]
+
+
+class _Importer:
+    """Runs jobs in processes of their own."""
+
+    def __init__(self, request: ImportModulesRequest) -> None:
+        self._jobs = request.jobs
+        self._first_party = os.path.abspath(FIRST_PARTY)
+        venv = os.path.abspath(_VENV)
+        layers = [os.path.realpath(layer) for layer in request.layers]
+        self._outcomes = _Outcomes(
+            {
+                venv: request.venv,
+                **{layer: request.venv for layer in layers},
+                self._first_party: request.workdir,
+            }
+        )
+        self._allowed = [
+            os.path.realpath(folder)
+            for folder in (*layers, self._first_party, os.environ["SLIM_RAY_IMAGE_BASE_ROOT"])
+        ]
+        standard = sysconfig.get_path("stdlib")
+        self._path = [self._first_party, standard, os.path.join(standard, "lib-dynload")]
+        self._site_packages = os.path.join(venv, request.site_packages)
+        self._environment = request.environment
+        self._find_library = library_finder(os.environ["SLIM_RAY_IMAGE_BASE_ROOT"])
+        self.outside: set[str] = set()
+
+    def _prepare(self, home: str) -> None:
+        """Make this process one that sees the image alone."""
+        os.environ.clear()
+        os.environ.update({**self._environment, "HOME": home, "TMPDIR": home})
+        sys.path[:] = self._path
+        site.addsitedir(self._site_packages)
+        sys.argv[:] = [""]
+        os.chdir(self._first_party)  # as the image's working directory
+        # The original asks programs, which are refused.
+        ctypes.util._findSoname_ldconfig = self._find_library  # type: ignore[attr-defined]
+        sys.addaudithook(_refuse)
+
+    def _run_jobs(self, numbers: Sequence[int], answers: int, home: str) -> None:
+        """Write a line of JSON for each job, then one of what was mapped."""
+        self._prepare(home)
+        with os.fdopen(answers, "w", encoding="utf-8") as file:
+            for number in numbers:
+                outcome = None
+                try:
+                    _import(self._jobs[number], self._first_party)
+                except BaseException as error:  # `SystemExit`, too: an import that ends the process
+                    outcome = self._outcomes.describe(error)
+                file.write(f"{to_json(_Answer(number, outcome))}\n")
+                file.flush()
+            file.write(f"{to_json(_LastAnswer(_mapped_from_outside(self._allowed)))}\n")
+
+    def _fork(
+        self, numbers: Sequence[int], home: str
+    ) -> tuple[dict[int, Optional[ImportOutcome]], str]:
+        """Return the outcomes of jobs, up to one that ended the process, and how it ended."""
+        reading, writing = os.pipe()
+        output = tempfile.TemporaryFile(dir=home)
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            os.close(reading)
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            try:
+                self._run_jobs(numbers, writing, home)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        os.close(writing)
+        try:
+            lines = _read_lines(reading, self._jobs, numbers)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            os.close(reading)
+        found = {}
+        for line in lines:
+            if line.encode().startswith(_LAST_LINE):
+                self.outside |= set(from_json(_LastAnswer, line).outside)
+            else:
+                answer = from_json(_Answer, line)
+                found[answer.job] = answer.outcome
+        output.seek(0)
+        tail = output.read().decode(errors="replace").strip()[-_MOST_OUTPUT:]
+        return found, f"{_ending(status)}{f': {tail}' if tail else ''}"
+
+    def run(self, numbers: Sequence[int], home: str) -> dict[int, Optional[ImportOutcome]]:
+        """Return an outcome for each job: None for a success."""
+        outcomes: dict[int, Optional[ImportOutcome]] = {}
+        remaining = list(numbers)
+        while remaining:
+            found, ending = self._fork(remaining, home)
+            outcomes.update(found)
+            remaining = [number for number in remaining if number not in found]
+            if remaining:
+                if ending.startswith(_KILLED) and len(numbers) == 1:
+                    raise _killed_error(self._jobs[remaining[0]].module)
+                outcomes[remaining.pop(0)] = ImportOutcome("", ending, is_of_content=True)
+        return outcomes
+
+
+def _killed_error(module: str) -> SlimRayImageError:
+    """As by a kernel without memory: this machine's fault, so it must not be cached."""
+    return SlimRayImageError(
+        f"The import of {module} was killed.",
+        fixes=["see that this machine has memory left, and try again"],
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of real time
+        return f"signal {number}"
+
+
+def _ending(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"the process was ended by {_signal_name(os.WTERMSIG(status))}"
+    return f"the process ended with exit code {os.WEXITSTATUS(status)}"
+
+
+def _read_lines(reading: int, jobs: Sequence[ImportJob], numbers: Sequence[int]) -> list[str]:
+    """The lines that a child writes until it ends.
+
+    Raises:
+        SlimRayImageError: If an import takes minutes. That can be this machine's fault, so it must not be cached.
+    """
+    content = b""
+    while True:
+        ready, _, _ = select.select([reading], [], [], _SILENCE_SECONDS)
+        if not ready:
+            job = jobs[numbers[content.count(b"\n")]]
+            raise SlimRayImageError(
+                f"The import of {job.module} takes more than {_SILENCE_SECONDS // 60} minutes.",
+                fixes=[
+                    'let the module do its work in a function, or under `if __name__ == "__main__"`',
+                    "set `skip_check=True` on the image",
+                ],
+            )
+        block = os.read(reading, 1 << 16)
+        content += block
+        *_, last = content.splitlines() or [b""]
+        # The pipe may stay open: a process that an import made by `fork` has it, too.
+        if not block or (content.endswith(b"\n") and last.startswith(_LAST_LINE)):
+            return content.decode().splitlines()
+
+
+def main(request: ImportModulesRequest) -> None:
+    """Write the outcomes."""
+    merge_folders([os.path.realpath(layer) for layer in request.layers], _VENV)
+    os.makedirs(FIRST_PARTY, exist_ok=True)
+    home = os.path.abspath("home")
+    os.mkdir(home)
+    _leave_network()
+    importer = _Importer(request)
+    outcomes = importer.run(range(len(request.jobs)), home)
+    for number in [number for number, outcome in outcomes.items() if outcome]:
+        outcomes.update(importer.run([number], home))
+    write_result(
+        RESULT,
+        ImportModulesResult(
+            tuple(outcomes[number] for number in range(len(request.jobs))),
+            tuple(sorted(importer.outside)),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    run_program(main, ImportModulesRequest)

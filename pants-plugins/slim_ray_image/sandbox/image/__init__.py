@@ -1,0 +1,1 @@
+"""The program that writes an image as one file."""

@@ -1,0 +1,42 @@
+"""Stage 6 of 6: one file of an image, for `docker load` and its like.
+
+In: the names of files, and the files. Out: image.tar, with equal bytes for equal files: sorted, each folder before what
+is in it, numeric owners, one time. Files are copied through; none is held in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from typing import Sequence
+
+from slim_ray_image.core.image.archive import RESULT, ArchiveFilesRequest
+from slim_ray_image.core.image_paths import parents
+from slim_ray_image.sandbox.report import run_program
+
+_COPIED_BYTES = 1 << 20  # at a time
+
+
+def write_archive(paths: Sequence[str], archive_path: str) -> None:
+    """Write an archive of the files at `paths`, relative to the working directory."""
+    folders = {folder for path in paths for folder in parents(path)}
+    with tarfile.TarFile(
+        archive_path, "w", format=tarfile.PAX_FORMAT, copybufsize=_COPIED_BYTES
+    ) as archive:
+        for path in sorted({*paths, *folders}):
+            entry = tarfile.TarInfo(path)
+            if path in folders:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(entry)
+                continue
+            with open(path, "rb") as file:
+                entry.size = os.fstat(file.fileno()).st_size
+                archive.addfile(entry, file)
+
+
+def main(request: ArchiveFilesRequest) -> None:
+    write_archive(request.files, RESULT)
+
+
+if __name__ == "__main__":
+    run_program(main, ArchiveFilesRequest)

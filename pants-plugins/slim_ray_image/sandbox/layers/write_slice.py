@@ -1,0 +1,33 @@
+"""Stage 4 of 6: a slice of the layer that the small distributions share.
+
+In: wheels. Out: slice.deflate, their entries without directories, and slice.json.
+"""
+
+from __future__ import annotations
+
+from slim_ray_image.core.layers.distributions_layer import (
+    SLICE,
+    SLICE_RESULT,
+    PiecesRequest,
+    SliceResult,
+)
+from slim_ray_image.sandbox.layers.install_pieces import install_pieces
+from slim_ray_image.sandbox.layers.slices import SliceWriter
+from slim_ray_image.sandbox.report import run_program, whole_file, write_result
+
+
+def main(request: PiecesRequest) -> None:
+    """Write the slice and what it is."""
+    pieces = install_pieces(request)
+    with whole_file(SLICE) as file:
+        writer = SliceWriter(file, request.base.timestamp)
+        facts = pieces.write(writer)
+        writer.flush()
+    write_result(
+        SLICE_RESULT,
+        SliceResult(pieces.directories, writer.unpacked_bytes, writer.file_count, facts),
+    )
+
+
+if __name__ == "__main__":
+    run_program(main, PiecesRequest)

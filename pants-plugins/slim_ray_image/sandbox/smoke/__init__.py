@@ -1,0 +1,1 @@
+"""Programs of `pants test`: an image in Docker, as KubeRay runs it."""

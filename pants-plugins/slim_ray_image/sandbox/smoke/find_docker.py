@@ -1,0 +1,30 @@
+"""Says whether a Docker answers, and if none does, why. Out: docker.json."""
+
+from __future__ import annotations
+
+from slim_ray_image.core.check.smoke_test import DOCKER_FILE, FindDockerRequest, FindDockerResult
+from slim_ray_image.sandbox.report import run_program, write_result
+from slim_ray_image.sandbox.smoke.docker_command import docker_path, run_docker
+
+_SECONDS = 30
+
+
+def find_problem() -> str:
+    """Return why no Docker can be used, as a clause; nothing where one can."""
+    if docker_path() is None:
+        return "there is no `docker` on PATH"
+    result = run_docker(["version", "--format", "{{.Server.Version}}"], seconds=_SECONDS)
+    if result.exit_code == 0:
+        return ""
+    if result.exit_code is None:
+        return f"Docker does not answer in {_SECONDS} s"
+    return f"Docker does not answer: {result.last_words}"
+
+
+def main(request: FindDockerRequest) -> None:
+    """Write whether a Docker answers."""
+    write_result(DOCKER_FILE, FindDockerResult(find_problem()))
+
+
+if __name__ == "__main__":
+    run_program(main, FindDockerRequest)

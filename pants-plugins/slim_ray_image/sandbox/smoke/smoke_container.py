@@ -1,0 +1,238 @@
+"""The container of a smoke test: started as KubeRay starts a head, and gone when the test is, however that ends."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping, Optional
+
+from slim_ray_image.core.check.kuberay import (
+    DASHBOARD_PORT,
+    ENVIRONMENT,
+    RUN_ARGUMENTS,
+    START_COMMAND,
+)
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.image.oci import OWN_LABELS
+from slim_ray_image.sandbox.smoke.ask_http import HttpAnswer, HttpRequest, ask
+from slim_ray_image.sandbox.smoke.docker_command import Finished, require_docker, run_docker
+from slim_ray_image.sandbox.smoke.remove_container import remove
+
+LABEL = f"{OWN_LABELS}smoke-test"
+_UNTIL_LABEL = f"{LABEL}.until"
+_NAME_PREFIX = "slim-ray-image-smoke-test-"
+_NAME = re.compile(f"{_NAME_PREFIX}[0-9a-f]{{32}}")
+_SECONDS = re.compile("[0-9]{1,12}")
+# Between the clocks of hosts that share a Docker. What is in a container has ended by then.
+_GRACE_SECONDS = 3600
+_COMMAND_SECONDS = 60
+_SESSION_LOGS = "/tmp/ray/session_latest/logs"
+# Of Ray's logs, those that say why a head or an application does not come up.
+_LOGS = (
+    *("gcs_server.err", "raylet.err", "dashboard.err", "dashboard*.log", "serve/controller_*.log"),
+    *("serve/replica_*.log", "job-driver-*.log"),
+)
+_LINES, _LINE_LENGTH, _LOG_LENGTH = 25, 400, 30_000
+# What the dashboard tells of itself at each start.
+_ROUTINE = re.compile(r"\S+ \S+\tINFO (agent|head|http_server\w*|utils|web_log|module)\.py")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _program_text(function: Callable[..., Any]) -> str:
+    """The text of the module that a function is in, for `python -c`."""
+    return inspect.getsource(sys.modules[function.__module__])
+
+
+class SmokeContainer:
+    """A running container."""
+
+    def __init__(self, container: str, seconds: float) -> None:
+        self._container = container
+        self._until = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the test must be done; not below zero."""
+        return max(0.0, self._until - time.monotonic())
+
+    def run(self, *command: str, seconds: float = _COMMAND_SECONDS, stdin: str = "") -> Finished:
+        """Run a command in the container, as its user."""
+        arguments = ("exec", *(["--interactive"] if stdin else []), self._container, *command)
+        return run_docker(arguments, seconds=min(seconds, self.remaining), stdin=stdin)
+
+    def ask(
+        self,
+        port: int,
+        method: str,
+        path: str,
+        *,
+        body: Optional[str] = None,
+        media_type: str = "application/json",
+        seconds: float = _COMMAND_SECONDS,
+    ) -> HttpAnswer:
+        """Return what a server in the container answers; status 0 where none does."""
+        request = HttpRequest(port, method, path, body, media_type, seconds)
+        command = ("python", "-I", "-S", "-c", _program_text(ask))
+        result = self.run(*command, seconds=seconds + 5, stdin=json.dumps(request._asdict()))
+        if result.exit_code != 0:
+            return HttpAnswer(0, result.last_words or f"no answer in {seconds:.0f} s")
+        return HttpAnswer(**json.loads(result.stdout))
+
+    def ask_dashboard(self, method: str, path: str, value: Any = None) -> HttpAnswer:
+        """Ask Ray's REST API; a value is sent as JSON."""
+        body = None if value is None else json.dumps(value)
+        return self.ask(DASHBOARD_PORT, method, path, body=body)
+
+    def ended(self) -> Optional[str]:
+        """Return how the container ended, or None while it runs."""
+        found = _inspect(self._container)
+        return found[0].end if found else None
+
+    def logs(self) -> str:
+        """Return the last lines of the container's output and of Ray's logs in it."""
+        output = run_docker(["logs", self._container], seconds=_COMMAND_SECONDS)
+        parts = [("docker logs", output.stdout + output.stderr)]
+        script = (
+            f'cd {_SESSION_LOGS} && for log in {" ".join(_LOGS)}; do [ -s "$log" ] && '
+            f'echo "==> $log" && tail -n {5 * _LINES} "$log"; done; true'
+        )
+        inside = run_docker(
+            ["exec", self._container, "/bin/bash", "-c", script], seconds=_COMMAND_SECONDS
+        )
+        for part in inside.stdout.split("==> ")[1:] if inside.exit_code == 0 else []:
+            name, _, text = part.partition("\n")
+            parts.append((name, text))
+        shown = ((name, _last_lines(text)) for name, text in parts)
+        return "\n".join(f"--- {name}\n{text}" for name, text in shown if text)[-_LOG_LENGTH:]
+
+
+def _last_lines(text: str) -> str:
+    lines = [line for line in _COLOUR.sub("", text).splitlines() if not _ROUTINE.match(line)]
+    lines = lines[-_LINES:]
+    return "\n".join(line[:_LINE_LENGTH] for line in lines)
+
+
+@dataclass(frozen=True)
+class _Container:
+    """A container, as Docker describes it.
+
+    Attributes:
+        end: Why it does not run; None while it does.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    end: Optional[str]
+
+
+def _described(row: Mapping[str, Any]) -> _Container:
+    """Return a container of Docker's API, such as `docker container inspect` prints it."""
+    state = row["State"]
+    end = f"exit code {state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''}"
+    return _Container(
+        row["Id"],
+        row["Name"].lstrip("/"),
+        row["Config"].get("Labels") or {},
+        None if state["Running"] else end,
+    )
+
+
+def _inspect(*containers: str) -> tuple[_Container, ...]:
+    """Return the containers of these ids or names that there are; none where Docker does not answer."""
+    if not containers:
+        return ()
+    result = run_docker(["container", "inspect", *containers], seconds=_COMMAND_SECONDS)
+    rows = [] if result.exit_code is None else json.loads(result.stdout or "[]")
+    return tuple(map(_described, rows))
+
+
+def _is_expired(container: _Container) -> bool:
+    """Tell whether a container is of a test whose time has long been over.
+
+    Its name says that it is of a test, as no image can give a name to a container. Its label is then the one that the
+    test gave it, which goes before a label of the image.
+    """
+    if not _NAME.fullmatch(container.name):
+        return False
+    until = container.labels.get(_UNTIL_LABEL, "")
+    return bool(_SECONDS.fullmatch(until)) and int(until) + _GRACE_SECONDS < time.time()
+
+
+def _remove_expired() -> None:
+    """Remove containers of earlier tests whose host went down before they could be removed."""
+    listed = run_docker(
+        [
+            *("ps", "--all", "--no-trunc", "--filter", f"name={_NAME_PREFIX}"),
+            *("--format", "{{json .ID}}"),
+        ],
+        seconds=_COMMAND_SECONDS,
+    )
+    for container in _inspect(*map(json.loads, listed.stdout.splitlines())):
+        if _is_expired(container):
+            run_docker(["rm", "--force", "--volumes", container.id], seconds=_COMMAND_SECONDS)
+
+
+def _start(name: str, labels: Mapping[str, str], reference: str) -> str:
+    """Start a container and return its id.
+
+    Raises:
+        SlimRayImageError: If Docker does not start it, or does not know it then.
+    """
+    pairs = (("--label", labels), ("--env", ENVIRONMENT))
+    options = [
+        argument
+        for option, values in pairs
+        for key, value in values.items()
+        for argument in (option, f"{key}={value}")
+    ]
+    arguments = ("run", "--detach", "--name", name, *options, *RUN_ARGUMENTS)
+    require_docker([*arguments, reference, *START_COMMAND], seconds=_COMMAND_SECONDS)
+    for container in _inspect(name):
+        return container.id
+    raise SlimRayImageError(
+        "`docker run` succeeded, but Docker does not know the container that it started.",
+        evidence=[f"`docker container inspect {name}` finds none"],
+        fixes=["see that `docker` on PATH is Docker's own command line, or does the same"],
+    )
+
+
+@contextmanager
+def smoke_container(target: str, reference: str, seconds: float) -> Iterator[SmokeContainer]:
+    """Start a container and remove it at the end.
+
+    Its end does not depend on this program: a process of its own removes it, by its id, when this one is gone or the
+    time is over; and where that is gone as well, what is in the container ends at that time.
+    """
+    _remove_expired()
+    name = f"{_NAME_PREFIX}{uuid.uuid4().hex}"
+    limit = seconds + _COMMAND_SECONDS  # for the logs of a test whose time is over
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-s", "-S", "-c", _program_text(remove)),
+            *(name, str(limit)),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    ) as remover:
+        assert remover.stdin is not None
+        labels = {LABEL: target, _UNTIL_LABEL: str(int(time.time() + limit))}
+        container = _start(name, labels, reference)  # where that fails, the remover has the name
+        remover.stdin.write(container.encode())
+        remover.stdin.flush()
+        end_script = f"sleep {limit:.0f}; kill -KILL -1"
+        run_docker(
+            ["exec", "--detach", container, "/bin/bash", "-c", end_script],
+            seconds=_COMMAND_SECONDS,
+        )
+        yield SmokeContainer(container, seconds)

@@ -1,0 +1,60 @@
+"""Installs tools of ours from hash-locked requirements files.
+
+In: the lockfile. Out: `tools/`, a folder for PYTHONPATH: for the base's interpreter where the request has `platform`,
+`glibc` and `python_version`, else for the Python that this program runs on.
+
+Where the request has `source_lockfile`, distributions that indexes have no wheel of are built first: pure Python, from
+the files that it locks, by what `build_lockfile` locks and nothing else. uv's own build isolation would run whatever
+an index has today: https://docs.astral.sh/uv/concepts/projects/config/#build-isolation.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Sequence
+
+from slim_ray_image.core.errors import SlimRayImageError
+from slim_ray_image.core.wheels.tools_request import InstallToolsRequest
+from slim_ray_image.core.wheels.uv_call import UvCall
+from slim_ray_image.sandbox.report import run_program
+from slim_ray_image.sandbox.tools.run_uv import install_locked, make_environment, message_lines
+
+_BUILD_ENVIRONMENT = "build"
+_TARGET = ("--target", "tools")
+
+
+def _install(lockfile: str, arguments: Sequence[str], uv: UvCall) -> None:
+    result = install_locked(lockfile, arguments, uv)
+    if result.returncode != 0:
+        raise SlimRayImageError(
+            f"Cannot install the tools of slim_ray_image that {lockfile} names.",
+            evidence=message_lines(result.stderr),
+            fixes=[
+                "see that `[python-repos].indexes` names an index that answers and that has them"
+            ],
+        )
+
+
+def _build(lockfile: str, build_lockfile: str, uv: UvCall) -> None:
+    """Build distributions in an environment of their build requirements, without what this Python has beside it."""
+    python = ("--python", make_environment(_BUILD_ENVIRONMENT, uv))
+    _install(build_lockfile, python, uv)
+    with open(lockfile, encoding="utf-8") as file:
+        names = re.findall(r"^([\w.-]+)==", file.read(), re.MULTILINE)
+    sources = [argument for name in names for argument in ("--no-binary", name)]
+    _install(lockfile, [*python, *_TARGET, "--no-build-isolation", *sources], uv)
+
+
+def main(request: InstallToolsRequest) -> None:
+    """Write `tools/`."""
+    if request.source_lockfile and request.build_lockfile:
+        _build(request.source_lockfile, request.build_lockfile, request.uv)
+    arguments = [*_TARGET, "--python", sys.executable]
+    if request.python_version:
+        arguments += ["--python-version", request.python_version]
+    _install(request.lockfile, arguments, request.uv)
+
+
+if __name__ == "__main__":
+    run_program(main, InstallToolsRequest)

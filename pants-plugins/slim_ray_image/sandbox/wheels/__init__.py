@@ -1,0 +1,1 @@
+"""Programs from a lock to wheels, and from wheels to a PEX."""

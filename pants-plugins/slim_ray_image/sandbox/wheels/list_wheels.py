@@ -1,0 +1,36 @@
+"""Stage 2 of 6: what the wheels of the repository's own distributions put into site-packages.
+
+In: wheels. Out: the files in each. Format:
+https://packaging.python.org/en/latest/specifications/binary-distribution-format/.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+
+from slim_ray_image.core.wheels.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
+from slim_ray_image.sandbox.report import run_program, write_result
+
+# Where a wheel keeps what belongs to the other of its two roots; both are site-packages in the image.
+_OTHER_ROOT = re.compile(r"^[^/]+\.data/(?:purelib|platlib)/")
+
+
+def _installed_files(path: str) -> tuple[str, ...]:
+    with zipfile.ZipFile(path) as wheel:
+        names = (_OTHER_ROOT.sub("", name) for name in wheel.namelist() if not name.endswith("/"))
+        return tuple(
+            sorted(
+                name for name in names if not name.split("/")[0].endswith((".data", ".dist-info"))
+            )
+        )
+
+
+def main(request: WheelFilesRequest) -> None:
+    """Write the files of each wheel."""
+    files = {path: _installed_files(path) for path in request.wheels}
+    write_result(RESULT, WheelFilesResult(files))
+
+
+if __name__ == "__main__":
+    run_program(main, WheelFilesRequest)
