@@ -12,9 +12,8 @@ Three Pythons, kept apart:
 from __future__ import annotations
 
 import ast
-import json
 import posixpath
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Iterable, Mapping, Optional
 
@@ -212,12 +211,6 @@ async def find_host_python(
     return HostPython(python.path)
 
 
-def _request_content(request: Any) -> FileContent:
-    """Return a program's request: a dataclass that it knows, or a mapping."""
-    text = to_json(request) if is_dataclass(request) else json.dumps(request, sort_keys=True)
-    return FileContent(_REQUEST, text.encode())
-
-
 def raise_if_failed(result: FallibleProcessResult, description: str) -> None:
     """Raise what a program of `sandbox/` reported.
 
@@ -244,7 +237,9 @@ async def read_output(tree: Digest, path: str) -> bytes:
 
 async def _program_inputs(program_name: str, request: Any, inputs: Digest) -> Digest:
     program = await load_program(ProgramRequest(program_name), **implicitly())
-    request_tree = await create_digest(CreateDigest([_request_content(request)]))
+    request_tree = await create_digest(
+        CreateDigest([FileContent(_REQUEST, to_json(request).encode())])
+    )
     return await merge_digests(MergeDigests([inputs, program.tree, request_tree]))
 
 

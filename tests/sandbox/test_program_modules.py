@@ -1,141 +1,60 @@
-"""Tests of the programs of wheels and layers: which modules each imports, and so whose change runs it anew for all."""
+"""The modules that each program imports: they are a part of its cache key, so their change runs the program anew."""
 
 from __future__ import annotations
 
 import ast
-import importlib.util
 from pathlib import Path
 
-import pytest
+from conftest import Golden
 
-PACKAGE = "slim_ray_image."
-EVERY_LAYER = {
-    "core.errors",
-    "core.image_paths",
-    "core.layers.plan.layer_blob",
-    "core.wire",
-    "sandbox.layers.deterministic_tar",
-    "sandbox.report",
-    "sandbox.spool",
-}
-BYTECODE = {"sandbox.bytecode", "sandbox.compile_bytecode"}
-DISTRIBUTIONS = {
-    *EVERY_LAYER,
-    *BYTECODE,
-    "core.layers.plan.distributions_layer",
-    "core.layers.plan.exclude_files",
-    "core.folders",
-    "core.layers.plan.own_tests",
-    "core.python.parsing",
-    "core.layers.plan.prune_rules",
-    "sandbox.layers.install_pieces",
-    "sandbox.layers.prune_files",
-    "sandbox.layers.slices",
-    "sandbox.layers.strip_symbols",
-    "sandbox.wheels.wheel",
-}
-WHEELS = {
-    "core.errors",
-    "core.folders",
-    "core.wheels.wheels.uv_call",
-    "core.wheels.wheels",
-    "core.wire",
-    "sandbox.report",
-}
-MODULES = {
-    "wheels.fetch_wheels": {
-        *WHEELS,
-        "core.wheels.wheels.indexes",
-        "core.wheels.wheels.proxies",
-        "sandbox.tools.host_network",
-        "sandbox.tools.index_client",
-        "sandbox.tools.index_pages",
-    },
-    "wheels.describe_wheels": {
-        *WHEELS,
-        "core.python.dynamic_imports",
-        "core.layers.plan.exclude_files",
-        "core.image_paths",
-        "core.python.module_uses",
-        "core.wheels.needs",
-        "core.python.parsing",
-        "core.layers.plan.prune_rules",
-        "sandbox.spool",
-        "sandbox.wheels.wheel",
-    },
-    "wheels.pack_pex": {
-        *WHEELS,
-        "core.image_paths",
-        "sandbox.tools.run_pex",
-        "sandbox.spool",
-        "sandbox.wheels.wheel",
-    },
-    "layers.write_distribution_layer": {*DISTRIBUTIONS, "sandbox.layers.layer_program"},
-    "layers.write_slice": DISTRIBUTIONS,
-    "layers.join_slices": {
-        *EVERY_LAYER,
-        "core.layers.plan.distributions_layer",
-        "sandbox.layers.slices",
-    },
-    "layers.write_files_layer": {
-        *EVERY_LAYER,
-        "core.layers.plan.files_layer",
-        "core.folders",
-        "sandbox.layers.first_party",
-        "sandbox.layers.layer_program",
-    },
-    "layers.write_runtime_layer": {
-        *EVERY_LAYER,
-        *BYTECODE,
-        "core.layers.plan.exclude_files",
-        "core.layers.plan.runtime_layer",
-        "sandbox.layers.layer_program",
-    },
-    "layers.write_sources_layer": {
-        *EVERY_LAYER,
-        *BYTECODE,
-        "core.accounts",
-        "core.python.applications",
-        "core.python.dynamic_imports",
-        "core.folders",
-        "core.serve.import_paths",
-        "core.python.import_statements",
-        "core.python.module_uses",
-        "core.python.parsing",
-        "core.layers.plan.prune_rules",
-        "core.layers.plan.sources_layer",
-        "sandbox.layers.first_party",
-        "sandbox.layers.layer_program",
-    },
-}
+import slim_ray_image
+
+PACKAGE = Path(slim_ray_image.__file__).parent
+PREFIX = f"{PACKAGE.name}."
 
 
-def imported_modules(module: str) -> set[str]:
-    """The modules of the plugin that a module imports, anywhere in its text, as `tools.py` finds them."""
-    spec = importlib.util.find_spec(f"{PACKAGE}{module}")
-    assert spec is not None and spec.origin is not None, module
+def path_of(module: str) -> Path:
+    return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def imported_modules(module: str) -> list[str]:
+    """Return the modules of the plugin that a module imports, anywhere in its text, as `tools.py` finds them."""
     names = (
         str(node.module)
-        for node in ast.walk(ast.parse(Path(spec.origin).read_bytes()))
+        for node in ast.walk(ast.parse(path_of(module).read_bytes()))
         if isinstance(node, ast.ImportFrom)
     )
-    found = {name[len(PACKAGE) :] for name in names if name.startswith(PACKAGE)}
+    found = {name[len(PREFIX) :] for name in names if name.startswith(PREFIX)}
     # Run as a process of its own.
-    return found | ({"sandbox.compile_bytecode"} if module == "sandbox.bytecode" else set())
+    compiler = {"sandbox.compile_bytecode"} if module == "sandbox.bytecode" else set()
+    return sorted(found | compiler)
 
 
-def modules_of(program: str) -> set[str]:
-    """What a program imports, directly or not, besides itself."""
-    found: set[str] = set()
-    pending = {f"sandbox.{program}"}
+def importers_of(program: str) -> dict[str, str]:
+    """Return module -> the module that imports it, for each module that a program imports, directly or not."""
+    found: dict[str, str] = {}
+    pending = [program]
     while pending:
-        module = pending.pop()
-        found.add(module)
-        pending |= imported_modules(module) - found
-    return found - {f"sandbox.{program}"}
+        importer = pending.pop(0)
+        for module in imported_modules(importer):
+            if module not in found and module != program:
+                found[module] = importer
+                pending.append(module)
+    return found
 
 
-@pytest.mark.parametrize("program", MODULES)
-def test_cache_key_hangs_on_these_modules_alone(program: str) -> None:
-    """A change of one of them runs the program anew for each wheel or layer, everywhere: a new one is to be seen here."""
-    assert modules_of(program) == set(MODULES[program])
+def describe(program: str) -> str:
+    importers = importers_of(program)
+    rows = [f"  {module}, for {importers[module]}" for module in sorted(importers)]
+    return "\n".join([f"{program}: {len(importers) + 1} modules", *rows])
+
+
+def test_modules_in_the_key_of_each_program(golden: Golden) -> None:
+    """A new module in a key is to be seen in the golden file, with the module that imports it."""
+    programs = sorted(
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in (PACKAGE / "sandbox").rglob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    )
+    assert "sandbox.layers.write_slice" in programs
+    golden.check("program_modules.txt", "\n\n".join(map(describe, programs)))

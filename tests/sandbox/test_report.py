@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator
 
 import pytest
 from conftest import Golden
@@ -19,53 +19,62 @@ from slim_ray_image.core.layers.files_layer import FilesLayerRequest
 from slim_ray_image.core.layers.layer_blob import LayerBase
 from slim_ray_image.core.wire import to_json
 from slim_ray_image.sandbox.layers.write_files_layer import main as write_layer
-from slim_ray_image.sandbox.report import run_program, run_tool, write_json, write_whole
+from slim_ray_image.sandbox.report import run_program, run_tool, write_whole
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request of the programs of these tests."""
+
+    text: str
 
 
 def test_program_gets_its_request(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one argument names a JSON file, whose content is the request."""
-    (sandbox / "request.json").write_text('{"a": "é"}', encoding="utf-8")
+    (sandbox / "request.json").write_text('{"text": "é"}', encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
-    requests: list[Mapping[str, Any]] = []
-    run_program(requests.append)
-    assert requests == [{"a": "é"}]
+    requests: list[Request] = []
+    run_program(requests.append, Request)
+    assert requests == [Request("é")]
+
+
+@pytest.mark.parametrize("text", ["{}", '{"text": "", "more": 1}', '{"text": 1}'])
+def test_request_of_another_form_is_refused(
+    sandbox: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A key that is missing or unknown, or a value of another type, is the plugin's own fault."""
+    (sandbox / "request.json").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["program", "request.json"])
+    with pytest.raises(ValueError, match=r"^Request"):
+        run_program(lambda _: None, Request)
 
 
 def test_mistake_is_told_on_stderr_with_an_exit_code_of_its_own(
     sandbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A user's mistake ends the program with 65 and its whole text, without a traceback."""
-    (sandbox / "request.json").write_text("{}")
+    (sandbox / "request.json").write_text('{"text": ""}')
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
 
-    def fail(request: Mapping[str, Any]) -> None:
+    def fail(request: Request) -> None:
         raise SlimRayImageError("It broke.", fixes=["mend it"])
 
     with pytest.raises(SystemExit) as ended:
-        run_program(fail)
+        run_program(fail, Request)
     assert ended.value.code == 65
     assert capsys.readouterr() == ("", "It broke.\n\nTo fix, mend it.")
 
 
 def test_fault_is_not_taken_for_a_mistake(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any other exception is the program's own fault, and keeps its traceback."""
-    (sandbox / "request.json").write_text("{}")
+    (sandbox / "request.json").write_text('{"text": ""}')
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
 
-    def fail(request: Mapping[str, Any]) -> None:
+    def fail(request: Request) -> None:
         raise KeyError("base")
 
     with pytest.raises(KeyError):
-        run_program(fail)
-
-
-def test_json_is_written_in_one_spelling(sandbox: Path) -> None:
-    """Equal values are equal files, whatever the order of their keys."""
-    write_json("a.json", {"b": 1, "a": [2]})
-    write_json("b.json", {"a": [2], "b": 1})
-    text = (sandbox / "a.json").read_text()
-    assert text == (sandbox / "b.json").read_text()
-    assert list(json.loads(text)) == ["a", "b"]
+        run_program(fail, Request)
 
 
 # --- A full disk
@@ -87,7 +96,7 @@ def small_disk(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def told_by(
     main: Callable[[Any], None],
     capsys: pytest.CaptureFixture[str],
-    request_kind: Optional[type] = None,
+    request_kind: type,
 ) -> str:
     """Return what a program that must end with a user's mistake says, without what differs from disk to disk."""
     with pytest.raises(SystemExit) as ended:
@@ -127,10 +136,10 @@ def test_full_disk_of_a_tool_is_told(
     words: str,
 ) -> None:
     """When uv, Pex or the compiler says that the disk is full, that is what the user is told."""
-    (sandbox / "request.json").write_text("{}")
+    (sandbox / "request.json").write_text('{"text": ""}')
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
     command = ["sh", "-c", f"echo 'error: copying: {words} (os error 28)' >&2; exit 2"]
-    text = told_by(lambda _: run_tool(command, {"PATH": "/usr/bin:/bin"}), capsys)
+    text = told_by(lambda _: run_tool(command, {"PATH": "/usr/bin:/bin"}), capsys, Request)
     assert text.startswith(f"The disk is full: {words}.\n")
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Callable, Iterator, Mapping, Optional, Sequence
+from typing import Any, BinaryIO, Callable, Iterator, Mapping, Sequence, Type, TypeVar
 
 from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.wire import from_json, to_json
 
+T = TypeVar("T")
 # EX_DATAERR of sysexits.h: the input was wrong, not the program.
 USER_ERROR = 65
 # What the C library, and with it every tool, says when a disk or a user's share of it is full.
@@ -62,15 +62,15 @@ def _disk_full_error(error: OSError) -> SlimRayImageError:
     )
 
 
-def run_program(main: Callable[[Any], None], request_kind: Optional[type] = None) -> None:
-    """Call `main` with the request that the one argument names, a JSON file.
+def run_program(main: Callable[[T], None], request_kind: Type[T]) -> None:
+    """Call `main` with the request in the JSON file that the one argument names.
 
     Args:
-        request_kind: The dataclass that the request is; else `main` gets what JSON makes of it.
+        request_kind: Dataclass of the request. A key that is unknown or missing ends the program with a traceback:
+            rule and program disagree.
     """
     with open(sys.argv[1], encoding="utf-8") as file:
-        text = file.read()
-    request = from_json(request_kind, text) if request_kind else json.loads(text)
+        request = from_json(request_kind, file.read())
     try:
         try:
             main(request)
@@ -81,11 +81,6 @@ def run_program(main: Callable[[Any], None], request_kind: Optional[type] = None
     except SlimRayImageError as error:
         sys.stderr.write(str(error))
         sys.exit(USER_ERROR)
-
-
-def write_json(path: str, value: Any) -> None:
-    """Write `value` as JSON of one spelling."""
-    write_whole(path, json.dumps(value, sort_keys=True, indent=1))
 
 
 def write_result(path: str, value: Any) -> None:
