@@ -72,7 +72,7 @@ def test_python_of_another_resolve_is_an_error(constraints: list[str]) -> None:
     with_prefix = error_text(
         lambda: check_python(IMAGE, "main", constraints, "python:3.10-slim", "3.10.13")
     )
-    assert "has CPython 3.10.13, which the resolve 'main' is not for." in with_prefix
+    assert "has CPython 3.10.13, which the resolve 'main' does not allow." in with_prefix
 
 
 def test_python_of_another_resolve_is_told_with_the_ways_out(golden: Golden) -> None:
