@@ -184,7 +184,8 @@ RULES = (
         "cloud-providers",
         goes="modules with which `ray up` and its autoscaler start machines of Aliyun, AWS, Azure, GCP and vSphere",
         needed_by="an image that contains the client of such a cloud (boto3, google-api-python-client, azure-identity, "
-        "aliyun-python-sdk-core or, for vSphere, kubernetes); the rule then keeps its modules. KubeRay needs none of them",
+        "aliyun-python-sdk-core or, for vSphere, kubernetes); the rule then keeps its modules. KubeRay needs none of "
+        "them",
         distribution="ray",
     ),
     Rule(

@@ -82,7 +82,9 @@ def parse_pruning(words: Iterable[str]) -> Pruning:
             f"must hold {ALL!r}, {DEFAULT!r}, names of rules, '!' before a name, or '{_DISTRIBUTION}' before the name "
             f"of a distribution, but has {', '.join(unknown)}.",
             evidence=[f"the rules are {', '.join(sorted(RULES_BY_NAME))}"],
-            fixes=["correct the names, as in ['default', 'dashboard-ui'], or use [] to prune nothing"],
+            fixes=[
+                "correct the names, as in ['default', 'dashboard-ui'], or use [] to prune nothing"
+            ],
         )
     if unwanted and not wanted:
         raise InvalidValueError(

@@ -57,9 +57,7 @@ def explain(
     queue = [(need, reason) for need, reason in wanted if need]
     extras: dict[str, set[str]] = defaultdict(set)
     required_by: dict[str, set[str]] = defaultdict(set)
-    followed: dict[str, set[str]] = (
-        {}
-    )  # name -> extras with which its needs were followed
+    followed: dict[str, set[str]] = {}  # name -> extras with which its needs were followed
     while queue:
         wanted_need, reason = queue.pop()
         name = wanted_need.name
