@@ -50,7 +50,7 @@ def test_other_commands_are_no_conflict(script: str) -> None:
 
 
 def test_commands_that_hide_others_are_an_error(golden: Golden) -> None:
-    """The error has each program of the base, or interpreter, that PATH would no longer find, and what hides it."""
+    """The error has each program, or interpreter, that PATH would not find, and the command that hides it."""
     distributions = [
         with_scripts("foo", "foo", "grep", "python3"),
         with_scripts("bar", "python3.10", "tar"),

@@ -60,7 +60,7 @@ def test_module_that_others_import_stays_with_the_packages_above_it() -> None:
     ],
 )
 def test_every_way_to_import_counts(source: str) -> None:
-    """Absolute and relative imports, in functions and by name, keep what they import."""
+    """Absolute and relative imports, in functions and by name, keep the modules that they import."""
     files = {
         **TESTS,
         "foo/tests/helpers.py": "",
