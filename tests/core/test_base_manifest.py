@@ -43,7 +43,7 @@ def entry(number: int, platform: Optional[str], media_type: str = MANIFEST) -> I
 
 
 def as_entry(number: int, **changes: Any) -> dict[str, Any]:
-    """An entry of an index, as JSON."""
+    """Return an entry of an index as a JSON object."""
     return {**entry(number, None).descriptor.to_json(), **changes}
 
 
@@ -52,7 +52,7 @@ def as_entry(number: int, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("media_type", [MANIFEST, DOCKER_MANIFEST, None])
 def test_manifest_names_its_config(media_type: Optional[str]) -> None:
-    """An image's manifest has no entries; an OCI one need not have a media type."""
+    """The manifest of an image has no entries, and an OCI manifest need not have a media type."""
     config = as_json(make_base_config())
     manifest = make_base_manifest(config, mediaType=media_type)
     parsed = parse_manifest(
@@ -64,7 +64,7 @@ def test_manifest_names_its_config(media_type: Optional[str]) -> None:
 
 @pytest.mark.parametrize("media_type", [{"mediaType": INDEX}, {"mediaType": DOCKER_INDEX}, {}])
 def test_index_names_images_with_their_platforms(media_type: dict[str, str]) -> None:
-    """Entries have a platform and a tag where the index has them, and both parts of the platform."""
+    """An entry has a tag if the index gives one, and a platform if the index gives both parts of it."""
     platform = {"os": "linux", "architecture": "arm64", "variant": "v8"}
     tags = {"annotations": {"org.opencontainers.image.ref.name": "3.10"}}
     rows = [
@@ -83,7 +83,7 @@ def test_index_names_images_with_their_platforms(media_type: dict[str, str]) -> 
 
 
 def test_index_of_nothing_has_no_entries() -> None:
-    """It is an index nevertheless."""
+    """An index without manifests is still an index."""
     assert parse_manifest(REFERENCE, as_json({"mediaType": INDEX})).entries == ()
 
 
@@ -122,7 +122,7 @@ def test_index_of_nothing_has_no_entries() -> None:
     ],
 )
 def test_what_is_no_manifest_is_an_error(content: bytes, evidence: str) -> None:
-    """Whatever else a registry or a layout has in its place is refused, with what is wrong."""
+    """Content that is not a manifest is refused, and the error has the reason."""
     assert error_text(lambda: parse_manifest(REFERENCE, content).config) == (
         "The base image python:3.10-slim is not an OCI or Docker image.\n"
         "\n"
@@ -144,14 +144,14 @@ def test_what_is_no_manifest_is_an_error(content: bytes, evidence: str) -> None:
 def test_image_of_an_index_is_selected_by_platform(
     platforms: list[Optional[str]], expected: Optional[int]
 ) -> None:
-    """The first image for the platform is taken, and none when there is none."""
+    """The first image for the platform is selected; without one, nothing is."""
     entries = [entry(number, platform) for number, platform in enumerate(platforms)]
     selected = image_of(entries, LINUX_AMD64)
     assert selected == (None if expected is None else entries[expected].descriptor)
 
 
 def test_platforms_that_are_there_are_told() -> None:
-    """Sorted, without those that are not said."""
+    """The error has the known platforms of the index, sorted."""
     entries = [entry(1, "linux/s390x"), entry(2, None), entry(3, "linux/arm64")]
     assert str(platform_error(REFERENCE, LINUX_AMD64, entries)) == (
         "The base image python:3.10-slim has no image for linux/amd64.\n"
@@ -167,7 +167,7 @@ def test_platforms_that_are_there_are_told() -> None:
 
 
 def test_base_is_read_from_manifest_and_config() -> None:
-    """A base keeps its layers, the digest of its manifest's bytes, and its config as it is."""
+    """A base has the layers of the manifest, the digest of the manifest's bytes, and the unchanged config."""
     config = as_json(make_base_config())
     manifest = as_json(make_base_manifest(config))
     assert parse(manifest, config) == BaseImage(
@@ -221,7 +221,7 @@ def test_layers_of_docker_become_oci_layers(media_type: str, expected: str) -> N
 def test_base_that_is_no_image_is_an_error(
     manifest_changes: dict[str, Any], config_changes: dict[str, Any], evidence: str
 ) -> None:
-    """A manifest or a config that lacks what an image must have is refused, with what it lacks."""
+    """A manifest or a config without a required field is refused, and the error names the field."""
     config = as_json(make_base_config(**config_changes))
     manifest = make_base_manifest(config, **manifest_changes)
     assert error_text(lambda: parse(manifest, config)) == (
@@ -236,7 +236,7 @@ def test_base_that_is_no_image_is_an_error(
 @pytest.mark.parametrize("broken", ["manifest", "config"])
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\xff", b"[]", b'"text"'])
 def test_base_that_is_no_json_object_is_an_error(broken: str, content: bytes) -> None:
-    """Whatever else a registry serves as manifest or config is refused in the same words."""
+    """A manifest or a config that is not a JSON object is refused with the same message."""
     config = as_json(make_base_config())
     parts = {"manifest": as_json(make_base_manifest(config)), "config": config, broken: content}
     text = error_text(lambda: parse(parts["manifest"], parts["config"]))
@@ -248,7 +248,7 @@ def test_base_that_is_no_json_object_is_an_error(broken: str, content: bytes) ->
 
 
 def test_base_of_another_platform_is_an_error() -> None:
-    """A base for another platform is refused, with both platforms."""
+    """A base for another platform is refused, and the error has both platforms."""
     config = as_json(make_base_config(architecture="arm64"))
     assert error_text(lambda: parse(make_base_manifest(config), config)) == (
         "The base image python:3.10-slim is for linux/arm64, but the image is for linux/amd64.\n"
@@ -258,7 +258,7 @@ def test_base_of_another_platform_is_an_error() -> None:
 
 
 def test_base_with_other_numbers_of_layers_and_diff_ids_is_an_error() -> None:
-    """Every layer must have its diff_id."""
+    """A base whose numbers of layers and diff_ids differ is refused."""
     config = as_json(make_base_config(rootfs={"type": "layers", "diff_ids": ["sha256:1"]}))
     assert error_text(lambda: parse(make_base_manifest(config), config)) == (
         "The base image python:3.10-slim is not valid: it has 2 layers and 1 diff_ids.\n"
@@ -268,7 +268,7 @@ def test_base_with_other_numbers_of_layers_and_diff_ids_is_an_error() -> None:
 
 
 def test_base_with_unreadable_layers_is_an_error() -> None:
-    """Layers of media types that the build cannot read are refused, each type once."""
+    """Layers of unsupported media types are refused, and the error has each type once."""
     config = as_json(make_base_config())
     manifest = make_base_manifest(config)
     for layer in manifest["layers"]:

@@ -1,4 +1,4 @@
-"""Tests of core.layers.plan.conflicts."""
+"""Tests of core.layers.conflicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
 
 
 def with_files(name: str, files: Mapping[str, str]) -> Distribution:
-    """Return a distribution that has files which others have too: path -> content."""
+    """Return a distribution with shared files: path relative to site-packages -> content."""
     shared = tuple((f"{SITE_PACKAGES}/{path}", content) for path, content in files.items())
     return replace(make_distribution(name), shared_files=shared)
 
@@ -27,12 +27,12 @@ def with_scripts(name: str, *scripts: str) -> Distribution:
 
 
 def test_one_content_in_two_layers_is_no_conflict() -> None:
-    """A namespace package's `__init__.py` is the same in each distribution of it."""
+    """Distributions may have the same content at one path, such as the `__init__.py` of a namespace package."""
     check_paths(IMAGE, [with_files(name, {"google/__init__.py": "same"}) for name in "abc"])
 
 
 def test_different_contents_of_one_path_are_an_error(golden: Golden) -> None:
-    """Whatever layers they are in, distributions that disagree on a file are refused, with every such file."""
+    """Distributions with different content at one path are refused, and the error has every such path."""
     distributions = [
         with_files("foo", {"tests/__init__.py": "", "tests/a.py": "foo", "tests/b.py": "foo"}),
         with_files("bar", {"tests/__init__.py": "", "tests/a.py": "bar", "tests/b.py": "bar"}),
@@ -45,12 +45,12 @@ def test_different_contents_of_one_path_are_an_error(golden: Golden) -> None:
 
 @pytest.mark.parametrize("script", ["pip", "ray", "pythonic", "python-config", "grep2"])
 def test_other_commands_are_no_conflict(script: str) -> None:
-    """What is not in the base, or only beside its interpreter, a distribution may bring."""
+    """A distribution may have a command that the base lacks or has only beside its interpreter."""
     check_scripts(IMAGE, BASE, [with_scripts("foo", script)], PROGRAMS)
 
 
 def test_commands_that_hide_others_are_an_error(golden: Golden) -> None:
-    """A command of the base, or the interpreter, that PATH would no longer find is told with who hides it."""
+    """The error has each program, or interpreter, that PATH would not find, and the command that hides it."""
     distributions = [
         with_scripts("foo", "foo", "grep", "python3"),
         with_scripts("bar", "python3.10", "tar"),

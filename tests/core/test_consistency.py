@@ -1,4 +1,4 @@
-"""Tests of core.wheels.wheels.consistency."""
+"""Tests of core.wheels.consistency."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ IMAGE = "src/shop:image"
     ],
 )
 def test_same_release_of_ray_is_fine(named: str, packed: Optional[str]) -> None:
-    """Builds of one release are the same to KubeRay; an image without Ray has nothing to compare."""
+    """Builds of one release match, and an image without Ray matches any version."""
     check_ray_versions(IMAGE, [RayVersion(named, "shop.yaml:3")], packed)
 
 
 def test_other_release_of_ray_is_an_error(golden: Golden) -> None:
-    """Both versions and the line are told, of each manifest that names another."""
+    """The error has the image's version, and version and line of each manifest that names another release."""
     named = [
         RayVersion("2.46.0", "shop.yaml:3"),
         RayVersion("2.48.0", "shop.yaml:9"),
@@ -58,7 +58,7 @@ def test_other_release_of_ray_is_an_error(golden: Golden) -> None:
     ids=str,
 )
 def test_python_of_the_resolve_is_fine(constraints: list[str]) -> None:
-    """One of the constraints is enough, as for Pants itself."""
+    """The base's Python must satisfy one of the constraints, as in Pants itself."""
     check_python(IMAGE, "main", constraints, "python:3.10-slim", "3.10.13")
 
 
@@ -68,15 +68,15 @@ def test_python_of_the_resolve_is_fine(constraints: list[str]) -> None:
     ids=str,
 )
 def test_python_of_another_resolve_is_an_error(constraints: list[str]) -> None:
-    """Another minor version, a newer patch, another implementation."""
+    """A base is refused if no constraint allows its minor version, patch version and implementation."""
     with_prefix = error_text(
         lambda: check_python(IMAGE, "main", constraints, "python:3.10-slim", "3.10.13")
     )
-    assert "has CPython 3.10.13, which the resolve 'main' is not for." in with_prefix
+    assert "has CPython 3.10.13, which the resolve 'main' does not allow." in with_prefix
 
 
 def test_python_of_another_resolve_is_told_with_the_ways_out(golden: Golden) -> None:
-    """Base, version, resolve and constraints are all named."""
+    """The error names the base, its version, the resolve and the resolve's constraints."""
     text = error_text(
         lambda: check_python(
             IMAGE, "main", ["CPython==3.11.*", "CPython==3.12.*"], "python:3.10-slim", "3.10.13"
@@ -86,7 +86,7 @@ def test_python_of_another_resolve_is_told_with_the_ways_out(golden: Golden) -> 
 
 
 def test_base_past_its_end_of_life_is_told_with_the_date(golden: Golden) -> None:
-    """From the day after the month in which the last release is due."""
+    """The warning starts on the day after the month in which the last release is due."""
     text = end_of_life_warning("python:3.10-slim", "3.10.13", datetime.date(2026, 11, 1))
     assert text is not None
     golden.check("errors/base-past-its-end.txt", text)
@@ -101,5 +101,5 @@ def test_base_past_its_end_of_life_is_told_with_the_date(golden: Golden) -> None
     ],
 )
 def test_base_that_gets_fixes_is_not_told(version: str, today: datetime.date) -> None:
-    """Nor is one that is newer than this plugin."""
+    """There is no warning before the end of life, nor for a Python whose end of life is unknown."""
     assert end_of_life_warning("python:slim", version, today) is None

@@ -1,4 +1,4 @@
-"""Indexes and pages of links, their credentials kept apart."""
+"""Tests of core.wheels.indexes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from slim_ray_image.core.wheels.indexes import (
 def test_credentials_are_split_off(
     url: str, plain: str, credentials: Optional[Credentials]
 ) -> None:
-    """What may be logged and stored has no user and no password."""
+    """The URL to log and store contains no user and no password."""
     assert split_credentials(url) == (plain, credentials)
 
 
@@ -72,13 +72,13 @@ def test_credentials_are_split_off(
     ],
 )
 def test_credentials_are_taken_out_of_a_text(text: str, expected: str) -> None:
-    """Every URL of a command that is shown loses them; all else stays as it is."""
+    """Every URL in a text loses its credentials; the rest of the text is unchanged."""
     assert without_credentials(text) == expected
 
 
 @pytest.mark.parametrize("credentials", [("u", "p"), ("u@b", "p/q:"), ("token", "")])
 def test_credentials_are_joined_as_they_were_split(credentials: Credentials) -> None:
-    """Characters that would end the userinfo are escaped."""
+    """Joined credentials can be split off again, since special characters are escaped."""
     url = join_credentials("https://a.example:8443/simple/?x=1", credentials)
     assert split_credentials(url) == ("https://a.example:8443/simple/?x=1", credentials)
 
@@ -93,5 +93,5 @@ def test_credentials_are_joined_as_they_were_split(credentials: Credentials) -> 
     ],
 )
 def test_host_is_what_netrc_calls_a_machine(url: str, host: Optional[str]) -> None:
-    """A host without its port; none for what is no http URL."""
+    """A host is returned without its port, and None for a text that is not an http or https URL."""
     assert host_of(url) == host

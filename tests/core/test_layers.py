@@ -1,4 +1,4 @@
-"""Tests of core.layers.plan."""
+"""Tests of core.layers.plan and core.wheels.distributions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LARGE = LARGE_DISTRIBUTION_BYTES
 
 
 def plan(budget: int, **sizes: int) -> list[tuple[str, list[str]]]:
-    """The layers for distributions of these sizes: (layer's name, its distributions)."""
+    """Return (name of the layer, its pieces) for each layer planned for distributions of these sizes."""
     distributions = [make_distribution(name, unpacked_bytes=size) for name, size in sizes.items()]
     return [
         (layer.name, [piece.name for piece in layer.pieces])
@@ -37,7 +37,7 @@ def plan(budget: int, **sizes: int) -> list[tuple[str, list[str]]]:
 
 
 def test_large_distributions_have_their_own_layer_largest_first() -> None:
-    """From the threshold on, a distribution is a layer; the rest share the last one, sorted by name."""
+    """A distribution as large as the threshold has its own layer; the rest share the last layer, sorted by name."""
     assert plan(9, small=1, big=LARGE, under=LARGE - 1, biggest=LARGE + 1) == [
         ("biggest", ["biggest"]),
         ("big", ["big"]),
@@ -46,13 +46,13 @@ def test_large_distributions_have_their_own_layer_largest_first() -> None:
 
 
 def test_kinds_say_which_layer_is_shared() -> None:
-    """A layer of one large distribution and the layer of the rest are of different kinds."""
+    """A layer of one large distribution and the layer of the rest have different kinds."""
     layers = plan_layers([make_distribution("a", unpacked_bytes=LARGE), make_distribution("b")], 9)
     assert [layer.kind for layer in layers] == [KIND_DISTRIBUTION, KIND_DISTRIBUTIONS]
 
 
 def test_ray_has_its_own_layer_whatever_its_size() -> None:
-    """Ray is a layer though it is small, in its place by size."""
+    """Ray has its own layer even if it is small, and the layer is in its place by size."""
     assert plan(9, a=LARGE, ray=1, b=1) == [
         ("a", ["a"]),
         ("ray", ["ray"]),
@@ -61,7 +61,7 @@ def test_ray_has_its_own_layer_whatever_its_size() -> None:
 
 
 def test_equal_sizes_are_ordered_by_name() -> None:
-    """Ties break by name, so that a plan does not depend on the order of the input."""
+    """Distributions of equal size are sorted by name, so that a plan does not depend on the order of the input."""
     assert [name for name, _ in plan(9, b=LARGE, c=LARGE, a=LARGE)] == [
         "a",
         "b",
@@ -72,7 +72,7 @@ def test_equal_sizes_are_ordered_by_name() -> None:
 
 
 def test_budget_cuts_the_smallest_first_and_never_ray() -> None:
-    """Over budget, the smallest of the large ones join the rest; Ray keeps its layer."""
+    """Over budget, the smallest of the large distributions join the rest; Ray keeps its layer."""
     sizes = {"a": LARGE + 3, "b": LARGE + 2, "c": LARGE + 1, "ray": 1}
     assert plan(6, **sizes) == [
         ("a", ["a"]),
@@ -91,7 +91,7 @@ def parts(*names: str) -> list[Part]:
 
 
 def test_needed_parts_have_layers_of_their_own_by_size() -> None:
-    """A part is a layer though it is small; what is left of its distribution is a layer without any."""
+    """A part has its own layer even if it is small; its distribution has a layer without any part."""
     ray = make_distribution(
         "ray",
         unpacked_bytes=LARGE,
@@ -108,7 +108,7 @@ def test_needed_parts_have_layers_of_their_own_by_size() -> None:
 
 
 def test_small_budget_puts_the_smallest_parts_among_the_rest() -> None:
-    """Over budget, a part is in the layer of the small distributions, like a distribution."""
+    """Over budget, a part joins the layer of the small distributions, as a distribution does."""
     ray = make_distribution("ray", unpacked_bytes=LARGE, part_bytes={"ray-java": 9, "ray-llm": 1})
     both = parts("ray-java", "ray-llm")
     names = [
@@ -119,7 +119,7 @@ def test_small_budget_puts_the_smallest_parts_among_the_rest() -> None:
 
 
 def test_part_that_a_version_does_not_have_has_no_layer() -> None:
-    """An older Ray without ray.llm is planned without an empty layer for it."""
+    """A plan for an older Ray, which has no ray.llm, has no empty layer for that part."""
     ray = make_distribution("ray", part_bytes={"ray-java": 1})
     layers = plan_layers([ray], 9, parts=parts("ray-java", "ray-llm"))
     assert [layer.name for layer in layers] == ["ray-java", "ray", "distributions"]
@@ -136,7 +136,7 @@ def test_layers_with_those_of_runtime_and_sources_keep_to_the_budget(budget: int
 
 @pytest.mark.parametrize("budget", range(SMALLEST_LAYER_BUDGET + 1, 12))
 def test_layer_of_large_files_is_of_the_budget(budget: int) -> None:
-    """With a layer of large files, there is one less for a large distribution."""
+    """A layer of large files leaves one layer less for large distributions."""
     sizes = {f"d{number}": LARGE + number for number in range(9)}
     distributions = [make_distribution(name, unpacked_bytes=size) for name, size in sizes.items()]
     layers = plan_layers(distributions, budget, has_large_files=True)
@@ -144,7 +144,7 @@ def test_layer_of_large_files_is_of_the_budget(budget: int) -> None:
 
 
 def test_large_files_that_are_no_sources_are_apart() -> None:
-    """A large file has its place by its size and its name alone, so that services share it; a source stays."""
+    """Only size and name decide whether a file is in the layer of large files; a Python source never is."""
     sizes = {
         "model/weights.bin": LARGE_FILE_BYTES,
         "model/small.bin": LARGE_FILE_BYTES - 1,
@@ -159,20 +159,20 @@ def test_large_files_that_are_no_sources_are_apart() -> None:
 
 
 def test_smallest_budget_has_no_room_for_large_files() -> None:
-    """Ray's layer comes before that of large files, which then stay with the sources."""
+    """With the smallest budget, Ray has its own layer, and large files are in the layer of the sources."""
     sizes = {"weights.bin": LARGE_FILE_BYTES, "a.py": 1}
     assert plan_files(sizes, SMALLEST_LAYER_BUDGET) == FilePlan((), ("a.py", "weights.bin"))
     assert plan_files(sizes, SMALLEST_LAYER_BUDGET + 1) == FilePlan(("weights.bin",), ("a.py",))
 
 
 def test_no_distributions_still_make_the_layer_of_the_environment() -> None:
-    """The layer of the rest is always there, since it holds the virtual environment."""
+    """The layer of the rest always exists, since it contains the virtual environment."""
     assert plan(9) == [("distributions", [])]
     assert plan(9, ray=1) == [("ray", ["ray"]), ("distributions", [])]
 
 
 def test_plan_does_not_depend_on_the_order_of_the_input() -> None:
-    """Shuffled distributions make the same layers."""
+    """Shuffled distributions are planned into the same layers."""
     distributions = [
         make_distribution(f"d{number}", unpacked_bytes=LARGE * (number % 3)) for number in range(20)
     ]
@@ -186,7 +186,7 @@ NEED = Need("x", (), without_extras=True, is_of_extras=False, with_extras=("y",)
 
 
 def facts_of(name: str, **changes: Any) -> WheelFacts:
-    """What a wheel is that has a module and nothing else."""
+    """Return the facts of a wheel, with `changes`."""
     values: dict[str, Any] = {
         "file": f"{name}-2-py3-none-any.whl",
         "name": name,
@@ -206,7 +206,7 @@ def facts_of(name: str, **changes: Any) -> WheelFacts:
 
 
 def test_distributions_of_wheels_are_sorted_by_name() -> None:
-    """Facts of wheels become distributions, in the order of their names, whatever process told them."""
+    """Facts of wheels become distributions, sorted by name, whatever the order of the facts."""
     assert distributions_of([facts_of("b"), facts_of("a")]) == tuple(
         Distribution(
             file=f"{name}-2-py3-none-any.whl",
@@ -227,7 +227,7 @@ def test_distributions_of_wheels_are_sorted_by_name() -> None:
 
 
 def test_shared_files_are_those_of_several_wheels() -> None:
-    """A path that another wheel of the image has is told with the hash of each, and no other path is."""
+    """`shared_files` has only the paths that several wheels of the image have, with each wheel's own hash."""
     shared, own = "/venv/tests/__init__.py", "/venv/own.py"
     first = facts_of("foo", files=((own, "sha256=x"), (shared, "sha256=a")))
     same = facts_of("bar", files=((shared, "sha256=a"),))
@@ -243,12 +243,12 @@ def test_shared_files_are_those_of_several_wheels() -> None:
 
 
 def test_no_wheels_are_no_distributions() -> None:
-    """An image of code that needs no distribution has none."""
+    """Without wheels there are no distributions."""
     assert distributions_of([]) == ()
 
 
 def pieces_of(*names: str, shared: Collection[str] = ()) -> list[Piece]:
-    """Pieces of distributions; `shared` are those that have a path in common with another."""
+    """Return pieces of distributions; those named in `shared` have a path in common."""
     path = (("/venv/tests.py", "sha256=a"),)
     return [
         Piece(dataclasses.replace(make_distribution(n), shared_files=path if n in shared else ()))
@@ -260,7 +260,7 @@ NAMES = [f"small-{number}" for number in range(60)]
 
 
 def test_piece_more_changes_one_slice() -> None:
-    """A service with one small distribution more shares the other slices with the service without it."""
+    """Two services that differ in one small distribution share all slices but one."""
     before = set(slices_of(pieces_of(*NAMES)))
     after = set(slices_of(pieces_of(*NAMES, "one-more")))
     assert len(before) == len(after) > 4
@@ -268,7 +268,7 @@ def test_piece_more_changes_one_slice() -> None:
 
 
 def test_every_piece_is_in_one_slice() -> None:
-    """Nothing of the layer is left out or written twice, and no slice is empty."""
+    """Each piece is in exactly one slice, and no slice is empty."""
     pieces = pieces_of(*NAMES, shared=NAMES[:3])
     found = slices_of(pieces)
     assert all(found)
@@ -276,13 +276,13 @@ def test_every_piece_is_in_one_slice() -> None:
 
 
 def test_pieces_with_paths_in_common_are_in_one_slice() -> None:
-    """Who brings a path that several have is known only where all of them are."""
+    """Pieces that share a path are in one slice, which decides which piece provides the path."""
     found = slices_of(pieces_of(*NAMES, shared=NAMES[:9]))
     assert [piece.name for piece in found[-1]] == NAMES[:9]
 
 
 def test_slices_are_the_same_in_every_process() -> None:
-    """They hang on the letters of the names, not on Python's own hash, which each process draws anew."""
+    """Slices depend on the letters of names, not on Python's `hash`, which differs from process to process."""
     found = [[piece.name for piece in some] for some in slices_of(pieces_of(*"abchip"))]
     assert found == [["h", "p"], ["a", "i"], ["b"], ["c"]]
     assert slices_of([]) == ()

@@ -10,13 +10,13 @@ from slim_ray_image.core.wheels.wheels import Need
 
 
 def needed(*lines: str, wanted: tuple[str, ...] = (), provided: tuple[str, ...] = ()) -> list[str]:
-    """The names that are required where these extras are wanted."""
+    """Return the names that Requires-Dist lines require if the extras `wanted` are wanted."""
     needs = needs_of(lines, provided, MARKER_ENVIRONMENT)
     return [need.name for need in needs if need.applies(wanted)]
 
 
 def test_need_has_canonical_names() -> None:
-    """Names and extras are compared as indexes compare them."""
+    """Names of distributions and extras become canonical."""
     assert needs_of(["Foo.Bar[Y_z, a] (>=1)"], (), MARKER_ENVIRONMENT) == (
         Need("foo-bar", ("a", "y-z"), True, False, ()),
     )
@@ -35,13 +35,13 @@ def test_need_has_canonical_names() -> None:
 def test_marker_of_the_platform_decides(
     marker: str, is_needed: bool, wanted: tuple[str, ...]
 ) -> None:
-    """A requirement for other platforms is none, whatever extras are wanted."""
+    """A requirement for other platforms does not apply, whatever extras are wanted."""
     assert needed(f"foo; {marker}", wanted=wanted) == (["foo"] if is_needed else [])
 
 
 @pytest.mark.parametrize("provided", [(), ("Fast_io",), ("fast-io",)])
 def test_requirement_of_an_extra_is_there_with_it_alone(provided: tuple[str, ...]) -> None:
-    """However METADATA spells the extra, and also where it does not declare it."""
+    """A requirement of an extra applies only with that extra, however METADATA spells or declares the extra."""
     line = 'foo; extra == "Fast_io"' if provided != ("fast-io",) else "foo; extra == 'fast-io'"
     assert needed(line, wanted=("fast-io",), provided=provided) == ["foo"]
     assert needed(line, wanted=(), provided=provided) == []
@@ -49,11 +49,11 @@ def test_requirement_of_an_extra_is_there_with_it_alone(provided: tuple[str, ...
 
 
 def test_extra_and_platform_are_both_held_to() -> None:
-    """An extra's requirement for another platform is none."""
+    """A requirement of an extra for another platform is no need."""
     line = "foo; extra == 'x' and sys_platform == 'win32'"
     assert needs_of([line], ("x",), MARKER_ENVIRONMENT) == ()
 
 
 def test_line_that_is_not_valid_is_passed_over() -> None:
-    """Old distributions have such lines, and are installed all the same."""
+    """An invalid line, as old distributions have, is skipped, and the other lines count."""
     assert needed("foo (>1 what)", "bar") == ["bar"]

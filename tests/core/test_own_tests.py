@@ -1,4 +1,4 @@
-"""Tests of core.layers.plan.own_tests."""
+"""Tests of core.layers.own_tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slim_ray_image.core.layers.own_tests import find_unneeded_tests
 
 
 def kept(files: Mapping[str, str]) -> set[str]:
-    """The files that stay."""
+    """Return the files that stay."""
     readers = {path: text.encode for path, text in files.items()}
     return set(readers) - find_unneeded_tests(readers)
 
@@ -25,12 +25,12 @@ TESTS = {
 
 
 def test_folder_that_nothing_imports_goes_as_a_whole() -> None:
-    """No empty package stays, and no data of tests."""
+    """A folder of tests that nothing imports is removed with its packages and data."""
     assert kept(TESTS) == {"foo/__init__.py"}
 
 
 def test_module_that_others_import_stays_with_the_packages_above_it() -> None:
-    """As `numpy.testing` imports `numpy._core.tests._natype`: it, its packages and what it imports stay."""
+    """A module of tests that others import stays, with its packages and the modules that it imports, as in numpy."""
     natype = {
         "foo/_core/tests/__init__.py": "",
         "foo/_core/tests/_natype.py": "from . import _more\nfrom foo._core.tests._third import y",
@@ -60,7 +60,7 @@ def test_module_that_others_import_stays_with_the_packages_above_it() -> None:
     ],
 )
 def test_every_way_to_import_counts(source: str) -> None:
-    """Absolute and relative imports, in functions and by name, keep what they import."""
+    """Absolute and relative imports, in functions and by name, keep the modules that they import."""
     files = {
         **TESTS,
         "foo/tests/helpers.py": "",
@@ -75,18 +75,18 @@ def test_every_way_to_import_counts(source: str) -> None:
 
 
 def test_test_modules_outside_of_the_folders_keep_nothing() -> None:
-    """A conftest.py beside the code imports fixtures; no service imports it."""
+    """An import in a conftest.py beside the code keeps nothing, since no service imports a conftest.py."""
     assert "foo/tests/__init__.py" not in kept({**TESTS, "foo/conftest.py": "import foo.tests"})
 
 
 def test_folder_without_test_modules_is_code() -> None:
-    """As `django.test`, which people test with: a name alone does not make tests."""
+    """A folder `test` without test modules stays, such as `django.test`, which is used to write tests."""
     files = {"foo/test/__init__.py": "", "foo/test/client.py": "", "foo/latest/test_a.py": ""}
     assert kept(files) == set(files)
 
 
 def test_compiled_module_of_tests_stays_where_it_is_imported() -> None:
-    """An extension module is a module like others."""
+    """An import keeps an extension module as it keeps a Python module."""
     files = {
         **TESTS,
         "foo/tests/_ext.cpython-310-x86_64-linux-gnu.so": "",
@@ -96,12 +96,12 @@ def test_compiled_module_of_tests_stays_where_it_is_imported() -> None:
 
 
 def test_module_that_is_not_valid_imports_nothing() -> None:
-    """A template that speaks of tests does not end the build."""
+    """A file that is not valid Python, such as a template, keeps nothing and is no error."""
     assert "foo/tests/test_a.py" not in kept({**TESTS, "foo/template.py": "{{ tests }} ("})
 
 
 def test_only_some_files_are_read() -> None:
-    """Data, compiled modules and tests that nothing imports may be large: their contents do not matter."""
+    """Data, compiled modules and tests that nothing imports are not read, since they may be large."""
     read = []
 
     def reader(path: str, text: str) -> Callable[[], bytes]:

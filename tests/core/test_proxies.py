@@ -1,4 +1,4 @@
-"""Which proxy a URL is asked through, by the variables that people set."""
+"""Tests of core.wheels.proxies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PROXY = "http://proxy:3128"
 def test_proxy_is_that_of_the_scheme(
     url: str, environment: Mapping[str, str], address: Optional[str]
 ) -> None:
-    """Lower case comes before upper case, and the scheme's own variable before `all_proxy`."""
+    """A variable in lower case wins over upper case, and the scheme's own variable wins over `all_proxy`."""
     assert find_proxy(url, environment) == (Proxy(address) if address else None)
 
 
@@ -97,7 +97,7 @@ def test_proxy_is_that_of_the_scheme(
 def test_some_hosts_are_asked_directly(
     host: str, no_proxy: str, is_direct: bool, name: str
 ) -> None:
-    """The hosts of `no_proxy`, and this machine: another's loopback is another machine."""
+    """Requests to hosts in `no_proxy` and to this machine are direct: for a proxy, loopback is another machine."""
     found = find_proxy(f"https://{host}/v2/", {"all_proxy": PROXY, name: no_proxy})
     assert (found is None) == is_direct
 
@@ -116,7 +116,7 @@ def test_some_hosts_are_asked_directly(
 def test_login_of_a_proxy_is_in_a_header_and_not_in_its_address(
     userinfo: str, header: Optional[str]
 ) -> None:
-    """Errors, and those of libraries that they repeat, name no password."""
+    """Credentials are in a header only, so that errors that name the proxy's address contain no password."""
     proxy = find_proxy(HTTPS, {"https_proxy": f"http://{userinfo}proxy:3128"})
     assert proxy is not None
     assert proxy.address == "proxy:3128"
@@ -142,12 +142,12 @@ def test_login_of_a_proxy_is_in_a_header_and_not_in_its_address(
     ],
 )
 def test_proxy_that_cannot_be_asked_is_an_error_without_its_login(value: str) -> None:
-    """The error names the variable alone, since a password in a wrong URL can be anywhere."""
+    """The error names only the variable, since a password can be anywhere in a wrong URL."""
     with pytest.raises(ValueError) as caught:
         find_proxy(HTTPS, {"HTTPS_PROXY": value})
     assert "secret" not in str(caught.value)
     assert str(caught.value).startswith("the proxy of `https_proxy` is not of the form http://")
-    # Nor is it one where no proxy is needed.
+    # A wrong variable is no error if the request needs no proxy.
     assert find_proxy(HTTPS, {"HTTPS_PROXY": value, "no_proxy": "a.example"}) is None
 
 
@@ -177,5 +177,5 @@ def test_proxy_that_cannot_be_asked_is_an_error_without_its_login(value: str) ->
 def test_other_programs_are_told_the_same(
     environment: Mapping[str, str], expected: Mapping[str, str]
 ) -> None:
-    """One variable for each scheme, and what is asked directly."""
+    """Other programs get one variable for each scheme, and `no_proxy` with this machine."""
     assert spell_out(environment) == expected

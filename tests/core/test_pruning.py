@@ -1,4 +1,4 @@
-"""Tests of core.layers.plan.pruning."""
+"""Tests of core.layers.pruning, prune_rules and exclude_files."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
     ids=lambda value: " ".join(sorted(value)) if isinstance(value, list) else "",
 )
 def test_words_name_rules_and_take_them_away(words: list[str], rules: set[str]) -> None:
-    """Groups and names add up, whatever the order, and what has an exclamation mark is taken from the sum."""
+    """Groups and names add up, and a word with an exclamation mark removes rules, whatever the order of the words."""
     assert parse_pruning(words) == Pruning(tuple(sorted(rules)))
 
 
 def test_opt_in_rules_are_not_on_by_default() -> None:
-    """What people look at, or debug with, stays unless it is named."""
+    """`default` keeps the dashboard's pages and debug symbols, which people use."""
     assert {*NAMES} - DEFAULTS == {"dashboard-ui", "debug-symbols"}
 
 
 def test_distributions_are_canonical_and_apart_from_the_rules() -> None:
-    """`distribution:` leaves one out, under any spelling of its name, and `all` leaves out none."""
+    """`distribution:` leaves a distribution out, whatever the spelling of its name, and `all` leaves out none."""
     assert parse_pruning(["distribution:Py_Spy", "distribution:virtualenv"]) == Pruning(
         (), ("py-spy", "virtualenv")
     )
@@ -84,7 +84,7 @@ def test_distributions_are_canonical_and_apart_from_the_rules() -> None:
 def test_words_that_mean_nothing_are_refused(
     words: list[str], golden_name: str, golden: Golden
 ) -> None:
-    """Words that are not known are named with what they may be; words that only take away are refused."""
+    """Unknown words are refused with suggestions, and words that only remove rules are refused."""
     golden.check(f"errors/{golden_name}.txt", error_text(lambda: parse_pruning(words)))
 
 
@@ -92,7 +92,7 @@ def test_words_that_mean_nothing_are_refused(
 
 
 def test_each_rule_is_by_parts_or_says_what_it_takes() -> None:
-    """A rule is about parts, or about names of files, or is one of those that read content."""
+    """A rule selects parts, or names of files, or is one of the rules that read content; never two of these."""
     by_content = {TESTS, DEBUG_INFORMATION, DEBUG_SYMBOLS, "virtualenv-wheels"}
     by_parts = {part.rule for part in PARTS}
     for rule in RULES:
@@ -105,7 +105,7 @@ def test_each_rule_is_by_parts_or_says_what_it_takes() -> None:
 
 
 def test_parts_do_not_overlap_and_need_parts_that_exist() -> None:
-    """A path is in one part at most."""
+    """No two parts have a path in common, and each part names parts and a rule that exist."""
     folders = [folder for part in PARTS for folder in part.folders]
     for one, other in itertools.permutations(folders, 2):
         assert not f"{one}/".startswith(f"{other}/")
@@ -123,7 +123,7 @@ def test_parts_do_not_overlap_and_need_parts_that_exist() -> None:
     ],
 )
 def test_part_holds_whole_folders(path: str, part: str | None) -> None:
-    """A folder's name is matched as a whole."""
+    """A path is in a part if it is below one of the part's folders, not if only the start of a name matches."""
     found = part_at(path, "ray")
     assert (found.name if found else None) == part
     assert part_at(path, "other") is None
@@ -149,13 +149,13 @@ def test_part_holds_whole_folders(path: str, part: str | None) -> None:
 def test_parts_are_needed_by_what_is_used(
     uses: list[str], distributions: list[str], needed: list[str]
 ) -> None:
-    """A part comes with what uses it, what it stands in for is missing, or what its own code imports."""
+    """A part is needed if code uses it, if its replacement is missing, or if another needed part imports it."""
     parts = needed_parts(DEFAULTS, uses, {"ray", *distributions})
     assert [part.name for part in parts] == needed
 
 
 def test_parts_of_a_rule_that_is_off_are_needed() -> None:
-    """With no rule on, an image has every part; without the distribution, none."""
+    """If no rule is on, an image has every part of its distributions, and no part of others."""
     assert [p.name for p in needed_parts([], [], {"ray", "aiohttp"})] == sorted(
         part.name for part in PARTS
     )
@@ -165,7 +165,7 @@ def test_parts_of_a_rule_that_is_off_are_needed() -> None:
 
 
 def test_layer_is_asked_for_the_rules_that_say_something_of_it() -> None:
-    """Rules by parts, and those of other distributions, are in no cache key of a layer."""
+    """A layer's cache key contains no rule by parts and no rule for another distribution."""
     asked = fixed_rules(NAMES, {"numpy"})
     assert "tests" in asked and "debug-symbols" in asked
     assert not {"java", "ray-libraries", "dashboard-ui", "virtualenv-wheels"} & set(asked)
@@ -177,7 +177,7 @@ def test_layer_is_asked_for_the_rules_that_say_something_of_it() -> None:
 
 
 def test_left_out_distribution_takes_what_only_it_requires() -> None:
-    """What others require, or first-party code does, stays; a chain goes with its first."""
+    """A distribution that nothing else requires is removed too, at every depth; one that the image requires stays."""
     before = {
         "ray": ("import of ray at app.py:1",),
         "virtualenv": ("ray",),
@@ -195,7 +195,7 @@ def test_left_out_distribution_takes_what_only_it_requires() -> None:
 
 
 def test_distribution_that_is_not_there_cannot_be_left_out(golden: Golden) -> None:
-    """A name that the image would not hold is an error, with the one that may be meant."""
+    """A name of a distribution that the image would not contain is an error, with a suggestion."""
     golden.check(
         "errors/prune-distribution-not-there.txt",
         error_text(
@@ -205,7 +205,7 @@ def test_distribution_that_is_not_there_cannot_be_left_out(golden: Golden) -> No
 
 
 def test_distribution_that_first_party_code_requires_cannot_be_left_out(golden: Golden) -> None:
-    """The import that needs it is named."""
+    """The error names the import that needs the distribution."""
     reasons = {"pandas": "import of pandas at src/app.py:3"}
     golden.check(
         "errors/prune-distribution-needed.txt",
@@ -235,14 +235,14 @@ def test_distribution_that_first_party_code_requires_cannot_be_left_out(golden: 
     ],
 )
 def test_patterns_match_paths_and_what_is_below(pattern: str, path: str, matches: bool) -> None:
-    """`*` stays within a folder's name, `**` spans folders, and a folder stands for what it holds."""
+    """`*` matches within one name, `**` matches any folders, and a folder matches every path below it."""
     absolute = absolute_pattern(pattern, SITE_PACKAGES)
     found = matching_pattern(f"{SITE_PACKAGES}/{path}", [absolute])
     assert found == (absolute if matches else None)
 
 
 def test_layer_is_asked_for_the_patterns_that_may_match() -> None:
-    """A pattern of one distribution is in no other layer's cache key."""
+    """A layer's cache key contains only the patterns that may match one of its paths."""
     patterns = [f"{SITE_PACKAGES}/numpy/tests", f"{SITE_PACKAGES}/**/x", "/usr/local/bin/*"]
     assert patterns_for(patterns, [f"{SITE_PACKAGES}/numpy"]) == tuple(patterns[:2])
     assert patterns_for(patterns, [f"{SITE_PACKAGES}/pandas"]) == (patterns[1],)
@@ -251,23 +251,23 @@ def test_layer_is_asked_for_the_patterns_that_may_match() -> None:
 
 @pytest.mark.parametrize("pattern", ["", "/", "*", "/**", "a/../b", "a//b"])
 def test_patterns_that_are_no_paths_are_refused(pattern: str) -> None:
-    """What would match everything, or leaves its folder, is an error."""
+    """A pattern of wildcards only, with `..`, or with an empty name is refused."""
     text = error_text(lambda: parse_exclude_files(["numpy/tests", pattern]))
     assert text.startswith("must hold paths") and f"but has {pattern!r}." in text
 
 
 def test_pattern_that_matches_nothing_is_an_error(golden: Golden) -> None:
-    """Each pattern must have taken something from some layer."""
+    """A pattern must match a path of at least one layer."""
     check_excluded("src/app:image", ["a"], ["a"])
     text = error_text(lambda: check_excluded("src/app:image", ["b/*", "a", "c"], ["a"]))
     golden.check("errors/exclude-files-that-are-not-there.txt", text)
 
 
-# --- What is told
+# --- Savings
 
 
 def test_pruned_rows_are_by_rule_and_distribution() -> None:
-    """Rows of layers add up, parts that are not there count, and rows are sorted."""
+    """Rows of layers add up, parts that are left out count, and rows are sorted."""
     needed = [part for part in PARTS if part.name == "ray-llm"]
     rows = unite_pruned(
         [

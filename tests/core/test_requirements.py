@@ -1,4 +1,4 @@
-"""Tests of core.wheels.wheels.requirements."""
+"""Tests of core.wheels.requirements."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ENVIRONMENT = {"python_version": "3.10", "sys_platform": "linux", "platform_mach
 def reasons(
     requirements: Sequence[tuple[str, str]], *distributions: Distribution
 ) -> dict[str, tuple[str, ...]]:
-    """Name -> what requires it."""
+    """Return name of a distribution -> the reasons that it is in the image."""
     explained = explain(requirements, distributions, ENVIRONMENT)
     return {required.name: required.required_by for required in explained}
 
 
 def test_requirement_of_the_code_has_its_import_as_reason() -> None:
-    """A distribution that the code names is there for each of the code's reasons, sorted."""
+    """A distribution that the code requires has the code's reasons, sorted."""
     assert reasons(
         [("numpy==1.0", "import at b.py:1"), ("NumPy", "import at a.py:1")],
         make_distribution("numpy"),
@@ -33,7 +33,7 @@ def test_requirement_of_the_code_has_its_import_as_reason() -> None:
 
 
 def test_requirement_of_a_distribution_has_that_distribution_as_reason() -> None:
-    """What a distribution requires is there for that distribution and version, at every depth."""
+    """A distribution that another one requires has that distribution and version as its reason, at every depth."""
     assert reasons(
         [("a", "import")],
         make_distribution("a", version="1.2", requires=["B.b (>=1)"]),
@@ -43,14 +43,14 @@ def test_requirement_of_a_distribution_has_that_distribution_as_reason() -> None
 
 
 def test_answer_has_the_order_of_the_distributions() -> None:
-    """There is one row for each distribution, in the order given."""
+    """The answer has one entry for each distribution, in the given order."""
     names = ["c", "a", "b"]
     explained = explain([], [make_distribution(name) for name in names], ENVIRONMENT)
     assert [required.name for required in explained] == names
 
 
 def test_distribution_that_nothing_requires_has_no_reason() -> None:
-    """What cannot be explained is not explained."""
+    """A distribution that nothing requires has no reasons."""
     assert reasons([("a", "import")], make_distribution("a"), make_distribution("b")) == {
         "a": ("import",),
         "b": (),
@@ -58,7 +58,7 @@ def test_distribution_that_nothing_requires_has_no_reason() -> None:
 
 
 def test_requirement_that_is_not_installed_is_left_out() -> None:
-    """A requirement that the resolver did not install explains nothing, and is no fault."""
+    """A requirement for a distribution that is not in the image is ignored."""
     assert reasons(
         [("a", "import"), ("zz", "import")], make_distribution("a", requires=["yy"])
     ) == {"a": ("import",)}
@@ -75,7 +75,7 @@ def test_requirement_that_is_not_installed_is_left_out() -> None:
     ],
 )
 def test_markers_are_those_of_the_image(marker: str, is_needed: bool) -> None:
-    """A requirement counts when its marker holds for the image, whatever Python runs this; the code's own too."""
+    """A requirement of a distribution or of the code counts only if its marker holds for the image."""
     of_distribution = reasons(
         [("a", "import")], make_distribution("a", requires=[f"b; {marker}"]), make_distribution("b")
     )
@@ -85,7 +85,7 @@ def test_markers_are_those_of_the_image(marker: str, is_needed: bool) -> None:
 
 
 def test_extras_bring_their_requirements() -> None:
-    """An extra's requirements count when something asks for the extra, and the extra is named."""
+    """The requirements of an extra count if something requires the extra, and the answer has the extra."""
     ray = make_distribution(
         "ray",
         requires=["core", "web; extra == 'serve'", "board; extra == 'default'"],
@@ -102,7 +102,7 @@ def test_extras_bring_their_requirements() -> None:
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_extras_of_several_requirements_add_up(order: tuple[int, ...]) -> None:
-    """All extras that anything asks for count together, in whatever order they are met."""
+    """Extras that different requirements ask for add up, whatever the order of the requirements."""
     requirements = [("a[y,x]", "one"), ("a", "two"), ("b", "three")]
     explained = explain(
         [requirements[number] for number in order],
@@ -125,7 +125,7 @@ def test_extras_of_several_requirements_add_up(order: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("asked", ["all_extras", "All-Extras", "all.extras"])
 @pytest.mark.parametrize("declared", ["all_extras", "All.Extras", "all-extras"])
 def test_extras_are_compared_by_their_canonical_names(asked: str, declared: str) -> None:
-    """An extra's spelling does not matter, neither where it is asked for nor in METADATA (PEP 685)."""
+    """The spelling of an extra does not matter, neither in a requirement nor in METADATA (PEP 685)."""
     explained = explain(
         [(f"a[{asked}]", "import")],
         [
@@ -141,7 +141,7 @@ def test_extras_are_compared_by_their_canonical_names(asked: str, declared: str)
 
 
 def test_extra_made_of_the_distribution_s_own_extras() -> None:
-    """An extra may be a list of others of the same distribution, which is no reason for the distribution itself."""
+    """An extra may require other extras of its own distribution, which is no reason for the distribution."""
     explained = explain(
         [("a[all]", "import")],
         [
@@ -157,7 +157,7 @@ def test_extra_made_of_the_distribution_s_own_extras() -> None:
 
 
 def test_cycle_ends() -> None:
-    """Distributions that require one another, extras included, are each explained."""
+    """Distributions that require one another, also with extras, each have their reasons."""
     assert reasons(
         [("a", "import")],
         make_distribution("a", requires=["b[x]"]),
@@ -167,7 +167,7 @@ def test_cycle_ends() -> None:
 
 
 def test_line_that_is_no_requirement_is_left_out() -> None:
-    """METADATA of old distributions has lines that PEP 508 does not know; the others still count."""
+    """A line of METADATA that is not valid by PEP 508 is ignored; the other lines count."""
     assert reasons(
         [("a", "import"), ("???", "import")],
         make_distribution("a", requires=["b (yes", "c"]),
@@ -177,7 +177,7 @@ def test_line_that_is_no_requirement_is_left_out() -> None:
 
 
 def test_grammar_is_in_order_before_threads_parse_with_it() -> None:
-    """Packaging's own grammar of markers, where it has one, was used once when the module has been imported."""
+    """An import of the module makes `packaging` simplify its grammar of markers, if it has one."""
     script = (
         "import slim_ray_image.core.wheels.requirements\n"
         "from packaging import markers\n"

@@ -1,4 +1,4 @@
-"""Tests of core.wheels.wheels.wheel_batches."""
+"""Tests of core.wheels.wheel_batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL = [wheel(f"small-{number}") for number in range(40)]
 
 
 def test_large_wheels_are_alone_largest_first() -> None:
-    """From the threshold on, a wheel has a process of its own; the slowest ones start first."""
+    """A wheel of the threshold's size or larger is a batch of its own, and the largest come first."""
     large = [
         wheel("b", LARGE_WHEEL_BYTES),
         wheel("a", LARGE_WHEEL_BYTES),
@@ -30,7 +30,7 @@ def test_large_wheels_are_alone_largest_first() -> None:
 
 
 def test_every_wheel_is_in_one_batch() -> None:
-    """Nothing is left out, and nothing is fetched twice."""
+    """Each wheel is in exactly one batch."""
     wheels = [*SMALL, wheel("large", LARGE_WHEEL_BYTES), wheel("unknown", None)]
     found = [each.name for batch in batches(wheels) for each in batch]
     assert sorted(found) == sorted(each.name for each in wheels)
@@ -38,20 +38,20 @@ def test_every_wheel_is_in_one_batch() -> None:
 
 @pytest.mark.parametrize("name", ["one-more", "another", "small-x", "zlib"])
 def test_small_wheel_more_changes_one_batch_alone(name: str) -> None:
-    """A service with one distribution more shares all other processes with the service without it."""
+    """Two services that differ in one small wheel share all batches but one."""
     before, after = set(batches(SMALL)), set(batches([*SMALL, wheel(name)]))
     assert len(before) == len(after) > 2
     assert len(before - after) == len(after - before) == 1
 
 
 def test_large_wheel_more_changes_no_batch() -> None:
-    """A large wheel has its process beside those that are there."""
+    """A large wheel adds a batch and leaves the other batches unchanged."""
     large = wheel("large", LARGE_WHEEL_BYTES)
     assert set(batches([*SMALL, large])) == {*batches(SMALL), (large,)}
 
 
 def test_wheel_of_unknown_size_is_small() -> None:
-    """A lock without sizes makes no process for each wheel."""
+    """Wheels of unknown size are batched like small wheels."""
     unknown = [wheel(each.name, None) for each in SMALL]
     assert [[w.name for w in b] for b in batches(unknown)] == [
         [w.name for w in b] for b in batches(SMALL)
@@ -59,7 +59,7 @@ def test_wheel_of_unknown_size_is_small() -> None:
 
 
 def test_version_and_size_do_not_move_a_wheel() -> None:
-    """A batch hangs on names alone, so an update of a small wheel changes one batch."""
+    """Names determine batches, so an update of a small wheel changes one batch."""
     updated = LockedWheel("small-7", "2.0", "small-7-2.0-py3-none-any.whl", "1" * 64, 999, "x")
     before = batches(SMALL)
     after = batches([updated if each.name == "small-7" else each for each in SMALL])
@@ -67,11 +67,11 @@ def test_version_and_size_do_not_move_a_wheel() -> None:
 
 
 def test_batches_are_the_same_in_every_process() -> None:
-    """They hang on the letters of the names, not on Python's own hash, which each process draws anew."""
+    """Batches depend on the letters of names, not on Python's `hash`, which differs from process to process."""
     names = [[each.name for each in batch] for batch in batches(map(wheel, "abcde"))]
     assert names == [["d"], ["a", "e"], ["b"], ["c"]]
 
 
 def test_no_wheels_are_no_batches() -> None:
-    """Code that needs no distribution starts no process."""
+    """Without wheels there are no batches."""
     assert batches([]) == ()

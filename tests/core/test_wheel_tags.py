@@ -1,4 +1,4 @@
-"""Tests of core.wheels.wheels.wheel_tags."""
+"""Tests of core.wheels.wheel_tags."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from slim_ray_image.core.wheels.wheel_tags import fits, is_built_on_host, rank_o
     ],
 )
 def test_wheel_fits_by_its_python_and_glibc(tag: str, expected: bool) -> None:
-    """A wheel runs on a base whose Python it is for and whose glibc is not older than its own."""
+    """A wheel fits a base if it is for the base's Python and its glibc is not newer than the base's."""
     assert fits([tag], "3.10", LINUX_AMD64, "2.36") == expected
 
 
 def test_one_tag_that_fits_is_enough() -> None:
-    """A wheel of several platforms runs on each."""
+    """A wheel with several tags fits if one of the tags fits."""
     tags = ["cp310-cp310-macosx_11_0_arm64", "cp310-cp310-manylinux_2_17_x86_64"]
     assert fits(tags, "3.10", LINUX_AMD64, "2.36")
     assert not fits([], "3.10", LINUX_AMD64, "2.36")
@@ -56,16 +56,16 @@ def test_one_tag_that_fits_is_enough() -> None:
     ],
 )
 def test_wheel_of_one_machine_is_known_by_its_tag(tag: str, expected: bool) -> None:
-    """What was built without regard to others names no glibc."""
+    """The tags of a wheel that was built for one machine name no glibc."""
     assert is_built_on_host([tag], "3.10", LINUX_AMD64) == expected
 
 
 def rank(file: str) -> Any:
-    """The rank, which is sorted by where it is not None."""
+    """Return the rank of a wheel, typed `Any` so that ranks can be sorted."""
     return rank_of(file, "3.10", LINUX_AMD64, "2.36")
 
 
-# From the best to what any Python takes, as installers choose.
+# From the best wheel to the one that any Python can run, in the order in which installers choose.
 BEST_FIRST = [
     "x-1.0-cp310-cp310-manylinux_2_36_x86_64.whl",
     "x-1.0-cp310-cp310-manylinux_2_28_x86_64.whl",
@@ -82,7 +82,7 @@ BEST_FIRST = [
 
 
 def test_wheels_are_ranked_as_installers_rank_them() -> None:
-    """The newest glibc of the image's Python is the best, and what runs anywhere the last."""
+    """A wheel for the image's Python and newest glibc ranks first, and a wheel that runs anywhere ranks last."""
     shuffled = random.Random(3).sample(BEST_FIRST, len(BEST_FIRST))
     assert sorted(shuffled, key=rank) == BEST_FIRST
     assert len(set(map(rank, BEST_FIRST))) == len(BEST_FIRST)
@@ -111,12 +111,12 @@ def test_wheels_are_ranked_as_installers_rank_them() -> None:
     ],
 )
 def test_wheel_of_several_tags_has_the_best_rank(file: str, like: str) -> None:
-    """A file that names several tags counts by the one that fits best; the others do not harm."""
+    """A wheel with several tags has the rank of its best tag."""
     assert rank(file) == rank(like) is not None
 
 
 def test_build_number_breaks_the_tie() -> None:
-    """Of wheels that differ in nothing else, the one that was built last comes first; tags count more."""
+    """Between wheels with equal tags, the highest build number ranks first; better tags win over build numbers."""
     files = [
         "x-1.0-10-py3-none-any.whl",
         "x-1.0-9b-py3-none-any.whl",
@@ -142,5 +142,5 @@ def test_build_number_breaks_the_tie() -> None:
     ],
 )
 def test_file_that_the_base_cannot_take_has_no_rank(file: str) -> None:
-    """Wheels for others, and files that are no wheels, are never chosen."""
+    """A wheel for other platforms or Pythons, and a file that is not a wheel, has no rank."""
     assert rank(file) is None

@@ -131,6 +131,6 @@ def test_pattern_that_matches_nothing_ends_the_build(repository: Repository) -> 
     run = repository.pants("package", "src/services/echo:image", check=False)
     assert run.exit_code != 0
     assert (
-        "Patterns of `exclude_files` of src/services/echo:image match nothing that its layers hold."
+        "Patterns in `exclude_files` of src/services/echo:image match no path of its layers."
         in run.output
     )

@@ -93,7 +93,7 @@ def test_base_of_another_python_than_the_resolve_s_is_an_error(repository: Repos
     constraints = "+{'ray-default': ['CPython==3.11.*']}"
     option = f"--python-resolves-to-interpreter-constraints={constraints}"
     error = assert_fails(repository, f"{SHOP}:image", option)
-    assert "which the resolve 'ray-default' is not for" in error
+    assert "which the resolve 'ray-default' does not allow" in error
     assert "its interpreter constraints are 'CPython==3.11.*'" in error
 
 

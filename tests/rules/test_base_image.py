@@ -218,8 +218,8 @@ def test_missing_layout_is_named(rule_runner: RuleRunner) -> None:
         "The base image oci:nowhere:3.10 is not a readable OCI image layout.\n\n"
         "  * index.json: No such file or directory\n\n"
         "To fix, do one of the following:\n"
-        "  * make the layout, as with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`\n"
-        "  * correct the path; a relative one starts at the build root"
+        "  * make the layout, for example with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`\n"
+        "  * correct the path; a relative path starts at the build root"
     )
 
 
@@ -243,8 +243,8 @@ def test_broken_index_is_named(
         "The base image oci:base is not a readable OCI image layout.\n\n"
         f"  * index.json: {problem}\n\n"
         "To fix, do one of the following:\n"
-        "  * make the layout, as with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`\n"
-        "  * correct the path; a relative one starts at the build root"
+        "  * make the layout, for example with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`\n"
+        "  * correct the path; a relative path starts at the build root"
     )
 
 
@@ -256,7 +256,7 @@ def test_tag_that_the_layout_lacks_is_refused(rule_runner: RuleRunner, layout: L
         "The base image oci:base:3.12 was not found.\n\n"
         "  * the layout has the tag '3.10'\n"
         "  * the layout has the tag '3.11'\n\n"
-        "To fix, name one of the layout's tags after its path, or none where it has none."
+        "To fix, append one of the layout's tags to the path, or no tag if the layout has none."
     )
 
 
@@ -266,7 +266,7 @@ def test_tag_of_a_layout_without_tags_is_refused(rule_runner: RuleRunner, layout
     assert base_error(rule_runner, "oci:base:3.12") == (
         "The base image oci:base:3.12 was not found.\n\n"
         "  * the layout has no tags\n\n"
-        "To fix, name one of the layout's tags after its path, or none where it has none."
+        "To fix, append one of the layout's tags to the path, or no tag if the layout has none."
     )
 
 
@@ -279,10 +279,10 @@ def test_several_images_without_a_choice_are_refused(
         on(tagged(manifests[0], "3.11"), "amd64"), on(tagged(manifests[1], "3.10"), "amd64")
     )
     assert base_error(rule_runner) == (
-        "The base image oci:base is one of several for linux/amd64 in the layout.\n\n"
+        "The base image oci:base matches several images for linux/amd64 in the layout.\n\n"
         "  * the layout has the tag '3.10'\n"
         "  * the layout has the tag '3.11'\n\n"
-        "To fix, name one of the layout's tags after its path."
+        "To fix, append one of the layout's tags to the path."
     )
 
 

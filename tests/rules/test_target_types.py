@@ -387,7 +387,7 @@ def test_no_outputs_is_not_the_default() -> None:
     ("fields", "start"),
     [
         ({"prune": ["defaults"]}, "The `prune` field in target src/app:image must hold 'all', "),
-        ({"prune": ["!tests"]}, "The `prune` field in target src/app:image only takes rules away"),
+        ({"prune": ["!tests"]}, "The `prune` field in target src/app:image removes rules"),
         (
             {"exclude_files": ["../a"]},
             "The `exclude_files` field in target src/app:image must hold paths, ",

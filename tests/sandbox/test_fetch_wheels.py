@@ -374,7 +374,7 @@ def test_more_than_the_known_size_is_not_read(sandbox: Path, content: bytes, len
     with Endless(content, length) as server:
         url = f"http://{server.address}/foo"
         text = error_text(lambda: fetch(wheel_of(content, url, byte_count=len(content))))
-    assert text.startswith("A distribution is not what the lockfile says it is")
+    assert text.startswith("A distribution does not match the lockfile")
     sha256 = hashlib.sha256(content).hexdigest()
     assert f"\n  * {url} has more than {len(content)} bytes, not sha256:{sha256}\n" in text
     assert server.sent < 1 << 27

@@ -320,13 +320,13 @@ def test_wheel_whose_hash_the_lock_lacks_is_an_error(wheels: Path) -> None:
     """The file is told with its hash, and what the lock has in its place."""
     text = error_text(lambda: subset(["bar"], f"bar==1.0 --hash={B} --hash={A}\n"))
     assert text == (
-        "A distribution is not what the lockfile says it is: its hash is not one the lock has.\n"
+        "A distribution does not match the lockfile: the lockfile does not have its hash.\n"
         "\n"
         f"  * bar-1.0-py3-none-any.whl has sha256:{hash_of(wheels / 'bar-1.0-py3-none-any.whl')}\n"
         f"  * 3rdparty/python/ray.lock has {A}\n"
         f"  * 3rdparty/python/ray.lock has {B}\n"
         "\n"
-        "To fix, find out who changed the file on the index; if the change is meant, refresh the lockfile."
+        "To fix, find out who changed the file on the index; if the change is intended, refresh the lockfile."
     )
     assert not Path("wheels.json").exists()
 
@@ -559,7 +559,7 @@ def test_wheel_at_a_url_that_changed_is_an_error(wheels: Path, server: FileServe
     url = server.url(f"/cpu/{LOCAL}")
     lock = f"local @ {url} --hash={A}\n{lock_of(wheels, *PINS)}"
     text = error_text(lambda: subset(["local"], lock))
-    assert text.startswith("A distribution is not what the lockfile says it is")
+    assert text.startswith("A distribution does not match the lockfile")
     assert f"  * {LOCAL} has sha256:{local_wheel(server, url).sha256}\n" in text
     assert f"  * 3rdparty/python/ray.lock has {A}\n" in text
 

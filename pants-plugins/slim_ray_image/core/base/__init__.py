@@ -1,1 +1,1 @@
-"""The base image: which image of a registry or a layout, and the facts of its files that a build needs."""
+"""The base image: its manifest in a registry or a layout, and the facts of its files that a build needs."""

@@ -1,4 +1,4 @@
-"""Stage 1 of 6: what the program that reads a base's layers is told, and what it tells of the base."""
+"""Stage 1 of 6: request and result of the program that reads the layers of a base image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Mapping
 
 FACTS = "base.json"
-# The folder of the base's own interpreter, in the sandbox of the program that writes it and of those that run on it.
+# Folder of the base's own interpreter in sandboxes: of the program that writes the folder, and of programs that run on
+# the interpreter.
 BASE = "base"
 
 
@@ -15,9 +16,10 @@ class BaseFactsRequest:
     """A request for the interpreter of a base image and the facts about it.
 
     Attributes:
-        reference: The image's name, for messages.
-        blobs: Paths of its layers in the sandbox, lowest first.
-        environment: Variables of its containers, PATH among them.
+        reference: Reference of the base image, for messages.
+        blobs: Paths of the base's layers in the sandbox, lowest first.
+        platform: Platform of the image, such as "linux/amd64".
+        environment: Environment variables in the base's config, such as PATH.
     """
 
     reference: str
@@ -28,7 +30,7 @@ class BaseFactsRequest:
 
 @dataclass(frozen=True)
 class MarkerEnvironment:
-    """Values of the variables of environment markers, in the image.
+    """Values of the environment marker variables in the image.
 
     Spec: https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers.
     """
@@ -46,13 +48,13 @@ class MarkerEnvironment:
     sys_platform: str
 
     def to_mapping(self) -> dict[str, str]:
-        """Return variable -> value, which `packaging` evaluates markers with."""
+        """Return variable -> value, in the form that `packaging` evaluates markers with."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class LayerSize:
-    """Regular files of one layer, those that a layer above hides included."""
+    """Size of one layer: its regular files, including files that a layer above hides."""
 
     unpacked_bytes: int
     file_count: int
@@ -64,14 +66,15 @@ class BaseFacts:
 
     Attributes:
         launcher: Path in `BASE` of the program that runs the interpreter.
-        python: The interpreter's path in the image.
-        glibc: Its version, such as "2.36".
-        directories: Every directory, and every symlink to one, sorted.
-        commands: Names in /usr/local/bin, sorted.
-        programs: (command, path) of commands on PATH outside the interpreter's own directory.
-        has_bytecode: Whether the standard library has its bytecode.
-        passwd: The text of /etc/passwd.
-        group: The text of /etc/group.
+        python: Path of the interpreter in the image.
+        python_version: Version of the interpreter, such as "3.10.18".
+        glibc: Version of glibc, such as "2.36".
+        directories: Paths of all directories and of all symlinks to directories, sorted.
+        commands: Names of the entries of /usr/local/bin, sorted.
+        programs: (command, path) of the commands on PATH outside the interpreter's directory, sorted.
+        has_bytecode: Whether the base has bytecode of the standard library.
+        passwd: Text of /etc/passwd.
+        group: Text of /etc/group.
         layer_sizes: Size of each layer, lowest first.
     """
 

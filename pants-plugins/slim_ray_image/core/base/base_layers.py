@@ -11,10 +11,10 @@ from slim_ray_image.core.layers.kinds import KIND_BASE
 
 
 def base_layers(base: BaseImage, sizes: Sequence[LayerSize]) -> tuple[BuiltLayer, ...]:
-    """Return the layers of the base, lowest first, named by their number.
+    """Return the layers of the base, lowest first. Their names are their numbers, from 1.
 
     Args:
-        sizes: Of each layer, in order.
+        sizes: Size of each layer, lowest first.
     """
     diff_ids = json.loads(base.config)["rootfs"]["diff_ids"]
     return tuple(

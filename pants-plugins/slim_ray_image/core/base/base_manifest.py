@@ -1,7 +1,7 @@
-"""Stage 1 of 6: from the manifest or the image index of a base to its image for a platform.
+"""Stage 1 of 6: parsing of a base's image index, manifest and config, for one platform.
 
-In: JSON that was brought from a registry or a local layout. Out: the descriptor of the blob to read next (the
-platform's manifest, then its config), and at last a `BaseImage`.
+In: JSON from a registry or a local layout. Out: the descriptor of the blob to read next (the platform's manifest, then
+its config), and finally a `BaseImage`.
 Specification: https://github.com/opencontainers/image-spec/tree/v1.1.0 (image-index.md, manifest.md, config.md).
 """
 
@@ -31,7 +31,7 @@ _DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
 _INDEX_MEDIA_TYPES = (MEDIA_TYPE_INDEX, _DOCKER_INDEX)
 _MANIFEST_MEDIA_TYPES = (MEDIA_TYPE_MANIFEST, _DOCKER_MANIFEST)
-# Docker's layers are the same bytes under another name (media-types.md, "Compatibility Matrix").
+# Docker's layers are the same bytes under another media type (media-types.md, "Compatibility Matrix").
 _OCI_LAYER_MEDIA_TYPES = {
     MEDIA_TYPE_LAYER: MEDIA_TYPE_LAYER,
     MEDIA_TYPE_LAYER_GZIP: MEDIA_TYPE_LAYER_GZIP,
@@ -45,8 +45,8 @@ class IndexEntry:
     """A manifest, or another index, that an index points at (image-index.md, "manifests").
 
     Attributes:
-        platform: Such as "linux/amd64"; None where the index does not say.
-        tag: The name that it has in a local layout, if it has one.
+        platform: Platform of the image, such as "linux/amd64"; None if the index does not give it.
+        tag: Tag of the entry in a local layout, if it has one.
     """
 
     descriptor: Descriptor
@@ -70,10 +70,12 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest of one image, or an image index: whichever a base's name stands for.
+    """A manifest of one image, or an image index: a base's reference can name either.
 
     Attributes:
-        entries: Of an image index; None for a manifest.
+        reference: Reference of the base image, for messages.
+        fields: Fields of the JSON object.
+        entries: Entries of an image index; None for a manifest.
     """
 
     reference: str
@@ -85,7 +87,7 @@ class Manifest:
         """The descriptor of the image's config.
 
         Raises:
-            SlimRayImageError: If this is no manifest of an image.
+            SlimRayImageError: If this is not the manifest of an image.
         """
         implied = MEDIA_TYPE_MANIFEST if self.entries is None else MEDIA_TYPE_INDEX
         media_type = self.fields.get("mediaType", implied)
@@ -106,13 +108,13 @@ def _no_image(reference: str, evidence: str) -> SlimRayImageError:
 
 
 def parse_manifest(reference: str, content: bytes) -> Manifest:
-    """Return what a manifest or an image index says.
+    """Parse a manifest or an image index.
 
     Args:
-        reference: The base image's name, for messages.
+        reference: Reference of the base image, for messages.
 
     Raises:
-        SlimRayImageError: If it is neither, or has Docker's oldest form.
+        SlimRayImageError: If `content` is neither, or is a manifest of Docker's first schema.
     """
     try:
         fields = json.loads(content)
@@ -151,10 +153,14 @@ def platform_error(
 def parse_base_image(
     reference: str, source: str, manifest: bytes, config: bytes, platform: Platform
 ) -> BaseImage:
-    """Return the base image of a manifest and a config that were already checked against their digests.
+    """Parse the manifest and the config of a base image. Their digests must have been checked.
+
+    Args:
+        reference: Reference of the base image, for messages.
+        source: Reference that the base image is read from.
 
     Raises:
-        SlimRayImageError: If it is not an image for `platform` whose layers we can build on.
+        SlimRayImageError: If they do not describe an image for `platform` that layers can be added to.
     """
     fix = ["name an OCI or Docker image of that platform in `base_image`"]
     try:

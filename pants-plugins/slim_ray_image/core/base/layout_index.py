@@ -1,6 +1,6 @@
-"""Stage 1 of 6: which image of a local OCI image layout is the base.
+"""Stage 1 of 6: selection of the base image in a local OCI image layout.
 
-In: index.json, the image indexes that it points at, and what the base is named by. Out: the manifest's descriptor.
+In: index.json, the image indexes that it points at, and the query for the base. Out: the manifest's descriptor.
 Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md ("index.json").
 """
 
@@ -19,12 +19,13 @@ from slim_ray_image.core.platforms import Platform
 
 @dataclass(frozen=True)
 class LayoutQuery:
-    """What a base in a layout is named by.
+    """A query for a base image in a layout.
 
     Attributes:
-        reference: The base's name, as the target has it.
-        layout: Where it is read from.
-        digest: What it must be, of its manifest or its image index; None where any will do.
+        reference: Reference of the base image in the target.
+        layout: The layout to read.
+        platform: The platform to select.
+        digest: Digest that the base's manifest or image index must have; None if any digest is accepted.
     """
 
     reference: str
@@ -39,8 +40,8 @@ def unreadable_error(layout: LayoutReference, problem: str) -> SlimRayImageError
         f"The base image {layout.text} is not a readable OCI image layout.",
         evidence=[f"index.json: {problem}"],
         fixes=[
-            "make the layout, as with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`",
-            "correct the path; a relative one starts at the build root",
+            "make the layout, for example with `skopeo copy docker://python:3.10-slim oci:FOLDER:3.10-slim`",
+            "correct the path; a relative path starts at the build root",
         ],
     )
 
@@ -49,7 +50,7 @@ def parse_layout_index(layout: LayoutReference, content: bytes) -> tuple[IndexEn
     """Return the entries of index.json.
 
     Raises:
-        SlimRayImageError: If it is no such file.
+        SlimRayImageError: If `content` is not a valid index.json.
     """
     try:
         index = json.loads(content)
@@ -68,10 +69,13 @@ def _describe_tags(entries: Iterable[IndexEntry]) -> list[str]:
 
 
 def named_entries(query: LayoutQuery, entries: Sequence[IndexEntry]) -> tuple[IndexEntry, ...]:
-    """Return the entries of index.json that have the tag, where one is named, and the digest, where one has it.
+    """Return the entries of index.json that match a query.
+
+    If the query has a tag, only entries with that tag match. If one of these has the query's digest, only entries with
+    the digest match.
 
     Raises:
-        SlimRayImageError: If none has the tag.
+        SlimRayImageError: If no entry has the tag.
     """
     tag = query.layout.tag
     tagged = tuple(entry for entry in entries if not tag or entry.tag == tag)
@@ -79,7 +83,7 @@ def named_entries(query: LayoutQuery, entries: Sequence[IndexEntry]) -> tuple[In
         raise SlimRayImageError(
             f"The base image {query.layout.text} was not found.",
             evidence=_describe_tags(entries) or ["the layout has no tags"],
-            fixes=["name one of the layout's tags after its path, or none where it has none"],
+            fixes=["append one of the layout's tags to the path, or no tag if the layout has none"],
         )
     pinned = tuple(entry for entry in tagged if entry.descriptor.digest == query.digest)
     return pinned or tagged
@@ -87,13 +91,13 @@ def named_entries(query: LayoutQuery, entries: Sequence[IndexEntry]) -> tuple[In
 
 def _not_pinned(query: LayoutQuery, digests: Iterable[str]) -> SlimRayImageError:
     return SlimRayImageError(
-        f"The base image {query.reference} is not what {query.layout.text}, which `[slim-ray].base_image_sources` maps "
-        "its tag to, has.",
+        f"The base image {query.reference} is not in {query.layout.text}, to which "
+        "`[slim-ray].base_image_sources` maps its tag.",
         evidence=sorted(f"the layout has {digest}" for digest in set(digests)),
         fixes=[
-            "make the layout anew from that digest",
+            "make the layout again, from that digest",
             "pin a digest that the layout has",
-            f"map {query.reference!r} as a whole, to build on what the layout has anyway",
+            f"map {query.reference!r} as a whole, to build on the layout's image whatever its digest",
         ],
     )
 
@@ -101,7 +105,7 @@ def _not_pinned(query: LayoutQuery, digests: Iterable[str]) -> SlimRayImageError
 def _for_platform(
     platform: Platform, indexes: Mapping[IndexEntry, Sequence[IndexEntry]]
 ) -> set[Descriptor]:
-    """Return the images for the platform, or else those that do not say what they are for: their config does."""
+    """Return the images for the platform or, if there are none, those without a platform: their config names it."""
     found = (image_of(entries, platform) for entries in indexes.values())
     return {descriptor for descriptor in found if descriptor} or {
         entry.descriptor for entry in indexes if not entry.platform and not entry.is_index
@@ -114,10 +118,11 @@ def select_image(
     """Return the descriptor of the base's manifest.
 
     Args:
-        indexes: Each named entry -> the entries of the index that it points at; of a manifest, itself.
+        indexes: Each entry of `named_entries` -> the entries of the image index that it points at, or the entry itself
+            if it points at a manifest.
 
     Raises:
-        SlimRayImageError: If there is none or more than one, or if it is not what it must be.
+        SlimRayImageError: If no image or more than one matches, or if none has the digest of the query.
     """
     candidates = _for_platform(query.platform, indexes)
     digests = {
@@ -128,9 +133,9 @@ def select_image(
         raise _not_pinned(query, digests)
     if len(candidates) > 1:
         raise SlimRayImageError(
-            f"The base image {query.layout.text} is one of several for {query.platform} in the layout.",
+            f"The base image {query.layout.text} matches several images for {query.platform} in the layout.",
             evidence=_describe_tags(indexes),
-            fixes=["name one of the layout's tags after its path"],
+            fixes=["append one of the layout's tags to the path"],
         )
     if not candidates:
         entries = [entry for entries in indexes.values() for entry in entries]

@@ -1,4 +1,4 @@
-"""Stage 1 of 6: what the programs that read a registry are told, and the files that they write."""
+"""Stage 1 of 6: requests of the programs that read a registry, and the names of the files that they write."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ BLOB = "blob"
 
 @dataclass(frozen=True)
 class RegistryPlace:
-    """Repository of an image in a registry.
+    """A repository of a registry.
 
     Attributes:
-        reference: The image's name, for messages.
-        host: The registry's, with its port.
-        certificates: A CA bundle in the sandbox, or "".
+        reference: Reference of the image, for messages.
+        host: Host of the registry, with its port.
+        repository: Name of the repository, without the host.
+        plain_http: Whether to use http instead of https.
+        certificates: Path of a CA bundle in the sandbox; "" if there is none.
     """
 
     reference: str

@@ -1,7 +1,8 @@
-"""Stage 4 of 6: what distributions must not do to each other or to the base, in one layer or across layers.
+"""Stage 4 of 6: conflicts between distributions, or with programs of the base, in one layer or across layers.
 
-In: the distributions of the packed PEX and the base's programs. Out: nothing, or an error. Two kinds: a path of two
-distributions whose content differs, so that the order of layers would decide; a command that hides one of the base's.
+In: the distributions of the image and the base's programs. Out: nothing, or an error. There are two kinds of conflict:
+- Two distributions have different content at one path, so that the order of layers would choose the content.
+- A command of a distribution hides a program of the base.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from slim_ray_image.core.image_paths import SCRIPTS
 from slim_ray_image.core.layers.exclude_files import matching_pattern
 from slim_ray_image.core.wheels.distributions import Distribution
 
-# Of the virtual environment itself.
+# Commands that the virtual environment itself provides.
 _INTERPRETER = re.compile(r"python(\d+(\.\d+)?)?")
 
 
@@ -26,13 +27,13 @@ def _named(distribution: Distribution) -> str:
 def check_paths(
     image: str, distributions: Sequence[Distribution], exclude_files: Sequence[str] = ()
 ) -> None:
-    """Raise if two distributions have one path with different content.
+    """Raise if two distributions have different content at the same path.
 
     Args:
-        exclude_files: Absolute patterns of paths that do not go into the image.
+        exclude_files: Absolute patterns of paths that are left out of the image.
 
     Raises:
-        SlimRayImageError: With each such path and who has it.
+        SlimRayImageError: With each such path and the distributions that have it.
     """
     contents: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for distribution in distributions:
@@ -51,7 +52,7 @@ def check_paths(
             evidence=clashes,
             fixes=[
                 "remove the import that needs one of the distributions",
-                "require a version of one that does not have the path, then refresh the lockfile",
+                "require a version of one of them that does not have the path, then refresh the lockfile",
                 "list the paths in `exclude_files`, if nothing needs them at run time",
             ],
         )
@@ -60,12 +61,12 @@ def check_paths(
 def check_scripts(
     image: str, base: str, distributions: Sequence[Distribution], programs: Mapping[str, str]
 ) -> None:
-    """Raise if a command of a distribution, which PATH finds first, hides one of the base or the interpreter.
+    """Raise if a command of a distribution, which PATH finds first, hides a program of the base or the interpreter.
 
     Args:
         base: The base's reference.
-        programs: Command -> its path in the base, for those that are not beside the base's interpreter. Those that are,
-            as `pip`, are there to be replaced.
+        programs: Command -> its path in the base, for programs outside the directory of the base's interpreter.
+            Programs in that directory, such as `pip`, may be replaced.
 
     Raises:
         SlimRayImageError: With each such command.
@@ -82,8 +83,8 @@ def check_scripts(
             hidden.append(f"`{script}` of {_named(distribution)} hides {what}")
     if hidden:
         raise SlimRayImageError(
-            f"{count_of(len(hidden), 'command')} that the image {image} would get from its distributions "
-            f"{'hides' if len(hidden) == 1 else 'hide'} another.",
+            f"{count_of(len(hidden), 'command')} from distributions of the image {image} would hide "
+            f"{'another program' if len(hidden) == 1 else 'other programs'} of the same name.",
             evidence=sorted(hidden),
             fixes=[
                 "remove the import that needs the distribution",

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: what the process of a layer of distributions is told, and what it tells."""
+"""Stage 4 of 6: requests and results of the programs that write layers of distributions."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Mapping
 
 from slim_ray_image.core.layers.layer_blob import LayerBase, LayerBlob
 
-# A slice's own outputs.
+# Output files of the program that writes a slice.
 SLICE = "slice.deflate"
 SLICE_RESULT = "slice.json"
 
 
 @dataclass(frozen=True)
 class PieceRequest:
-    """A request for a distribution, or for a part of it.
+    """A request for a distribution, or for a part of one.
 
     Attributes:
-        key: What the result calls it; pieces are written in the order of their keys.
-        file: Of the wheel.
-        name: Canonical.
-        part: Its name; "" for all but the parts.
+        key: Name of the piece in the result. Pieces are written in the order of their keys.
+        file: File name of the wheel.
+        sha256: SHA-256 of the wheel, in hex.
+        name: Canonical name of the distribution.
+        part: Name of the part; "" for the distribution without its parts.
     """
 
     key: str
@@ -35,9 +36,10 @@ class PiecesRequest:
     """A request for distributions, or parts of them, as a layer of their own or as a slice of one.
 
     Attributes:
-        prune: Names of fixed rules.
-        exclude_files: Absolute patterns.
-        commands: Those of `image_paths.LINKED_SCRIPTS` that the base has itself.
+        prune: Names of the fixed rules to apply, sorted.
+        exclude_files: Absolute patterns of paths to leave out.
+        bytecode: Whether to add the bytecode of the modules.
+        commands: Names in `image_paths.LINKED_SCRIPTS` that the base has already; no link is made for them.
     """
 
     pieces: tuple[PieceRequest, ...]
@@ -50,7 +52,7 @@ class PiecesRequest:
 
 @dataclass(frozen=True)
 class Saved:
-    """A sum of what a rule took from a distribution; bytes without bytecode."""
+    """Bytes and number of files that are left out of an image or a layer; bytecode is not counted."""
 
     bytes: int = 0
     files: int = 0
@@ -61,10 +63,11 @@ class Saved:
 
 @dataclass(frozen=True)
 class SavedRow:
-    """A sum of what a rule took from a piece, or of what of it is in the layer of a part.
+    """Size of the files that a rule removed from a piece, or that belong to a part of its distribution.
 
     Attributes:
-        name: Of the rule or the part.
+        key: Key of the piece.
+        name: Name of the rule or the part.
     """
 
     key: str
@@ -77,11 +80,11 @@ class PiecesFacts:
     """Facts of the pieces as they were written.
 
     Attributes:
-        compressed_bytes_of: Key -> bytes of the blob.
-        unpacked_bytes_of: Key -> bytes, without bytecode.
-        pruned: By rule.
-        parts: Of the pieces that are in the layer without their parts.
-        matched: The patterns of `exclude_files` that took something, sorted.
+        compressed_bytes_of: Key of a piece -> its bytes in the blob.
+        unpacked_bytes_of: Key of a piece -> its unpacked bytes, without bytecode.
+        pruned: Savings of each rule in each piece.
+        parts: Size of each part that a piece was written without, before pruning.
+        matched: Patterns of `exclude_files` that matched a path, sorted.
     """
 
     compressed_bytes_of: Mapping[str, int]
@@ -93,7 +96,7 @@ class PiecesFacts:
 
 @dataclass(frozen=True)
 class DistributionLayerResult:
-    """A written layer of one piece."""
+    """A result of writing the layer of one piece."""
 
     blob: LayerBlob
     facts: PiecesFacts
@@ -101,12 +104,12 @@ class DistributionLayerResult:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """A written slice.
+    """A result of writing a slice.
 
     Attributes:
-        directories: Those that it needs and the base does not have, sorted.
-        unpacked_bytes: Sum of its regular files.
-        file_count: Their number.
+        directories: Directories that the slice needs and the base lacks, sorted.
+        unpacked_bytes: Sum of the sizes of the slice's regular files.
+        file_count: Number of the slice's regular files.
     """
 
     directories: tuple[str, ...]
@@ -117,13 +120,13 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class JoinRequest:
-    """A request for the layer of the virtual environment and of slices.
+    """A request for the layer that consists of the virtual environment itself and of slices.
 
     Attributes:
-        slices: Their files, in order.
-        directories: Those that the slices need, sorted.
-        unpacked_bytes: Of the slices together.
-        file_count: Likewise.
+        slices: Paths of the slices in the sandbox, in order.
+        directories: Directories that the slices need and the base lacks, sorted.
+        unpacked_bytes: Sum of the sizes of the regular files in all slices.
+        file_count: Number of the regular files in all slices.
     """
 
     slices: tuple[str, ...]
@@ -135,6 +138,6 @@ class JoinRequest:
 
 @dataclass(frozen=True)
 class JoinResult:
-    """The written layer."""
+    """A result of joining slices to a layer."""
 
     blob: LayerBlob

@@ -1,6 +1,7 @@
-"""Stage 4 of 6: the field `exclude_files`, patterns of paths that do not go into the image.
+"""Stage 4 of 6: the field `exclude_files`, patterns of paths that are left out of the image.
 
-In: the patterns. Out: what they match, in the layers and in the plan, where only the outermost paths are known.
+In: the patterns. Out: the patterns that match a path of a layer, and, while layers are planned and only the outermost
+paths of each distribution are known, the patterns that may match.
 """
 
 from __future__ import annotations
@@ -19,48 +20,49 @@ def parse_exclude_files(patterns: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of a field `exclude_files`, sorted.
 
     Raises:
-        InvalidValueError: If one is no path of the image.
+        InvalidValueError: If a pattern is not a path of the image.
     """
     patterns = tuple(sorted(patterns))
     wrong = [p for p in patterns if not p.strip("/*") or ".." in p.split("/") or "//" in p]
     if wrong:
         raise InvalidValueError(
-            "must hold paths, absolute or relative to site-packages, without '..' and not of wildcards alone, but has "
-            f"{', '.join(map(repr, wrong))}.",
+            "must hold paths, absolute or relative to site-packages, without '..' or '//' and not only wildcards, "
+            f"but has {', '.join(map(repr, wrong))}.",
             fixes=["use paths like 'numpy/_core/tests/*' or '/usr/local/bin/wget'"],
         )
     return patterns
 
 
 def _part_expression(part: str) -> str:
-    """Of one folder's or file's name."""
+    """Return a regular expression for the name of one folder or file."""
     wildcards = {"*": "[^/]*", "?": "[^/]"}
     return "".join(wildcards.get(character) or re.escape(character) for character in part)
 
 
 @lru_cache(maxsize=1000)
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Of a whole path, with a slash at its end; what is below a match matches as well."""
+    """Return a regular expression for a path and every path below it; each path must end with a slash."""
     parts = pattern.strip("/").split("/")
     inner = ("(?:[^/]+/)*" if part == "**" else f"{_part_expression(part)}/" for part in parts)
     return re.compile(f"/{''.join(inner)}.*")
 
 
 def absolute_pattern(pattern: str, site_packages: str) -> str:
-    """Return a pattern of `exclude_files` as a path of the image."""
+    """Return a pattern of `exclude_files` as an absolute path of the image."""
     return pattern if pattern.startswith("/") else f"{site_packages}/{pattern}"
 
 
 def matching_pattern(path: str, patterns: Iterable[str]) -> Optional[str]:
-    """Return the first of absolute patterns that matches an absolute path or a folder above it."""
+    """Return the first pattern that matches `path` or a folder above it; all are absolute."""
     return next((p for p in patterns if _expression(p).fullmatch(f"{path}/")), None)
 
 
 def patterns_for(patterns: Iterable[str], roots: Iterable[str]) -> tuple[str, ...]:
-    """Return those of absolute patterns that may match `roots`, or what is below them.
+    """Return the patterns that may match one of `roots` or a path below one.
 
     Args:
-        roots: Absolute paths, as of the outermost folders that a distribution has for itself.
+        patterns: Absolute patterns.
+        roots: Absolute paths, such as the outermost paths of a distribution.
     """
     return tuple(
         pattern for pattern in patterns if any(_may_match(pattern, root) for root in roots)
@@ -79,22 +81,25 @@ def _may_match(pattern: str, root: str) -> bool:
 def check_excluded(image: str, patterns: Iterable[str], matched: Collection[str]) -> None:
     """Raise if a pattern of `exclude_files` matches nothing.
 
+    Args:
+        matched: Patterns that matched a path of a layer.
+
     Raises:
         SlimRayImageError: With each such pattern.
     """
     unmatched = sorted(set(patterns) - set(matched))
     if unmatched:
         raise SlimRayImageError(
-            f"Patterns of `exclude_files` of {image} match nothing that its layers hold.",
+            f"Patterns in `exclude_files` of {image} match no path of its layers.",
             evidence=unmatched,
             fixes=[
-                "remove them, or correct them: a relative one starts below site-packages, and `*` does not match '/'"
+                "remove or correct them: a relative pattern starts at site-packages, and `*` does not match '/'"
             ],
         )
 
 
 def outermost(paths: Iterable[str], site_packages: str) -> tuple[str, ...]:
-    """Return the outermost paths that files of a distribution take: folders in site-packages, and files elsewhere."""
+    """Return the outermost paths of `paths`, sorted: the entries of site-packages, and each path outside it."""
     found = set()
     for path in paths:
         relative = posixpath.relpath(path, site_packages)

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: what the process of the layer of large first-party files is told, and what it tells."""
+"""Stage 4 of 6: request and result of the program that writes the layer of large first-party files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from slim_ray_image.core.layers.layer_blob import LayerBase, LayerBlob
 
 @dataclass(frozen=True)
 class FilesLayerRequest:
-    """A request for the layer of large first-party files, by their paths below the working directory."""
+    """A request for the layer of large first-party files.
+
+    Attributes:
+        files: Paths of the files, relative to the working directory.
+        workdir: Working directory of the image, absolute.
+    """
 
     files: tuple[str, ...]
     workdir: str
@@ -18,6 +23,6 @@ class FilesLayerRequest:
 
 @dataclass(frozen=True)
 class FilesLayerResult:
-    """The written layer."""
+    """A result of writing the layer of large first-party files."""
 
     blob: LayerBlob

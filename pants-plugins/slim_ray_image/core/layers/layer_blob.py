@@ -1,4 +1,4 @@
-"""Stage 4 of 6: what every layer's process is told, and what it tells."""
+"""Stage 4 of 6: the parts of request and result that all programs that write layers share."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ RESULT = "layer.json"
 
 @dataclass(frozen=True)
 class LayerBase:
-    """Facts of the base that a layer must know, and no more: they are part of the layer's cache key.
+    """Facts of the base that the bytes of a layer depend on, and no more: they are part of the layer's cache key.
 
     Attributes:
-        python: The interpreter's path in the image.
-        directories: Those of the base that the layer's paths are below, sorted.
-        timestamp: The time of every entry of the layer, in seconds since 1970.
+        python: Path of the interpreter in the image.
+        directories: Directories of the base that may be parents of the layer's paths, sorted.
+        timestamp: Modification time of every entry of the layer, in seconds since 1970.
     """
 
     python: str
@@ -29,10 +29,11 @@ class LayerBlob:
     """A layer's blob (https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md).
 
     Attributes:
-        size: In bytes, as `digest` of the blob itself.
+        digest: Digest of the compressed blob.
+        size: Size of the compressed blob, in bytes.
         diff_id: Digest of the uncompressed tar.
-        unpacked_bytes: Sum of its regular files.
-        file_count: Their number.
+        unpacked_bytes: Sum of the sizes of the layer's regular files.
+        file_count: Number of the layer's regular files.
     """
 
     digest: str

@@ -1,7 +1,7 @@
-"""Stage 4 of 6: which files of a distribution are its own tests, that nothing else of it imports.
+"""Stage 4 of 6: the tests inside a distribution that none of its other modules imports.
 
-In: the files of one distribution. Out: the paths that may go. It is decided by reading imports, not by names alone:
-`numpy.testing`, say, which scipy imports, imports a module of `numpy._core.tests`.
+In: the files of one distribution. Out: the paths that can be removed. Names alone do not decide, imports are read: for
+example, scipy imports `numpy.testing`, which imports a module of `numpy._core.tests`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _TEST_MODULE = re.compile(r"(test_.*|.*_tests?|conftest)\.py")
 
 
 def _test_folders(paths: Iterable[str]) -> frozenset[str]:
-    """Return the outermost folders of tests: by their name, and because there are test modules in them.
+    """Return the outermost folders that are named `test` or `tests` and contain test modules.
 
-    A folder of that name without test modules may be what others use to test, as `django.test`.
+    Such a folder without test modules can be code that others write tests with, such as `django.test`.
     """
     found = set()
     for path in paths:
@@ -32,7 +32,7 @@ def _test_folders(paths: Iterable[str]) -> frozenset[str]:
 
 
 def _modules(paths: Iterable[str]) -> dict[str, str]:
-    """Return dotted name -> path, of modules in Python and of compiled ones."""
+    """Return dotted name -> path, for Python modules and compiled modules."""
     found = {}
     for path in paths:
         if path.endswith((".py", ".so")):
@@ -48,7 +48,7 @@ def _is_dotted_name(value: object) -> bool:
 
 
 def _named(path: str, source: bytes) -> Iterator[str]:
-    """Yield the dotted names that a module may import: by statements, wherever they are, and spelled as strings."""
+    """Yield the dotted names that a module may import: in import statements at any depth, and in string constants."""
     tree = parse_module(source)
     if tree is None:
         return
@@ -65,14 +65,15 @@ def _named(path: str, source: bytes) -> Iterator[str]:
 
 
 class _Names:
-    """The names of the folders of tests, to be found in sources.
+    """A search for the names of test folders in sources.
 
-    Parsing every module would take longer than the rest of a layer, and most that have the word have it in a comment.
+    The search avoids parsing: to parse every module would take longer than the rest of a layer, and most modules that
+    contain such a name contain it in a comment.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         either = "|".join(map(re.escape, sorted(names))).encode()
-        # One pattern of nothing but letters, which `re` finds fast, and one for the line that it is in.
+        # One pattern of plain names, which `re` finds fast, and one for the line around a name.
         self._name = re.compile(either)
         self._line = re.compile(
             rb"\.N\b|\bN\.\w|['\"]N['\"]|\bimport\b.*\bN\b|^[\s(]*N\s*(as\s+\w+\s*)?[,);]*\s*\\?\s*(#|$)".replace(
@@ -81,7 +82,7 @@ class _Names:
         )
 
     def may_be_in(self, source: bytes) -> bool:
-        """Tell if a module may import one: its name is in an import, in a dotted name, or spelled as a string."""
+        """Return whether a module may import a test folder: names it in an import, a dotted name or a string."""
         for match in self._name.finditer(source):
             start = source.rfind(b"\n", 0, match.start()) + 1
             end = source.find(b"\n", match.end())
@@ -91,13 +92,14 @@ class _Names:
 
 
 def find_unneeded_tests(files: Mapping[str, Callable[[], bytes]]) -> frozenset[str]:
-    """Return the files of test folders that no other module needs.
+    """Return the files in test folders that no other module needs.
 
-    Needed is a module that one outside of the folders imports, or that a needed one imports, with the packages above
-    it. Where none is, the whole folder goes, so that no empty package stays.
+    A module in a test folder is needed, with the packages above it, if a module outside the test folders imports it, or
+    if a needed module does. If no module of a folder is needed, the whole folder is returned, so that no empty package
+    stays.
 
     Args:
-        files: Path relative to site-packages -> what reads its content; only some are read.
+        files: Path relative to site-packages -> function that reads the content. Only some files are read.
     """
     folders = _test_folders(files)
     inside = {path for path in files if folders & set(parents(path))}
@@ -124,7 +126,7 @@ def find_unneeded_tests(files: Mapping[str, Callable[[], bytes]]) -> frozenset[s
 
 
 def _paths_of(name: str, modules: Mapping[str, str]) -> Iterator[str]:
-    """Yield the paths of the modules that importing a dotted name loads."""
+    """Yield the paths of the modules that an import of a dotted name loads."""
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
         path = modules.get(".".join(parts[:end]))

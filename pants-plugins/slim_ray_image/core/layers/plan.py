@@ -1,8 +1,8 @@
-"""Stage 4 of 6: which distribution and which file goes into which layer, and where it goes in the image.
+"""Stage 4 of 6: the plan of the layers, which assigns each distribution and each first-party file to a layer.
 
-In: the distributions and the first-party files, with their sizes. Out: `LayerSpec`s, lowest first;
-the files that are no part of the layer of the sources.
-The plan looks at nothing outside the build, so that equal builds have equal layers.
+In: the distributions and the first-party files, with their sizes. Out: a `LayerSpec` for each layer of distributions,
+lowest layer first, and a `FilePlan`. The plan depends on nothing outside the build, so that equal builds have equal
+layers.
 """
 
 from __future__ import annotations
@@ -15,24 +15,32 @@ from slim_ray_image.core.layers.prune_rules import Part
 from slim_ray_image.core.wheels.distributions import Distribution
 from slim_ray_image.core.wheels.wheel_batches import number_of
 
-# Below this, unpacked, a layer of its own costs a pull more (a request, a descriptor) than sharing it saves. A fixed
-# size, not a rank, so that a distribution has its own layer in every service or in none, and services share it.
+# Below this unpacked size, the request and the descriptor of a layer of its own cost a pull more than sharing the layer
+# saves. The limit is a fixed size, not a rank, so that a distribution has its own layer in every service or in none,
+# and services share the layer.
 LARGE_DISTRIBUTION_BYTES = 5_000_000
 
-# From this on, a file that is no source, as a model's weights, is kept apart from the sources: an edit of code then
-# does not push it again. Below, that would save less than the request for one layer more costs.
+# From this size on, a file that is not a Python source, such as a model's weights, is in a layer apart from the
+# sources, so that an edit of the code does not push the file again. For smaller files, the request for one more layer
+# would cost more than that saves.
 LARGE_FILE_BYTES = 1_000_000
 
-# So many processes write the layer of the small distributions. More of them would start longer than they work.
+# Number of processes that write the layer of the small distributions. With more of them, starting the processes would
+# take longer than their work.
 _SLICES = 8
 
-# One layer for the runtime, one for the small distributions, one for the sources, one for Ray.
+# One layer each for the runtime, the small distributions, the sources and Ray.
 SMALLEST_LAYER_BUDGET = 4
 
 
 @dataclass(frozen=True)
 class FilePlan:
-    """Which first-party files go into the layer `files`, which into the layer `sources`; paths, each sorted."""
+    """The layers of the first-party files.
+
+    Attributes:
+        large: Paths of the files in the layer `files`, sorted.
+        others: Paths of the files in the layer `sources`, sorted.
+    """
 
     large: tuple[str, ...]
     others: tuple[str, ...]
@@ -40,7 +48,11 @@ class FilePlan:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a layer holds of a distribution: all but its parts, or one of them."""
+    """A unit of a layer: a distribution without its parts, or one part of a distribution.
+
+    Attributes:
+        part: Name of the part; "" for the distribution without its parts.
+    """
 
     distribution: Distribution
     part: str = ""
@@ -59,7 +71,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """A planned layer of distributions; no bytes yet."""
+    """A planned layer of distributions, before it is written."""
 
     name: str  # for people, never hashed
     kind: str
@@ -67,12 +79,13 @@ class LayerSpec:
 
 
 def plan_files(file_bytes: Mapping[str, int], layer_budget: int) -> FilePlan:
-    """Return which first-party files have a layer apart from the sources: the large ones that are no sources.
+    """Divide first-party files into large files that are not Python sources, which get their own layer, and the rest.
 
-    In the smallest budget there is no room for it beside Ray's.
+    The smallest budget has no room for a layer of large files beside Ray's layer, so no file is large then.
 
     Args:
-        file_bytes: Path in the image -> size.
+        file_bytes: Path relative to the working directory -> size in bytes.
+        layer_budget: The maximum number of layers that an image adds to its base.
     """
     large = {
         path
@@ -93,18 +106,19 @@ def plan_layers(
 ) -> tuple[LayerSpec, ...]:
     """Return one layer for each large distribution and each part, largest first, and one for the rest.
 
-    Ray has its own layer whatever its size, and so have parts: what would be in one layer with them, and is in every
-    service's, would not be the same in every service. When the budget is too small for all, the smallest are among the
-    rest. The layer of the rest is always there, since it also holds the virtual environment itself.
+    Ray has its own layer whatever its size, and so has each part: only some services need a part, so a layer that it
+    shared with a distribution would not be the same in every service. If the budget is too small for all of these
+    layers, the smallest join the rest, and Ray is the last to join it. The layer of the rest always exists, since it
+    also contains the virtual environment itself.
 
     Args:
-        distributions: In any order.
-        layer_budget: Most layers that an image may add to its base, those of the runtime and of the
-            first-party files included.
-        parts: Those of the distributions that go into the image.
-        has_large_files: Whether one layer is for large files.
+        distributions: All distributions of the image, in any order.
+        layer_budget: The maximum number of layers that an image adds to its base, including the layers of the runtime
+            and of the first-party files.
+        parts: Parts of the distributions that go into the image.
+        has_large_files: Whether large first-party files have a layer.
     """
-    # That of the runtime, that of the small distributions, and those of the first-party files.
+    # The layers of the runtime, of the small distributions and of the first-party files.
     others = 4 if has_large_files else 3
     whole = {d.name: d for d in distributions}
     pieces = [
@@ -123,9 +137,10 @@ def plan_layers(
 
 
 def slices_of(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], ...]:
-    """Return the pieces of a layer by the process that writes them, so that one more or less changes one slice.
+    """Divide the pieces of a layer into slices, one for each process that writes the layer.
 
-    Those that have paths in common with another are in one slice: only together is it known who brings a path.
+    If a piece is added or removed, one slice changes. All pieces whose distribution shares a path with another
+    distribution are in one slice, since the process that writes a shared path must know every piece that has the path.
     """
     alone: list[list[Piece]] = [[] for _ in range(_SLICES)]
     together = []

@@ -1,10 +1,12 @@
-"""Stage 4 of 6: what of the distributions does not go into the image, by rules with names.
+"""Stage 4 of 6: named rules that leave files of distributions out of the image.
 
-In: the field `prune`, what the code uses, the names of the distributions. Out: the rules that are
-on, and the parts that are needed.
-Two kinds of rules. A *fixed* one has one answer for every service; it is applied inside the layer of each distribution.
-The answer of the other kind depends on the service, and must not make variants of a layer that services share: what it
-is about is a *part* of its distribution, with a layer of its own, which is there or not.
+In: the field `prune`, the modules that the code uses and the names of the distributions. Out: the rules that are on,
+and the parts that the image needs.
+
+There are two kinds of rules. A *fixed* rule removes the same files in every service; it is applied inside the layer of
+each distribution. The other kind depends on the service and must not create variants of a layer that services share:
+the files that such a rule can leave out are a *part* of the distribution, and a part is a layer that the image has or
+lacks.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ _DISTRIBUTION = "distribution:"
 
 @dataclass(frozen=True)
 class Pruning:
-    """What a target prunes.
+    """The parsed field `prune` of a target.
 
     Attributes:
-        rules: Names of rules, sorted.
-        distributions: Canonical names of those that are left out as a whole, sorted.
+        rules: Names of the rules that are on, sorted.
+        distributions: Canonical names of the distributions to leave out as a whole, sorted.
     """
 
     rules: tuple[str, ...] = ()
@@ -39,7 +41,7 @@ class Pruning:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What is not in an image because of a rule; a row of image.json."""
+    """Files of a distribution that a rule left out of an image; a row of image.json."""
 
     rule: str
     distribution: str
@@ -57,14 +59,16 @@ def _rules_of(word: str) -> frozenset[str]:
 def _unknown(word: str) -> str:
     known = [*RULES_BY_NAME, ALL, DEFAULT]
     close = difflib.get_close_matches(word.lstrip("!"), known, n=1)
-    return f"{word!r}{f', which may be {close[0]!r}' if close else ''}"
+    return f"{word!r}{f' (did you mean {close[0]!r}?)' if close else ''}"
 
 
 def parse_pruning(words: Iterable[str]) -> Pruning:
-    """Return what the words of a field `prune` say: those with `!` take away from the others, in whatever order.
+    """Parse the words of a field `prune`.
+
+    A word with `!` removes rules from those that the other words select, whatever the order of the words.
 
     Raises:
-        InvalidValueError: If a word is not known, or if words only take away.
+        InvalidValueError: If a word is unknown, or if all words that name rules remove rules.
     """
     words = tuple(words)
     distributions = {word[len(_DISTRIBUTION) :] for word in words if word.startswith(_DISTRIBUTION)}
@@ -75,15 +79,17 @@ def parse_pruning(words: Iterable[str]) -> Pruning:
     unknown += [repr(_DISTRIBUTION) for name in distributions if not name]
     if unknown:
         raise InvalidValueError(
-            f"must hold {ALL!r}, {DEFAULT!r}, names of rules, '!' and a name, or '{_DISTRIBUTION}' and the name of a "
-            f"distribution, but has {', '.join(unknown)}.",
+            f"must hold {ALL!r}, {DEFAULT!r}, names of rules, '!' before a name, or '{_DISTRIBUTION}' before the name "
+            f"of a distribution, but has {', '.join(unknown)}.",
             evidence=[f"the rules are {', '.join(sorted(RULES_BY_NAME))}"],
-            fixes=["correct the names, as ['default', 'dashboard-ui'], or use [] to prune nothing"],
+            fixes=[
+                "correct the names, as in ['default', 'dashboard-ui'], or use [] to prune nothing"
+            ],
         )
     if unwanted and not wanted:
         raise InvalidValueError(
-            f"only takes rules away, by {', '.join(repr(f'!{word}') for word in unwanted)}, from none.",
-            fixes=[f"add {DEFAULT!r} to it", "use [] to prune nothing"],
+            f"removes rules ({', '.join(repr(f'!{word}') for word in unwanted)}) but selects none.",
+            fixes=[f"add {DEFAULT!r}", "use [] to prune nothing"],
         )
     rules = frozenset[str]().union(*map(_rules_of, wanted)) - frozenset().union(
         *map(_rules_of, unwanted)
@@ -94,14 +100,14 @@ def parse_pruning(words: Iterable[str]) -> Pruning:
 
 
 def rule_of_distribution(name: str) -> str:
-    """Return how the field `prune` spells that a distribution is left out."""
+    """Return the word of the field `prune` that leaves a distribution out."""
     return f"{_DISTRIBUTION}{name}"
 
 
 def fixed_rules(rules: Iterable[str], distributions: Collection[str]) -> tuple[str, ...]:
-    """Return those of `rules` that the layer of `distributions` is asked to apply; sorted.
+    """Return the fixed rules of `rules` that apply to a layer of `distributions`, sorted.
 
-    A rule that says nothing of them is not among these, so that it is not in the cache key of their layer.
+    A rule for another distribution is left out, so that it is not part of the layer's cache key.
     """
     by_parts = {part.rule for part in PARTS}
     return tuple(
@@ -112,7 +118,7 @@ def fixed_rules(rules: Iterable[str], distributions: Collection[str]) -> tuple[s
 
 
 def _who_leaves(name: str, names: Iterable[str], requires: Mapping[str, Collection[str]]) -> str:
-    """Return the first of `names` that a distribution is required by, through others too."""
+    """Return the first entry of `names`, sorted, that requires the distribution `name`, directly or through others."""
     for first in sorted(names):
         pending, seen = [first], set()
         while pending:
@@ -130,12 +136,16 @@ def left_out_with(
     required_by: Mapping[str, Collection[str]],
     required_by_after: Mapping[str, Collection[str]],
 ) -> dict[str, str]:
-    """Return distribution -> that of `names` for which it goes too, since nothing else requires it; those included.
+    """Map each removed distribution to the entry of `names` that causes its removal.
+
+    The removed distributions are `names` and all distributions that nothing else requires. A distribution of the second
+    kind is mapped to the first entry of `names`, sorted, that requires the distribution directly or through others.
 
     Args:
-        names: Of distributions that are left out as a whole.
-        required_by: Name -> names of what requires it, and reasons of first-party code.
-        required_by_after: The same of the image without `names`.
+        names: Names of the distributions that `prune` leaves out as a whole.
+        required_by: Name of a distribution -> names of the distributions, and reasons in first-party code, that require
+            the distribution.
+        required_by_after: The same for the image without `names`.
     """
     requires: dict[str, set[str]] = {}
     for name, by in required_by.items():
@@ -157,12 +167,12 @@ def _is_used(part: Part, uses: Collection[str], distributions: Collection[str]) 
 def needed_parts(
     rules: Collection[str], uses: Collection[str], distributions: Collection[str]
 ) -> tuple[Part, ...]:
-    """Return the parts that go into the image, those of rules that are off among them; sorted by name.
+    """Return the parts that go into the image, sorted by name. They include every part whose rule is off.
 
     Args:
-        rules: Names of those that are on.
-        uses: Dotted names of what first-party code and other distributions use of distributions with parts.
-        distributions: Names of those that are in the image.
+        rules: Names of the rules that are on.
+        uses: Dotted names, below distributions with parts, that first-party code and other distributions use.
+        distributions: Names of the distributions in the image.
     """
     parts = {part.name: part for part in PARTS if part.distribution in distributions}
     pending = [
@@ -185,20 +195,20 @@ def check_left_out(
     """Check the distributions that are left out as a whole.
 
     Args:
-        names: Theirs.
-        distributions: Names of all that the image would hold.
-        reasons: Name -> why, for those that first-party code requires.
+        names: Names of the distributions to leave out.
+        distributions: Names of all distributions that the image would contain otherwise.
+        reasons: Name -> reason, for each distribution that first-party code requires.
 
     Raises:
-        SlimRayImageError: If one is not there to be left out, or first-party code requires it.
+        SlimRayImageError: If the image would not contain one of `names` anyway, or first-party code requires it.
     """
     missing = [name for name in names if name not in distributions]
     if missing:
         close = {n: difflib.get_close_matches(n, sorted(distributions), n=1) for n in missing}
         raise SlimRayImageError(
-            f"`prune` of {image} leaves out distributions that the image would not hold anyway.",
+            f"`prune` of {image} leaves out distributions that the image would not contain anyway.",
             evidence=[
-                f"{name}{f'; {found[0]} is one that it would hold' if found else ''}"
+                f"{name}{f' (did you mean {found[0]}?)' if found else ''}"
                 for name, found in close.items()
             ],
             fixes=["remove them from `prune`, or correct their names"],
@@ -208,7 +218,7 @@ def check_left_out(
         raise SlimRayImageError(
             f"`prune` of {image} leaves out distributions that its own code needs.",
             evidence=[f"{name}: {reasons[name]}" for name in required],
-            fixes=["remove them from `prune`", "remove what needs them"],
+            fixes=["remove them from `prune`", "remove the code that needs them"],
         )
 
 
@@ -219,13 +229,13 @@ def unite_pruned(
     needed: Collection[Part],
     left_out: Iterable[Pruned],
 ) -> tuple[Pruned, ...]:
-    """Return what is not in the image, a row for each rule and distribution, sorted.
+    """Return the savings of pruning: a row for each rule and distribution, sorted.
 
     Args:
-        rows: What fixed rules took, layer by layer.
-        parts: Name -> what is in it, for those that the distributions have.
-        needed: Those that are in the image.
-        left_out: What goes as a whole.
+        rows: Savings of fixed rules, layer by layer.
+        parts: Name -> size, for each part that the distributions have.
+        needed: Parts that are in the image.
+        left_out: Distributions that are left out as a whole.
     """
     names = {part.name for part in needed}
     totals: dict[tuple[str, str], Saved] = {}

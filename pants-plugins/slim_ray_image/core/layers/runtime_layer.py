@@ -1,4 +1,4 @@
-"""Stage 4 of 6: what the process of the layer of the runtime is told, and what it tells."""
+"""Stage 4 of 6: request and result of the program that writes the layer `runtime`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from slim_ray_image.core.layers.layer_blob import LayerBase, LayerBlob
 
-# The program of `in_image/` in the sandbox.
+# Path in the sandbox of the program from `in_image/`.
 WGET = "wget.py"
 
 
 @dataclass(frozen=True)
 class RuntimeLayerRequest:
-    """A request for what the base lacks.
+    """A request for the layer `runtime`, which adds files that a base lacks.
 
     Attributes:
-        wget: Whether that is the program `wget`.
-        bytecode: Whether it is the bytecode of the standard library.
-        exclude_files: Absolute patterns.
+        wget: Whether to add the program `wget`.
+        bytecode: Whether to add the bytecode of the standard library.
+        exclude_files: Absolute patterns of paths to leave out.
     """
 
     wget: bool
@@ -28,10 +28,10 @@ class RuntimeLayerRequest:
 
 @dataclass(frozen=True)
 class RuntimeLayerResult:
-    """The written layer.
+    """A result of writing the layer `runtime`.
 
     Attributes:
-        matched: The patterns of `exclude_files` that took something, sorted.
+        matched: Patterns of `exclude_files` that matched a path, sorted.
     """
 
     blob: LayerBlob

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: what the process of the layer of the first-party files is told, and what it tells."""
+"""Stage 4 of 6: request and result of the program that writes the layer `sources`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from slim_ray_image.core.python.import_statements import ImportStatement
 
 @dataclass(frozen=True)
 class AttributeCheck:
-    """A name to look up in the module of a Serve application.
+    """A name that the module of a Serve application must define.
 
     Attributes:
-        file: Its path below the working directory.
-        path: In the repository.
-        named_by: Who names `module:attribute`, for errors.
+        file: Path of the module's file, relative to the working directory.
+        path: Path of the module's file in the repository, for errors.
+        module: Dotted name of the module.
+        attribute: The name to look up.
+        named_by: Place that names `module:attribute`, for errors.
     """
 
     file: str
@@ -30,13 +32,17 @@ class AttributeCheck:
 
 @dataclass(frozen=True)
 class SourcesLayerRequest:
-    """A request for the layer of the first-party files, of the user's account and home.
+    """A request for the layer of the first-party files, which also has the user's account and home directory.
 
     Attributes:
-        files: Their paths below the working directory.
-        owner: uid and gid of the working directory.
-        passwd: /etc/passwd of the base, where there is an account to add.
-        group: /etc/group, likewise.
+        files: Paths of the files, relative to the working directory.
+        workdir: Working directory of the image, absolute.
+        bytecode: Whether to add the bytecode of the modules.
+        checks: Names that modules of Serve applications must define.
+        owner: User id and group id that own the working directory.
+        account: Account to add to the base, if any.
+        passwd: Text of the base's /etc/passwd; "" if there is no account to add.
+        group: Text of the base's /etc/group; "" if there is no account to add.
     """
 
     files: tuple[str, ...]
@@ -52,12 +58,13 @@ class SourcesLayerRequest:
 
 @dataclass(frozen=True)
 class SourcesLayerResult:
-    """The written layer.
+    """A result of writing the layer `sources`.
 
     Attributes:
-        dynamic_imports: What the files import by name that is neither theirs nor Python's own.
-        import_statements: The same of their import statements.
-        uses: What they use of the distributions that have parts, sorted.
+        dynamic_imports: Calls, such as `importlib.import_module`, that import a module by name, unless a call spells
+            out a module that is among the files or in the standard library.
+        import_statements: Import statements for modules that are neither among the files nor in the standard library.
+        uses: Dotted names below distributions with parts that the files use, sorted.
     """
 
     blob: LayerBlob

@@ -13,23 +13,23 @@ from slim_ray_image.core.wheels.wheels import Need, WheelFacts
 class Distribution:
     """A distribution of an image."""
 
-    file: str  # its wheel
-    name: str  # canonical (PEP 503)
+    file: str  # name of its wheel
+    name: str  # canonical name (PEP 503)
     version: str
     unpacked_bytes: int
     file_count: int
     needs: tuple[Need, ...]
-    modules: tuple[str, ...]  # the outermost ones, sorted
-    scripts: tuple[str, ...] = ()  # commands, by name
-    # (path in the image, hash), for the paths that another distribution of the image has as well.
+    modules: tuple[str, ...]  # names of its outermost modules, sorted
+    scripts: tuple[str, ...] = ()  # names of its commands, sorted
+    # (path in the image, hash) of each file at a path that another distribution of the image has as well.
     shared_files: tuple[tuple[str, str], ...] = ()
-    part_bytes: tuple[tuple[str, int], ...] = ()  # of those that have parts, by name
-    roots: tuple[str, ...] = ()  # the outermost paths that it takes in the image
-    uses: tuple[str, ...] = ()  # names below distributions with parts
+    part_bytes: tuple[tuple[str, int], ...] = ()  # (part, bytes), sorted; empty if it has no parts
+    roots: tuple[str, ...] = ()  # outermost paths of its files in the image, sorted
+    uses: tuple[str, ...] = ()  # names below distributions with parts that its modules use
 
 
 def distributions_of(facts: Sequence[WheelFacts]) -> tuple[Distribution, ...]:
-    """Return the distributions of wheels that are in one image, sorted by name."""
+    """Return the distributions of all wheels of an image, sorted by name."""
     owners = Counter(path for wheel in facts for path, _ in wheel.files)
     return tuple(
         sorted(

@@ -1,6 +1,7 @@
-"""Package indexes and pages of links, their credentials kept apart.
+"""URLs of package indexes and pages of links, separated from their credentials.
 
-In: URLs as `[python-repos]` has them. Out: the URL without credentials, which may be logged and stored, and the rest.
+In: URLs as `[python-repos]` has them. Out: the URL without credentials, which may be logged and stored, and the
+credentials.
 Grammar: https://datatracker.ietf.org/doc/html/rfc3986#section-3.2.1 ("userinfo").
 """
 
@@ -13,15 +14,16 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 Credentials = tuple[str, str]  # user, password; not percent-encoded
 
 
-# It ends at the last "@" before a path, a query or a fragment: some passwords have one that is not escaped.
+# The userinfo ends at the last "@" before a path, a query or a fragment: some passwords contain an "@" that is not
+# escaped.
 _USERINFO = r"([^/?#]*)@"
 
 
 def split_credentials(url: str) -> tuple[str, Optional[Credentials]]:
-    """Return `url` without its userinfo, and the user and password of that; None when it has none.
+    """Return `url` without its userinfo, and the user and password in the userinfo, or None if there is no userinfo.
 
     Args:
-        url: Of any scheme, such as https or git+https.
+        url: A URL of any scheme, such as https or git+https.
     """
     scheme, _, rest = url.partition("://")
     found = re.match(_USERINFO, rest)
@@ -37,18 +39,18 @@ def without_credentials(text: str) -> str:
 
 
 def join_credentials(url: str, credentials: Credentials) -> str:
-    """Return `url` with the credentials in it; the inverse of `split_credentials`."""
+    """Return `url` with credentials added; the inverse of `split_credentials`."""
     parts = urlsplit(url)
     user, password = (quote(text, safe="") for text in credentials)
     return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc}"))
 
 
 def file_of(url: str) -> str:
-    """Return the name of the file that a URL leads to."""
+    """Return the name of the file that a URL names."""
     return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def host_of(url: str) -> Optional[str]:
-    """Return the host, without its port, that an http or https URL names, as netrc files name machines."""
+    """Return the host of an http or https URL without the port, as netrc files name machines; None for other URLs."""
     parts = urlsplit(url)
     return parts.hostname if parts.scheme in ("http", "https") else None

@@ -1,7 +1,8 @@
-"""Stage 3 of 6: what a distribution requires of others on the image's platform.
+"""Stage 3 of 6: the requirements of a distribution on the image's platform.
 
-In: METADATA's Requires-Dist and Provides-Extra, the image's marker variables. Out: a `Need` for each line that can
-hold. Markers are evaluated once, when a wheel is described: there are a thousand of them in a service.
+In: Requires-Dist and Provides-Extra of METADATA, and the image's marker variables. Out: a `Need` for each line whose
+marker holds, with some extra or without any. Markers are evaluated once, when a wheel is described, since the
+distributions of a service have a thousand of them.
 Formats: https://packaging.python.org/en/latest/specifications/core-metadata/ and PEP 508.
 """
 
@@ -15,8 +16,9 @@ from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.wheels.wheels import Need
 
-# packaging before version 22, which Pants 2.17 has, parses markers by a grammar that its first use puts in order. Two
-# threads that do so at once can spoil it for the rest of the process; while a module is imported there is one.
+# packaging before version 22, which Pants 2.17 has, parses markers by a grammar that it simplifies when it is first
+# used. If two threads do that at once, the grammar can be broken for the rest of the process. While this module is
+# imported, only one thread uses the grammar.
 Requirement("a; (extra == 'b' or os_name not in 'c') and python_version in '3'")
 
 
@@ -36,7 +38,7 @@ def _need_of(
     def holds(extra: str) -> bool:
         return marker is None or marker.evaluate({**environment, "extra": extra})
 
-    # A marker spells an extra as METADATA does, which need not be canonical, or does not say it at all.
+    # A marker may spell an extra as METADATA declares it, which need not be canonical, or use one that is not declared.
     spelled = {*provided, *_SPELLED_EXTRA.findall(str(marker or ""))}
     need = Need(
         str(canonicalize_name(requirement.name)),
@@ -52,11 +54,13 @@ def _need_of(
 def needs_of(
     requires_dist: Iterable[str], provides_extra: Collection[str], environment: Mapping[str, str]
 ) -> tuple[Need, ...]:
-    """Return what a distribution requires, in the order of its lines; those that are not valid are passed over.
+    """Return the needs of a distribution, in the order of its Requires-Dist lines. Invalid lines are skipped.
 
     Args:
-        environment: The image's marker variables.
+        requires_dist: Values of Requires-Dist.
+        provides_extra: Values of Provides-Extra.
+        environment: Marker variables of the image.
     """
-    # Also in their canonical spelling, by which others want them.
+    # Other distributions ask for extras by their canonical spelling as well.
     provided = {spelled for e in provides_extra for spelled in (e, str(canonicalize_name(e)))}
     return tuple(need for line in requires_dist for need in _need_of(line, provided, environment))

@@ -1,8 +1,8 @@
-"""Which proxy a URL is asked through.
+"""The choice of a proxy for a URL.
 
-In: variables, such as `https_proxy`, in lower or upper case. Out: a proxy, or none. No standard has them; this follows
-curl (https://everything.curl.dev/usingcurl/proxies/env.html), with subnets and this machine as Go treats them
-(https://pkg.go.dev/golang.org/x/net/http/httpproxy).
+In: variables such as `https_proxy`, in lower or upper case. Out: a proxy, or none. No standard defines these variables.
+This module follows curl (https://everything.curl.dev/usingcurl/proxies/env.html), but treats subnets and this machine
+as Go does (https://pkg.go.dev/golang.org/x/net/http/httpproxy).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _THIS_MACHINE = "localhost,127.0.0.0/8,::1"
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that is spoken to over plain HTTP.
+    """A proxy that is reached over plain HTTP.
 
     Attributes:
-        address: Its host and port.
-        credentials: What it is logged in to with.
+        address: Host and port of the proxy.
+        credentials: User and password for the proxy, if it needs them.
     """
 
     address: str
@@ -34,7 +34,7 @@ class Proxy:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers for the proxy alone: basic authentication, https://datatracker.ietf.org/doc/html/rfc7617."""
+        """Headers to send to the proxy only: basic authentication, https://datatracker.ietf.org/doc/html/rfc7617."""
         if not self.credentials:
             return {}
         token = base64.b64encode(":".join(self.credentials).encode()).decode()
@@ -42,21 +42,21 @@ class Proxy:
 
 
 def _value(environment: Mapping[str, str], name: str) -> str:
-    """Return a variable by its name in lower case, else in upper case; an empty one is as good as none."""
+    """Return the value of a variable, by its name in lower case, else in upper case; "" if neither is set."""
     return environment.get(name, environment.get(name.upper(), "")).strip()
 
 
 def _named(environment: Mapping[str, str], scheme: str) -> tuple[str, str]:
-    """Return the variable that says how to ask URLs of a scheme, and its value."""
+    """Return the name and the value of the variable that sets the proxy for URLs of a scheme; twice "" if none does."""
     names = (f"{scheme}_proxy", "all_proxy")
     return next(((name, value) for name in names if (value := _value(environment, name))), ("", ""))
 
 
 def _parse(name: str, value: str) -> Proxy:
-    """Return the proxy that a variable names.
+    """Return the proxy that the variable `name` sets.
 
     Raises:
-        ValueError: If it is no URL of a proxy. The error does not repeat the value, which can have a password.
+        ValueError: If `value` is not the URL of a proxy. The error omits the value, which can contain a password.
     """
     text = value if "://" in value else f"http://{value}"
     try:
@@ -76,7 +76,7 @@ def _parse(name: str, value: str) -> Proxy:
 
 
 def _as_network(text: str) -> Optional[Union[ipaddress.IPv4Network, ipaddress.IPv6Network]]:
-    """Return an address, or a subnet, as a network."""
+    """Return an IP address or a subnet as a network; None for other texts."""
     try:
         return ipaddress.ip_network(text.strip("[]"), strict=False)
     except ValueError:
@@ -84,9 +84,12 @@ def _as_network(text: str) -> Optional[Union[ipaddress.IPv4Network, ipaddress.IP
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
-    """Tell if an entry of `no_proxy` is for a host: `*`, a domain, an address or a subnet, with or without a port."""
+    """Return whether an entry of `no_proxy` matches a host.
+
+    An entry is `*`, a domain, an address or a subnet, with or without a port.
+    """
     network = _as_network(entry)
-    if not network:  # perhaps with a port
+    if not network:  # The entry may end with a port.
         name, _, wanted_port = entry.rpartition(":")
         if wanted_port.isdecimal() and name:
             return int(wanted_port) == port and _matches(name, host, port)
@@ -107,10 +110,10 @@ def _is_direct(parts: SplitResult, no_proxy: str) -> bool:
 
 
 def find_proxy(url: str, environment: Mapping[str, str]) -> Optional[Proxy]:
-    """Return the proxy to ask `url` through, or None to ask its host; this machine is asked by no proxy.
+    """Return the proxy for a request to `url`, or None for a direct request, as always to this machine.
 
     Raises:
-        ValueError: If the variable that is for `url` names no proxy that can be asked.
+        ValueError: If the variable that applies to `url` does not contain the URL of an HTTP proxy.
     """
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
@@ -122,9 +125,10 @@ def find_proxy(url: str, environment: Mapping[str, str]) -> Optional[Proxy]:
 
 
 def spell_out(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return variables by which every program takes the proxies that `find_proxy` takes.
+    """Return variables with which every program uses the same proxies as `find_proxy`.
 
-    Programs differ in which case counts, in `all_proxy` and in whether this machine is asked directly.
+    Programs differ in three points: the case of the variables that they read, their treatment of `all_proxy`, and
+    whether they use a proxy for requests to this machine.
     """
     proxies = {f"{scheme}_proxy": _named(environment, scheme)[1] for scheme in _SCHEMES}
     used = {name: value for name, value in proxies.items() if value}

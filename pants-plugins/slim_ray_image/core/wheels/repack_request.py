@@ -1,25 +1,27 @@
-"""Stage 3 of 6: what the program is told that makes wheels of what was built on this machine."""
+"""Stage 3 of 6: the request of the program that makes wheels from distributions that were built on this machine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The folder of the wheels that it writes.
+# Folder that the program writes the wheels to.
 BUILT = "built"
 
 
 @dataclass(frozen=True)
 class RepackRequest:
-    """A request for wheels of what Pants' own PEX rules built.
+    """A request for wheels of distributions that Pants' own PEX rules built.
 
     Attributes:
-        pex: A PEX of layout `packed`, in the sandbox.
-        names: Canonical, of what was to be built; the PEX may hold more.
-        address: Who requires it, for errors.
-        base: Its name, for errors.
-        host_built: Canonical names of what may be built on this machine.
-        lockfile_path: In the repository, for errors.
-        python_minor: Of the base, as "3.10".
+        pex: Path in the sandbox of a PEX of layout `packed`.
+        names: Canonical names of the distributions to make wheels of; the PEX may contain more.
+        address: Address of the target that requires the distributions, for errors.
+        base: Reference of the base image, for errors.
+        host_built: Canonical names of the distributions that may be built on this machine.
+        lockfile_path: Path of the lockfile in the repository, for errors.
+        platform: Platform of the image, such as "linux/amd64".
+        glibc: Version of the base's glibc, such as "2.36".
+        python_minor: Minor version of the base's Python, such as "3.10".
     """
 
     pex: str

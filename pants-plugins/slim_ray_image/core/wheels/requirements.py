@@ -1,7 +1,8 @@
-"""Stage 3 of 6: who requires a distribution, and with which extras.
+"""Stage 3 of 6: the reasons that a distribution is in the image, and the extras that are required of it.
 
-In: the requirement strings of the closure and what the wheels require. Out: for each distribution, its
-reasons. It does not resolve: uv did. Names are canonical (PEP 503), requirements PEP 508.
+In: the requirement strings of the closure and the needs of the wheels. Out: the reasons and extras of each
+distribution. Nothing is resolved here: uv has done that. Names are canonical (PEP 503), requirements are in the syntax
+of PEP 508.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from slim_ray_image.core.wheels.wheels import Need
 
 @dataclass(frozen=True)
 class RequiredDistribution:
-    """Why a distribution is in the image."""
+    """The reasons that a distribution is in the image.
+
+    Attributes:
+        extras: Extras that are required of the distribution, sorted.
+        required_by: Reasons in first-party code, and "distribution==version" of distributions, sorted.
+    """
 
     name: str
     extras: tuple[str, ...]
-    required_by: tuple[str, ...]  # reasons of the closure, else "distribution==version"; sorted
+    required_by: tuple[str, ...]
 
 
 def _wanted(text: str, environment: Mapping[str, str]) -> Optional[Need]:
-    """Return what a requirement of the repository wants; None where it is for other platforms, or not valid."""
+    """Return the need of a requirement in the repository; None if the requirement is invalid or for other platforms."""
     found = needs_of([text], (), environment)
     return found[0] if found and found[0].without_extras else None
 
@@ -35,24 +41,23 @@ def explain(
     distributions: Sequence[Distribution],
     environment: Mapping[str, str],
 ) -> tuple[RequiredDistribution, ...]:
-    """Return, for each distribution, what requires it.
+    """Return, for each distribution, the reasons that it is in the image.
 
     Args:
-        requirements: (requirement string, reason) of the closure.
-        distributions: Those of the image.
-        environment: The image's marker variables (PEP 508), as `python_version`.
+        requirements: (requirement string, reason), for each requirement of the closure.
+        distributions: All distributions of the image.
+        environment: Marker variables of the image (PEP 508), such as `python_version`.
 
     Returns:
-        In the order of `distributions`. A distribution that nothing reaches has no `required_by`.
+        One entry for each distribution, in the order of `distributions`. If nothing requires a distribution, its
+        `required_by` is empty.
     """
     installed = {distribution.name: distribution for distribution in distributions}
     wanted = ((_wanted(text, environment), reason) for text, reason in requirements)
     queue = [(need, reason) for need, reason in wanted if need]
     extras: dict[str, set[str]] = defaultdict(set)
     required_by: dict[str, set[str]] = defaultdict(set)
-    followed: dict[str, set[str]] = (
-        {}
-    )  # name -> the extras that its requirements were followed with
+    followed: dict[str, set[str]] = {}  # name -> extras with which its needs were followed
     while queue:
         wanted_need, reason = queue.pop()
         name = wanted_need.name
@@ -60,7 +65,7 @@ def explain(
             continue
         distribution = installed[name]
         own_reason = f"{distribution.name}=={distribution.version}"
-        # A distribution may name its own extras, as "all" of "ray[default,serve]".
+        # A distribution may require its own extras: for example, ray's extra "all" can require "ray[default,serve]".
         if reason != own_reason:
             required_by[name].add(reason)
         extras[name].update(wanted_need.extras)

@@ -1,4 +1,4 @@
-"""Stage 3 of 6: what the program that finds the part of a lock is told; `core/wheels/wheels.py` has what it tells."""
+"""Stage 3 of 6: the request for the part of a lock that an image needs; `core/wheels/wheels.py` has the result."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ class SubsetRequest:
     """A request for the part of a lock that some requirements need.
 
     Attributes:
-        address: Who requires, for errors.
-        added_extras: Those that no requirement of the repository names, with their reasons, for errors.
-        base: Its name, for errors.
-        host_built: Canonical names of what may be built on this machine.
-        lockfile: In the sandbox.
-        lockfile_path: In the repository.
-        marker_environment: The image's marker variables.
-        requirements: PEP 508.
-        python_version: The base's, as "3.10.18".
+        address: Address of the target that has the requirements, for errors.
+        added_extras: Extras that the code needs and no requirement of the repository names, with reasons, for errors.
+        base: Reference of the base image, for errors.
+        host_built: Canonical names of the distributions that may be built on this machine.
+        lockfile: Path of the lockfile in the sandbox.
+        lockfile_path: Path of the lockfile in the repository.
+        marker_environment: Marker variables of the image.
+        requirements: Requirements in the syntax of PEP 508.
+        resolve: Name of the resolve that the lockfile belongs to.
+        platform: Platform of the image, such as "linux/amd64".
+        python_version: Version of the base's Python, such as "3.10.18".
+        glibc: Version of the base's glibc, such as "2.36".
     """
 
     address: str

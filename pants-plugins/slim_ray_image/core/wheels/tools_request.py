@@ -1,4 +1,4 @@
-"""Stage 1 of 6: what the program that installs the tools of this plugin is told."""
+"""Stage 1 of 6: the request of the program that installs the tools of this plugin."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ class InstallToolsRequest:
     """A request for tools.
 
     Attributes:
-        source_lockfile: What has no wheel and is built first; None where everything has one.
-        build_lockfile: What builds it.
-        python_version: Of the base; None for the Python that the program runs on.
+        lockfile: Lockfile of the tools that have a wheel, in the sandbox.
+        source_lockfile: Lockfile of the tools that have no wheel and are built first; None if every tool has a wheel.
+        build_lockfile: Lockfile of the build requirements of `source_lockfile`; None if there is no `source_lockfile`.
+        python_version: Minor version of the base's Python; None to install for the Python that runs the program.
     """
 
     lockfile: str

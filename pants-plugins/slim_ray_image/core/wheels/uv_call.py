@@ -1,20 +1,22 @@
-"""Stages 1 and 3 of 6: what a program that runs uv is told of it."""
+"""Stages 1 and 3 of 6: the part of a request that a program needs to run uv."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Optional
 
-# A named cache of Pants, shared by every build on this machine.
+# Folder of a named cache of Pants, which all builds on this machine share.
 UV_CACHE = ".uv-cache"
 
 
 @dataclass(frozen=True)
 class NetworkPlaces:
-    """Where distributions are looked for; URLs are without logins.
+    """Places to look for distributions. The URLs contain no credentials.
 
     Attributes:
-        certificates: A CA bundle in the sandbox, or "".
+        indexes: URLs of package indexes, in order.
+        find_links: URLs of pages of links, in order.
+        certificates: Path of a CA bundle in the sandbox; "" if there is none.
     """
 
     indexes: tuple[str, ...]
@@ -27,7 +29,7 @@ class FetchUvRequest:
     """A request for uv itself.
 
     Attributes:
-        lockfile: A requirements file in the sandbox that pins uv with hashes.
+        lockfile: Path in the sandbox of a requirements file that pins uv with hashes.
     """
 
     lockfile: str
@@ -36,13 +38,13 @@ class FetchUvRequest:
 
 @dataclass(frozen=True)
 class UvCall:
-    """How uv is called.
+    """The executable of uv, and the options that depend on the machine that it installs for.
 
     Attributes:
-        executable: In the sandbox.
-        platform: Of the base, as "linux/amd64"; None for this host.
-        glibc: Of the base; None for this host.
-        cache: The folder of uv's cache, in the sandbox.
+        executable: Path of uv in the sandbox.
+        platform: Platform of the base, such as "linux/amd64"; None to install for this host.
+        glibc: Version of the base's glibc, such as "2.36"; None to install for this host.
+        cache: Folder of uv's cache in the sandbox.
     """
 
     executable: str

@@ -1,4 +1,4 @@
-"""Stage 3 of 6: which wheels are fetched, and described, by one process."""
+"""Stage 3 of 6: the batches of wheels: one process fetches, and one describes, all wheels of a batch."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from typing import Iterable
 
 from slim_ray_image.core.wheels.wheels import LockedWheel
 
-# From this on a wheel is fetched, and described, by a process of its own.
+# A wheel of this size or larger is a batch of its own.
 LARGE_WHEEL_BYTES = 15_000_000
-# The others are in batches by their names, so that a distribution more or less in a service changes one batch.
+# Number of batches for the smaller wheels. The name of a wheel determines its batch, so that one batch changes when a
+# service gains or loses a distribution.
 _BATCHES = 4
 
 
 def number_of(name: str, count: int) -> int:
-    """Return which of `count` groups a name is in: any rule will do that hangs on it alone and spreads names evenly."""
+    """Return the number of the group, of `count` groups, that a name belongs to.
+
+    The number depends on the name only. Any function that spreads names evenly would do.
+    """
     return sum(name.encode()) % count
 
 
 def batches(wheels: Iterable[LockedWheel]) -> tuple[tuple[LockedWheel, ...], ...]:
-    """Return the wheels by the process that fetches them, largest first; one of unknown size counts as small."""
+    """Divide wheels into batches: large wheels first, largest to smallest. A wheel of unknown size counts as small."""
     large: list[LockedWheel] = []
     small: list[list[LockedWheel]] = [[] for _ in range(_BATCHES)]
     for wheel in wheels:

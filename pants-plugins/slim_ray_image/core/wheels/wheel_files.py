@@ -1,4 +1,4 @@
-"""Stage 2 of 6: request and result of the program that lists what wheels of the repository put into site-packages."""
+"""Stage 2 of 6: request and result of the program that lists files that the repository's wheels install."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class WheelFilesRequest:
     """A request for the files in wheels.
 
     Attributes:
-        wheels: Paths in the sandbox.
+        wheels: Paths of the wheels in the sandbox.
     """
 
     wheels: tuple[str, ...]

@@ -1,6 +1,7 @@
-"""Stage 3 of 6: whether a wheel runs on the image's platform.
+"""Stage 3 of 6: the check whether a wheel runs on the image's platform.
 
-In: the tags that a wheel has, as `cp310-cp310-manylinux_2_17_x86_64`. Out: whether the base's Python and glibc take it.
+In: the tags of a wheel, such as `cp310-cp310-manylinux_2_17_x86_64`. Out: whether the wheel runs on the base's Python
+and glibc, and how well it fits.
 Tags: https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/.
 """
 
@@ -14,7 +15,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from slim_ray_image.core.platforms import Platform
 
-# The oldest glibc that a tag may name, and the names that tags had before they named it (PEP 600).
+# The oldest minor version of glibc that a tag can name, and the older names of tags, which do not name glibc (PEP 600).
 _OLDEST_GLIBC_MINOR = 5
 _LEGACY_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
@@ -29,7 +30,7 @@ def _platform_tags(platform: Platform, glibc: str) -> Iterator[str]:
 
 @functools.cache
 def _supported(python_minor: str, platforms: tuple[str, ...]) -> Mapping[Tag, int]:
-    """Return tag -> how far it is from the best one."""
+    """Return tag -> rank, for each tag that the image supports; 0 is the best."""
     version = tuple(int(part) for part in python_minor.split("."))
     interpreter = f"cp{version[0]}{version[1]}"
     tags = (
@@ -46,12 +47,12 @@ def _any_of(tags: Iterable[str], supported: Mapping[Tag, int]) -> bool:
 def rank_of(
     file: str, python_minor: str, platform: Platform, glibc: str
 ) -> Optional[tuple[int, tuple]]:
-    """Return how far a wheel is from the best that the base could take, the lowest first; None if it cannot take it.
+    """Return the rank of a wheel among wheels of one distribution, lowest is best; None if the base cannot run it.
 
     Args:
-        file: The name of the wheel.
-        python_minor: As "3.10".
-        glibc: The base's, as "2.36".
+        file: File name of the wheel.
+        python_minor: Minor version of the base's Python, such as "3.10".
+        glibc: Version of the base's glibc, such as "2.36".
     """
     try:
         _, _, build, tags = parse_wheel_filename(file)
@@ -59,20 +60,20 @@ def rank_of(
         return None
     supported = _supported(python_minor, tuple(_platform_tags(platform, glibc)))
     ranks = [supported[tag] for tag in tags if tag in supported]
-    # Of wheels that differ in nothing else, the one that was built last.
+    # Between wheels whose tags have the same rank, the highest build number wins.
     return (min(ranks), (-build[0], build[1]) if build else (0, "")) if ranks else None
 
 
 def fits(tags: Iterable[str], python_minor: str, platform: Platform, glibc: str) -> bool:
-    """Whether a wheel of these tags, that was built for others to use, runs on the base.
+    """Return whether a wheel with these tags, built for other machines to use, runs on the base.
 
     Args:
-        python_minor: As "3.10".
-        glibc: The base's, as "2.36".
+        python_minor: Minor version of the base's Python, such as "3.10".
+        glibc: Version of the base's glibc, such as "2.36".
     """
     return _any_of(tags, _supported(python_minor, tuple(_platform_tags(platform, glibc))))
 
 
 def is_built_on_host(tags: Iterable[str], python_minor: str, platform: Platform) -> bool:
-    """Whether the tags are those of a wheel built on some machine, against the libraries of that one alone."""
+    """Return whether the tags mark a wheel that was built on one machine, against only that machine's libraries."""
     return _any_of(tags, _supported(python_minor, (f"linux_{platform.machine}",)))

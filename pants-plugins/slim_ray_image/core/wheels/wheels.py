@@ -1,4 +1,4 @@
-"""Stage 3 of 6: what the programs that find, fetch, describe and pack wheels are told, and what they tell."""
+"""Stage 3 of 6: requests and results of the programs that find, fetch, describe and pack wheels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ PEX = "requirements.pex"
 
 @dataclass(frozen=True)
 class LockedWheel:
-    """A wheel that the lock has.
+    """A wheel that the lock pins.
 
     Attributes:
-        name: Canonical (PEP 503).
-        file: Its name on the index.
-        byte_count: None where neither lock nor index says it.
-        url: Where it is, without a login; "" where only an index knows.
+        name: Canonical name of the distribution (PEP 503).
+        file: File name of the wheel on the index.
+        sha256: SHA-256 of the wheel, in hex.
+        byte_count: Size in bytes; None if neither the lock nor the index gives it.
+        url: URL of the wheel without credentials; "" if it has to be looked up on an index.
     """
 
     name: str
@@ -31,12 +32,12 @@ class LockedWheel:
 
 
 def other_hash_error(evidence: Sequence[str]) -> SlimRayImageError:
-    """Return the error for a wheel that is there with another hash than the lock has."""
+    """Return the error for a wheel whose hash is not in the lock."""
     return SlimRayImageError(
-        "A distribution is not what the lockfile says it is: its hash is not one the lock has.",
+        "A distribution does not match the lockfile: the lockfile does not have its hash.",
         evidence=evidence,
         fixes=[
-            "find out who changed the file on the index; if the change is meant, refresh the lockfile"
+            "find out who changed the file on the index; if the change is intended, refresh the lockfile"
         ],
     )
 
@@ -46,10 +47,10 @@ class LockedWheels:
     """The part of a lock that an image needs.
 
     Attributes:
-        wheels: Sorted by name.
-        built: "name version" of what has no wheel and is to be built, sorted.
-        is_pex_lock: Whether the lock is of Pex's format.
-        was_cache_changed: Whether uv's cache had something else than what indexes say, and was emptied.
+        wheels: Wheels, sorted by name.
+        built: "name version" of each distribution that has no wheel and is to be built, sorted.
+        is_pex_lock: Whether the lock is a Pex lock.
+        was_cache_changed: Whether uv's cache differed from the indexes, and was emptied.
     """
 
     wheels: tuple[LockedWheel, ...]
@@ -60,7 +61,7 @@ class LockedWheels:
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """A request for wheels."""
+    """A request for the files of wheels."""
 
     wheels: tuple[LockedWheel, ...]
     places: NetworkPlaces
@@ -68,10 +69,10 @@ class FetchRequest:
 
 @dataclass(frozen=True)
 class FetchResult:
-    """A result of fetching, besides the files.
+    """A result of fetching wheels, besides the files.
 
     Attributes:
-        replaced: Files that were in the cache and were not what their names say, fetched again.
+        replaced: Names of files whose content in the cache did not match the hash in their name; fetched again.
     """
 
     replaced: tuple[str, ...]
@@ -79,12 +80,12 @@ class FetchResult:
 
 @dataclass(frozen=True)
 class DescribeRequest:
-    """A request for what is in wheels.
+    """A request for facts of wheels.
 
     Attributes:
-        wheels: (file, SHA-256).
-        site_packages: In the image.
-        marker_environment: The image's marker variables.
+        wheels: (file name, SHA-256 in hex) of each wheel.
+        site_packages: Path of site-packages in the image.
+        marker_environment: Marker variables of the image.
     """
 
     wheels: tuple[tuple[str, str], ...]
@@ -94,13 +95,14 @@ class DescribeRequest:
 
 @dataclass(frozen=True)
 class Need:
-    """A distribution that another requires on the image's platform. Names are canonical (PEP 503).
+    """A requirement of a distribution for another one, on the image's platform. Names are canonical (PEP 503).
 
     Attributes:
-        extras: Of the one that is required, sorted.
-        without_extras: Whether it is required where no extra of the other is wanted.
-        is_of_extras: Whether extras make a difference.
-        with_extras: The extras of the other with which it is required, sorted.
+        name: Name of the required distribution.
+        extras: Extras of the required distribution, sorted.
+        without_extras: Whether the requirement applies if no extra of the requiring distribution is wanted.
+        is_of_extras: Whether the requirement depends on extras of the requiring distribution.
+        with_extras: Extras of the requiring distribution with which the requirement applies, sorted.
     """
 
     name: str
@@ -110,7 +112,7 @@ class Need:
     with_extras: tuple[str, ...]
 
     def applies(self, wanted: Collection[str]) -> bool:
-        """Tell whether the other is required where these extras are wanted."""
+        """Return whether the requirement applies if these extras of the requiring distribution are wanted."""
         if not wanted or not self.is_of_extras:
             return self.without_extras
         return any(extra in self.with_extras for extra in wanted)
@@ -121,15 +123,17 @@ class WheelFacts:
     """Facts of a wheel, the same in every service.
 
     Attributes:
-        name: Canonical.
-        needs: What it requires.
-        requires_python: Its Requires-Python; "" where there is none.
-        modules: The outermost ones, sorted.
-        scripts: Commands, by name, sorted.
-        part_bytes: Of a distribution that has parts, by name.
-        roots: The outermost paths that it takes in the image.
-        uses: Names below distributions with parts.
-        files: (path in the image, its hash as RECORD spells it), sorted.
+        file: File name of the wheel.
+        name: Canonical name of the distribution.
+        unpacked_bytes: Sum of the sizes of its files.
+        needs: Requirements for other distributions, in the order of METADATA.
+        requires_python: Value of Requires-Python; "" if there is none.
+        modules: Names of the outermost modules, sorted.
+        scripts: Names of the commands, sorted.
+        part_bytes: Name of a part -> its bytes; empty if the distribution has no parts.
+        roots: Outermost paths of the files in the image, sorted.
+        uses: Names below distributions with parts that the modules use, sorted.
+        files: (path in the image, hash as RECORD spells it) of each file, sorted.
     """
 
     file: str
@@ -159,9 +163,9 @@ class PexRequest:
     """A request for a PEX of wheels.
 
     Attributes:
-        requirements: `name==version` of each.
-        excluded: Names that wheels of the repository require and whose code is among the sources.
-        sha256: File -> SHA-256 of each wheel.
+        requirements: `name==version` of each distribution.
+        excluded: Names of distributions that the repository's wheels require and whose code is among the sources.
+        sha256: File name of each wheel -> its SHA-256 in hex.
     """
 
     requirements: tuple[str, ...]
