@@ -12,40 +12,42 @@ from typing import Any, Iterable, Sequence
 
 from pants.core.goals.run import RunFieldSet, RunInSandboxBehavior, RunRequest
 from pants.engine.addresses import Address
-from pants.engine.fs import CreateDigest, FileContent, MergeDigests
+from pants.engine.fs import AddPrefix, CreateDigest, FileContent, MergeDigests
 from pants.engine.rules import collect_rules
 
 from slim_ray_image.build_image import BuildImageRequest, build_image
-from slim_ray_image.compat import concurrently, create_digest, implicitly, merge_digests, rule
+from slim_ray_image.compat import (
+    add_prefix,
+    concurrently,
+    create_digest,
+    implicitly,
+    merge_digests,
+    rule,
+)
+from slim_ray_image.core.check.smoke_test import IMAGE_FOLDER
 from slim_ray_image.core.image.oci import Image
 from slim_ray_image.field_sets import SlimRayImageFieldSet
 from slim_ray_image.outputs import archive_folder
 from slim_ray_image.subsystem import SlimRayImageSubsystem
+from slim_ray_image.tools import (
+    HostPythonRequest,
+    ProgramRequest,
+    find_host_python,
+    load_program,
+)
 
-_SCRIPT = "run_image.sh"
-_SCRIPT_TEXT = """\
-#!/bin/sh
-# Loads the image beside this script into Docker, unless it is there, and runs it.
-# Usage: run_image.sh REFERENCE DOCKER_RUN_ARGUMENT...
-set -eu
-reference="$1"
-shift
-fail() {
-    printf '%s\\n\\nTo fix, %s.\\n' "$1" "$2" >&2
-    exit 1
-}
-command -v docker >/dev/null || fail \\
-    "Cannot run the image: there is no \\`docker\\` on PATH." \\
-    "install Docker, or run the image of \\`pants package\\` elsewhere"
-docker version >/dev/null 2>&1 || fail \\
-    "Cannot run the image: Docker does not answer: $(docker version 2>&1 | tail -n 1)" \\
-    "start Docker, or set DOCKER_HOST to one that runs"
-if ! docker image inspect "$reference" >/dev/null 2>&1; then
-    echo "Loading $reference into Docker" >&2
-    tar -C "${0%/*}" -cf - manifest.json oci-layout index.json blobs | docker load >&2
-fi
-exec docker run "$@"
-"""
+_PROGRAM = "smoke.run_image"
+# Starts the program from the folder that it is in, which Python looks for modules in.
+_SCRIPT = FileContent(
+    "run_image.py",
+    f"""\
+import sys
+
+from slim_ray_image.sandbox.{_PROGRAM} import main
+
+main(*sys.argv[1:])
+""".encode(),
+)
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,18 @@ async def run_slim_ray_image(
     """What `pants run` starts: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
     built = await build_image(BuildImageRequest(field_set), **implicitly())
     reference = local_reference(address_path(field_set.address), built.image)
-    archive, script = await concurrently(
+    archive, script, program, python = await concurrently(
         archive_folder(built.image, [reference], built.blobs_tree),
-        create_digest(
-            CreateDigest([FileContent(_SCRIPT, _SCRIPT_TEXT.encode(), is_executable=True)])
-        ),
+        create_digest(CreateDigest([_SCRIPT])),
+        load_program(ProgramRequest(_PROGRAM), **implicitly()),
+        find_host_python(HostPythonRequest(), **implicitly()),
     )
+    image = await add_prefix(AddPrefix(archive, IMAGE_FOLDER))
     return RunRequest(
-        digest=await merge_digests(MergeDigests([archive, script])),
+        digest=await merge_digests(MergeDigests([image, script, program.tree])),
         args=(
-            *("/bin/sh", f"{{chroot}}/{_SCRIPT}", reference),
+            *(python.path, "-B", "-E", "-s", "-S", f"{{chroot}}/{_SCRIPT.path}"),
+            *(f"{{chroot}}/{IMAGE_FOLDER}", reference),
             *subsystem.run_args,
             *_port_arguments(built.ports),
             reference,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from slim_ray_image.run_image import (
 )
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import SlimRayImageTarget
+from slim_ray_image.tools import HostPython, HostPythonRequest, load_program
 
 ADDRESS = Address("src/app", target_name="image")
 TAG = SMALL_IMAGE.manifest_descriptor.hex[:12]
@@ -39,11 +41,19 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
     return replace(BUILT, blobs_tree=tree, ports=ports)
 
 
+@rule
+async def this_python(request: HostPythonRequest) -> HostPython:
+    """Stand in for Pants' search for the tool Python."""
+    return HostPython(sys.executable)
+
+
 @pytest.fixture(scope="module")
 def run_rule_runner() -> RuleRunner:
     return RuleRunner(
         rules=[
             build_without_building,
+            this_python,
+            load_program,
             run_slim_ray_image,
             *SlimRayImageSubsystem.rules(),
             QueryRule(RunRequest, [RunSlimRayImageFieldSet]),
@@ -64,13 +74,12 @@ def run_request(
     return rule_runner.request(RunRequest, [RunSlimRayImageFieldSet.create(target)])
 
 
-def test_image_is_run_by_the_script_with_its_ports(run_rule_runner: RuleRunner) -> None:
+def test_image_is_run_by_the_program_with_its_ports(run_rule_runner: RuleRunner) -> None:
     """The reference comes last, so that what a user adds after `--` is the container's command."""
     request = run_request(run_rule_runner, ports=[8000, 8265])
     assert request.args == (
-        "/bin/sh",
-        "{chroot}/run_image.sh",
-        REFERENCE,
+        *(sys.executable, "-B", "-E", "-s", "-S", "{chroot}/run_image.py"),
+        *("{chroot}/image", REFERENCE),
         "--rm",
         "--shm-size=1g",
         "--publish",
@@ -85,7 +94,7 @@ def test_image_is_run_by_the_script_with_its_ports(run_rule_runner: RuleRunner) 
 def test_arguments_of_docker_run_can_be_set(run_rule_runner: RuleRunner) -> None:
     """`[slim-ray].run_args` replaces the defaults; an image without ports publishes none."""
     request = run_request(run_rule_runner, "--slim-ray-run-args=['--network=host']")
-    assert request.args[2:] == (REFERENCE, "--network=host", REFERENCE)
+    assert request.args[7:] == (REFERENCE, "--network=host", REFERENCE)
 
 
 def test_parametrized_image_has_a_name_of_its_own(run_rule_runner: RuleRunner) -> None:
@@ -95,19 +104,19 @@ def test_parametrized_image_has_a_name_of_its_own(run_rule_runner: RuleRunner) -
     assert request.args[-1] == f"slim-ray-image.local/src/app/image-base_image-py3.11:{TAG}"
 
 
-def test_script_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
-    """The files are all blobs, whatever `outputs` says, what names them to Docker old and new, and the script."""
+def test_program_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
+    """The files are all blobs, whatever `outputs` says, the names for Docker old and new, and the program."""
     files = file_contents(run_rule_runner, run_request(run_rule_runner, outputs=[]).digest)
-    assert sorted(files) == [
-        "blobs/sha256/1",
-        "index.json",
-        "manifest.json",
-        "oci-layout",
-        "run_image.sh",
+    assert sorted(path for path in files if path.startswith("image/")) == [
+        "image/blobs/sha256/1",
+        "image/index.json",
+        "image/manifest.json",
+        "image/oci-layout",
     ]
-    (indexed,) = json.loads(files["index.json"])["manifests"]
+    assert {"run_image.py", "slim_ray_image/sandbox/smoke/run_image.py"} <= set(files)
+    (indexed,) = json.loads(files["image/index.json"])["manifests"]
     assert indexed["annotations"]["io.containerd.image.name"] == REFERENCE
-    assert json.loads(files["manifest.json"]) == [
+    assert json.loads(files["image/manifest.json"]) == [
         {
             "Config": f"blobs/sha256/{SMALL_IMAGE.config_descriptor.hex}",
             "Layers": [f"blobs/sha256/{'1' * 64}"],
@@ -139,8 +148,8 @@ def test_every_address_gives_a_name_that_docker_takes(path: str, repository: str
     assert reference.tag == TAG
 
 
-class TestScript:
-    """run_image.sh, with a `docker` that writes down how it is called."""
+class TestProgram:
+    """run_image.py, with a `docker` that writes down how it is called."""
 
     @pytest.fixture
     def folder(self, run_rule_runner: RuleRunner, tmp_path: Path) -> Path:
@@ -151,13 +160,17 @@ class TestScript:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content)
         (tmp_path / "bin").mkdir()
-        for tool in ("tar", "cat", "tail", "tee"):
-            (tmp_path / "bin" / tool).symlink_to(
-                subprocess.check_output(["/bin/sh", "-c", f"command -v {tool}"], text=True).strip()
-            )
         return tmp_path
 
-    def add_docker(self, folder: Path, *, answers: bool = True, has_image: bool = False) -> None:
+    def add_docker(
+        self,
+        folder: Path,
+        *,
+        answers: bool = True,
+        has_image: bool = False,
+        load_output: str = "Loaded",
+        load_code: int = 0,
+    ) -> None:
         docker = folder / "bin" / "docker"
         docker.write_text(
             "#!/bin/sh\n"
@@ -165,7 +178,7 @@ class TestScript:
             'case "$1" in\n'
             f"version) {'exit 0' if answers else 'echo Cannot connect. >&2; exit 1'};;\n"
             f"image) exit {0 if has_image else 1};;\n"
-            f'load) cat >"{folder}/loaded.tar"; echo Loaded;;\n'
+            f'load) /bin/cat >"{folder}/loaded.tar"; echo {load_output}; exit {load_code};;\n'
             "run) echo served; exit 7;;\n"
             "esac\n"
         )
@@ -173,9 +186,12 @@ class TestScript:
 
     def run(self, folder: Path, *arguments: str) -> Any:
         return subprocess.run(
-            ["/bin/sh", str(folder / "run_image.sh"), REFERENCE, *arguments],
+            [
+                *(sys.executable, "-B", "-E", "-s", "-S", str(folder / "run_image.py")),
+                *(str(folder / "image"), REFERENCE, *arguments),
+            ],
             cwd="/",
-            env={"PATH": str(folder / "bin")},
+            env={"PATH": str(folder / "bin"), "PYTHONPATH": "/nowhere"},
             capture_output=True,
             text=True,
         )
@@ -184,32 +200,47 @@ class TestScript:
         return (folder / "calls").read_text().splitlines()
 
     def test_loads_the_image_and_runs_it(self, folder: Path) -> None:
-        """The image is loaded from the files beside the script; output and exit code are the container's."""
+        """The image is loaded from the files beside the program; output and exit code are the container's."""
         self.add_docker(folder)
         result = self.run(folder, "--rm", "an image", "--flag")
         assert (result.returncode, result.stdout) == (7, "served\n")
-        assert result.stderr == f"Loading {REFERENCE} into Docker\nLoaded\n"
+        assert result.stderr == f"Loading {REFERENCE} into Docker\n"
         assert self.calls(folder) == [
-            "version",
+            "version --format {{.Server.Version}}",
             f"image inspect {REFERENCE}",
             "load",
             "run --rm an image --flag",
         ]
         listed = subprocess.check_output(["tar", "-tf", str(folder / "loaded.tar")], text=True)
-        assert listed.split() == [
-            "manifest.json",
-            "oci-layout",
-            "index.json",
+        assert sorted(listed.split()) == [
             "blobs/",
             "blobs/sha256/",
             "blobs/sha256/1",
+            "index.json",
+            "manifest.json",
+            "oci-layout",
         ]
+
+    def test_says_why_docker_does_not_load(self, folder: Path) -> None:
+        """The last lines of `docker load` are the evidence, and nothing is run."""
+        self.add_docker(folder, load_output="no space left on device", load_code=1)
+        result = self.run(folder)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr == (
+            f"Loading {REFERENCE} into Docker\nCannot load the image {REFERENCE} into Docker.\n\n"
+            "  * no space left on device\n\n"
+            "To fix, check that Docker answers and has space left, for example with `docker system df`.\n"
+        )
 
     def test_does_not_load_what_is_there(self, folder: Path) -> None:
         """An image of the same digest is run at once."""
         self.add_docker(folder, has_image=True)
         assert self.run(folder).stderr == ""
-        assert self.calls(folder) == ["version", f"image inspect {REFERENCE}", "run"]
+        assert self.calls(folder) == [
+            "version --format {{.Server.Version}}",
+            f"image inspect {REFERENCE}",
+            "run",
+        ]
 
     def test_says_that_there_is_no_docker(self, folder: Path) -> None:
         """Without Docker on PATH the message says so, and what else can be done."""

@@ -6,13 +6,14 @@ from slim_ray_image.core.check.smoke_test import DOCKER_FILE, FindDockerRequest,
 from slim_ray_image.sandbox.report import run_program, write_result
 from slim_ray_image.sandbox.smoke.docker_command import docker_path, run_docker
 
+NO_DOCKER = "there is no `docker` on PATH"
 _SECONDS = 30
 
 
 def find_problem() -> str:
     """Return why no Docker can be used, as a clause; nothing where one can."""
     if docker_path() is None:
-        return "there is no `docker` on PATH"
+        return NO_DOCKER
     result = run_docker(["version", "--format", "{{.Server.Version}}"], seconds=_SECONDS)
     if result.exit_code == 0:
         return ""

@@ -7,10 +7,6 @@ line on stdout for each step, with the seconds it took; on failure the container
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import tarfile
-import threading
 import time
 from typing import Any, Callable, Sequence
 
@@ -36,12 +32,11 @@ from slim_ray_image.core.check.smoke_test import IMAGE_FOLDER, TryImageRequest
 from slim_ray_image.core.errors import SlimRayImageError, count_of
 from slim_ray_image.core.serve.ray import SERVE_HTTP_PORT
 from slim_ray_image.sandbox.report import run_program
-from slim_ray_image.sandbox.smoke.docker_command import run_docker
+from slim_ray_image.sandbox.smoke.load_image import is_loaded, load_image
 from slim_ray_image.sandbox.smoke.smoke_container import SmokeContainer, smoke_container
 
 # Each probe takes time of the one CPU that the container has.
 _PAUSE_SECONDS = 1.5
-_LOAD_SECONDS = 600
 _SHOWN_BODY = 300
 
 
@@ -53,36 +48,11 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:_SHOWN_BODY]
 
 
-def _load_image(reference: str) -> str:
+def _load(reference: str) -> str:
     """Load the image into Docker, unless it is there, and return what was done."""
-    if run_docker(["image", "inspect", reference], seconds=60).exit_code == 0:
+    if is_loaded(reference):
         return "the image is in Docker"
-    with subprocess.Popen(
-        ["docker", "load"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=False,
-    ) as load:
-        assert load.stdin is not None
-        timer = threading.Timer(_LOAD_SECONDS, load.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            with tarfile.open(fileobj=load.stdin, mode="w|", dereference=True) as archive:
-                for name in sorted(os.listdir(IMAGE_FOLDER)):
-                    archive.add(f"{IMAGE_FOLDER}/{name}", name)
-        except BrokenPipeError:  # it says why
-            pass
-        output, _ = load.communicate()
-        timer.cancel()
-    if load.returncode != 0:
-        said = output.decode(errors="replace").strip().splitlines()[-3:]
-        raise SlimRayImageError(
-            f"Cannot load the image {reference} into Docker.",
-            evidence=said or [f"`docker load` ended with exit code {load.returncode}"],
-            fixes=["see that Docker answers, and has space left, as by `docker system df`"],
-        )
+    load_image(reference, IMAGE_FOLDER)
     return "the image is loaded into Docker"
 
 
@@ -291,7 +261,7 @@ def _run_steps(steps: Sequence[Callable[[], str]]) -> None:
 
 def main(request: TryImageRequest) -> None:
     """Load the image, start a container of it, and take each step of the test."""
-    _run_steps([lambda: _load_image(request.reference)])
+    _run_steps([lambda: _load(request.reference)])
     with smoke_container(request.target, request.reference, request.seconds) as container:
         try:
             _run_steps(SmokeTest(request, container).steps())
