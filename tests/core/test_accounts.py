@@ -146,10 +146,10 @@ def test_owner_is_who_the_image_runs_as(user: str, owner: tuple[int, int]) -> No
 def test_user_that_the_base_does_not_know_is_refused() -> None:
     """A name without a line in the base's passwd would keep a container from starting."""
     assert error_text(lambda: owner_of("ray:users", PASSWD, GROUP)) == (
-        "The base image does not know the `user` 'ray:users'.\n\n"
-        "  * it knows the user 'daemon'\n"
-        "  * it knows the user 'root'\n\n"
+        "The `user` 'ray:users' is not in the base image.\n\n"
+        "  * /etc/passwd has the user 'daemon'\n"
+        "  * /etc/passwd has the user 'root'\n\n"
         "To fix, do one of the following:\n"
-        "  * use numbers, as '1000:100'\n"
-        "  * use names that the base image knows"
+        "  * use numbers, such as '1000:100'\n"
+        "  * use names that are in the base image"
     )

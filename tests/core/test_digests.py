@@ -17,7 +17,7 @@ def test_blob_of_a_layout_with_another_digest_is_an_error() -> None:
     """The message has both digests."""
     check_digest("oci:base", sha256(b"a"), b"a")
     assert error_text(lambda: check_digest("oci:base", sha256(b"a"), b"b")) == (
-        "The base image oci:base is not what its digest says.\n"
+        "The content of the base image oci:base does not match its digest.\n"
         "\n"
         f"  * a blob should be {sha256(b'a')}, but is {sha256(b'b')}\n"
         "\n"

@@ -399,6 +399,6 @@ def test_summary_tells_imports_of_what_is_not_there_apart() -> None:
     """They come first: a run will fail by them."""
     summary = summarize(describe(*unfollowed(3), missing=MISSING))
     assert summary[3:] == (
-        "1 import of what is not in the image: src/app/app.py:5; see `warnings` in image.json",
+        "1 import of a module that the image lacks: src/app/app.py:5; see `warnings` in image.json",
         "1 import cannot be followed: src/app/app.py:3; see `warnings` in image.json",
     )

@@ -168,11 +168,11 @@ def test_console_script_that_lacks_what_it_always_needs_is_a_fault() -> None:
     [
         (
             failure(error="KeyError", text="'X'", wanted="the environment variable X"),
-            "the module app.main is not proven: its import wants the environment variable X",
+            "the module app.main could not be checked: its import needs the environment variable X",
         ),
         (
             failure(error="ValidationError", text="1 error\nmore", is_of_content=False),
-            "the module app.main is not proven: its import raises ValidationError: 1 error",
+            "the module app.main could not be checked: its import raises ValidationError: 1 error",
         ),
     ],
     ids=["wants", "raises"],

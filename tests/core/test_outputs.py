@@ -30,11 +30,11 @@ def test_outputs_are_a_set_of_names(names: list[str]) -> None:
     [
         (
             ["tar", "layout", "OCI"],
-            "must hold 'archive', 'layout', 'pex', 'sparse-layout' or nothing, but has 'OCI', 'tar'.",
+            "must contain only 'archive', 'layout', 'pex', 'sparse-layout', but has 'OCI', 'tar'.",
         ),
         (
             ["sparse-layout", "archive", "layout"],
-            "must not hold both 'layout' and 'sparse-layout', ",
+            "must not contain both 'layout' and 'sparse-layout': ",
         ),
     ],
     ids=["unknown", "both-layouts"],

@@ -95,9 +95,9 @@ def test_reference_of_another_form_is_an_error(text: str) -> None:
         f"must be an image reference or a local OCI image layout, but was {text!r}.\n"
         "\n"
         "To fix, do one of the following:\n"
-        "  * name an image in a registry, as 'python:3.10-slim' or "
+        "  * name an image in a registry, such as 'python:3.10-slim' or "
         "'registry.example.com/base/python@sha256:<64 hex digits>'\n"
-        "  * name a local OCI image layout by its folder and tag, as 'oci:3rdparty/oci/base:3.10-slim'"
+        "  * name a local OCI image layout by its folder and tag, such as 'oci:3rdparty/oci/base:3.10-slim'"
     )
 
 

@@ -58,56 +58,56 @@ POST: dict[str, Any] = {"method": "POST", "path": "/"}
     [
         (
             {"path": "rank"},
-            "must hold requests with a `path` that starts with '/' and has no blanks, "
+            "must contain requests with a `path` that starts with '/' and has no blanks, "
             'but has smoke_request(path="rank").',
             'write the path as a URL has it, such as path="/rank?name=a%20fox"',
         ),
-        ({}, "must hold requests with a `path` ", "write the path "),
-        ({"path": "/a b"}, "must hold requests with a `path` ", "write the path "),
-        ({"path": "/ä"}, "must hold requests with a `path` ", "write the path "),
-        ({"path": ["/"]}, "must hold requests with a `path` ", "write the path "),
+        ({}, "must contain requests with a `path` ", "write the path "),
+        ({"path": "/a b"}, "must contain requests with a `path` ", "write the path "),
+        ({"path": "/ä"}, "must contain requests with a `path` ", "write the path "),
+        ({"path": ["/"]}, "must contain requests with a `path` ", "write the path "),
         (
             {"method": "get", "path": "/"},
-            "must hold requests with a `method` of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, but ",
+            "must contain requests with a `method` of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, but ",
             "write one of these methods",
         ),
         (
             {"path": "/", "json": {}},
-            "must hold requests that name their `method` where they have `json` or `body`, "
+            "must contain requests that name a `method` if they have `json` or `body`, "
             'but has smoke_request(path="/", json={}).',
             'add method="POST", or the method that the application expects',
         ),
         (
             {**POST, "json": 1, "body": "a"},
-            "must hold requests with at most one of `json` and `body`, but ",
+            "must contain requests with at most one of `json` and `body`, but ",
             "remove one of them",
         ),
-        ({**POST, "body": 1}, "must hold requests whose `body` is a text, but ", "put the value"),
-        ({**POST, "contains": 1}, "must hold requests whose `contains` is a text", "put the value"),
+        ({**POST, "body": 1}, "must contain requests whose `body` is a text, but ", "put the value"),
+        ({**POST, "contains": 1}, "must contain requests whose `contains` is a text", "put the value"),
         (
             {**POST, "json": 1, "media_type": "text/csv"},
-            "must hold requests with a `media_type` only where they have a `body`, but ",
+            "must contain requests with a `media_type` only if they have a `body`, but ",
             "remove `media_type`, or send a text as `body`",
         ),
         (
             {**POST, "body": "a", "media_type": "text/csv\r\nHost: a"},
-            "must hold requests whose `media_type` is printable ASCII, but ",
+            "must contain requests whose `media_type` is printable ASCII, but ",
             'write one such as media_type="text/csv"',
         ),
-        ({**POST, "status": 600}, "must hold requests with a `status` from 100 to 599", "write a "),
-        ({**POST, "status": "404"}, "must hold requests with a `status` from ", "write a number "),
-        ({**POST, "status": True}, "must hold requests with a `status` from ", "write a number "),
+        ({**POST, "status": 600}, "must contain requests with a `status` from 100 to 599", "write a "),
+        ({**POST, "status": "404"}, "must contain requests with a `status` from ", "write a number "),
+        ({**POST, "status": True}, "must contain requests with a `status` from ", "write a number "),
         (
             {**POST, "json": {1}},
-            "must hold requests whose `json` can be written as JSON (Object of type set is not JSON "
+            "must contain requests whose `json` can be written as JSON (Object of type set is not JSON "
             'serializable), but has smoke_request(method="POST", path="/", json={1}).',
             "use lists, dictionaries, texts, numbers, True, False and None",
         ),
-        ({**POST, "json": float("nan")}, "must hold requests whose `json` can be ", "use lists"),
+        ({**POST, "json": float("nan")}, "must contain requests whose `json` can be ", "use lists"),
         (
             {"path": "/", "state": 404},
-            "must give `smoke_request` the arguments method, path, json, body, media_type, status, contains, "
-            'each by its name, but has smoke_request(path="/", state=404).',
+            "must call `smoke_request` with the named arguments method, path, json, body, media_type, status, "
+            'contains, but has smoke_request(path="/", state=404).',
             f"write {EXAMPLE}",
         ),
     ],
@@ -164,7 +164,7 @@ def test_old_spelling_is_refused_with_the_new_one(text: str, spelling: str) -> N
     """The error has the very request as it is spelled now, to be copied."""
     error = error_text(lambda: parse_smoke_request(text))
     assert error == (
-        "must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, "
+        "must contain paths that start with '/' and have no blanks, and `smoke_request(...)`, "
         f"but has {text!r}.\n\nTo fix, write {spelling}."
     )
     made = eval(spelling, {"smoke_request": smoke_request})
