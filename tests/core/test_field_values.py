@@ -36,7 +36,7 @@ from slim_ray_image.core.image.field_values import (
     ],
 )
 def test_value_that_keeps_the_rule_passes(check: Callable[[Any], None], value: Any) -> None:
-    """Each rule lets pass the values at its edge."""
+    """Values at the limits of a rule are accepted."""
     check(value)
 
 
@@ -66,7 +66,7 @@ def test_value_that_keeps_the_rule_passes(check: Callable[[Any], None], value: A
 def test_value_that_breaks_the_rule_is_told(
     check: Callable[[Any], None], value: Any, rule: str
 ) -> None:
-    """The message has the rule, the value and a fix; the field and the target are added by the caller."""
+    """The error has the rule, the value and a fix; the caller adds the field and the target."""
     text = error_text(lambda: check(value))
     assert rule in text
     assert "\n\nTo fix, " in text

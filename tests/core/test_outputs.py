@@ -21,7 +21,7 @@ from slim_ray_image.core.image.outputs import parse_outputs
     ids=str,
 )
 def test_outputs_are_a_set_of_names(names: list[str]) -> None:
-    """Any of the names is taken, none included; order and repetition do not matter."""
+    """Any set of the names is accepted, also the empty set; order and repetition do not matter."""
     assert parse_outputs(names) == frozenset(names)
 
 
@@ -40,5 +40,5 @@ def test_outputs_are_a_set_of_names(names: list[str]) -> None:
     ids=["unknown", "both-layouts"],
 )
 def test_outputs_that_cannot_be_written_are_refused(names: list[str], start: str) -> None:
-    """Names that are not known, all of them, and the two that are one folder, are refused."""
+    """Unknown names are refused, all in one error, and so are the two layouts together."""
     assert error_text(lambda: parse_outputs(names)).startswith(start)

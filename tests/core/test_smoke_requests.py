@@ -45,7 +45,7 @@ RANKED = '[{"clicks": 3}]'
     ids=str,
 )
 def test_request_is_a_path_or_has_named_arguments(value: Any, request_: SmokeRequest) -> None:
-    """A path is a GET; `json` is sent as JSON, `body` as text or as what it says."""
+    """A path is a GET; `json` is sent as JSON, and `body` as text or as its `media_type`."""
     assert parse_smoke_request(value) == request_
     assert hash(request_) == hash(parse_smoke_request(value))
 
@@ -114,7 +114,7 @@ POST: dict[str, Any] = {"method": "POST", "path": "/"}
     ids=str,
 )
 def test_mistake_is_kept_for_the_field(arguments: dict[str, Any], subject: str, fix: str) -> None:
-    """Making the request raises nothing: the field does, which knows the target."""
+    """`smoke_request` raises no error; the field does, since it knows the target."""
     made = smoke_request(**arguments)
     error = error_text(lambda: parse_smoke_request(made))
     assert error.startswith(subject)
@@ -122,13 +122,13 @@ def test_mistake_is_kept_for_the_field(arguments: dict[str, Any], subject: str, 
 
 
 def test_arguments_without_names_are_refused() -> None:
-    """Which is the method and which the path is not guessed."""
+    """Positional arguments are refused, and not guessed to be method and path."""
     error = error_text(lambda: parse_smoke_request(smoke_request("POST", "/rank", status=200)))
     assert 'but has smoke_request("POST", "/rank", status=200).' in error
 
 
 def test_long_values_are_cut_in_errors() -> None:
-    """A body of a megabyte fills no terminal."""
+    """An error shows only the start of a long value."""
     made = smoke_request(path="/", body="x" * 1_000_000)
     assert len(error_text(lambda: parse_smoke_request(made))) < 1000
 
@@ -161,7 +161,7 @@ def test_long_values_are_cut_in_errors() -> None:
     ids=str,
 )
 def test_old_spelling_is_refused_with_the_new_one(text: str, spelling: str) -> None:
-    """The error has the very request as it is spelled now, to be copied."""
+    """The error for a request in the old spelling has the same request in the new spelling, to copy."""
     error = error_text(lambda: parse_smoke_request(text))
     assert error == (
         "must contain paths that start with '/' and have no blanks, and `smoke_request(...)`, "
@@ -175,7 +175,7 @@ def test_old_spelling_is_refused_with_the_new_one(text: str, spelling: str) -> N
     "text", ["health", "", "get /", "GET / -> 2000", "GET /health ->", "FETCH /", "GET http://a/"]
 )
 def test_other_texts_are_refused_with_an_example(text: str) -> None:
-    """What was no request either has no new spelling."""
+    """A text that was no request in the old spelling either is refused with an example."""
     assert in_new_spelling(text) is None
     assert error_text(lambda: parse_smoke_request(text)).endswith(f"To fix, write {EXAMPLE}.")
 
@@ -187,7 +187,7 @@ def test_brackets_without_end_are_text() -> None:
 
 
 def test_default_is_each_route() -> None:
-    """Each application is asked at its route prefix; one without HTTP is not."""
+    """By default each route prefix gets a GET; an application without a route gets none."""
     assert default_requests(["/", None, "/second"]) == (
         SmokeRequest("GET", "/"),
         SmokeRequest("GET", "/second"),
