@@ -158,7 +158,7 @@ def test_console_script_of_what_was_pruned_is_no_fault() -> None:
 
 
 def test_console_script_that_lacks_what_it_always_needs_is_a_fault() -> None:
-    """A script that lacks an unconditional requirement is a fault; so is first-party code that lacks any requirement."""
+    """A script that lacks an unconditional requirement is a fault; first-party code may not lack an extra's either."""
     assert judge([failure(TUNE, missing=["click"])]).faults
     assert judge([failure(APP, missing=["pyarrow"])]).faults
 

@@ -82,8 +82,16 @@ POST: dict[str, Any] = {"method": "POST", "path": "/"}
             "must contain requests with at most one of `json` and `body`, but ",
             "remove one of them",
         ),
-        ({**POST, "body": 1}, "must contain requests whose `body` is a text, but ", "put the value"),
-        ({**POST, "contains": 1}, "must contain requests whose `contains` is a text", "put the value"),
+        (
+            {**POST, "body": 1},
+            "must contain requests whose `body` is a text, but ",
+            "put the value",
+        ),
+        (
+            {**POST, "contains": 1},
+            "must contain requests whose `contains` is a text",
+            "put the value",
+        ),
         (
             {**POST, "json": 1, "media_type": "text/csv"},
             "must contain requests with a `media_type` only if they have a `body`, but ",
@@ -94,9 +102,21 @@ POST: dict[str, Any] = {"method": "POST", "path": "/"}
             "must contain requests whose `media_type` is printable ASCII, but ",
             'write one such as media_type="text/csv"',
         ),
-        ({**POST, "status": 600}, "must contain requests with a `status` from 100 to 599", "write a "),
-        ({**POST, "status": "404"}, "must contain requests with a `status` from ", "write a number "),
-        ({**POST, "status": True}, "must contain requests with a `status` from ", "write a number "),
+        (
+            {**POST, "status": 600},
+            "must contain requests with a `status` from 100 to 599",
+            "write a ",
+        ),
+        (
+            {**POST, "status": "404"},
+            "must contain requests with a `status` from ",
+            "write a number ",
+        ),
+        (
+            {**POST, "status": True},
+            "must contain requests with a `status` from ",
+            "write a number ",
+        ),
         (
             {**POST, "json": {1}},
             "must contain requests whose `json` can be written as JSON (Object of type set is not JSON "

@@ -44,7 +44,7 @@ def _number(text: str) -> Optional[int]:
 
 
 def _rows(table: str, count: int) -> Iterator[Sequence[str]]:
-    """Yield the first `count` fields of each line whose third field is a number; "" for a field that the line lacks."""
+    """Yield the first `count` fields of each line of `table` whose third field is a number; "" for a missing field."""
     for line in table.split("\n"):
         fields = [*line.split(":"), *[""] * count][:count]
         if _number(fields[2]) is not None:
@@ -116,7 +116,9 @@ def owner_of(user: str, passwd: str, group: str) -> tuple[int, int]:
     if uid is None or gid is None:
         raise SlimRayImageError(
             f"The `user` {user!r} is not in the base image.",
-            evidence=[f"/etc/passwd has the user {name!r}" for name in sorted({u.name for u in users})],
+            evidence=[
+                f"/etc/passwd has the user {name!r}" for name in sorted({u.name for u in users})
+            ],
             fixes=["use numbers, such as '1000:100'", "use names that are in the base image"],
         )
     return uid, gid

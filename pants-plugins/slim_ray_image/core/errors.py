@@ -10,7 +10,7 @@ _MOST_BULLETS = 10
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake of the user. Problems of one kind are collected and reported together.
+    """One thing that is wrong. Problems of one kind are collected and reported together.
 
     Attributes:
         subject: The broken rule, with the names and the received value. Full sentences.

@@ -1,4 +1,4 @@
-"""`pants check`: rules that KubeRay and Kubernetes require of an image with Ray.
+"""`pants check`: rules of KubeRay and Kubernetes for an image with Ray.
 
 In: the contents of the image, and its config. Out: a problem for each rule that the image breaks.
 KubeRay replaces the command of the Ray container by `/bin/bash -c -- "ulimit ...; ray start ..."`, probes the container
@@ -156,7 +156,9 @@ def _entrypoint(contract: Contract) -> Iterator[Problem]:
         yield Problem(
             f"The image {contract.image} has the entrypoint {entrypoint!r}. KubeRay starts Ray by `{_SHELL} -c -- "
             "...`, which would become an argument of the entrypoint.",
-            fixes=("set `entrypoint=[]`, and use `cmd` for the command that the image runs outside KubeRay",),
+            fixes=(
+                "set `entrypoint=[]`, and use `cmd` for the command that the image runs outside KubeRay",
+            ),
         )
 
 

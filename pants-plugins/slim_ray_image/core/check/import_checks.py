@@ -121,7 +121,7 @@ def script_imports(contents: ImageContents) -> tuple[Import, ...]:
 def left_out_modules(
     missing: Iterable[str], contents: ImageContents, site_packages: str
 ) -> frozenset[str]:
-    """Return the `missing` modules whose outermost package is in the image; a namespace package does not count."""
+    """Return the `missing` submodules whose outermost package is in the image; a namespace package does not count."""
     return frozenset(
         module
         for module in missing
@@ -137,7 +137,7 @@ def _requirements(distribution: LayerDistribution) -> Iterable[Requirement]:
     for line in distribution.requires:
         try:
             yield Requirement(line)
-        except InvalidRequirement:  # an old distribution; installers skip such lines, too
+        except InvalidRequirement:  # old distributions have such lines; installers tolerate them
             continue
 
 
@@ -155,7 +155,7 @@ def extras_that_bring(distribution: LayerDistribution, module: str) -> tuple[str
 
 
 def _extra_in_text(distribution: LayerDistribution, text: str) -> tuple[str, ...]:
-    """Return the extras of a distribution that the text of an error names, such as `pip install "ray[tune]"`."""
+    """Return the extras of a distribution that an error's text names, such as "tune" in `pip install "ray[tune]"`."""
     named = re.findall(rf"\b{re.escape(distribution.name)}\[([\w.,-]+)\]", text.lower())
     own = {
         extra
@@ -229,7 +229,7 @@ def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
 
 
 def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
-    """Return the place and the text of the statement that failed; a first-party path is that in the repository."""
+    """Return the place and the text of the statement that failed; first-party paths are those in the repository."""
     frames = failure.outcome.frames
     if not frames:
         return failure.of.what
@@ -265,7 +265,7 @@ def _owner_fixes(
     if len(owners) > 1:
         named = " or ".join(map(repr, owners))
         return (
-            f"add {named} to `dependencies` of {image}: Pants infers no dependency on a module of two targets",
+            f"add {named} to `dependencies` of {image}: Pants infers no dependency on a module of several targets",
         )
     if owners:
         (owner,) = owners
@@ -295,7 +295,7 @@ def _missing_problem(
 ) -> Problem:
     if is_left_out:
         return Problem(
-            f"The image {image} lacks the module {module}, although its package is there.",
+            f"The image {image} lacks the module {module}, although its package is installed.",
             _evidence(failures, sources),
             (
                 "remove the entry of `exclude_files` or `prune` that leaves the module out",

@@ -166,8 +166,8 @@ class _Loader:
     def finds(self, library: str, path: str, elf: Elf) -> bool:
         """Return whether the loader finds `library` for the ELF file at `path`.
 
-        A library with a slash in its name is a path. Any other is searched in directories, and then among the libraries
-        that the file's distribution and the distributions it requires contain, wherever they lie. Code of a wheel often
+        A name with a slash is a path. Any other name is looked up in directories, and then among the libraries in the
+        file's distribution and in the distributions that it requires, in any directory. Code of a wheel often
         loads such libraries itself before the file needs them, and the loader then knows each by its DT_SONAME.
         """
         if "/" in library:

@@ -108,7 +108,9 @@ def check_user(value: str) -> None:
     ):
         raise InvalidValueError(
             f"must be `user` or `user:group`, but was {value!r}.",
-            fixes=["use numbers, such as '1000:100', or names of users and groups in the base image"],
+            fixes=[
+                "use numbers, such as '1000:100', or names of users and groups in the base image"
+            ],
         )
 
 

@@ -80,7 +80,7 @@ class BaseImage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of a container of this image. If the config has no PATH, it is the PATH that engines set."""
+        """Variables of a container of this image, with the PATH that engines set if the config has none."""
         return {"PATH": _DEFAULT_PATH, **environment_of(json.loads(self.config).get("config"))}
 
 

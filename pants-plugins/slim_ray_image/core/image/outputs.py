@@ -24,7 +24,9 @@ def parse_outputs(names: Iterable[str]) -> frozenset[str]:
     if unknown:
         raise InvalidValueError(
             f"must contain only {', '.join(map(repr, _OUTPUTS))}, but has {', '.join(map(repr, unknown))}.",
-            fixes=["correct the names, for example to ['layout'], or use [] to write image.json alone"],
+            fixes=[
+                "correct the names, for example to ['layout'], or use [] to write image.json alone"
+            ],
         )
     if {LAYOUT, SPARSE_LAYOUT} <= outputs:
         raise InvalidValueError(

@@ -1,8 +1,8 @@
 """References of images: in a registry, or, for `base_image`, in a local OCI image layout.
 
 A reference has the grammar of the distribution project, `[registry/]repository[:tag][@digest]`:
-https://github.com/distribution/reference/blob/v0.6.0/reference.go. A local layout is
-written `oci:PATH[:TAG]`, like in skopeo, umoci and buildah.
+https://github.com/distribution/reference/blob/v0.6.0/reference.go. A local layout is written `oci:PATH[:TAG]`, like in
+skopeo, umoci and buildah.
 """
 
 from __future__ import annotations
