@@ -35,7 +35,7 @@ GROUP = "root:x:0:\ndaemon:x:1:\nusers:x:100:\n"
     ids=["whole", "no shell", "no home", "cut", "group is no number", "no group", "odd character"],
 )
 def test_user_is_a_line_of_passwd(line: str, expected: User) -> None:
-    """What a line lacks at its end is not known; lines end at line feeds alone."""
+    """Fields that a line lacks at its end are None; only a line feed ends a line."""
     assert read_passwd(f"{line}\n") == (expected,)
 
 
@@ -43,7 +43,7 @@ def test_user_is_a_line_of_passwd(line: str, expected: User) -> None:
     "line", ["", "# comment", "a", "a:x", "+::::::", "a:x:b:c", "a:x:\u00b2:1"]
 )
 def test_line_without_a_number_knows_nobody(line: str) -> None:
-    """It is in neither table."""
+    """A line without a number in its third field is no user and no group."""
     assert (read_passwd(line), read_group(line)) == ((), ())
 
 
@@ -52,20 +52,20 @@ def test_line_without_a_number_knows_nobody(line: str) -> None:
     [("daemon", 1), ("1", 1), ("001", 1), ("", 0), ("7", None), ("nobody", None)],
 )
 def test_user_is_found_by_name_or_number(text: str, expected: Optional[int]) -> None:
-    """Nothing stands for root."""
+    """A user is found by name or number; the empty text means root."""
     found = find_user(text, read_passwd(PASSWD))
     assert (found.uid if found else None) == expected
 
 
 def test_user_is_the_first_of_a_number() -> None:
-    """As for container engines, of two names of one number the first counts."""
+    """If two users have the same number, the first counts, as in container engines."""
     users = read_passwd("a:x:1:2::/a:\nb:x:1:3::/b:\n")
     assert find_user("1", users) == users[0]
     assert owner_of("1", "a:x:1:2::/a:\nb:x:1:3::/b:\n", "") == (1, 2)
 
 
 def test_account_of_a_user_that_the_base_lacks() -> None:
-    """A numeric user that the base does not know becomes `ray`, with a home and a shell."""
+    """A number that is not in the base becomes the user `ray`, with a home and a shell."""
     assert account_of("1000:100", PASSWD, GROUP) == Account(
         uid=1000,
         gid=100,
@@ -76,7 +76,7 @@ def test_account_of_a_user_that_the_base_lacks() -> None:
 
 
 def test_account_s_group_is_added_where_the_base_lacks_it() -> None:
-    """A group that the base does not know is made known by the account's name."""
+    """A group that the base lacks is added under the account's name."""
     account = account_of("1000:1234", PASSWD, GROUP)
     assert account is not None
     assert (account.gid, account.group) == (1234, "ray:x:1234:")
@@ -93,7 +93,7 @@ def test_account_s_group_is_the_user_s_number_when_none_is_named() -> None:
 
 
 def test_account_has_another_name_where_the_base_has_a_ray() -> None:
-    """The name `ray` of another user of the base is not taken from it."""
+    """If a user of the base is called `ray`, the account gets another name."""
     account = account_of("2000:2000", PASSWD + "ray:x:1000:100::/home/ray:/bin/sh\n", GROUP)
     assert account is not None
     assert (account.passwd, account.group) == (
@@ -115,13 +115,13 @@ def test_account_has_another_name_where_the_base_has_a_ray() -> None:
     ],
 )
 def test_no_account_is_added_for_a_user_that_the_base_must_know(user: str) -> None:
-    """A uid that the base knows needs no account, and a name cannot be given one."""
+    """No account is added for a uid that the base has, nor for a user with a name."""
     assert account_of(user, PASSWD, GROUP) is None
 
 
 @pytest.mark.parametrize("table", ["", "\n", "# comment\n", "broken\n", "+::::::\n", "a:x:b:c\n"])
 def test_account_is_added_to_tables_with_lines_of_other_forms(table: str) -> None:
-    """Empty tables and lines that are no entries know nobody."""
+    """An account is added to an empty table, and to a table whose lines are no entries."""
     account = account_of("1000:100", table, table)
     assert account is not None
     assert account.group == "ray:x:100:"
@@ -139,17 +139,17 @@ def test_account_is_added_to_tables_with_lines_of_other_forms(table: str) -> Non
     ],
 )
 def test_owner_is_who_the_image_runs_as(user: str, owner: tuple[int, int]) -> None:
-    """The working directory's owner is the user and its group, by number or as the base's tables say."""
+    """The owner is the user and group of the image, given as numbers or looked up in the base's tables."""
     assert owner_of(user, PASSWD, GROUP) == owner
 
 
 def test_user_that_the_base_does_not_know_is_refused() -> None:
-    """A name without a line in the base's passwd would keep a container from starting."""
+    """A name that is not in the base's /etc/passwd is refused, since no container would start."""
     assert error_text(lambda: owner_of("ray:users", PASSWD, GROUP)) == (
-        "The base image does not know the `user` 'ray:users'.\n\n"
-        "  * it knows the user 'daemon'\n"
-        "  * it knows the user 'root'\n\n"
+        "The `user` 'ray:users' is not in the base image.\n\n"
+        "  * /etc/passwd has the user 'daemon'\n"
+        "  * /etc/passwd has the user 'root'\n\n"
         "To fix, do one of the following:\n"
-        "  * use numbers, as '1000:100'\n"
-        "  * use names that the base image knows"
+        "  * use numbers, such as '1000:100'\n"
+        "  * use names that are in the base image"
     )

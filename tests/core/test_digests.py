@@ -14,10 +14,10 @@ def test_sha256_is_written_as_a_digest() -> None:
 
 
 def test_blob_of_a_layout_with_another_digest_is_an_error() -> None:
-    """The error has the expected and the actual digest."""
+    """The error has the expected and the found digest."""
     check_digest("oci:base", sha256(b"a"), b"a")
     assert error_text(lambda: check_digest("oci:base", sha256(b"a"), b"b")) == (
-        "The base image oci:base is not what its digest says.\n"
+        "The content of the base image oci:base does not match its digest.\n"
         "\n"
         f"  * a blob should be {sha256(b'a')}, but is {sha256(b'b')}\n"
         "\n"

@@ -30,13 +30,13 @@ from slim_ray_image.core.errors import InvalidValueError, Problem, SlimRayImageE
 def test_error_is_subject_evidence_and_fix(
     evidence: tuple[str, ...], fixes: tuple[str, ...], expected: str
 ) -> None:
-    """An error's text is its subject, then its evidence, then what to do; absent parts leave no trace."""
+    """An error's text is its subject, evidence and fixes; absent parts leave no trace."""
     error = SlimRayImageError("It broke.", evidence=evidence, fixes=fixes)
     assert str(error) == expected == format_error("It broke.", evidence, fixes)
 
 
 def test_evidence_is_cut_after_ten_and_says_so() -> None:
-    """Ten bullets are shown whole; of more, the first ten and the number of the others."""
+    """Up to ten bullets are all shown; of more, the first ten and the number of the others."""
     ten = [str(number) for number in range(10)]
     shown = "\n".join(f"  * {number}" for number in range(10))
     assert str(SlimRayImageError("It broke.", evidence=ten)) == f"It broke.\n\n{shown}"
@@ -47,14 +47,14 @@ def test_evidence_is_cut_after_ten_and_says_so() -> None:
 
 
 def test_error_keeps_its_parts() -> None:
-    """The parts stay readable, uncut, for whoever collects the problems of several errors."""
+    """An error keeps its parts uncut, for callers that collect the problems of several errors."""
     evidence = [str(number) for number in range(12)]
     error = SlimRayImageError("It broke.", evidence=evidence, fixes=["mend it"])
     assert error.problems == (Problem("It broke.", tuple(evidence), ("mend it",)),)
 
 
 def test_error_of_problems_reports_each_once() -> None:
-    """Every problem is told whole, in order; equal ones are told once."""
+    """The text has every problem in full and in order; equal problems appear once."""
     first, second = Problem("It broke.", fixes=("mend it",)), Problem("It leaks.", ("a drop",))
     error = SlimRayImageError.of([first, second, first])
     assert str(error) == "It broke.\n\nTo fix, mend it.\n\nIt leaks.\n\n  * a drop"
@@ -64,7 +64,7 @@ def test_error_of_problems_reports_each_once() -> None:
 
 
 def test_value_error_is_complete_once_its_place_is_known() -> None:
-    """A parser says what is wrong with a value, and its caller where the value comes from."""
+    """An error of a parser becomes complete when its caller adds the place of the value."""
     error = InvalidValueError("must be 1, but was 2.", evidence=["2 is even"], fixes=["use 1"])
     assert not isinstance(error, SlimRayImageError)
     assert str(error.of("The option `[slim-ray].x`")) == (

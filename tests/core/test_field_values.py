@@ -36,7 +36,7 @@ from slim_ray_image.core.image.field_values import (
     ],
 )
 def test_value_that_keeps_the_rule_passes(check: Callable[[Any], None], value: Any) -> None:
-    """Each rule lets pass the values at its edge."""
+    """Values at the limits of a rule are accepted."""
     check(value)
 
 
@@ -44,14 +44,14 @@ def test_value_that_keeps_the_rule_passes(check: Callable[[Any], None], value: A
     ("check", "value", "rule"),
     [
         (check_ray_extras, "serve", "must be 'infer' or a list of extras, but was 'serve'."),
-        (check_ray_extras, ("a b",), "must hold names of extras, but has 'a b'."),
+        (check_ray_extras, ("a b",), "must contain names of extras, but has 'a b'."),
         (check_platforms, (), "must name exactly one platform, but was []."),
         (check_platforms, ("linux/s390x",), "must be one of 'linux/amd64', but was 'linux/s390x'."),
         (check_env, {"": "x", "a=b": "y"}, "without '=' that are not empty, but has '', 'a=b'."),
         (
             check_ports,
             (0, 65536, True),
-            "must hold numbers from 1 to 65535, but has 0, True, 65536.",
+            "must contain numbers from 1 to 65535, but has 0, True, 65536.",
         ),
         (check_labels, {"slim-ray-image.x": "y"}, "but has 'slim-ray-image.x'."),
         (check_user, "a:b:c", "must be `user` or `user:group`, but was 'a:b:c'."),
@@ -66,7 +66,7 @@ def test_value_that_keeps_the_rule_passes(check: Callable[[Any], None], value: A
 def test_value_that_breaks_the_rule_is_told(
     check: Callable[[Any], None], value: Any, rule: str
 ) -> None:
-    """The message has the rule, the value and a fix; the field and the target are added by the caller."""
+    """The error has the rule, the value and a fix; the caller adds the field and the target."""
     text = error_text(lambda: check(value))
     assert rule in text
     assert "\n\nTo fix, " in text

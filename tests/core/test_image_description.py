@@ -152,14 +152,14 @@ def test_description_is_one_spelling_of_json() -> None:
 
 
 def test_image_json_has_a_row_of_each_kind(golden: Golden) -> None:
-    """The golden file is a whole image.json, as its readers get it."""
+    """The golden file is a complete image.json."""
     pruned = [Pruned("java", "ray", Saved(32_900_000, 1))]
     written = describe(*unfollowed(12), missing=MISSING, pruned=pruned).to_json().decode()
     golden.check("image.json", written.rstrip("\n"))
 
 
 def test_description_is_read_as_it_was_written() -> None:
-    """A tool that reads image.json gets the very value that the build had; another key is refused."""
+    """Reading image.json returns the same description that was written; an unknown key is refused."""
     written = describe(*unfollowed(3), missing=MISSING, pruned=[Pruned("java", "ray", Saved(1, 1))])
     assert read_description(written.to_json()) == written
     more = {**json.loads(written.to_json()), "more": 1}
@@ -168,7 +168,7 @@ def test_description_is_read_as_it_was_written() -> None:
 
 
 def test_description_has_the_keys_of_schema_version_1() -> None:
-    """The keys that others read are all there."""
+    """image.json has exactly the keys of schema version 1."""
     value = description()
     assert value["schema_version"] == 1
     assert sorted(value) == [
@@ -192,7 +192,7 @@ def test_description_has_the_keys_of_schema_version_1() -> None:
 
 
 def test_description_says_what_was_decided_of_the_extras_of_ray() -> None:
-    """Each extra has what was done and why."""
+    """Each extra of Ray has the decision and its reason."""
     assert description()["ray_extras"] == [
         {
             "name": "serve",
@@ -203,7 +203,7 @@ def test_description_says_what_was_decided_of_the_extras_of_ray() -> None:
 
 
 def test_description_names_the_application_that_the_image_serves() -> None:
-    """What `serve run` of an import path serves has Ray Serve's default name and route; a job has no application."""
+    """An application of an import path has Ray Serve's default name and route; a job has no application."""
     (application,) = description()["applications"]
     assert application == {
         "name": "default",
@@ -215,7 +215,7 @@ def test_description_names_the_application_that_the_image_serves() -> None:
 
 
 def test_applications_of_a_config_have_rows_in_its_order() -> None:
-    """Each has its own name and route; of a builder's arguments the names are told, and values, which may be secret, are not."""
+    """A row has name and route, and the names of a builder's arguments, but not their values, which may be secret."""
     config = ServeConfig(
         "",
         (
@@ -231,7 +231,7 @@ def test_applications_of_a_config_have_rows_in_its_order() -> None:
 
 
 def test_description_names_target_references_and_base() -> None:
-    """It says what was built, for which platform, and on what base, read from where."""
+    """The description has the target, the references, the platform, and the base with its source."""
     value = description()
     assert (value["target"], value["reference"], value["platform"], value["pruned"]) == (
         "src/app:image",
@@ -250,7 +250,7 @@ def test_description_names_target_references_and_base() -> None:
 
 
 def test_description_has_a_row_for_each_layer_of_the_manifest() -> None:
-    """Layers are in the manifest's order, the base's first and called `base`."""
+    """Layers are in the manifest's order; the base's layers come first and have the kind `base`."""
     rows = description()["layers"]
     assert rows[1] == {
         "name": "base 2",
@@ -284,7 +284,7 @@ def test_description_has_a_row_for_each_layer_of_the_manifest() -> None:
 
 
 def test_description_has_each_distribution_with_its_reason() -> None:
-    """A requirement has its version, its extras, what requires it, and the sizes of what is in the image of it."""
+    """A requirement has its version, its extras, the reasons for it, and its sizes in the image."""
     requirements = description()["requirements"]
     assert requirements[2] == {
         "name": "ray",
@@ -302,7 +302,7 @@ def test_description_has_each_distribution_with_its_reason() -> None:
 
 
 def test_description_has_each_file_with_its_reason() -> None:
-    """A file has its place in the image, its source, its size, and why it is there."""
+    """A file has its path in the image, its source, its size, and the reason for it."""
     assert description()["files"] == [
         {
             "path": "app/app.py",
@@ -314,7 +314,7 @@ def test_description_has_each_file_with_its_reason() -> None:
 
 
 def test_totals_are_the_sums_of_the_rows() -> None:
-    """Totals count every layer, and once more those that are not the base's."""
+    """Totals are sums over all layers, and over the layers that are not the base's."""
     value = description()
     assert value["totals"] == {
         "compressed_bytes": 1332,
@@ -327,7 +327,7 @@ def test_totals_are_the_sums_of_the_rows() -> None:
 
 
 def test_summary_says_what_was_built() -> None:
-    """A user is told digest, platform, names, sizes, and what is in the image."""
+    """The summary has digest, platform, names, sizes, and the numbers of distributions, files and layers."""
     value = replace(describe(), totals=Totals(83_449_999, 264_050_001, 0, 0))
     assert summarize(value) == (
         f"Image {value.manifest_digest} for linux/amd64",
@@ -354,7 +354,7 @@ def unfollowed(*lines: int) -> list[DynamicImport]:
 
 
 def test_description_has_each_import_that_cannot_be_followed() -> None:
-    """A warning has the source in the repository, the line, what kind of call it is, and the call; sorted."""
+    """A warning has path, line, kind and text of a call; warnings are sorted."""
     value = json.loads(describe(*unfollowed(12, 3)).to_json())
     assert value["warnings"] == [
         {"path": "src/app/app.py", "line": n, "kind": "import", "text": f"import_module(x{n})"}
@@ -380,7 +380,7 @@ def test_description_has_each_import_that_cannot_be_followed() -> None:
 def test_summary_counts_the_imports_that_cannot_be_followed(
     lines: list[int], expected: str
 ) -> None:
-    """One line names the first few; the rest are in image.json."""
+    """One line counts the imports and names the first three places."""
     summary = summarize(describe(*unfollowed(*lines)))
     assert summary[3:] == (f"{expected}; see `warnings` in image.json",)
 
@@ -389,16 +389,16 @@ MISSING = [ImportStatement("app/app.py", 5, "import toolz", "toolz")]
 
 
 def test_description_has_each_import_of_what_is_not_there() -> None:
-    """It is a warning of a kind of its own, among the others by file and line."""
+    """An import of a missing module is a warning of its own kind, sorted among the others."""
     rows = describe(*unfollowed(12, 3), missing=MISSING).warnings
     assert [row.line for row in rows] == [3, 5, 12]
     assert rows[1] == DescribedWarning("src/app/app.py", 5, "missing", "import toolz")
 
 
 def test_summary_tells_imports_of_what_is_not_there_apart() -> None:
-    """They come first: a run will fail by them."""
+    """Imports of missing modules have a line of their own, before imports that cannot be followed."""
     summary = summarize(describe(*unfollowed(3), missing=MISSING))
     assert summary[3:] == (
-        "1 import of what is not in the image: src/app/app.py:5; see `warnings` in image.json",
+        "1 import of a module that the image lacks: src/app/app.py:5; see `warnings` in image.json",
         "1 import cannot be followed: src/app/app.py:3; see `warnings` in image.json",
     )

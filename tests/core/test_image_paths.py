@@ -23,12 +23,12 @@ from slim_ray_image.core.image_paths import (
 def test_parents_are_the_directories_above_outermost_first(
     path: str, expected: tuple[str, ...]
 ) -> None:
-    """Every directory above a path is named but the root."""
+    """All directories above a path are returned, except the root."""
     assert parents(path) == expected
 
 
 def test_missing_parents_are_those_that_the_base_lacks() -> None:
-    """Each directory that no layer below has is named once, parents first."""
+    """Each directory that the base lacks is returned once, parents first."""
     assert missing_parents(
         ["/opt/venv/bin/ray", "/opt/venv/lib/a.py", "/etc/passwd", "/usr/local/bin/ray"],
         frozenset(["/opt", "/etc", "/usr", "/usr/local", "/usr/local/bin"]),
@@ -37,7 +37,7 @@ def test_missing_parents_are_those_that_the_base_lacks() -> None:
 
 @pytest.mark.parametrize("python", ["python3.10", "/usr/local/bin/python3.10"])
 def test_distributions_are_where_the_image_s_python_looks(python: str) -> None:
-    """The name of the interpreter, or its path, says which folder of the virtual environment has them."""
+    """The interpreter's name or path decides the path of site-packages."""
     assert site_packages_of(python) == "/opt/venv/lib/python3.10/site-packages"
 
 
@@ -54,5 +54,5 @@ def test_distributions_are_where_the_image_s_python_looks(python: str) -> None:
     ids=ascii,
 )
 def test_control_characters_are_told_from_others(path: str, expected: bool) -> None:
-    """Line breaks and their like are noticed; spaces and letters of any language are not."""
+    """Line breaks and other control characters count; spaces and letters of any language do not."""
     assert has_control_character(path) == expected

@@ -1,4 +1,4 @@
-"""Tests of core.check.import_checks: what an image must import, and what a failure means."""
+"""Tests of core.check.import_checks: the imports that an image must do, and the problems of failed imports."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def failure(
     )
 
 
-# --- What to import
+# --- Imports to do
 
 
 def test_each_module_of_the_first_party_files_is_imported() -> None:
-    """Packages by their `__init__.py`; no data, no `__main__`, nothing whose path is no module name."""
+    """Modules and packages are imported; data, `__main__` and files whose path is no module name are not."""
     paths = ["b/__init__.py", "b/x.py", "b/__main__.py", "a.py", "b/data.txt", "b/my-tool.py"]
     paths += ["class/x.py", "__init__.py", "2to3.py"]
     found = first_party_imports(paths, None)
@@ -85,7 +85,7 @@ def test_each_module_of_the_first_party_files_is_imported() -> None:
 
 
 def test_file_that_the_image_runs_is_a_script() -> None:
-    """So it is not run to import it."""
+    """The import of the image's entry file is marked as a script, so that importing it does not run it."""
     found = first_party_imports(["jobs/driver.py", "jobs/x.py"], "jobs/driver.py")
     assert [one.script for one in found] == ["jobs/driver.py", None]
     by_path = first_party_imports(["jobs/driver.py", "jobs/x.py"], "jobs/driver.py", True)
@@ -93,7 +93,7 @@ def test_file_that_the_image_runs_is_a_script() -> None:
 
 
 def test_main_of_the_package_that_the_image_runs_is_a_script() -> None:
-    """Another package's is to be run by somebody else."""
+    """The entry's `__main__` is imported; the `__main__` of another package is not."""
     main = "jobs/__main__.py"
     (found,) = first_party_imports([main, "other/__main__.py"], main)
     assert (found.module, found.script) == ("jobs.__main__", main)
@@ -101,13 +101,13 @@ def test_main_of_the_package_that_the_image_runs_is_a_script() -> None:
 
 @pytest.mark.parametrize("import_path", ["app.main:build", "app.main.build"])
 def test_application_is_imported_with_its_attribute(import_path: str) -> None:
-    """Of either form that Ray Serve takes."""
+    """Both forms of an import path that Ray Serve accepts name a module and an attribute."""
     (found,) = application_imports([ServedApplication("default", "/", import_path, args=())])
     assert (found.module, found.attribute) == ("app.main", "build")
 
 
 def test_console_scripts_are_those_that_are_in_the_image() -> None:
-    """One that was taken out of it, though its metadata stays, is not missed."""
+    """A console script in the metadata is imported only if its file is in the image."""
     script = ImageFile(KIND_FILE, 0o755, 0, 0)
     contents = image_contents([], [LayerContents((("opt/venv/bin/tune", script),), (RAY,))])
     (found,) = script_imports(contents)
@@ -115,7 +115,7 @@ def test_console_scripts_are_those_that_are_in_the_image() -> None:
     assert found.what == "the console script `tune` of ray 2.48.0 (ray.tune.cli.scripts:cli)"
 
 
-# --- What a failure means
+# --- Kinds of failures
 
 
 @pytest.mark.parametrize(
@@ -129,19 +129,19 @@ def test_console_scripts_are_those_that_are_in_the_image() -> None:
     ],
 )
 def test_extras_bring_what_is_required_for_them_alone(module: str, extras: tuple[str, ...]) -> None:
-    """By METADATA; what a distribution needs always is of no extra."""
+    """An extra counts only if METADATA requires the module for extras alone, and never unconditionally."""
     assert extras_that_bring(RAY, module) == extras
 
 
 def test_console_script_of_an_extra_is_no_fault() -> None:
-    """METADATA says that the module it lacks comes with an extra."""
+    """A console script may lack a module that METADATA requires only for an extra."""
     verdict = judge([failure(TUNE, missing=["pyarrow"])])
     assert (verdict.faults, verdict.unproven) == ((), ())
     assert [one.of for one in verdict.left_out] == [TUNE]
 
 
 def test_console_script_whose_error_names_its_extra_is_no_fault() -> None:
-    """Where a module's name is not its distribution's."""
+    """A console script may lack a module if its error names an extra of its own distribution."""
     text = 'Run `pip install "ray[tune]"` to fix.'
     assert judge([failure(TUNE, missing=["arrow_py"], text=text)]).left_out
     text = 'Run `pip install "ray[other]"` to fix.'
@@ -149,7 +149,7 @@ def test_console_script_whose_error_names_its_extra_is_no_fault() -> None:
 
 
 def test_console_script_of_what_was_pruned_is_no_fault() -> None:
-    """Its own module went; what it imports besides must be there."""
+    """A console script may lack its own module if that was pruned, but no other module."""
     whole, inner = failure(TUNE, missing=["ray.tune"]), failure(TUNE, missing=["ray.tune.other"])
     assert judge([whole], pruned=["ray"]).left_out
     assert judge([whole], pruned=["numpy"]).faults
@@ -158,7 +158,7 @@ def test_console_script_of_what_was_pruned_is_no_fault() -> None:
 
 
 def test_console_script_that_lacks_what_it_always_needs_is_a_fault() -> None:
-    """And so is first-party code that lacks what an extra would bring."""
+    """A script that lacks an unconditional requirement is a fault; first-party code may not lack an extra's either."""
     assert judge([failure(TUNE, missing=["click"])]).faults
     assert judge([failure(APP, missing=["pyarrow"])]).faults
 
@@ -168,27 +168,27 @@ def test_console_script_that_lacks_what_it_always_needs_is_a_fault() -> None:
     [
         (
             failure(error="KeyError", text="'X'", wanted="the environment variable X"),
-            "the module app.main is not proven: its import wants the environment variable X",
+            "the module app.main could not be checked: its import needs the environment variable X",
         ),
         (
             failure(error="ValidationError", text="1 error\nmore", is_of_content=False),
-            "the module app.main is not proven: its import raises ValidationError: 1 error",
+            "the module app.main could not be checked: its import raises ValidationError: 1 error",
         ),
     ],
     ids=["wants", "raises"],
 )
 def test_failure_for_what_the_place_gives_proves_nothing(case: Failure, note: str) -> None:
-    """A line says so; the check does not fail."""
+    """A failure that depends on the image's surroundings gives a note, and no fault."""
     verdict = judge([case])
     assert (verdict.faults, verdict.unproven) == ((), (note,))
 
 
 def test_missing_module_is_a_fault_whatever_else_was_wanted() -> None:
-    """An import that went on without the network, and then lacked a module."""
+    """An import that did without the network and then lacked a module is a fault."""
     assert judge([failure(missing=["gone"], wanted="the network")]).faults
 
 
-# --- What is said
+# --- Problems
 
 
 def problems(*failures: Failure, **owners: Sequence[str]) -> str:
@@ -210,7 +210,7 @@ def other(name: str) -> Import:
 
 
 def test_excluded_requirement_is_named(golden: Golden) -> None:
-    """The import statement, once, and the target that has the module."""
+    """The problem has the import statement, once, and the target that has the module."""
     frame = ("/app/app/main.py", 3, "import numpy as np")
     text = problems(
         failure(missing=["numpy"], frame=frame),
@@ -221,7 +221,7 @@ def test_excluded_requirement_is_named(golden: Golden) -> None:
 
 
 def test_module_that_no_target_has_is_named(golden: Golden) -> None:
-    """An extra of a distribution in the image may bring it; those of Ray are what the code needs already."""
+    """The fix names an extra that provides the module, but no extra of Ray, since the plugin adds those itself."""
     site = "/opt/venv/lib/python3.10/site-packages"
     text = problems(
         failure(missing=["uvloop"], frame=(f"{site}/uvicorn/x.py", 9, "import uvloop")),
@@ -232,18 +232,18 @@ def test_module_that_no_target_has_is_named(golden: Golden) -> None:
 
 
 def test_first_party_module_that_is_not_there_is_named(golden: Golden) -> None:
-    """No requirement would bring it."""
+    """For a missing first-party module, the fix is to correct the import, and not to add a requirement."""
     golden.check("errors/check-import-misspelt.txt", problems(failure(missing=["app.mian"])))
 
 
 def test_module_that_more_than_one_target_has_is_named(golden: Golden) -> None:
-    """Pants infers none of them, and says so once."""
+    """The fix names all targets that have the module."""
     text = problems(failure(missing=["lib"]), lib=["src/lib:a", "src/lib:b"])
     golden.check("errors/check-import-ambiguous.txt", text)
 
 
 def test_module_of_a_package_that_is_there_was_left_out(golden: Golden) -> None:
-    """No requirement would bring it."""
+    """For a module that was left out of its package, the fix is in `exclude_files` or `prune`, not a requirement."""
     text = problems(
         failure(missing=["numpy.core._natype"]), **{"numpy.core._natype": ["3rdparty#numpy"]}
     )
@@ -251,7 +251,7 @@ def test_module_of_a_package_that_is_there_was_left_out(golden: Golden) -> None:
 
 
 def test_package_is_there_when_its_init_file_is() -> None:
-    """A namespace may be of other distributions."""
+    """A missing module counts as left out if its outermost package is there; a namespace package does not count."""
     file = ImageFile(KIND_FILE, 0o644, 0, 0)
     paths = ("site/numpy/__init__.py", "site/google/protobuf/__init__.py")
     contents = image_contents([], [LayerContents(tuple((path, file) for path in paths), ())])
@@ -260,7 +260,7 @@ def test_package_is_there_when_its_init_file_is() -> None:
 
 
 def test_other_failures_are_grouped_by_reason(golden: Golden) -> None:
-    """A library that is not there, and a process that ended."""
+    """Failures with the same reason are one problem; a missing library and an ended process are two."""
     text = "libgomp.so.1: cannot open shared object file: No such file or directory"
     frame = ("/app/app/main.py", 1, "import trees")
     golden.check(
@@ -274,7 +274,7 @@ def test_other_failures_are_grouped_by_reason(golden: Golden) -> None:
 
 
 def test_libraries_of_this_machine_are_one_problem(golden: Golden) -> None:
-    """None is none."""
+    """All libraries of this machine are one problem; without any there is none."""
     assert outside_problems("src/app:image", []) == ()
     found: Any = outside_problems("src/app:image", ["/usr/lib/libz.so.1", "/lib/libgomp.so.1"])
     golden.check("errors/check-libraries-outside.txt", format_problems(found))

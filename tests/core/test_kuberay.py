@@ -32,7 +32,7 @@ RuntimeError: no model here
 
 
 def application(status: str, message: str = "", **deployments: str) -> dict[str, Any]:
-    """Return what Ray Serve's GET says of an application; of its deployments, their messages."""
+    """Return an application in Ray Serve's answer to GET; `deployments` are name -> message."""
     return {
         "status": status,
         "message": message,
@@ -41,7 +41,7 @@ def application(status: str, message: str = "", **deployments: str) -> dict[str,
 
 
 def test_commands_are_those_of_the_operator() -> None:
-    """Probes and command are spelled as KubeRay spells them; what an image must have for them is what it has on a node."""
+    """Probes and the start command are spelled exactly as in KubeRay's operator."""
     wget = "wget --tries 1 -T {} -q -O- http://localhost:{} | grep success"
     raylet = wget.format(2, "52365/api/local_raylet_healthz")
     assert f"{raylet} && {wget.format(10, '8265/api/gcs_healthz')}" == HEAD_PROBE
@@ -53,7 +53,7 @@ def test_commands_are_those_of_the_operator() -> None:
 
 
 def test_head_has_the_variables_of_the_operator() -> None:
-    """The smoke test sets all of them but those that no head has, and two of its own."""
+    """The smoke test sets each variable of the operator that a head has, and two of its own."""
     elsewhere = {"FQ_RAY_IP", "RAY_IP", "REDIS_PASSWORD"}
     own = {"RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT", "RAY_USAGE_STATS_ENABLED"}
     assert ENVIRONMENT.keys() == (OPERATOR_VARIABLES.keys() - elsewhere) | own
@@ -62,7 +62,7 @@ def test_head_has_the_variables_of_the_operator() -> None:
 
 
 def test_config_has_what_ray_serve_knows() -> None:
-    """Arguments are there only where an application has some; one without a route says so."""
+    """Only an application with arguments has `args`; an application without a route has a null `route_prefix`."""
     applications = [
         ServedApplication("a", "/", "m:app"),
         ServedApplication("b", None, "m:build", ("size",)),
@@ -81,25 +81,25 @@ def test_config_has_what_ray_serve_knows() -> None:
     + [({"http_options": {"port": port}}, 8001) for port in (8001, "8001")],
 )
 def test_port_is_that_of_the_config(config: Mapping[str, Any], port: int) -> None:
-    """Ray Serve's own where it says none; a text with a number is one to Ray."""
+    """Without a port in the config it is Ray Serve's default; a string with a number is a port, as in Ray."""
     assert serve_port(config) == port
 
 
 def test_applications_that_run_are_done() -> None:
-    """Others than those that were deployed do not count."""
+    """An application that was not deployed by the smoke test does not count."""
     answer = {"applications": {"a": application("RUNNING"), "other": application("DEPLOYING")}}
     assert deployment_state(answer, ["a"]) == DeploymentState((), ())
 
 
 def test_applications_that_do_not_run_yet_are_named() -> None:
-    """One that Ray Serve does not know yet is not started."""
+    """Applications that do not run yet are pending; one that Ray Serve does not know is NOT_STARTED."""
     answer = {"applications": {"a": application("DEPLOYING")}}
     expected = DeploymentState(("a: DEPLOYING", "b: NOT_STARTED"), ())
     assert deployment_state(answer, ["a", "b"]) == expected
 
 
 def test_failures_have_all_that_is_said_of_them() -> None:
-    """The message of the application comes first, then those of deployments that say more; without any, the status."""
+    """A failure has the application's message, then new messages of its deployments; without messages, its status."""
     answer = {
         "applications": {
             "a": application(
@@ -113,7 +113,7 @@ def test_failures_have_all_that_is_said_of_them() -> None:
 
 
 def test_last_exception_is_what_was_raised() -> None:
-    """Of a message with a traceback it is the last error, of any other the first line."""
+    """The exception of a message is its last error line; of a message without one, the first line."""
     assert last_exception(TRACEBACK) == "RuntimeError: no model here"
     assert last_exception("services.app.MissingModelError: gone\nmore") == (
         "services.app.MissingModelError: gone"
@@ -126,7 +126,7 @@ def test_last_exception_is_what_was_raised() -> None:
 
 
 def test_series_are_samples_and_no_comments() -> None:
-    """What is only described is not there."""
+    """A series that has only comments, and no sample, does not count."""
     metrics = '# HELP ray_serve_x Help.\n# TYPE ray_serve_x gauge\nray_node_y{a="b"} 1.0\n'
     assert not has_series(metrics, "ray_serve_")
     assert has_series(metrics, "ray_")

@@ -41,7 +41,7 @@ def references(**changes: Any) -> tuple[str, ...]:
 
 
 def test_name_is_the_target_s_where_nothing_is_said() -> None:
-    """Without a registry a reference is `repository:tag`, by default the target's name and `latest`."""
+    """The default reference is the target's name with the tag `latest`, without a registry."""
     assert references() == ("image:latest",)
 
 
@@ -59,7 +59,7 @@ def test_name_is_the_target_s_where_nothing_is_said() -> None:
     ],
 )
 def test_repository_may_have_placeholders(repository: str, expected: str | None) -> None:
-    """Each placeholder that `docker_image` has is filled in; the field itself is none of its own values."""
+    """Each placeholder of `docker_image` is filled in; `repository` cannot refer to itself."""
     if expected is None:
         assert "lead back to it" in error_text(lambda: name(repository=repository))
     else:
@@ -67,14 +67,14 @@ def test_repository_may_have_placeholders(repository: str, expected: str | None)
 
 
 def test_default_repository_is_that_of_the_option() -> None:
-    """`[docker].default_repository` names the images that say nothing, and may name the target's own."""
+    """`[docker].default_repository` is used if the target sets no `repository`."""
     assert references(default_repository="{directory}/{name}") == ("ranker/image:latest",)
     found = references(repository="ranker", default_repository="team/{name}")
     assert found == ("ranker:latest",)
 
 
 def test_capitals_of_folders_and_targets_are_lowered() -> None:
-    """What is called so for other reasons than the repository becomes a repository all the same."""
+    """Capitals in the names of folders and targets become lower case in a repository."""
     found = references(
         target_name="Image",
         directory="Src/Ranker",
@@ -84,12 +84,12 @@ def test_capitals_of_folders_and_targets_are_lowered() -> None:
 
 
 def test_target_of_the_root_folder_has_a_name() -> None:
-    """At the build root `{name}` is what there is."""
+    """A target at the build root, where all directory placeholders are empty, is named by `{name}`."""
     assert references(directory="") == ("image:latest",)
 
 
 def test_default_registries_are_named_in_the_order_of_their_addresses() -> None:
-    """Those with `default` are meant, by address; each has all tags, and its own ones too."""
+    """Default registries are sorted by address; each gets all tags of the target and its own extra tags."""
     other = replace(DEV, is_default=True)
     assert references(configured_registries=(PROD, other), image_tags=("1", "latest")) == (
         "dev.example.com:5000/team/image:1",
@@ -101,14 +101,14 @@ def test_default_registries_are_named_in_the_order_of_their_addresses() -> None:
 
 
 def test_registries_without_a_default_give_names_without_a_registry() -> None:
-    """A registry that is configured but no default is only named where a target asks for it."""
+    """A registry without `default` is used only if a target names it."""
     assert references(configured_registries=(DEV,)) == ("image:latest",)
     assert references(configured_registries=(PROD,), registries=()) == ("image:latest",)
 
 
 @pytest.mark.parametrize("chosen", ["@dev", "dev.example.com:5000/team"], ids=["alias", "address"])
 def test_registry_is_chosen_by_alias_or_address(chosen: str) -> None:
-    """Both mean the configured registry, with its settings."""
+    """An alias and an address both choose the configured registry with its settings."""
     assert references(configured_registries=(PROD, DEV), registries=(chosen,)) == (
         "dev.example.com:5000/team/image:latest",
         "dev.example.com:5000/team/image:dev",
@@ -116,7 +116,7 @@ def test_registry_is_chosen_by_alias_or_address(chosen: str) -> None:
 
 
 def test_registry_may_be_an_address_that_is_not_configured() -> None:
-    """Any other address is taken as it is, beside the default ones, each registry once."""
+    """An address that is not configured is used unchanged, beside the default registries; each registry counts once."""
     registries = (ALL_DEFAULT_REGISTRIES, "localhost:5000", "@prod")
     assert references(configured_registries=(PROD,), registries=registries) == (
         "registry.example.com/image:latest",
@@ -133,7 +133,7 @@ def test_registry_may_be_an_address_that_is_not_configured() -> None:
     ],
 )
 def test_registry_may_have_a_repository_of_its_own(template: str, expected: str) -> None:
-    """It replaces the target's and the default, and may be made of them."""
+    """A registry's repository replaces the target's, and may contain placeholders for it and the default."""
     assert references(
         configured_registries=(replace(PROD, repository=template),),
         repository="{directory}",
@@ -142,20 +142,20 @@ def test_registry_may_have_a_repository_of_its_own(template: str, expected: str)
 
 
 def test_hash_is_that_of_the_image() -> None:
-    """`{pants.hash}` stays in a name until the image's manifest is there."""
+    """`{pants.hash}` stays in a template, and is replaced when the manifest's digest is known."""
     names = name(image_tags=("build-{pants.hash}", "1"))
     assert names.templates == ("image:build-{pants.hash}", "image:1")
     assert names.references(HEX) == (f"image:build-{HEX}", "image:1")
 
 
 def test_extra_tags_alone_are_enough() -> None:
-    """A target without tags is named where its registry has some."""
+    """A target without tags gets the extra tags of its registry."""
     found = references(image_tags=(), configured_registries=(DEV,), registries=("@dev",))
     assert found == ("dev.example.com:5000/team/image:dev",)
 
 
 def test_tags_are_those_of_all_registries_each_once() -> None:
-    """A port is no tag, and one that two registries have is one."""
+    """Tags of all registries are listed once each; a port is no tag."""
     found = references(
         configured_registries=(PROD, replace(DEV, is_default=True)), image_tags=("1", "latest")
     )
@@ -164,7 +164,7 @@ def test_tags_are_those_of_all_registries_each_once() -> None:
 
 @pytest.mark.parametrize("tag", ["1", "v1.2.3", "_x", "A-b_c.d", "a" * 128, "main-{pants.hash}"])
 def test_tag_may_be_what_the_distribution_project_allows(tag: str) -> None:
-    """Both ends of what a tag may hold are in it."""
+    """Tags at the limits of the grammar are accepted."""
     assert name(image_tags=(tag,)).templates == (f"image:{tag}",)
 
 
@@ -201,6 +201,6 @@ MISTAKES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_name_that_is_not_valid_is_refused(mistake: str, golden: Golden) -> None:
-    """The message has what was written, where, and what may be written instead."""
+    """The error has the wrong text, its place and a fix."""
     call: Callable[[], object] = lambda: name(**MISTAKES[mistake])  # noqa: E731
     golden.check(f"errors/name-{mistake}.txt", error_text(call))

@@ -77,7 +77,7 @@ def container_config(image: Image) -> dict[str, Any]:
 
 
 def with_settings(base_config: Any = None, **changes: Any) -> dict[str, Any]:
-    """The image config's `config` of an image whose target says `changes`, on a base with `base_config`."""
+    """Return the image config's `config` for a target with `changes`, on a base with `base_config`."""
     values = {**SETTINGS.__dict__, **changes}
     base = make_base(config=base_config) if base_config is not None else make_base()
     return container_config(append(base, settings=ImageSettings(**values)))
@@ -87,14 +87,14 @@ def with_settings(base_config: Any = None, **changes: Any) -> dict[str, Any]:
 
 
 def test_encoding_has_one_spelling() -> None:
-    """Equal values are equal bytes: sorted keys, no spaces, UTF-8 as it is."""
+    """Equal values give equal bytes: sorted keys, no spaces, unescaped UTF-8."""
     value = {"b": [1, None], "a": "é"}
     assert encode(value) == '{"a":"é","b":[1,null]}'.encode()
     assert encode(dict(reversed(list(value.items())))) == encode(value)
 
 
 def test_descriptor_is_read_and_written_as_json() -> None:
-    """A descriptor keeps its three fields; a blob's place in a layout is its hex digest."""
+    """A descriptor keeps its three fields; the path of a blob in a layout is its hex digest."""
     value = {"mediaType": GZIP_LAYER, "digest": digest_of(b"x"), "size": 1}
     descriptor = Descriptor.from_json({**value, "annotations": {}})
     assert descriptor.to_json() == value
@@ -124,12 +124,12 @@ def test_descriptor_is_read_and_written_as_json() -> None:
 def test_environment_of_a_base_is_that_of_its_containers(
     config: Optional[dict[str, Any]], expected: dict[str, str]
 ) -> None:
-    """Where the config has no PATH, it is the one that container engines set."""
+    """If the config has no PATH, the environment has the PATH that container engines set."""
     assert make_base(config=config).environment == expected
 
 
 def test_base_layers_are_untouched_and_first() -> None:
-    """The base's descriptors, diff_ids and history come first, as they are."""
+    """The base's descriptors, diff_ids and history come first, unchanged."""
     base = make_base()
     base_config = json.loads(base.config)
     image = append(base, "ray", "sources")
@@ -141,7 +141,7 @@ def test_base_layers_are_untouched_and_first() -> None:
 
 
 def test_layers_follow_in_their_order() -> None:
-    """Ours come after the base's, lowest first, each with its descriptor, diff_id and history entry."""
+    """Our layers follow the base's, lowest first, each with its descriptor, diff_id and history entry."""
     layers = [make_layer("ray"), make_layer("sources")]
     image = append(None, "ray", "sources")
     manifest, config = json.loads(image.manifest), json.loads(image.config)
@@ -170,7 +170,7 @@ def test_layers_diff_ids_and_non_empty_history_are_as_many(names: tuple[str, ...
 
 
 def test_every_descriptor_has_its_blob_s_size_and_digest() -> None:
-    """Manifest and config are described by the very bytes that are written."""
+    """The descriptors of manifest and config have the digest and size of the bytes that are written."""
     image = append(None, "ray", "sources")
     manifest = json.loads(image.manifest)
     assert image.manifest_descriptor == Descriptor(
@@ -183,13 +183,13 @@ def test_every_descriptor_has_its_blob_s_size_and_digest() -> None:
 
 
 def test_same_input_twice_is_the_same_image() -> None:
-    """Equal bases, layers and settings make equal bytes; another layer makes other bytes."""
+    """Equal bases, layers and settings give equal bytes; another layer gives other bytes."""
     assert append(make_base(), "ray", "sources") == append(make_base(), "ray", "sources")
     assert append(None, "ray").manifest != append(None, "sources").manifest
 
 
 def test_base_is_named_in_annotations() -> None:
-    """The manifest says which image, by name and digest, it was built on."""
+    """The manifest's annotations have the name and the digest of the base image."""
     base = make_base()
     assert json.loads(append(base).manifest)["annotations"] == {
         "org.opencontainers.image.base.name": REFERENCE,
@@ -198,7 +198,7 @@ def test_base_is_named_in_annotations() -> None:
 
 
 def test_local_base_is_named_by_digest_alone() -> None:
-    """A folder's name is no part of the image, which another machine builds alike."""
+    """The path of a local base is not in the image, so that another machine builds the same image."""
     base = make_base(reference="oci:/home/me/base:3.10")
     assert json.loads(append(base).manifest)["annotations"] == {
         "org.opencontainers.image.base.digest": base.manifest_digest
@@ -207,7 +207,7 @@ def test_local_base_is_named_by_digest_alone() -> None:
 
 
 def test_source_of_the_base_is_no_part_of_the_image() -> None:
-    """The same base from a mirror makes the same image."""
+    """The same base from a mirror gives the same image."""
     config = as_json(make_base_config())
     manifest = as_json(make_base_manifest(config))
     images = [
@@ -218,12 +218,12 @@ def test_source_of_the_base_is_no_part_of_the_image() -> None:
 
 
 def test_image_was_created_at_the_epoch() -> None:
-    """No clock goes into the image."""
+    """By default the image was created at the epoch, whatever the clock says."""
     assert json.loads(append(None, "ray").config)["created"] == "1970-01-01T00:00:00Z"
 
 
 def test_fields_of_a_docker_daemon_are_dropped() -> None:
-    """What a Docker daemon notes of its own build is not in an OCI image config; the rest of the base's is kept."""
+    """Fields that only a Docker daemon writes are dropped from the base's config; all other fields are kept."""
     base = make_base(
         container="c0ffee",
         container_config={"Hostname": "c0ffee"},
@@ -249,7 +249,7 @@ def test_fields_of_a_docker_daemon_are_dropped() -> None:
 @pytest.mark.parametrize("missing", ["history", "config"])
 @pytest.mark.parametrize("is_null", [True, False])
 def test_base_may_lack_what_is_optional(missing: str, is_null: bool) -> None:
-    """A base without history or container config, or with null for it, is as good as one with an empty one."""
+    """A history or container config that is missing or null counts as empty."""
     fields = make_base_config(**{missing: None})
     if not is_null:
         del fields[missing]
@@ -261,11 +261,11 @@ def test_base_may_lack_what_is_optional(missing: str, is_null: bool) -> None:
     assert container_config(image)["WorkingDir"] == "/app"
 
 
-# --- What the target says
+# --- Settings of the target
 
 
 def test_user_and_working_directory_are_the_target_s() -> None:
-    """The base's user and working directory are replaced; what the target does not know of is kept."""
+    """The base's user and working directory are replaced; fields that no target sets are kept."""
     assert with_settings(
         {"User": "root", "WorkingDir": "/", "StopSignal": "SIGINT", "Volumes": {"/data": {}}},
         user="1000:100",
@@ -280,7 +280,7 @@ def test_user_and_working_directory_are_the_target_s() -> None:
 
 
 def test_environment_replaces_entries_of_the_same_name_in_place() -> None:
-    """The base's variables stay in order, ours replace those of the same name, new ones follow."""
+    """The base's variables keep their order, ours replace values in place, and new variables follow."""
     config = with_settings(
         {"Env": ["PATH=/bin", "LANG=C", "EMPTY=", "EQUALS=a=b"]},
         env=(("NEW", "x=y"), ("LANG", "C.UTF-8")),
@@ -289,7 +289,7 @@ def test_environment_replaces_entries_of_the_same_name_in_place() -> None:
 
 
 def test_ports_are_tcp_and_join_the_base_s() -> None:
-    """Ports of the target are exposed besides the base's."""
+    """Ports of the target are exposed in addition to the base's."""
     assert with_settings({"ExposedPorts": {"53/udp": {}}}, ports=(8000, 8265))["ExposedPorts"] == {
         "53/udp": {},
         "8000/tcp": {},
@@ -299,7 +299,7 @@ def test_ports_are_tcp_and_join_the_base_s() -> None:
 
 
 def test_labels_join_the_base_s_and_win() -> None:
-    """Labels of the target are added to the base's, and replace those of the same name."""
+    """Labels of the target are added to the base's, and replace values of the same name."""
     assert with_settings({"Labels": {"a": "1", "b": "2"}}, labels=(("b", "3"), ("c", "4")))[
         "Labels"
     ] == {"a": "1", "b": "3", "c": "4"}
@@ -307,7 +307,7 @@ def test_labels_join_the_base_s_and_win() -> None:
 
 
 def test_labels_of_the_plugin_s_containers_are_not_taken_from_the_base() -> None:
-    """An image says nothing that is for the plugin to say of a container."""
+    """Labels that the plugin sets on its containers are dropped from the base's labels."""
     own = {"slim-ray-image.smoke-test": "x", "slim-ray-image.smoke-test.until": "1\n2"}
     others = {"slim-ray-image": "a", "com.example.slim-ray-image.x": "b"}
     assert with_settings({"Labels": {**own, **others}})["Labels"] == others
@@ -316,7 +316,7 @@ def test_labels_of_the_plugin_s_containers_are_not_taken_from_the_base() -> None
 
 
 def test_no_ports_and_no_labels_leave_the_base_s_fields_as_they_are() -> None:
-    """A target that says nothing adds no empty fields."""
+    """A target without ports and labels adds no empty fields."""
     config = with_settings({"Labels": {"a": "1"}})
     assert config["Labels"] == {"a": "1"}
     assert "ExposedPorts" not in config
@@ -338,7 +338,7 @@ def test_entrypoint_and_cmd_are_docker_s(
     cmd: Optional[tuple[str, ...]],
     expected: tuple[Optional[list[str]], Optional[list[str]]],
 ) -> None:
-    """Entrypoint and Cmd replace the base's as `docker build` does: a new Entrypoint drops the base's Cmd."""
+    """Entrypoint and Cmd replace the base's like in `docker build`: a new Entrypoint drops the base's Cmd."""
     config = with_settings(
         {"Entrypoint": ["base-entry"], "Cmd": ["base-cmd"]}, entrypoint=entrypoint, cmd=cmd
     )
@@ -346,7 +346,7 @@ def test_entrypoint_and_cmd_are_docker_s(
 
 
 def test_stop_signal_of_the_target_wins() -> None:
-    """The base's stop signal is kept unless the image says another."""
+    """The base's stop signal is kept unless the target sets another."""
     assert with_settings({"StopSignal": "SIGQUIT"}, stop_signal="SIGINT")["StopSignal"] == "SIGINT"
     assert with_settings({"StopSignal": "SIGQUIT"})["StopSignal"] == "SIGQUIT"
     assert "StopSignal" not in with_settings({})
@@ -385,7 +385,7 @@ def test_layout_has_an_entry_for_each_tag() -> None:
 
 
 def test_archive_names_the_image_in_full_for_containerd() -> None:
-    """index.json of an archive has the tag, as a layout has, and the name with the registry that people leave out."""
+    """index.json of an archive has the tag, like a layout, and the full name with the default registry filled in."""
     image = append(None, "ray")
     index = json.loads(archive_index(image, ["app:1", "registry.example.com/team/app:2"]))
     assert [entry["annotations"] for entry in index["manifests"]] == [

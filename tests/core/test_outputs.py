@@ -21,7 +21,7 @@ from slim_ray_image.core.image.outputs import parse_outputs
     ids=str,
 )
 def test_outputs_are_a_set_of_names(names: list[str]) -> None:
-    """Any of the names is taken, none included; order and repetition do not matter."""
+    """Any set of the names is accepted, also the empty set; order and repetition do not matter."""
     assert parse_outputs(names) == frozenset(names)
 
 
@@ -30,15 +30,15 @@ def test_outputs_are_a_set_of_names(names: list[str]) -> None:
     [
         (
             ["tar", "layout", "OCI"],
-            "must hold 'archive', 'layout', 'pex', 'sparse-layout' or nothing, but has 'OCI', 'tar'.",
+            "must contain only 'archive', 'layout', 'pex', 'sparse-layout', but has 'OCI', 'tar'.",
         ),
         (
             ["sparse-layout", "archive", "layout"],
-            "must not hold both 'layout' and 'sparse-layout', ",
+            "must not contain both 'layout' and 'sparse-layout': ",
         ),
     ],
     ids=["unknown", "both-layouts"],
 )
 def test_outputs_that_cannot_be_written_are_refused(names: list[str], start: str) -> None:
-    """Names that are not known, all of them, and the two that are one folder, are refused."""
+    """Unknown names are refused, all in one error, and so are the two layouts together."""
     assert error_text(lambda: parse_outputs(names)).startswith(start)

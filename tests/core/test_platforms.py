@@ -9,14 +9,14 @@ from slim_ray_image.core.platforms import LINUX_AMD64, parse_platform, uv_python
 
 
 def test_platform_is_found_by_its_oci_name() -> None:
-    """A platform is called what OCI calls it."""
+    """A platform is found by its OCI name, which is also its string."""
     assert parse_platform("linux/amd64") is LINUX_AMD64
     assert str(LINUX_AMD64) == "linux/amd64"
 
 
 @pytest.mark.parametrize("text", ["", "linux/arm64", "amd64", "linux/amd64/v3", "Linux/AMD64"])
 def test_platform_of_another_name_is_an_error(text: str) -> None:
-    """A platform that cannot be built for is refused with those that can."""
+    """An unsupported platform is refused, and the error names the supported platforms."""
     assert error_text(lambda: parse_platform(text)) == (
         f"must be one of 'linux/amd64', but was {text!r}.\n"
         "\n"
@@ -38,13 +38,13 @@ def test_platform_of_another_name_is_an_error(text: str) -> None:
     ],
 )
 def test_uv_platform_is_the_newest_that_the_base_can_run(glibc: str, expected: str) -> None:
-    """Wheels are chosen for the base's glibc, or the newest one below it that uv has a name for."""
+    """The platform is that of the base's glibc, or of the newest glibc below it that uv has a name for."""
     assert uv_python_platform(LINUX_AMD64, glibc) == expected
 
 
 @pytest.mark.parametrize("glibc", ["2.27", "2.9", "1.99"])
 def test_uv_platform_of_an_old_glibc_is_an_error(glibc: str) -> None:
-    """A base older than what wheels are built for is refused."""
+    """A base with a glibc older than uv supports is refused."""
     assert error_text(lambda: uv_python_platform(LINUX_AMD64, glibc)) == (
         f"The base image has glibc {glibc}, older than the 2.28 that wheels of today are built for.\n"
         "\n"

@@ -49,7 +49,7 @@ DIGEST = f"sha256:{'0a' * 32}"
 def test_reference_has_docker_s_parts(
     text: str, registry: str, repository: str, tag: Optional[str], digest: Optional[str]
 ) -> None:
-    """A reference is split as Docker splits it, Docker Hub being the registry of those that name none."""
+    """A reference is split like in Docker; Docker Hub is the registry if it names none."""
     assert parse_image_reference(text) == RegistryReference(text, registry, repository, tag, digest)
 
 
@@ -90,14 +90,14 @@ def test_reference_of_a_layout_has_path_and_tag(text: str, path: str, tag: Optio
     ],
 )
 def test_reference_of_another_form_is_an_error(text: str) -> None:
-    """What names neither an image in a registry nor a layout is refused, with an example of both."""
+    """A text that names neither an image in a registry nor a layout is refused, with an example of both."""
     assert error_text(lambda: parse_image_reference(text)) == (
         f"must be an image reference or a local OCI image layout, but was {text!r}.\n"
         "\n"
         "To fix, do one of the following:\n"
-        "  * name an image in a registry, as 'python:3.10-slim' or "
+        "  * name an image in a registry, such as 'python:3.10-slim' or "
         "'registry.example.com/base/python@sha256:<64 hex digits>'\n"
-        "  * name a local OCI image layout by its folder and tag, as 'oci:3rdparty/oci/base:3.10-slim'"
+        "  * name a local OCI image layout by its folder and tag, such as 'oci:3rdparty/oci/base:3.10-slim'"
     )
 
 
@@ -116,7 +116,7 @@ def registry_reference(text: str) -> RegistryReference:
     ],
 )
 def test_host_serves_the_registry_s_api(text: str, host: str) -> None:
-    """Docker Hub's API has a host of its own name; every other registry is its own host."""
+    """The API of Docker Hub has another host name; every other registry is its own host."""
     assert registry_reference(text).host == host
 
 
@@ -138,7 +138,7 @@ def test_host_serves_the_registry_s_api(text: str, host: str) -> None:
     ],
 )
 def test_loopback_is_this_machine_alone(registry: str, expected: bool) -> None:
-    """Only a registry on this machine is spoken to over plain HTTP unasked, and none that merely looks like it."""
+    """Only loopback addresses count as this machine, and no name that merely looks like one."""
     assert registry_reference(f"{registry}/base").is_loopback is expected
 
 
@@ -152,7 +152,7 @@ def test_loopback_is_this_machine_alone(registry: str, expected: bool) -> None:
     ],
 )
 def test_identifier_prefers_the_digest(text: str, identifier: str) -> None:
-    """The manifest is asked for by digest, else by tag, else by `latest`."""
+    """The identifier is the digest, else the tag, else `latest`."""
     assert registry_reference(text).identifier == identifier
 
 
@@ -177,7 +177,7 @@ OTHER = f"sha256:{'b' * 64}"
 def test_source_is_found_without_the_digest(
     reference: str, sources: Mapping[str, str], source: Source
 ) -> None:
-    """The whole reference is looked for first; what is found without its digest is held to it."""
+    """The whole reference is looked up first; a source that is found without the digest must have the digest."""
     assert source_of(reference, sources) == source
 
 
@@ -198,5 +198,5 @@ def test_source_is_found_without_the_digest(
 def test_option_that_names_no_image_is_told_by_name(
     reference: str, sources: Mapping[str, str], expected: str
 ) -> None:
-    """A field is checked when its BUILD file is read; what an option says is checked when it is used."""
+    """An invalid reference in an option is refused when it is used, and the error names the option."""
     assert error_text(lambda: source_of(reference, sources)).startswith(expected)

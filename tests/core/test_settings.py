@@ -19,7 +19,7 @@ def settings_of(
     entry_path: Optional[str] = None,
     **changes: Any,
 ) -> ImageSettings:
-    """The settings of an image whose target says `changes`."""
+    """Return the settings of an image whose target sets `changes`."""
     values: dict[str, Any] = {
         "serve_app": None,
         "config": None,
@@ -40,7 +40,7 @@ APP = ImportPath("services.echo.app", "app")
 
 
 def test_image_without_an_app_keeps_the_base_s_command_and_exposes_nothing() -> None:
-    """A target that names nothing to run gets its environment and no more."""
+    """A target with nothing to run sets the environment, and keeps the base's command and ports."""
     assert settings_of(workdir="/srv") == ImageSettings(
         user="1000:100",
         workdir="/srv",
@@ -54,7 +54,7 @@ def test_image_without_an_app_keeps_the_base_s_command_and_exposes_nothing() -> 
 
 
 def test_image_of_a_serve_app_runs_it_where_others_reach_it() -> None:
-    """A Serve application is run by `serve run`, on all interfaces, with Serve's port exposed, and stopped as by Ctrl-C."""
+    """A Serve application is run by `serve run` on all interfaces; Serve's port is exposed; SIGINT stops it."""
     settings = settings_of(serve_app=APP)
     assert settings.cmd == ("serve", "run", "services.echo.app:app")
     assert settings.ports == (8000,)
@@ -63,7 +63,7 @@ def test_image_of_a_serve_app_runs_it_where_others_reach_it() -> None:
 
 
 def test_image_of_a_serve_config_runs_it_by_its_absolute_path() -> None:
-    """The config in the working directory is what is served, at its own ports, wherever a container's shell starts."""
+    """A Serve config is run by its absolute path, and its own ports are exposed."""
     settings = settings_of(
         config=ImageConfig("a.yaml", ServeConfig("", (), (8001, 9001))), workdir="/srv"
     )
@@ -74,7 +74,7 @@ def test_image_of_a_serve_config_runs_it_by_its_absolute_path() -> None:
 
 
 def test_image_of_a_job_s_manifest_runs_its_command() -> None:
-    """A RayJob is an entry point: nothing is served, and no port is exposed."""
+    """The entry point of a RayJob is run; nothing is served, and no port is exposed."""
     job = ImageConfig("job.yaml", entry_point=EntryPoint("jobs.driver", None, ("--rounds", "3")))
     settings = settings_of(config=job, entry_path="jobs/driver.py")
     assert settings.cmd == ("python", "-m", "jobs.driver", "--rounds", "3")
@@ -119,7 +119,7 @@ def test_image_of_a_job_s_manifest_runs_its_command() -> None:
 def test_image_of_an_entry_point_runs_it_as_a_module(
     entry_point: EntryPoint, entry_path: Optional[str], command: tuple[str, ...]
 ) -> None:
-    """An entry point is run by `python -m`, a file by the module that it is, and exposes nothing."""
+    """An entry point is run by `python -m`, a file by its module name; no port is exposed."""
     settings = settings_of(entry_point=entry_point, entry_path=entry_path)
     assert settings.cmd == command
     assert settings.ports == ()
@@ -128,12 +128,12 @@ def test_image_of_an_entry_point_runs_it_as_a_module(
 
 @pytest.mark.parametrize("cmd", [(), ("bash", "-c", "sleep 1")])
 def test_command_of_the_target_wins(cmd: tuple[str, ...]) -> None:
-    """`cmd` replaces the command that is made for the app, though it be empty."""
+    """`cmd` replaces the command for the app, even if `cmd` is empty."""
     assert settings_of(serve_app=APP, cmd=cmd).cmd == cmd
 
 
 def test_entrypoint_of_the_target_keeps_the_app_s_command() -> None:
-    """With an `entrypoint`, the app's command is its arguments."""
+    """With an `entrypoint`, the command for the app stays, and becomes its arguments."""
     settings = settings_of(serve_app=APP, entrypoint=("tini", "--"))
     assert (settings.entrypoint, settings.cmd) == (
         ("tini", "--"),
@@ -143,12 +143,12 @@ def test_entrypoint_of_the_target_keeps_the_app_s_command() -> None:
 
 @pytest.mark.parametrize("ports", [(), (9000, 9001)])
 def test_ports_of_the_target_win(ports: tuple[int, ...]) -> None:
-    """`ports` replaces Serve's port, though it be empty."""
+    """`ports` replaces Serve's port, even if `ports` is empty."""
     assert settings_of(serve_app=APP, ports=ports).ports == ports
 
 
 def test_environment_of_the_target_wins() -> None:
-    """`env` adds to what the image sets, and replaces what has the same name."""
+    """`env` adds variables, and replaces the image's variables of the same name."""
     settings = settings_of(
         serve_app=APP,
         env={"PYTHONPATH": "/other", "RAY_SERVE_DEFAULT_HTTP_HOST": "::", "MODE": "x"},
@@ -162,7 +162,7 @@ def test_environment_of_the_target_wins() -> None:
 
 
 def test_home_is_that_of_the_added_account() -> None:
-    """An account that is added brings its HOME, which a target may still replace."""
+    """HOME is the home of the added account, unless the target sets another."""
     account = Account(1000, 100, "/home/ray", passwd="", group="")
     assert dict(settings_of(account=account).env)["HOME"] == "/home/ray"
     assert dict(settings_of(account=account, env={"HOME": "/tmp"}).env)["HOME"] == "/tmp"

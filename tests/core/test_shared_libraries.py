@@ -1,4 +1,4 @@
-"""Tests of core.check.shared_libraries: what the image's own loader finds for the ELF files of its layers."""
+"""Tests of core.check.shared_libraries: the libraries that the image's loader finds for ELF files of its layers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def text(content: str) -> ImageFile:
     return ImageFile(KIND_FILE, 0o644, 0, 0, text=content)
 
 
-# As Debian has it: /lib and /lib64 are links, a library's name leads to the file.
+# Laid out like Debian: /lib and /lib64 are symlinks, and the name of a library is a symlink to its file.
 BASE: Mapping[str, ImageFile] = {
     "usr": ImageFile(KIND_DIRECTORY, 0o755, 0, 0),
     "lib": link("usr/lib"),
@@ -83,12 +83,12 @@ def names_missing_in(files: Mapping[str, ImageFile], *distributions: Any, **more
 
 
 def test_libraries_of_the_base_are_found() -> None:
-    """In the loader's own directories, those of ld.so.conf, and by a name that is a symlink."""
+    """Libraries are found in the loader's default directories, in those of ld.so.conf, and through a symlink."""
     assert names_missing_in({"a.so": elf("libc.so.6", "libz.so.1", "libpython3.10.so.1.0")}) == []
 
 
 def test_library_that_nothing_has_is_missing() -> None:
-    """The file, its distribution and the library are known."""
+    """A missing library is reported with the file that needs it and the file's distribution."""
     (missing,) = missing_in(
         {"trees/lib_trees.so": elf("libc.so.6", "libgomp.so.1")},
         distribution("trees", "trees/lib_trees.so"),
@@ -100,7 +100,7 @@ def test_library_that_nothing_has_is_missing() -> None:
 
 @pytest.mark.parametrize("origin", ["$ORIGIN", "${ORIGIN}"])
 def test_bundled_library_is_found_by_the_file_s_own_path(origin: str) -> None:
-    """A wheel's RPATH leads from the extension module to the folder of its libraries."""
+    """A relative search path of an extension module leads to the libraries that its wheel bundles."""
     files = {
         "pkg/core/ext.so": elf("libx-1.so", search=(f"{origin}/../../pkg.libs",)),
         "pkg.libs/libx-1.so": elf(),
@@ -111,7 +111,7 @@ def test_bundled_library_is_found_by_the_file_s_own_path(origin: str) -> None:
 
 
 def test_library_that_its_distribution_has_loaded_already_is_found() -> None:
-    """As scipy's libgfortran, which has no RPATH, finds libquadmath beside it: what needs both loads both."""
+    """A file without a search path finds a library of its own distribution, such as scipy's libquadmath."""
     files = {"scipy.libs/libgfortran.so.5": elf("libquadmath.so.0"), "x.libs/q.so": elf()}
     scipy = distribution("scipy", "scipy.libs/libgfortran.so.5", "scipy.libs/libquadmath.so.0")
     assert names_missing_in(files, scipy) == ["libquadmath.so.0"]
@@ -120,7 +120,7 @@ def test_library_that_its_distribution_has_loaded_already_is_found() -> None:
 
 
 def test_library_of_another_distribution_is_found_by_who_requires_that() -> None:
-    """Its code loads the library first; a distribution that happens to be there as well does not."""
+    """A file finds a library of another distribution only if its own distribution requires the other."""
     files = {"torch/lib.so": elf("libcublas.so.12"), "nvidia/b.so": elf(soname="libcublas.so.12")}
     cublas = distribution("nvidia-cublas", "nvidia/b.so")
     alone = distribution("torch", "torch/lib.so")
@@ -132,7 +132,7 @@ def test_library_of_another_distribution_is_found_by_who_requires_that() -> None
 
 
 def test_library_is_found_by_who_requires_its_distribution_by_way_of_another() -> None:
-    """As torchaudio, which requires torch, which requires and loads CUDA's; that they require each other is no harm."""
+    """Indirect requirements count, like torchaudio's on CUDA through torch; a circle of requirements does no harm."""
     files = {"audio/lib.so": elf("libcudart.so.12"), "nvidia/r.so": elf(soname="libcudart.so.12")}
     distributions = (
         distribution("torchaudio", "audio/lib.so", requires=("torch==2.7",)),
@@ -143,7 +143,7 @@ def test_library_is_found_by_who_requires_its_distribution_by_way_of_another() -
 
 
 def test_file_that_its_distribution_does_without_needs_nothing() -> None:
-    """As numba's thread pools, of which it takes the first that can be loaded."""
+    """An optional file, such as one of numba's thread pools, may lack its libraries."""
     name = "numba/np/ufunc/{}.cpython-310-x86_64-linux-gnu.so"
     files = {name.format(module): elf("libtbb.so.12") for module in ("tbbpool", "omppool", "other")}
     (missing,) = missing_in(files)
@@ -151,12 +151,12 @@ def test_file_that_its_distribution_does_without_needs_nothing() -> None:
 
 
 def test_libraries_of_the_node_are_not_expected() -> None:
-    """The driver of a GPU is mounted into containers."""
+    """Libraries of a GPU's driver may be missing, since the node mounts them into containers."""
     assert names_missing_in({"a.so": elf("libcuda.so.1", "libnvidia-ml.so.1")}) == []
 
 
 def test_files_for_another_machine_are_left_alone_and_are_no_library() -> None:
-    """A debugger has modules for several; the loader takes none of another machine."""
+    """A file for another machine needs no libraries, and does not count as a library itself."""
     other = "EM_386/32"
     assert names_missing_in({"attach_x86.so": elf("libgone.so.1", machine=other)}) == []
     files = {"a.so": elf("libb.so", search=("$ORIGIN",)), "libb.so": elf(machine=other)}
@@ -164,14 +164,14 @@ def test_files_for_another_machine_are_left_alone_and_are_no_library() -> None:
 
 
 def test_environment_of_the_image_is_searched() -> None:
-    """LD_LIBRARY_PATH, where a target sets it."""
+    """Directories in the image's LD_LIBRARY_PATH are searched."""
     files = {"a.so": elf("libb.so"), "b/libb.so": elf()}
     assert names_missing_in(files) == ["libb.so"]
     assert names_missing_in(files, environment={"LD_LIBRARY_PATH": f"{SITE}/b"}) == []
 
 
 def test_library_that_an_upper_layer_of_the_base_removes_is_missing() -> None:
-    """Whiteouts of the base count."""
+    """A library that a whiteout in the base removes is missing."""
     contents = image_contents(
         [
             LayerContents(tuple(BASE.items()), ()),
@@ -184,7 +184,7 @@ def test_library_that_an_upper_layer_of_the_base_removes_is_missing() -> None:
 
 
 def test_problem_names_file_distribution_library_and_fix(golden: Golden) -> None:
-    """One problem a library, whoever needs it; the package of Debian where we know it."""
+    """Each library is one problem, with every file that needs it and, if known, the Debian package."""
     missing = missing_in(
         {
             "trees/lib_trees.so": elf("libgomp.so.1"),

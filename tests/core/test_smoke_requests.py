@@ -45,7 +45,7 @@ RANKED = '[{"clicks": 3}]'
     ids=str,
 )
 def test_request_is_a_path_or_has_named_arguments(value: Any, request_: SmokeRequest) -> None:
-    """A path is a GET; `json` is sent as JSON, `body` as text or as what it says."""
+    """A path is a GET; `json` is sent as JSON, and `body` as text or as its `media_type`."""
     assert parse_smoke_request(value) == request_
     assert hash(request_) == hash(parse_smoke_request(value))
 
@@ -58,63 +58,83 @@ POST: dict[str, Any] = {"method": "POST", "path": "/"}
     [
         (
             {"path": "rank"},
-            "must hold requests with a `path` that starts with '/' and has no blanks, "
+            "must contain requests with a `path` that starts with '/' and has no blanks, "
             'but has smoke_request(path="rank").',
             'write the path as a URL has it, such as path="/rank?name=a%20fox"',
         ),
-        ({}, "must hold requests with a `path` ", "write the path "),
-        ({"path": "/a b"}, "must hold requests with a `path` ", "write the path "),
-        ({"path": "/ä"}, "must hold requests with a `path` ", "write the path "),
-        ({"path": ["/"]}, "must hold requests with a `path` ", "write the path "),
+        ({}, "must contain requests with a `path` ", "write the path "),
+        ({"path": "/a b"}, "must contain requests with a `path` ", "write the path "),
+        ({"path": "/ä"}, "must contain requests with a `path` ", "write the path "),
+        ({"path": ["/"]}, "must contain requests with a `path` ", "write the path "),
         (
             {"method": "get", "path": "/"},
-            "must hold requests with a `method` of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, but ",
+            "must contain requests with a `method` of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, but ",
             "write one of these methods",
         ),
         (
             {"path": "/", "json": {}},
-            "must hold requests that name their `method` where they have `json` or `body`, "
+            "must contain requests that name a `method` if they have `json` or `body`, "
             'but has smoke_request(path="/", json={}).',
             'add method="POST", or the method that the application expects',
         ),
         (
             {**POST, "json": 1, "body": "a"},
-            "must hold requests with at most one of `json` and `body`, but ",
+            "must contain requests with at most one of `json` and `body`, but ",
             "remove one of them",
         ),
-        ({**POST, "body": 1}, "must hold requests whose `body` is a text, but ", "put the value"),
-        ({**POST, "contains": 1}, "must hold requests whose `contains` is a text", "put the value"),
+        (
+            {**POST, "body": 1},
+            "must contain requests whose `body` is a text, but ",
+            "put the value",
+        ),
+        (
+            {**POST, "contains": 1},
+            "must contain requests whose `contains` is a text",
+            "put the value",
+        ),
         (
             {**POST, "json": 1, "media_type": "text/csv"},
-            "must hold requests with a `media_type` only where they have a `body`, but ",
+            "must contain requests with a `media_type` only if they have a `body`, but ",
             "remove `media_type`, or send a text as `body`",
         ),
         (
             {**POST, "body": "a", "media_type": "text/csv\r\nHost: a"},
-            "must hold requests whose `media_type` is printable ASCII, but ",
+            "must contain requests whose `media_type` is printable ASCII, but ",
             'write one such as media_type="text/csv"',
         ),
-        ({**POST, "status": 600}, "must hold requests with a `status` from 100 to 599", "write a "),
-        ({**POST, "status": "404"}, "must hold requests with a `status` from ", "write a number "),
-        ({**POST, "status": True}, "must hold requests with a `status` from ", "write a number "),
+        (
+            {**POST, "status": 600},
+            "must contain requests with a `status` from 100 to 599",
+            "write a ",
+        ),
+        (
+            {**POST, "status": "404"},
+            "must contain requests with a `status` from ",
+            "write a number ",
+        ),
+        (
+            {**POST, "status": True},
+            "must contain requests with a `status` from ",
+            "write a number ",
+        ),
         (
             {**POST, "json": {1}},
-            "must hold requests whose `json` can be written as JSON (Object of type set is not JSON "
+            "must contain requests whose `json` can be written as JSON (Object of type set is not JSON "
             'serializable), but has smoke_request(method="POST", path="/", json={1}).',
             "use lists, dictionaries, texts, numbers, True, False and None",
         ),
-        ({**POST, "json": float("nan")}, "must hold requests whose `json` can be ", "use lists"),
+        ({**POST, "json": float("nan")}, "must contain requests whose `json` can be ", "use lists"),
         (
             {"path": "/", "state": 404},
-            "must give `smoke_request` the arguments method, path, json, body, media_type, status, contains, "
-            'each by its name, but has smoke_request(path="/", state=404).',
+            "must call `smoke_request` with the named arguments method, path, json, body, media_type, status, "
+            'contains, but has smoke_request(path="/", state=404).',
             f"write {EXAMPLE}",
         ),
     ],
     ids=str,
 )
 def test_mistake_is_kept_for_the_field(arguments: dict[str, Any], subject: str, fix: str) -> None:
-    """Making the request raises nothing: the field does, which knows the target."""
+    """`smoke_request` raises no error; the field does, since it knows the target."""
     made = smoke_request(**arguments)
     error = error_text(lambda: parse_smoke_request(made))
     assert error.startswith(subject)
@@ -122,13 +142,13 @@ def test_mistake_is_kept_for_the_field(arguments: dict[str, Any], subject: str, 
 
 
 def test_arguments_without_names_are_refused() -> None:
-    """Which is the method and which the path is not guessed."""
+    """Positional arguments are refused, and not guessed to be method and path."""
     error = error_text(lambda: parse_smoke_request(smoke_request("POST", "/rank", status=200)))
     assert 'but has smoke_request("POST", "/rank", status=200).' in error
 
 
 def test_long_values_are_cut_in_errors() -> None:
-    """A body of a megabyte fills no terminal."""
+    """An error shows only the start of a long value."""
     made = smoke_request(path="/", body="x" * 1_000_000)
     assert len(error_text(lambda: parse_smoke_request(made))) < 1000
 
@@ -161,10 +181,10 @@ def test_long_values_are_cut_in_errors() -> None:
     ids=str,
 )
 def test_old_spelling_is_refused_with_the_new_one(text: str, spelling: str) -> None:
-    """The error has the very request as it is spelled now, to be copied."""
+    """The error for a request in the old spelling has the same request in the new spelling, to copy."""
     error = error_text(lambda: parse_smoke_request(text))
     assert error == (
-        "must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, "
+        "must contain paths that start with '/' and have no blanks, and `smoke_request(...)`, "
         f"but has {text!r}.\n\nTo fix, write {spelling}."
     )
     made = eval(spelling, {"smoke_request": smoke_request})
@@ -175,7 +195,7 @@ def test_old_spelling_is_refused_with_the_new_one(text: str, spelling: str) -> N
     "text", ["health", "", "get /", "GET / -> 2000", "GET /health ->", "FETCH /", "GET http://a/"]
 )
 def test_other_texts_are_refused_with_an_example(text: str) -> None:
-    """What was no request either has no new spelling."""
+    """A text that was no request in the old spelling either is refused with an example."""
     assert in_new_spelling(text) is None
     assert error_text(lambda: parse_smoke_request(text)).endswith(f"To fix, write {EXAMPLE}.")
 
@@ -187,7 +207,7 @@ def test_brackets_without_end_are_text() -> None:
 
 
 def test_default_is_each_route() -> None:
-    """Each application is asked at its route prefix; one without HTTP is not."""
+    """By default each route prefix gets a GET; an application without a route gets none."""
     assert default_requests(["/", None, "/second"]) == (
         SmokeRequest("GET", "/"),
         SmokeRequest("GET", "/second"),

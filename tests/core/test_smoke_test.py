@@ -27,5 +27,5 @@ from slim_ray_image.core.check.smoke_test import SmokeRequest
     ],
 )
 def test_answer_is_judged(request_: SmokeRequest, status: int, body: str, problem: object) -> None:
-    """Without a status any success counts, redirects included; with one, that alone."""
+    """Without `status` any answer below 400 is right; with it, only that status is."""
     assert request_.problem(status, body) == problem

@@ -17,20 +17,20 @@ from slim_ray_image.core.timestamp import spelled, timestamp_of
     ],
 )
 def test_time_is_that_of_the_variable(variables: dict[str, str], timestamp: int, text: str) -> None:
-    """Without it all is of 1970."""
+    """The timestamp is the variable's; without the variable it is the start of 1970."""
     assert timestamp_of(variables) == timestamp
     assert spelled(timestamp) == text
 
 
 @pytest.mark.parametrize("value", ["", "yesterday", "-1", "1.5", "253402300800", "\u0661"])
 def test_what_is_no_time_is_refused(value: str) -> None:
-    """The specification wants digits alone; what no image config can name is refused too."""
+    """A value with anything but digits is refused, and so is a time that no image config can express."""
     text = error_text(lambda: timestamp_of({"SOURCE_DATE_EPOCH": value}))
     assert f"SOURCE_DATE_EPOCH={value}" in text
 
 
 def test_error_says_how_to_get_one(golden: Golden) -> None:
-    """The whole text."""
+    """The error names the variable, its value and a command that prints a timestamp."""
     golden.check(
         "errors/timestamp.txt", error_text(lambda: timestamp_of({"SOURCE_DATE_EPOCH": "now"}))
     )

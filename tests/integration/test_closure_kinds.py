@@ -108,7 +108,7 @@ def test_import_of_what_nothing_has_is_told(repository: Repository) -> None:
         },
     )
     place = "src/unowned/driver.py:4"
-    line = f"1 import of what is not in the image: {place}; see `warnings` in image.json\n"
+    line = f"1 import of a module that the image lacks: {place}; see `warnings` in image.json\n"
     for _ in range(2):
         image = repository.package("src/unowned:image")
         assert image.description["warnings"] == [

@@ -315,7 +315,7 @@ def test_blob_with_other_bytes_is_refused(
     blob_path(layout, descriptor).write_bytes(b"{}")
     found = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
     assert base_error(rule_runner) == (
-        "The base image oci:base is not what its digest says.\n\n"
+        "The content of the base image oci:base does not match its digest.\n\n"
         f"  * a blob should be {descriptor['digest']}, but is {found}\n\n"
         "To fix, make the layout again."
     )
@@ -472,7 +472,7 @@ def test_layer_with_other_bytes_is_refused(rule_runner: RuleRunner, layout: Layo
     other = b"x" * len(content)
     blob_path(layout, base.layers[0].to_json()).write_bytes(other)
     assert error_text(rule_runner, BaseBlobs, [BaseBlobsRequest(base)]) == (
-        "The base image oci:base is not what its digest says.\n\n"
+        "The content of the base image oci:base does not match its digest.\n\n"
         f"  * a blob should be {base.layers[0].digest}, but is sha256:{hashlib.sha256(other).hexdigest()}\n\n"
         "To fix, make the layout again."
     )

@@ -35,7 +35,7 @@ async def check_without_building(request: CheckImageRequest) -> CheckedImage:
     return CheckedImage(
         f"{request.field_set.address}: all good",
         "The image lacks a module." if name == "lacking" else "",
-        ("the module x is not proven",) if name == "unproven" else (),
+        ("the module x could not be checked",) if name == "unproven" else (),
     )
 
 
@@ -81,7 +81,7 @@ def test_what_is_not_proven_is_a_line_more(check_rule_runner: RuleRunner) -> Non
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "src/app:unproven: all good",
-        "src/app:unproven: the module x is not proven",
+        "src/app:unproven: the module x could not be checked",
     ]
 
 

@@ -216,7 +216,7 @@ def test_platforms_names_exactly_one(platforms: list[str]) -> None:
 def test_ports_out_of_range_are_refused_at_once() -> None:
     """Every wrong port is named, in order."""
     assert field_error(ports=[70000, 8000, 0, -1]) == (
-        "The `ports` field in target src/app:image must hold numbers from 1 to 65535, but has -1, 0, 70000.\n\n"
+        "The `ports` field in target src/app:image must contain numbers from 1 to 65535, but has -1, 0, 70000.\n\n"
         "To fix, correct the port numbers."
     )
 
@@ -224,7 +224,7 @@ def test_ports_out_of_range_are_refused_at_once() -> None:
 def test_boolean_is_no_port() -> None:
     """Python takes it for a number, a port is none."""
     assert field_error(ports=[True]) == (
-        "The `ports` field in target src/app:image must hold numbers from 1 to 65535, but has True.\n\n"
+        "The `ports` field in target src/app:image must contain numbers from 1 to 65535, but has True.\n\n"
         "To fix, correct the port numbers."
     )
 
@@ -306,7 +306,7 @@ def test_malformed_user_is_refused(user: str) -> None:
     """The message has both forms."""
     assert field_error(user=user) == (
         f"The `user` field in target src/app:image must be `user` or `user:group`, but was {user!r}.\n\n"
-        "To fix, use numbers, as '1000:100', or names that the base image knows."
+        "To fix, use numbers, such as '1000:100', or names of users and groups in the base image."
     )
 
 
@@ -327,9 +327,9 @@ def test_malformed_base_image_is_refused(reference: str) -> None:
         "The `base_image` field in target src/app:image must be an image reference or a local OCI image layout, "
         f"but was {reference!r}.\n\n"
         "To fix, do one of the following:\n"
-        "  * name an image in a registry, as 'python:3.10-slim' or "
+        "  * name an image in a registry, such as 'python:3.10-slim' or "
         "'registry.example.com/base/python@sha256:<64 hex digits>'\n"
-        "  * name a local OCI image layout by its folder and tag, as 'oci:3rdparty/oci/base:3.10-slim'"
+        "  * name a local OCI image layout by its folder and tag, such as 'oci:3rdparty/oci/base:3.10-slim'"
     )
 
 
@@ -353,8 +353,8 @@ def test_label_of_the_plugin_s_containers_is_refused() -> None:
     """What an image says is what each container of it says."""
     assert field_error(labels={"slim-ray-image.smoke-test": "1", "a": "2"}) == (
         "The `labels` field in target src/app:image must not have names that start with 'slim-ray-image.', which the "
-        "plugin gives to its containers, but has 'slim-ray-image.smoke-test'.\n\n"
-        "To fix, name the labels by a domain of your own, as 'com.example.team'."
+        "plugin sets on its containers, but has 'slim-ray-image.smoke-test'.\n\n"
+        "To fix, start the names with a domain of your own, such as 'com.example.team'."
     )
 
 

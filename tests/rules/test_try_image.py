@@ -162,10 +162,10 @@ def build_file(*requests: str) -> str:
 
 
 WRONG = {
-    '"health"': "must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, but has 'health'.",
+    '"health"': "must contain paths that start with '/' and have no blanks, and `smoke_request(...)`, but has 'health'",
     '"GET /missing -> 404"': 'To fix, write smoke_request(path="/missing", status=404).',
     'smoke_request(path="/", stats=404)': 'has smoke_request(path="/", stats=404).',
-    'smoke_request("/missing")': "each by its name, but has smoke_request(",
+    'smoke_request("/missing")': "status, contains, but has smoke_request(",
     "404": "must be a list of paths and `smoke_request(...)`, but was",
 }
 

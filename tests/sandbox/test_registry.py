@@ -413,7 +413,7 @@ def test_manifest_that_is_not_its_digest_is_an_error(sandbox: Path, registry: Re
     registry.corrupt(digest_of(manifest), other_manifest(manifest))
     place = place_of(registry.host, "tampered/manifest")
     assert error_text(lambda: resolve(place, digest_of(manifest))) == (
-        f"The base image {registry.host}/tampered/manifest is not what its digest says.\n"
+        f"The content of the base image {registry.host}/tampered/manifest does not match its digest.\n"
         "\n"
         f"  * a blob should be {digest_of(manifest)}, but {registry.host} sent {digest_of(other_manifest(manifest))}\n"
         "\n"
@@ -463,7 +463,7 @@ def test_blob_that_is_not_its_digest_is_an_error(
     digest = descriptor(json.loads(registry.put_image(repository, "latest")))["digest"]
     registry.corrupt(digest, content)
     assert error_text(lambda: read(registry, repository, digest)) == (
-        f"The base image {registry.host}/{repository} is not what its digest says.\n"
+        f"The content of the base image {registry.host}/{repository} does not match its digest.\n"
         "\n"
         f"  * a blob should be {digest}, but {registry.host} sent {digest_of(content)}\n"
         "\n"

@@ -1,4 +1,4 @@
-"""Stage 5 of 6: whom an image runs as, and whom its files belong to."""
+"""Stage 5 of 6: the user that an image runs as, and the owner of its files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ HOME = "/home/ray"
 
 @dataclass(frozen=True)
 class Account:
-    """A user that the base does not know, with the lines that make it known (passwd(5), group(5))."""
+    """A user that is not in the base image, with its lines for /etc/passwd and /etc/group (passwd(5), group(5))."""
 
     uid: int
     gid: int
     home: str
     passwd: str
-    group: str  # "" when the base knows the group
+    group: str  # "" if the base has the group
 
 
 @dataclass(frozen=True)
 class User:
-    """A line of /etc/passwd (passwd(5)). A line that was cut has no group, or no home."""
+    """A line of /etc/passwd (passwd(5)). An incomplete line may lack the group, the home or both."""
 
     name: str
     uid: int
@@ -44,7 +44,7 @@ def _number(text: str) -> Optional[int]:
 
 
 def _rows(table: str, count: int) -> Iterator[Sequence[str]]:
-    """Yield the first fields of each line of /etc/passwd or /etc/group whose third is a number; "" for one it lacks."""
+    """Yield the first `count` fields of each line of `table` whose third field is a number; "" for a missing field."""
     for line in table.split("\n"):
         fields = [*line.split(":"), *[""] * count][:count]
         if _number(fields[2]) is not None:
@@ -65,18 +65,18 @@ def read_group(table: str) -> tuple[Group, ...]:
 
 
 def find_user(text: str, users: Iterable[User]) -> Optional[User]:
-    """Return the first user with a name or a number, as container engines do; "" is root."""
+    """Return the first user whose name or number is `text`, as container engines do; "" means root."""
     number = _number(text or "0")
     return next((user for user in users if text == user.name or number == user.uid), None)
 
 
 def account_of(user: str, passwd: str, group: str) -> Optional[Account]:
-    """Return the account to add to the base for `user`, or None when the base knows it or it is a name.
+    """Return the account to add to the base for `user`; None if the base has the user, or `user` contains a name.
 
     Args:
-        user: As the image config's `User`: `uid`, `uid:gid` or names.
-        passwd: The base's /etc/passwd.
-        group: The base's /etc/group.
+        user: Value for the image config's `User`: `uid`, `uid:gid` or names.
+        passwd: Text of the base's /etc/passwd.
+        group: Text of the base's /etc/group.
     """
     uid_text, _, gid_text = user.partition(":")
     uid, gid = _number(uid_text), _number(gid_text or uid_text)
@@ -94,15 +94,15 @@ def account_of(user: str, passwd: str, group: str) -> Optional[Account]:
 
 
 def owner_of(user: str, passwd: str, group: str) -> tuple[int, int]:
-    """Return uid and gid of `user`, which owns what the image's process may write to.
+    """Return uid and gid of `user`, who owns the files and folders that the image's process may write to.
 
     Args:
-        user: As the image config's `User`: `uid`, `uid:gid` or names.
-        passwd: The base's /etc/passwd.
-        group: The base's /etc/group.
+        user: Value for the image config's `User`: `uid`, `uid:gid` or names.
+        passwd: Text of the base's /etc/passwd.
+        group: Text of the base's /etc/group.
 
     Raises:
-        SlimRayImageError: If it is a name that the base does not know; a container of the image would not start.
+        SlimRayImageError: If `user` contains a name that is not in the base; a container of the image would not start.
     """
     name, separator, group_name = user.partition(":")
     users = read_passwd(passwd)
@@ -115,8 +115,10 @@ def owner_of(user: str, passwd: str, group: str) -> tuple[int, int]:
         gid = known.gid if known and known.gid is not None else uid
     if uid is None or gid is None:
         raise SlimRayImageError(
-            f"The base image does not know the `user` {user!r}.",
-            evidence=[f"it knows the user {name!r}" for name in sorted({u.name for u in users})],
-            fixes=["use numbers, as '1000:100'", "use names that the base image knows"],
+            f"The `user` {user!r} is not in the base image.",
+            evidence=[
+                f"/etc/passwd has the user {name!r}" for name in sorted({u.name for u in users})
+            ],
+            fixes=["use numbers, such as '1000:100'", "use names that are in the base image"],
         )
     return uid, gid

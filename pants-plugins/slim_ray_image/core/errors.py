@@ -1,4 +1,4 @@
-"""Errors that a user can cause, and their one form: subject, evidence, "To fix, ..."."""
+"""Errors that a user can cause, all of one form: subject, evidence, "To fix, ..."."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _MOST_BULLETS = 10
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. Problems of a kind are collected and reported at once.
+    """One thing that is wrong. Problems of one kind are collected and reported together.
 
     Attributes:
-        subject: The rule that was broken, with the names and the value received. Full sentences.
-        evidence: Facts that show the problem, one bullet each; sorted by the caller, cut after ten.
+        subject: The broken rule, with the names and the received value. Full sentences.
+        evidence: Facts that show the problem, one bullet each. The caller sorts them; the text shows the first ten.
         fixes: Imperatives without a leading "To fix,"; the likeliest first.
     """
 
@@ -27,12 +27,12 @@ class Problem:
 
 
 class SlimRayImageError(Exception):
-    """A mistake that the user can mend. Its text is complete: it is shown without a traceback.
+    """A mistake that the user can correct. Its text is complete, and is shown without a traceback.
 
     Args:
-        subject: As for `Problem`, of which the error has one; `of` makes an error of several.
-        evidence: As for `Problem`.
-        fixes: As for `Problem`.
+        subject: Subject of the error's one `Problem`; `of` makes an error of several problems.
+        evidence: Evidence of the problem.
+        fixes: Fixes of the problem.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class SlimRayImageError(Exception):
 
 
 class InvalidValueError(Exception):
-    """A value that breaks a rule, told before the place of the value is known: `of` completes the message.
+    """A value that breaks a rule, raised where the place of the value is unknown; `of` completes the message.
 
     Args:
         rule: A predicate with the value received, such as "must be one of 'a', 'b', but was 'c'.".
-        evidence: As for `Problem`.
-        fixes: As for `Problem`.
+        evidence: As in `Problem`.
+        fixes: As in `Problem`.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class InvalidValueError(Exception):
 
 
 def count_of(count: int, noun: str) -> str:
-    """Return a number of things in words, as "1 file" or "2 files"."""
+    """Return a number with its noun, such as "1 file" or "2 files"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
-    """Return the text that a user sees of all problems, each once; "" where there are none."""
+    """Return the text of all problems for the user, each once; "" without problems."""
     return "\n\n".join(dict.fromkeys(map(str, problems)))
 
 
 def format_error(subject: str, evidence: Sequence[str], fixes: Sequence[str]) -> str:
-    """Return the text that a user sees."""
+    """Return the text of a problem for the user."""
     parts = [subject]
     if evidence:
         shown = [f"  * {item}" for item in evidence[:_MOST_BULLETS]]

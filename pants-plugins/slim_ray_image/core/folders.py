@@ -1,4 +1,4 @@
-"""Folders that programs find their input in, below their working directory."""
+"""Folders with the input of the sandbox programs, relative to their working directory."""
 
 WHEELS = "wheels"
-FILES = "files"  # first-party ones
+FILES = "files"  # first-party files

@@ -1,4 +1,4 @@
-"""Stages 3 to 5 of 6: where things are in an image, and what its paths are made of."""
+"""Stages 3 to 5 of 6: fixed paths in an image, and rules for its paths."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from typing import Iterable
 
 VENV = "/opt/venv"
 SCRIPTS = f"{VENV}/bin"
-# Where a login shell, whose profile resets PATH, still finds programs; KubeRay may start Ray by one.
+# Directory in which a login shell finds programs, although its profile resets PATH; KubeRay may start Ray in one.
 COMMAND_DIRECTORY = "/usr/local/bin"
-# Console scripts that KubeRay and people call by name, linked from COMMAND_DIRECTORY.
+# Console scripts that KubeRay and people call by name; COMMAND_DIRECTORY has links to them.
 LINKED_SCRIPTS = ("ray", "serve")
 
-# Those of Unicode's category Cc, such as line breaks.
+# Characters of Unicode's category Cc, such as line breaks.
 _CONTROL_CHARACTER = re.compile("[\0-\x1f\x7f-\x9f]")
 
 
 def has_control_character(path: str) -> bool:
-    """Tell whether a path cannot go into an image: many tools read lists of paths line by line, or show them raw."""
+    """Return whether a path has a control character, which no path in an image may have.
+
+    Many tools read lists of paths line by line, or print them raw.
+    """
     return bool(_CONTROL_CHARACTER.search(path))
 
 
 def site_packages_of(python: str) -> str:
-    """Return where distributions are in the image, by the name or the path of its interpreter, as `python3.10`."""
+    """Return the path of site-packages in the image, by the name or path of its interpreter, such as "python3.10"."""
     return f"{VENV}/lib/{posixpath.basename(python)}/site-packages"
 
 
 def parents(path: str) -> tuple[str, ...]:
-    """Return the directories above `path`, outermost first, without the root or, of a relative one, the start."""
+    """Return the directories above `path`, outermost first, without the root or the start of a relative path."""
     found = []
     while (path := posixpath.dirname(path)) not in ("/", ""):
         found.append(path)
@@ -38,11 +41,11 @@ def parents(path: str) -> tuple[str, ...]:
 def missing_parents(paths: Iterable[str], base_directories: frozenset[str]) -> tuple[str, ...]:
     """Return the directories above `paths` that the base does not have, sorted.
 
-    The others get no entry in our layers: an entry for /bin, say, would replace the base's symlink of that name, and
-    one for /etc the base's mode.
+    Directories of the base get no entry in our layers: for example, an entry for /bin would replace the base's symlink,
+    and an entry for /etc would replace the base's mode.
 
     Args:
-        paths: Absolute.
+        paths: Absolute paths.
         base_directories: Absolute paths of the base's directories and of its symlinks to directories.
     """
     return tuple(sorted({parent for path in paths for parent in parents(path)} - base_directories))

@@ -1,4 +1,4 @@
-"""What OCI, glibc and uv each call a platform. One today: linux/amd64; everything else carries it as a value."""
+"""Names of a platform in OCI, glibc and uv. Today there is one, linux/amd64; other modules pass it on as a value."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
 
 @dataclass(frozen=True)
 class Platform:
-    """An OCI platform and the other names it has.
+    """An OCI platform, with its names elsewhere.
 
     Spec: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md ("platform").
     """
 
     os: str
     architecture: str
-    machine: str  # as uv and `uname -m` say it
-    loader: str  # the program interpreter of its glibc executables (ELF PT_INTERP)
+    machine: str  # the name that uv and `uname -m` use
+    loader: str  # program interpreter of executables for glibc (ELF PT_INTERP)
 
     def __str__(self) -> str:
         return f"{self.os}/{self.architecture}"
@@ -26,7 +26,7 @@ class Platform:
 LINUX_AMD64 = Platform("linux", "amd64", "x86_64", "/lib64/ld-linux-x86-64.so.2")
 PLATFORMS = {str(platform): platform for platform in (LINUX_AMD64,)}
 
-# The newest glibc that the locked uv has a name for; a wheel for it runs on every newer one.
+# The newest glibc for which the locked uv has a platform name. Wheels for this glibc run on every newer one.
 _NEWEST_GLIBC_OF_UV = (2, 40)
 _OLDEST_GLIBC_OF_UV = (2, 28)
 
@@ -35,7 +35,7 @@ def parse_platform(text: str) -> Platform:
     """Return the platform called `text`.
 
     Raises:
-        InvalidValueError: If it is not one that an image can be built for.
+        InvalidValueError: If images cannot be built for `text`.
     """
     if text not in PLATFORMS:
         raise InvalidValueError(
@@ -46,10 +46,10 @@ def parse_platform(text: str) -> Platform:
 
 
 def uv_python_platform(platform: Platform, glibc: str) -> str:
-    """Return uv's `--python-platform` for a base whose glibc has the version `glibc`, as "2.36".
+    """Return uv's `--python-platform` for a base whose glibc has the version `glibc`, such as "2.36".
 
     Raises:
-        SlimRayImageError: If glibc is older than uv, and with it nearly every wheel, goes.
+        SlimRayImageError: If glibc is older than uv, and nearly every wheel, supports.
     """
     major, minor = (int(part) for part in glibc.split(".")[:2])
     if (major, minor) < _OLDEST_GLIBC_OF_UV:

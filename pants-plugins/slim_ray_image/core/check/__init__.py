@@ -1,1 +1,1 @@
-"""`pants check` and `pants test`: what an image must have, import and answer, as KubeRay uses it."""
+"""`pants check` and `pants test`: the files, imports and HTTP answers that KubeRay needs of an image."""

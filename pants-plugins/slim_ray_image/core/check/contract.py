@@ -1,8 +1,9 @@
-"""`pants check`: what KubeRay, and Kubernetes, expect of an image that holds Ray.
+"""`pants check`: rules of KubeRay and Kubernetes for an image with Ray.
 
-In: what is in the image, and its config. Out: a problem for each expectation that it does not meet.
-KubeRay replaces the command of the Ray container by `/bin/bash -c -- "ulimit ...; ray start ..."`, probes it with bash,
-wget and grep, and sets variables of its own; `kuberay` has them, and the version that they are of.
+In: the contents of the image, and its config. Out: a problem for each rule that the image breaks.
+KubeRay replaces the command of the Ray container by `/bin/bash -c -- "ulimit ...; ray start ..."`, probes the container
+with bash, wget and grep, and sets environment variables. The module `kuberay` has the command, the probes, the
+variables and the version of KubeRay that uses them.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.image.oci import environment_of
 from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, SCRIPTS
 
-# PATH of a login shell, by Debian's /etc/profile: KubeRay can be told to start Ray by one.
+# PATH that Debian's /etc/profile sets in a login shell: KubeRay can be configured to start Ray in one.
 _LOGIN_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _SHELL = "/bin/bash"
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What the rules look at.
+    """An image, with everything that the rules read.
 
     Attributes:
-        image: The address.
+        image: Address of the target.
         config: The image config's `config`.
-        passwd: The base's /etc/passwd.
+        passwd: Text of the base image's /etc/passwd.
         is_served: Whether the image has a Ray Serve application.
     """
 
@@ -51,7 +52,7 @@ class Contract:
 
     @property
     def home(self) -> Optional[str]:
-        """HOME, else what a container engine takes from /etc/passwd."""
+        """HOME of the image config, else the home directory in /etc/passwd, which a container engine uses instead."""
         known = find_user(self.user[0], read_passwd(self.passwd))
         return environment_of(self.config).get("HOME") or (known.home if known else None)
 
@@ -63,24 +64,24 @@ def _on_login_path(contract: Contract, command: str) -> bool:
 def _base_commands(contract: Contract) -> Iterator[Problem]:
     if not contract.contents.has_command(_SHELL):
         yield Problem(
-            f"The image {contract.image} has no {_SHELL}, by which KubeRay starts Ray.",
-            fixes=("name a base image in `base_image` that has it, as 'python:3.10-slim'",),
+            f"The image {contract.image} has no {_SHELL}, which KubeRay uses to start Ray.",
+            fixes=("name a base image in `base_image` that has it, such as 'python:3.10-slim'",),
         )
     if not _on_login_path(contract, "grep"):
         yield Problem(
             f"The image {contract.image} has no `grep`, which KubeRay's probes run.",
-            fixes=("name a base image in `base_image` that has it, as 'python:3.10-slim'",),
+            fixes=("name a base image in `base_image` that has it, such as 'python:3.10-slim'",),
         )
 
 
 def _probe_command(contract: Contract) -> Iterator[Problem]:
     if not _on_login_path(contract, "wget"):
         yield Problem(
-            f"The image {contract.image} has no `wget`, which KubeRay's probes run: every container of it would be "
-            "restarted as unhealthy.",
+            f"The image {contract.image} has no `wget`, which KubeRay's probes run: Kubernetes would restart each "
+            "container as unhealthy.",
             tuple(f"looked for {directory}/wget" for directory in _LOGIN_PATH),
             (
-                "remove what takes it away from `exclude_files`",
+                "remove the pattern that matches it from `exclude_files`",
                 "name a base image in `base_image` that has it",
             ),
         )
@@ -97,9 +98,9 @@ def _own_commands(contract: Contract) -> Iterator[Problem]:
     if missing:
         yield Problem(
             f"The image {contract.image} lacks commands that KubeRay and Ray call by name.",
-            tuple(f"there is no {path} that can be run" for path in missing),
+            tuple(f"{path} is missing or not executable" for path in missing),
             (
-                "remove what takes them away from `exclude_files`",
+                "remove the patterns that match them from `exclude_files`",
                 f"name a base image in `base_image` whose own {COMMAND_DIRECTORY} has a `python`",
             ),
         )
@@ -109,9 +110,9 @@ def _user(contract: Contract) -> Iterator[Problem]:
     user, _ = contract.user
     if not user.isdigit() or int(user) == 0:
         yield Problem(
-            f"The image {contract.image} runs as the user {user or 'root'!r}, which Kubernetes refuses to start under "
-            "`runAsNonRoot`: it takes a number other than 0.",
-            fixes=("set `user` to numbers, as the default '1000:100'",),
+            f"The image {contract.image} runs as the user {user or 'root'!r}. Under `runAsNonRoot`, Kubernetes starts "
+            "only an image whose user is a number other than 0.",
+            fixes=("set `user` to numbers, such as the default '1000:100'",),
         )
 
 
@@ -130,7 +131,7 @@ def _is_writable(contract: Contract, path: str) -> bool:
 
 def _folders(contract: Contract) -> Iterator[Problem]:
     user, _ = contract.user
-    if user and not user.isdigit():  # whose folders only the base's own tables know
+    if user and not user.isdigit():  # the names' numbers are only in the base's own tables
         return
     folders = {"the working directory": contract.workdir, "HOME": contract.home}
     wrong = [
@@ -140,10 +141,10 @@ def _folders(contract: Contract) -> Iterator[Problem]:
     ]
     if wrong:
         yield Problem(
-            f"The image {contract.image} has no folder to write to for its user {user} where Ray expects one:",
+            f"The image {contract.image} has folders that Ray writes to but its user {user} cannot:",
             tuple(wrong),
             (
-                "leave `user`, and HOME in `env`, to their defaults",
+                "remove `user`, and HOME in `env`, so that the defaults apply",
                 "name folders that the base image has and that belong to this user",
             ),
         )
@@ -153,9 +154,11 @@ def _entrypoint(contract: Contract) -> Iterator[Problem]:
     entrypoint = contract.config.get("Entrypoint")
     if entrypoint:
         yield Problem(
-            f"The image {contract.image} has the entrypoint {entrypoint!r}, which KubeRay's command would be an "
-            f"argument of: it starts Ray by `{_SHELL} -c -- ...`.",
-            fixes=("set `entrypoint=[]`, and start what the image runs elsewhere by `cmd`",),
+            f"The image {contract.image} has the entrypoint {entrypoint!r}. KubeRay starts Ray by `{_SHELL} -c -- "
+            "...`, which would become an argument of the entrypoint.",
+            fixes=(
+                "set `entrypoint=[]`, and use `cmd` for the command that the image runs outside KubeRay",
+            ),
         )
 
 
@@ -163,7 +166,7 @@ def _import_path(contract: Contract) -> Iterator[Problem]:
     path = environment_of(contract.config).get("PYTHONPATH", "")
     if contract.workdir not in map(posixpath.normpath, filter(None, path.split(":"))):
         yield Problem(
-            f"The image {contract.image} has its code in {contract.workdir}, but that is not on PYTHONPATH: {path!r}.",
+            f"The image {contract.image} has its code in {contract.workdir}, which is not on PYTHONPATH: {path!r}.",
             fixes=(f"remove PYTHONPATH from `env`, or add {contract.workdir} to it",),
         )
 
@@ -191,7 +194,7 @@ _RULES: tuple[Callable[[Contract], Iterator[Problem]], ...] = (
 
 
 def contract_problems(contract: Contract) -> tuple[Problem, ...]:
-    """Return what KubeRay would stumble over; nothing of an image without Ray."""
+    """Return the problems of an image, in the order of the rules; none for an image without Ray."""
     if "ray" not in {distribution.name for distribution in contract.contents.distributions}:
         return ()
     return tuple(problem for rule in _RULES for problem in rule(contract))

@@ -26,14 +26,14 @@ from slim_ray_image.core.serve.served_application import ServedApplication
 
 @dataclass(frozen=True)
 class Import:
-    """What an image must be able to import.
+    """An import that an image must be able to do.
 
     Attributes:
-        what: It, in words.
-        attribute: That the module must have.
-        script: The first-party file, relative to the working directory, where the module is one to run.
-        is_by_path: Whether it is run by its path, so that it is no part of a package.
-        distribution: Whose console script it is.
+        what: Description for people, such as "the module app.main".
+        attribute: Name that the module must define.
+        script: First-party file, relative to the working directory, for a module that the image runs as a program.
+        distribution: For a console script, the distribution that has the script.
+        is_by_path: Whether the image runs the script by its path, so that the script is no part of a package.
     """
 
     what: str
@@ -50,7 +50,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Failure:
-    """An import that failed, and how."""
+    """An import that failed, and its outcome."""
 
     of: Import
     outcome: ImportOutcome
@@ -66,20 +66,20 @@ class Failure:
         return f"{outcome.error}: {outcome.text}" if outcome.error else outcome.text
 
 
-# --- What to import
+# --- Imports to do
 
 
 def first_party_imports(
     paths: Iterable[str], entry: Optional[str], is_by_path: bool = False
 ) -> tuple[Import, ...]:
-    """Return the imports of the modules among first-party files, sorted.
+    """Return an import for each module among first-party files, sorted by module.
 
-    Left out are sources whose path is no module name, and each `__main__` but the entry.
+    A file whose path is no module name is left out, and so is each `__main__` except the entry.
 
     Args:
-        paths: Relative to the working directory.
-        entry: The file among them that the image runs as a script.
-        is_by_path: Whether it does by its path.
+        paths: Paths of first-party files, relative to the working directory.
+        entry: The one of `paths` that the image runs as a script.
+        is_by_path: Whether the image runs the entry by its path.
     """
     found = {}
     for path in paths:
@@ -96,7 +96,7 @@ def first_party_imports(
 
 
 def application_imports(applications: Iterable[ServedApplication]) -> tuple[Import, ...]:
-    """Return the imports of Ray Serve applications. A builder is not called."""
+    """Return an import for each Ray Serve application. An application builder is imported, but not called."""
     found = []
     for application in applications:
         path = application.import_path
@@ -107,7 +107,7 @@ def application_imports(applications: Iterable[ServedApplication]) -> tuple[Impo
 
 
 def script_imports(contents: ImageContents) -> tuple[Import, ...]:
-    """Return the imports of the console scripts that are in the image."""
+    """Return an import for each console script that is in the image."""
     found = []
     for distribution in contents.distributions:
         for command, target in distribution.scripts:
@@ -121,7 +121,7 @@ def script_imports(contents: ImageContents) -> tuple[Import, ...]:
 def left_out_modules(
     missing: Iterable[str], contents: ImageContents, site_packages: str
 ) -> frozenset[str]:
-    """Return those of `missing` whose outermost package, no namespace, is in the image without them."""
+    """Return the `missing` submodules whose outermost package is in the image; a namespace package does not count."""
     return frozenset(
         module
         for module in missing
@@ -130,19 +130,19 @@ def left_out_modules(
     )
 
 
-# --- What failed
+# --- Imports that failed
 
 
 def _requirements(distribution: LayerDistribution) -> Iterable[Requirement]:
     for line in distribution.requires:
         try:
             yield Requirement(line)
-        except InvalidRequirement:  # of an old distribution; installers take what they understand
+        except InvalidRequirement:  # old distributions have such lines; installers tolerate them
             continue
 
 
 def extras_that_bring(distribution: LayerDistribution, module: str) -> tuple[str, ...]:
-    """Return the extras of a distribution that alone bring a module, by METADATA; none where it needs it always."""
+    """Return the extras that require a module, by METADATA; none if the distribution always requires the module."""
     wanted = canonicalize_name(module.split(".")[0])
     extras: set[str] = set()
     for requirement in _requirements(distribution):
@@ -155,7 +155,7 @@ def extras_that_bring(distribution: LayerDistribution, module: str) -> tuple[str
 
 
 def _extra_in_text(distribution: LayerDistribution, text: str) -> tuple[str, ...]:
-    """The extras of a distribution that the text of an error names, as in `pip install "ray[tune]"`."""
+    """Return the extras of a distribution that an error's text names, such as "tune" in `pip install "ray[tune]"`."""
     named = re.findall(rf"\b{re.escape(distribution.name)}\[([\w.,-]+)\]", text.lower())
     own = {
         extra
@@ -166,7 +166,7 @@ def _extra_in_text(distribution: LayerDistribution, text: str) -> tuple[str, ...
 
 
 def _optional_extras(failure: Failure) -> tuple[str, ...]:
-    """The extras, not asked for, that a console script is for; METADATA and the error are the evidence."""
+    """Return the missing extras that a console script needs, by METADATA or by the text of the error."""
     distribution = failure.of.distribution
     if distribution is None or not failure.missing:
         return ()
@@ -176,7 +176,7 @@ def _optional_extras(failure: Failure) -> tuple[str, ...]:
 
 
 def _is_pruned(failure: Failure, pruned: Collection[str]) -> bool:
-    """Whether it is a console script whose own module is of what a rule took away from its distribution."""
+    """Return whether a prune rule removed the module that a console script starts."""
     distribution, missing = failure.of.distribution, failure.missing
     if distribution is None or missing is None or distribution.name not in pruned:
         return False
@@ -184,26 +184,26 @@ def _is_pruned(failure: Failure, pruned: Collection[str]) -> bool:
 
 
 def _unproven(failure: Failure) -> Optional[str]:
-    """Why an import that failed proves nothing, in a line; None where it is the image's fault."""
+    """Return one line that says why a failed import proves nothing; None if the image is at fault."""
     if failure.missing:
         return None
     if failure.outcome.wanted:
-        return f"{failure.of.what} is not proven: its import wants {failure.outcome.wanted}"
+        return f"{failure.of.what} could not be checked: its import needs {failure.outcome.wanted}"
     if not failure.outcome.is_of_content:
         reason = failure.reason.splitlines()[0]
-        return f"{failure.of.what} is not proven: its import raises {reason}"
+        return f"{failure.of.what} could not be checked: its import raises {reason}"
     return None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What failed imports mean.
+    """Failed imports, sorted into three kinds.
 
     Attributes:
-        faults: What the image is at fault for.
-        unproven: Of the others, why, in a line each.
-        left_out: Console scripts for extras of their distribution that nothing requires, which pip installs as well,
-            and those of what was pruned.
+        faults: Failures that the image is at fault for.
+        unproven: One line for each failure that proves nothing, with the reason.
+        left_out: Console scripts that are not expected to work: pip installs a script even if it needs an extra that
+            nothing requires, and a prune rule may have removed the module that a script starts.
     """
 
     faults: tuple[Failure, ...]
@@ -212,10 +212,10 @@ class Verdict:
 
 
 def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
-    """Return what the failures of an image's imports mean.
+    """Return the failures of an image's imports, sorted by kind.
 
     Args:
-        pruned: Names of the distributions that rules took something away from.
+        pruned: Names of the distributions that prune rules removed something from.
     """
     left_out = tuple(
         failure for failure in failures if _optional_extras(failure) or _is_pruned(failure, pruned)
@@ -229,7 +229,7 @@ def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
 
 
 def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
-    """Where a failure comes from, in the paths of the repository where it is first-party."""
+    """Return the place and the text of the statement that failed; first-party paths are those in the repository."""
     frames = failure.outcome.frames
     if not frames:
         return failure.of.what
@@ -239,7 +239,7 @@ def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
 
 
 def _evidence(failures: Sequence[Failure], sources: Mapping[str, str]) -> tuple[str, ...]:
-    """Each statement that fails once, with what fails by it."""
+    """Return each failing statement once, with the imports that reach it."""
     by_statement: dict[str, list[str]] = defaultdict(list)
     for failure in failures:
         by_statement[_statement(failure, sources)].append(failure.of.what)
@@ -256,26 +256,31 @@ def _few(names: Sequence[str]) -> str:
 def _owner_fixes(
     image: str, module: str, owners: Sequence[str], own: Collection[str]
 ) -> tuple[str, ...]:
-    """What to do about a module, by the targets that have it; `own` has the first-party modules of the top level."""
+    """Return the fixes for a missing module.
+
+    Args:
+        owners: Addresses of the targets that have the module.
+        own: Names of the top-level first-party modules.
+    """
     if len(owners) > 1:
         named = " or ".join(map(repr, owners))
         return (
-            f"add one of {named} to `dependencies` of {image}: Pants infers none where more than one has a module",
+            f"add {named} to `dependencies` of {image}: Pants infers no dependency on a module of several targets",
         )
     if owners:
         (owner,) = owners
         return (
-            f"add {owner!r} to `dependencies` of {image}, or, where it is excluded there, remove the exclusion, which "
+            f"add {owner!r} to `dependencies` of {image}, or, if it is excluded there, remove the exclusion, which "
             "starts with `!`",
         )
     if module.split(".")[0] in own:
         return (
-            f"correct the import: no file of the repository is {module}",
+            f"correct the import: the repository has no module {module}",
             "run `pants tailor ::` to create a target for the file",
         )
     return (
-        f"add a requirement that has the module {module}, and refresh the lockfile; where no code of the repository "
-        f"imports it, name it in `dependencies` of {image}, too",
+        f"add a requirement that provides the module {module}, and refresh the lockfile; if no code in the repository "
+        f"imports it, also add the requirement to `dependencies` of {image}",
     )
 
 
@@ -290,22 +295,22 @@ def _missing_problem(
 ) -> Problem:
     if is_left_out:
         return Problem(
-            f"The image {image} lacks the module {module}, though it holds the package that it is of.",
+            f"The image {image} lacks the module {module}, although its package is installed.",
             _evidence(failures, sources),
             (
-                "remove from `exclude_files` or `prune` what leaves it out of the image",
-                "lock a version of the distribution that has it",
+                "remove the entry of `exclude_files` or `prune` that leaves the module out",
+                "lock a version of the distribution that has the module",
             ),
         )
     extras = [
         f"{distribution.name}[{extra}]"
         for distribution in distributions
-        if distribution.name != RAY  # whose extras are those that the code needs
+        if distribution.name != RAY  # the plugin adds the extras of Ray that the code needs
         for extra in extras_that_bring(distribution, module)
     ]
-    require = [f"require {' or '.join(extras)}, whose extra brings it"] if extras else []
+    require = [f"require {' or '.join(extras)}, whose extra provides the module"] if extras else []
     return Problem(
-        f"The image {image} lacks the module {module}, which an import in it needs.",
+        f"The image {image} lacks the module {module}, which an import in the image needs.",
         _evidence(failures, sources),
         (*owner_fixes, *require, "remove the import"),
     )
@@ -316,7 +321,7 @@ def _other_problem(image: str, failures: Sequence[Failure], sources: Mapping[str
         f"An import fails in the image {image}: {failures[0].reason}.",
         _evidence(failures, sources),
         (
-            "correct the code, or what of it goes into the image",
+            "correct the code, or the choice of files for the image",
             "set `skip_check=True` on the image",
         ),
     )
@@ -335,11 +340,11 @@ def import_problems(
     """Return one problem for each module that is missing, and one for each other reason.
 
     Args:
-        failures: Those that the image is at fault for.
+        failures: Failures that the image is at fault for.
         workdir: The image's working directory, where first-party files are.
-        sources: Path relative to it -> path in the repository, of first-party files.
-        owners: Missing module -> addresses of the targets of the resolve that have it.
-        left_out: Missing modules of packages that are in the image.
+        sources: For each first-party file, path relative to `workdir` -> path in the repository.
+        owners: Missing module -> addresses of the targets in the resolve that have the module.
+        left_out: Missing modules whose outermost package is in the image.
     """
     in_image = {f"{workdir}/{path}": source for path, source in sources.items()}
     own = {path.split("/")[0].partition(".")[0] for path in sources}
@@ -368,12 +373,12 @@ def import_problems(
 
 
 def outside_problems(image: str, outside: Sequence[str]) -> tuple[Problem, ...]:
-    """Return the problem that imports used shared objects of this machine, where they did."""
+    """Return one problem if imports loaded shared libraries of this machine, `outside`; else none."""
     if not outside:
         return ()
     return (
         Problem(
-            f"The imports of {image} loaded shared libraries of this machine, which the image does not hold.",
+            f"The imports of {image} loaded shared libraries of this machine, which the image lacks.",
             tuple(sorted(outside)),
             (
                 "name a base image in `base_image` that has them",

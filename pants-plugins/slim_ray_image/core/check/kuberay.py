@@ -1,7 +1,8 @@
-"""How KubeRay starts and probes an image, and what Ray Serve's answers mean.
+"""Commands and variables with which KubeRay starts and probes an image, and readers of Ray Serve's answers.
 
-Commands and variables are those of its operator, in `VERSION`, for the release of Ray in `ray`. The REST API is Ray
-Serve's: https://docs.ray.io/en/releases-2.48.0/serve/api/index.html#serve-rest-api.
+Commands and variables are copied from KubeRay's operator, version `VERSION`, for the release of Ray in
+`core/serve/ray.py`. REST API of Ray Serve:
+https://docs.ray.io/en/releases-2.48.0/serve/api/index.html#serve-rest-api.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ METRICS_OF_RAY, METRICS_OF_SERVE = "ray_", "ray_serve_"
 
 _AGENT_PORT = 52365
 _MEMORY_BYTES = 4_000_000_000
-# What Ray is told of, as a cluster's workers would bring it: the replicas of an application fit, and share one CPU.
+# CPUs that Ray is told of. A cluster's workers would bring as many, so that all replicas fit; they share one real CPU.
 _LOGICAL_CPUS = 16
 
 _WGET = "wget --tries 1 -T {} -q -O- http://localhost:{}/{} | grep success"
 _RAYLET_PROBE = _WGET.format(2, _AGENT_PORT, "api/local_raylet_healthz")
 HEAD_PROBE = f"{_RAYLET_PROBE} && {_WGET.format(10, DASHBOARD_PORT, 'api/gcs_healthz')}"
-# Seconds after which the operator takes a probe for failed.
+# Seconds after which the operator considers a probe failed.
 HEAD_PROBE_SECONDS, SERVE_PROBE_SECONDS = 5, 2
 
 _START = (
@@ -38,18 +39,18 @@ _START = (
 )
 _LIMIT = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}"
 START_COMMAND = ("/bin/bash", "-c", "--", f"{_LIMIT}; {_START}")
-# Each variable that the operator sets in the containers of a RayService, with the value that a head has in a smoke
-# test; None: no head has it. Variables of further options, such as TLS or tokens, are left out: an image may have them
-# for other places.
+# Each variable that the operator sets in the containers of a RayService, with its value for the head in a smoke test;
+# None if the smoke test does not set the variable. Variables of optional features, such as TLS or tokens, are left out:
+# an image may set them for use without KubeRay.
 OPERATOR_VARIABLES: Mapping[str, Optional[str]] = {
-    "FQ_RAY_IP": None,  # workers alone
+    "FQ_RAY_IP": None,  # set in workers only
     "KUBERAY_GEN_RAY_START_CMD": _START,
     "RAY_ADDRESS": "127.0.0.1:6379",
     "RAY_CLOUD_INSTANCE_ID": "smoke-test-head",
     "RAY_CLUSTER_NAME": "smoke-test",
     "RAY_CLUSTER_NAMESPACE": "default",
     "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE": "1",
-    "RAY_IP": None,  # workers alone
+    "RAY_IP": None,  # set in workers only
     "RAY_NODE_TYPE_NAME": "headgroup",
     "RAY_PORT": "6379",
     "RAY_SERVE_KV_TIMEOUT_S": "5",
@@ -57,23 +58,23 @@ OPERATOR_VARIABLES: Mapping[str, Optional[str]] = {
     "RAY_USAGE_STATS_KUBERAY_IN_USE": "1",
     "RAY_gcs_server_request_timeout_seconds": "5",
     "RAY_timeout_ms_task_wait_for_death_info": "0",
-    "REDIS_PASSWORD": None,  # with fault tolerance by Redis
+    "REDIS_PASSWORD": None,  # set only for fault tolerance by Redis
 }
-# Two of our own: Ray's makers are told nothing; and a dashboard that starts slowly, such as on a busy machine, is
-# waited for, where a cluster would start the head anew.
+# The last two are ours: the smoke test sends no usage statistics, and waits for a dashboard that starts slowly, for
+# example on a busy machine; a cluster would restart the head instead.
 ENVIRONMENT: Mapping[str, str] = {
     **{name: value for name, value in OPERATOR_VARIABLES.items() if value is not None},
     "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-# As the operator's volumes and limits, and a root that cannot be written to.
+# The same volumes and limits as in a pod of the operator, and a read-only root filesystem.
 RUN_ARGUMENTS = (
     *("--read-only", "--tmpfs", "/tmp:exec,mode=1777", "--shm-size", "1g"),
     *("--cpus", "1", "--memory", str(_MEMORY_BYTES)),
 )
 
 JOB_WORDS = "a job of the smoke test ran"
-# The blanks make `ray job submit` quote the program for the shell that it is run by.
+# The blanks in the program make `ray job submit` quote it for the shell that runs it.
 JOB_COMMAND = (
     *("ray", "job", "submit", "--address", f"http://127.0.0.1:{DASHBOARD_PORT}", "--"),
     *("python", "-c", f"print( '{JOB_WORDS}' )"),
@@ -83,11 +84,11 @@ HEALTH_COMMAND = ("ray", "health-check")
 
 @dataclass(frozen=True)
 class DeploymentState:
-    """How far Ray Serve is with the applications.
+    """The progress of Ray Serve with the applications.
 
     Attributes:
-        pending: The status of each that does not run yet, as "default: DEPLOYING".
-        failures: What Ray Serve says of each that failed, as (name, message).
+        pending: Name and status of each application that does not run yet, such as "default: DEPLOYING".
+        failures: (name, message of Ray Serve) of each application that failed.
     """
 
     pending: tuple[str, ...]
@@ -104,12 +105,12 @@ def _application_config(application: ServedApplication) -> Mapping[str, Any]:
 
 
 def serve_config(applications: Sequence[ServedApplication]) -> Mapping[str, Any]:
-    """Return the config to deploy."""
+    """Return the Serve config that deploys the applications."""
     return {"applications": [*map(_application_config, applications)]}
 
 
 def serve_port(config: Mapping[str, Any]) -> int:
-    """Return the port that Ray Serve's proxy listens on, by the config that is deployed."""
+    """Return the port that Ray Serve's proxy listens on when `config` is deployed."""
     return int((config.get("http_options") or {}).get("port") or SERVE_HTTP_PORT)
 
 
@@ -119,7 +120,7 @@ def serve_probe(port: int) -> str:
 
 
 def _messages(application: Mapping[str, Any]) -> str:
-    """What Ray Serve says of an application, then what it says of its deployments besides."""
+    """Return the message of an application, then the messages of its deployments that it does not repeat."""
     found = [application.get("message") or ""]
     for deployment in (application.get("deployments") or {}).values():
         message = deployment.get("message") or ""
@@ -129,7 +130,7 @@ def _messages(application: Mapping[str, Any]) -> str:
 
 
 def deployment_state(answer: Mapping[str, Any], names: Sequence[str]) -> DeploymentState:
-    """Return the state of the applications `names` in an answer of Ray Serve's GET."""
+    """Return the state of the applications `names` in Ray Serve's answer to GET of `APPLICATIONS_PATH`."""
     applications = answer.get("applications") or {}
     pending, failures = [], []
     for name in names:
@@ -143,13 +144,13 @@ def deployment_state(answer: Mapping[str, Any], names: Sequence[str]) -> Deploym
 
 
 def last_exception(message: str) -> str:
-    """Return the line that says what was raised, of a message with a traceback; else its first line."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", message)  # without a terminal's colors
+    """Return the last line of `message` that names an exception, else its first line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", message)  # without terminal colours
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception)\b", line)]
     return (raised or lines or ["no message"])[-1 if raised else 0]
 
 
 def has_series(metrics: str, prefix: str) -> bool:
-    """Whether a text of Prometheus' format has a sample whose name starts with `prefix`."""
+    """Return whether a text in Prometheus' format has a sample whose name starts with `prefix`."""
     return any(line.startswith(prefix) for line in metrics.splitlines())

@@ -1,6 +1,7 @@
-"""What is in a layer, as `sandbox/check/list_layer.py` lists it, and what is in an image of such layers.
+"""Contents of a layer, as `sandbox/check/list_layer.py` lists them, and contents of an image of such layers.
 
-In: the JSON of each layer, lowest first. Out: the entries that a container sees, the distributions' names and commands.
+In: the contents of each layer, lowest first. Out: the entries that a container sees, and the distributions of our
+layers.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ class Elf:
     """The dynamic section of an ELF file (https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.dynamic.html).
 
     Attributes:
-        machine: And its word size, as "EM_X86_64/64": a loader maps those of its own alone.
+        machine: Machine and word size, such as "EM_X86_64/64". A loader maps only files for its own machine.
         needed: DT_NEEDED, in order.
-        search: DT_RUNPATH, else DT_RPATH, as it is written.
+        search: Directories of DT_RUNPATH, else of DT_RPATH, unexpanded.
     """
 
     machine: str
@@ -64,7 +65,7 @@ class Elf:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An entry of a layer. `text` is there for the few files that a check reads."""
+    """An entry of a layer. Only the few files that a check reads have a `text`."""
 
     kind: str
     mode: int
@@ -89,9 +90,9 @@ class LayerDistribution:
 
     Attributes:
         name: Canonical (PEP 503).
-        requires: Requires-Dist.
-        scripts: (command, "module:attribute"), its console scripts, sorted.
-        binaries: Absolute paths in RECORD that can be ELF files by their name.
+        requires: Lines of Requires-Dist.
+        scripts: Console scripts as (command, "module:attribute"), sorted.
+        binaries: Absolute paths of the files in RECORD whose names allow for an ELF file.
     """
 
     name: str
@@ -106,7 +107,7 @@ class LayerDistribution:
 
 @dataclass(frozen=True)
 class LayerContents:
-    """What is in a layer. Entries are named as in its tar, whiteouts among them."""
+    """Contents of a layer. Entries are named as in the layer's tar, and include whiteouts."""
 
     entries: tuple[tuple[str, ImageFile], ...]
     distributions: tuple[LayerDistribution, ...]
@@ -114,11 +115,12 @@ class LayerContents:
 
 @dataclass(frozen=True)
 class ImageContents:
-    """What a container of the image sees.
+    """Contents of an image, as a container of the image sees them.
 
     Attributes:
-        own: Real paths of what our layers brought.
-        distributions: Sorted by name.
+        files: Entries of all layers.
+        own: Paths of the entries that our layers add or replace, with symlinks of directories resolved.
+        distributions: Distributions of our layers, sorted by name.
     """
 
     files: RootFilesystem[ImageFile]
@@ -133,7 +135,7 @@ class ImageContents:
 def image_contents(
     base_layers: Iterable[LayerContents], own_layers: Iterable[LayerContents]
 ) -> ImageContents:
-    """Return what is in an image of these layers, each lowest first."""
+    """Return the contents of an image of these layers; both arguments are lowest layer first."""
     files: RootFilesystem[ImageFile] = RootFilesystem()
     for layer in base_layers:
         files.apply(layer.entries)

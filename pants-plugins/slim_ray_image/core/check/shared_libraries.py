@@ -1,7 +1,8 @@
-"""`pants check`: the shared libraries that the ELF files of an image name, and whether its own loader finds them.
+"""`pants check`: find the shared libraries that ELF files of an image need and the image's loader does not find.
 
-In: what is in the image. Out: the libraries that it lacks. Nothing is run, so that no library of this machine can hide
-that the image has none. Order of the search: ld.so(8), https://man7.org/linux/man-pages/man8/ld.so.8.html.
+In: the contents of the image. Out: the missing libraries. No program of the image is run, since libraries of this
+machine could hide that the image lacks them. Order of the search: ld.so(8),
+https://man7.org/linux/man-pages/man8/ld.so.8.html.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from slim_ray_image.core.check.layer_contents import Elf, ImageContents, LayerDi
 from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.platforms import Platform
 
-# What the driver of a GPU brings: it is of the node, which mounts it into containers, and must not be in an image.
+# Libraries of a GPU's driver: the node mounts them into containers, and an image must not contain them.
 NODE_LIBRARIES = (
     "libcuda.so.*",
     "libcudadebugger.so.*",
@@ -28,7 +29,7 @@ NODE_LIBRARIES = (
     "libnvoptix.so.*",
 )
 
-# What distributions try to load, and do without: each is for one of several libraries that a machine may have.
+# Files that distributions try to load and can do without: each is for one of several libraries that a machine may have.
 _OPTIONAL_FILES = (
     "numba/np/ufunc/omppool.*.so",
     "numba/np/ufunc/tbbpool.*.so",
@@ -37,7 +38,7 @@ _OPTIONAL_FILES = (
     "torio/lib/*ffmpeg*.so",
 )
 
-# Debian's packages, of bookworm and trixie alike, of what wheels name most and slim bases lack.
+# Debian packages, the same in bookworm and trixie, of the libraries that wheels most often need and slim bases lack.
 _DEBIAN_PACKAGES = {
     "libGL.so.1": "libgl1",
     "libSM.so.6": "libsm6",
@@ -69,15 +70,21 @@ _DEFAULT_DIRECTORIES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 
 @dataclass(frozen=True)
 class MissingLibrary:
-    """A library that the loader does not find for an ELF file of ours."""
+    """A library that the loader does not find for an ELF file of our layers.
+
+    Attributes:
+        library: Name of the library, from DT_NEEDED.
+        path: Absolute path of the ELF file.
+        distribution: Distribution whose RECORD lists the ELF file.
+    """
 
     library: str
     path: str
-    distribution: Optional[LayerDistribution]  # that the file is of, by RECORD
+    distribution: Optional[LayerDistribution]
 
 
 def _configured_directories(contents: ImageContents, path: str = _CONFIGURATION) -> Iterator[str]:
-    """The directories of ld.so.conf, from which the base's ldconfig made the loader's cache."""
+    """Yield the directories in ld.so.conf, from which the base's ldconfig made the loader's cache."""
     file = contents.files.find(path)
     for line in (file.text or "").splitlines() if file else ():
         words = line.partition("#")[0].split()
@@ -104,7 +111,7 @@ def _loader_directories(
 
 
 def _own_directories(path: str, elf: Elf) -> Iterator[str]:
-    """Where the file itself says to look; $ORIGIN is its directory."""
+    """Yield the absolute directories in the file's own search path; $ORIGIN is the directory of the file."""
     for directory in elf.search:
         expanded = re.sub(r"\$(ORIGIN\b|\{ORIGIN\})", posixpath.dirname(path), directory)
         if expanded.startswith("/"):
@@ -119,7 +126,7 @@ def _required_names(distribution: LayerDistribution) -> Iterator[str]:
 
 
 def _reachable(name: str, required: Mapping[str, Sequence[str]]) -> frozenset[str]:
-    """A distribution, and all that it requires, by way of others too."""
+    """Return a distribution and all distributions that it requires, directly or indirectly."""
     found, waiting = {name}, [name]
     while waiting:
         new = set(required.get(waiting.pop(), ())) - found
@@ -133,7 +140,7 @@ def _is_optional(path: str) -> bool:
 
 
 class _Loader:
-    """The image's own loader, as far as DT_NEEDED goes."""
+    """A model of the image's loader, for the libraries in DT_NEEDED."""
 
     def __init__(
         self, contents: ImageContents, platform: Platform, environment: Mapping[str, str]
@@ -157,11 +164,11 @@ class _Loader:
         return file.elf if file else None
 
     def finds(self, library: str, path: str, elf: Elf) -> bool:
-        """Whether a library is found for a file, by a path, in a directory, or because it is loaded already.
+        """Return whether the loader finds `library` for the ELF file at `path`.
 
-        A wheel that bundles libraries lets the first of them find the others, and each of those is known by its
-        DT_SONAME from then on; so does one that loads the libraries of what it requires. So within a distribution and
-        what it requires a library is found wherever it lies.
+        A name with a slash is a path. Any other name is looked up in directories, and then among the libraries in the
+        file's distribution and in the distributions that it requires, in any directory. Code of a wheel often
+        loads such libraries itself before the file needs them, and the loader then knows each by its DT_SONAME.
         """
         if "/" in library:
             return self._is_loadable(library, elf)
@@ -185,11 +192,11 @@ def missing_libraries(
     environment: Mapping[str, str],
     node_libraries: Sequence[str],
 ) -> tuple[MissingLibrary, ...]:
-    """Return the libraries that the ELF files of our layers name and the image lacks, by library and path.
+    """Return the libraries that ELF files of our layers need and the image lacks, sorted by library and path.
 
     Args:
-        environment: Of the image config.
-        node_libraries: Patterns, as of `fnmatch`, of what the node brings.
+        environment: Environment variables of the image config.
+        node_libraries: `fnmatch` patterns for names of libraries that the node mounts into containers.
     """
     loader = _Loader(contents, platform, environment)
     own_loader = contents.files.find(platform.loader)
@@ -197,7 +204,7 @@ def missing_libraries(
     found = []
     for path in sorted(contents.own):
         elf = contents.files.entries[path].elf
-        # Of another machine: for a debugger, say.
+        # Files for another machine may be there for a debugger, for example.
         if elf is None or elf.machine != machine or _is_optional(path):
             continue
         for library in elf.needed:
@@ -210,14 +217,14 @@ def missing_libraries(
 def library_problems(
     image: str, base_reference: str, missing: Iterable[MissingLibrary]
 ) -> tuple[Problem, ...]:
-    """Return one problem for each library that is missing."""
+    """Return one problem for each missing library, sorted by library."""
     by_library: dict[str, list[MissingLibrary]] = defaultdict(list)
     for one in missing:
         by_library[one.library].append(one)
     return tuple(
         Problem(
-            f"The image {image} lacks the shared library {library}: neither {base_reference} nor a layer on it has it "
-            "where the loader looks.",
+            f"The image {image} lacks the shared library {library}: the loader finds it neither in {base_reference} "
+            "nor in the layers on top.",
             tuple(
                 f"{one.path}{f' of {one.distribution}' if one.distribution else ''} needs it"
                 for one in found
@@ -236,8 +243,8 @@ def _library_fixes(library: str, found: Sequence[MissingLibrary]) -> tuple[str, 
         + (f"; Debian's package is {package}" if package else ""),
         *(f"lock a version of {name} whose wheel bundles {library}" for name in names),
         *(
-            f"leave {one.path} out by `exclude_files`, if what loads it does without"
+            f"exclude {one.path} by `exclude_files`, if the code that loads it can do without"
             for one in found[:1]
         ),
-        f"add {library!r} to `[slim-ray].node_libraries`, if the nodes of the cluster bring it into containers",
+        f"add {library!r} to `[slim-ray].node_libraries`, if the nodes of the cluster mount it into containers",
     )

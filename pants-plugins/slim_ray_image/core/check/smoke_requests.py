@@ -1,6 +1,6 @@
-"""Values of the field `smoke_requests`: HTTP requests, and what must come back.
+"""Values of the field `smoke_requests`: HTTP requests and the answers they must get.
 
-In: paths, and what `smoke_request(...)` of a BUILD file makes. Out: the requests that a smoke test sends.
+In: paths, and results of `smoke_request(...)` in a BUILD file. Out: the requests that a smoke test sends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_SHOWN = 300
 
 @dataclass(frozen=True)
 class WrongSmokeRequest:
-    """A mistake in a `smoke_request(...)`: the field reports it, since it knows its target."""
+    """A mistake in a `smoke_request(...)`, kept for the field, which knows its target and raises the error."""
 
     subject: str
     fix: str
@@ -44,13 +44,13 @@ def smoke_request(
     """An HTTP request of the field `smoke_requests` of a `slim_ray_image`, and the answer that it must get.
 
     Args:
-        method: Default: GET. A request with `json` or `body` must name it.
-        path: From the host on, with the query, such as "/prices?name=cherry".
-        json: A value to send as JSON.
-        body: In place of `json`, a text to send.
-        media_type: The type of `body`. Default: "text/plain; charset=utf-8".
-        status: Of the answer. Default: any below 400, redirects included.
-        contains: A text that the answer must contain.
+        method: HTTP method. Default: GET. A request with `json` or `body` must name its method.
+        path: Path and query of the URL, such as "/prices?name=cherry".
+        json: Value to send as JSON.
+        body: Text to send; in place of `json`.
+        media_type: Media type of `body`. Default: "text/plain; charset=utf-8".
+        status: Status that the answer must have. Default: any below 400, redirects included.
+        contains: Text that the answer must contain.
     """
     arguments = {
         **{"method": method, "path": path, "json": json, "body": body},
@@ -58,10 +58,10 @@ def smoke_request(
     }
     given = {name: value for name, value in arguments.items() if value is not None}
     if unnamed or unknown:
-        rule = f"give `smoke_request` the arguments {', '.join(arguments)}, each by its name"
+        rule = f"call `smoke_request` with the named arguments {', '.join(arguments)}"
         return _wrong(_call({**given, **unknown}, unnamed), rule, f"write {EXAMPLE}")
     for rule, fix in _mistakes(given):
-        return _wrong(_call(given), f"hold requests {rule}", fix)
+        return _wrong(_call(given), f"contain requests {rule}", fix)
     return SmokeRequest(
         given.get("method", "GET"),
         given["path"],
@@ -98,7 +98,7 @@ def _is_text(value: Any, form: re.Pattern[str]) -> bool:
 
 
 def _mistakes(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the rule that each argument breaks, and how to keep it."""
+    """Yield (rule, fix) for each rule that an argument breaks."""
     if not _is_text(given.get("path"), _PATH):
         fix = 'write the path as a URL has it, such as path="/rank?name=a%20fox"'
         yield "with a `path` that starts with '/' and has no blanks", fix
@@ -116,10 +116,10 @@ def _mistakes(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "with at most one of `json` and `body`", "remove one of them"
     if "media_type" in given and "body" not in given:
         fix = "remove `media_type`, or send a text as `body`"
-        yield "with a `media_type` only where they have a `body`", fix
+        yield "with a `media_type` only if they have a `body`", fix
     if "method" not in given and ("json" in given or "body" in given):
         fix = 'add method="POST", or the method that the application expects'
-        yield "that name their `method` where they have `json` or `body`", fix
+        yield "that name a `method` if they have `json` or `body`", fix
     try:
         json_module.dumps(given.get("json"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -127,14 +127,14 @@ def _mistakes(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"whose `json` can be written as JSON ({error})", fix
 
 
-# The language that the field once had, `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`.
+# Requests as earlier versions of the field spelled them, `[METHOD ]PATH[ BODY][ -> STATUS[ TEXT]]`.
 _OLD = re.compile(r"(?:(?P<method>[A-Z]+) +)?(?P<path>/\S*)(?: +(?P<rest>.+))?", re.DOTALL)
 _OLD_ANSWER = re.compile(r"(?:^| +)-> +([1-5]\d\d)(?= |$)")
 _OLD_ARROW = re.compile(r"(?:^| )->(?: |$)")
 
 
 def _from_json(text: str) -> Any:
-    """Return the value of a JSON text; None where it is none, and of `null`, which `json` does not send."""
+    """Return the value of a JSON text; None for a text that is not JSON and for `null`, which `json` does not send."""
     try:
         return json_module.loads(text)
     except (ValueError, RecursionError):
@@ -142,7 +142,7 @@ def _from_json(text: str) -> Any:
 
 
 def in_new_spelling(text: str) -> Optional[str]:
-    """Return a request of the language that the field once had, as a BUILD file now spells it; None of other texts."""
+    """Return a request in the old spelling as a BUILD file spells it today; None if `text` is no such request."""
     match = _OLD.fullmatch(text.strip())
     if not match or match["method"] not in (None, *METHODS):
         return None
@@ -150,12 +150,12 @@ def in_new_spelling(text: str) -> Optional[str]:
     arrows = [*_OLD_ANSWER.finditer(rest)]
     answered = [(rest[: a.start()], int(a[1]), rest[a.end() :].strip()) for a in arrows]
     splits: list[tuple[str, Optional[int], str]] = [*answered, (rest, None, "")]
-    # A body that is JSON may hold an arrow.
+    # A JSON body may contain an arrow.
     body, status, contains = next(
         (split for split in splits if _from_json(split[0]) is not None), splits[0]
     )
     if status is None and _OLD_ARROW.search(body):
-        return None  # an answer with a slip of the pen
+        return None  # the part after the arrow is malformed
     value = _from_json(body)
     arguments = {
         "method": match["method"] or ("POST" if body else None),
@@ -171,10 +171,10 @@ def in_new_spelling(text: str) -> Optional[str]:
 
 
 def parse_smoke_request(value: Union[str, SmokeRequest, WrongSmokeRequest]) -> SmokeRequest:
-    """Return the request of a value of the field.
+    """Return the request for one value of the field.
 
     Raises:
-        InvalidValueError: If it is wrong, or spelled as requests once were.
+        InvalidValueError: If the value is wrong, or in the old spelling.
     """
     if isinstance(value, SmokeRequest):
         return value
@@ -183,7 +183,7 @@ def parse_smoke_request(value: Union[str, SmokeRequest, WrongSmokeRequest]) -> S
     if _PATH.fullmatch(value):
         return SmokeRequest("GET", value)
     raise InvalidValueError(
-        f"must hold paths that start with '/' and have no blanks, and `smoke_request(...)`, but has {value!r}.",
+        f"must contain paths that start with '/' and have no blanks, and `smoke_request(...)`, but has {value!r}.",
         fixes=[f"write {in_new_spelling(value) or EXAMPLE}"],
     )
 
@@ -200,5 +200,5 @@ def parse_smoke_requests(
 
 
 def default_requests(route_prefixes: Iterable[Optional[str]]) -> tuple[SmokeRequest, ...]:
-    """Return the requests of a target that names none: GET of each route; None is an application without one."""
+    """Return the requests for a target that names none: GET for each route prefix that is not None."""
     return tuple(SmokeRequest("GET", prefix) for prefix in route_prefixes if prefix)

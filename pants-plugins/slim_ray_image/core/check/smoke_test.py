@@ -1,4 +1,4 @@
-"""`pants test`: what the programs that find Docker and try an image in it are told, and what they tell."""
+"""`pants test`: requests to the programs that find Docker and test an image in Docker, and their results."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Optional
 
 from slim_ray_image.core.serve.served_application import ServedApplication
 
-# What `find_docker` writes.
+# File that `find_docker` writes.
 DOCKER_FILE = "docker.json"
-# Where `try_image` finds the files of the image, as `docker load` reads them.
+# Folder in which `try_image` finds the files of the image, in the form that `docker load` reads.
 IMAGE_FOLDER = "image"
 _FIRST_FAILURE = 400
 
 
 @dataclass(frozen=True)
 class FindDockerRequest:
-    """A request for the Docker of this machine; the environment says which one."""
+    """A request to find the Docker of this machine; environment variables choose which one."""
 
 
 @dataclass(frozen=True)
 class FindDockerResult:
-    """An answer about the Docker of this machine.
+    """The result of looking for Docker.
 
     Attributes:
-        problem: Why none can be used, as a clause; empty where one answers.
+        problem: Why no Docker can be used, as a clause; empty if Docker answers.
     """
 
     problem: str
@@ -35,9 +35,9 @@ class SmokeRequest:
     """An HTTP request, and the answer that it must get.
 
     Attributes:
-        media_type: The body's; of no meaning without one.
-        status: The answer's; None for any below 400, redirects included.
-        contains: A text that the answer's body must contain; may be empty.
+        media_type: Media type of `body`; unused without a body.
+        status: Status that the answer must have; None for any below 400, redirects included.
+        contains: Text that the answer's body must contain; may be empty.
     """
 
     method: str
@@ -51,7 +51,7 @@ class SmokeRequest:
         return f"{self.method} {self.path}"
 
     def problem(self, status: int, body: str) -> Optional[str]:
-        """Return what is wrong with an answer, as a clause, or None."""
+        """Return a clause that says how an answer is wrong; None if the answer is right."""
         if self.status is None and status >= _FIRST_FAILURE:
             return f"answered {status}, not a status below {_FIRST_FAILURE}"
         if self.status not in (None, status):
@@ -63,13 +63,13 @@ class SmokeRequest:
 
 @dataclass(frozen=True)
 class TryImageRequest:
-    """A request to run an image in Docker, and to test it there.
+    """A request to run and test an image in Docker.
 
     Attributes:
-        target: The target's address.
-        reference: The image's name in Docker.
-        config_path: The path of the Serve config in the image; empty where it has none.
-        seconds: The time for the whole test, from the start of the container.
+        target: Address of the target.
+        reference: Name of the image in Docker.
+        config_path: Path of the Serve config in the image; empty without one.
+        seconds: Time limit of the whole test, from the start of the container.
     """
 
     target: str

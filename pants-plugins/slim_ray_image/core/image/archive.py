@@ -12,7 +12,7 @@ class ArchiveFilesRequest:
     """A request for an archive of files.
 
     Attributes:
-        files: Paths in the sandbox and in the archive, sorted.
+        files: Paths, the same in the sandbox and in the archive, sorted.
     """
 
     files: tuple[str, ...]

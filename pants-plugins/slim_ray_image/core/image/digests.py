@@ -1,4 +1,4 @@
-"""Digests of blobs, and the error for a blob that has another (descriptor.md, "Digests")."""
+"""Digests of blobs, and the error for a blob with a wrong digest (descriptor.md, "Digests")."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ def sha256(content: bytes) -> str:
 def digest_error(
     reference: str, expected: str, found: str, host: Optional[str] = None
 ) -> SlimRayImageError:
-    """Return the error for a blob of the base image `reference` that has the digest `found`.
+    """Return the error for a blob of the base image `reference` with the wrong digest `found`.
 
     Args:
-        host: The registry that sent it; None for a blob of a local layout.
+        host: Registry that sent the blob; None for a blob of a local layout.
     """
     if host is None:
         was, fix = "is", "make the layout again"
     else:
         was, fix = f"{host} sent", "have the registry repaired, or use another; nothing was kept"
     return SlimRayImageError(
-        f"The base image {reference} is not what its digest says.",
+        f"The content of the base image {reference} does not match its digest.",
         evidence=[f"a blob should be {expected}, but {was} {found}"],
         fixes=[fix],
     )
 
 
 def check_digest(reference: str, expected: str, content: bytes, host: Optional[str] = None) -> None:
-    """Raise if `content` is not the blob that has the digest `expected`; other arguments as `digest_error`."""
+    """Raise the error unless `content` has the digest `expected`; for the other arguments, see `digest_error`."""
     found = sha256(content)
     if found != expected:
         raise digest_error(reference, expected, found, host)

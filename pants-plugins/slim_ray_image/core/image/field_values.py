@@ -1,4 +1,4 @@
-"""Rules for values of simple fields of a target. A field with a grammar has a module, such as `import_paths`."""
+"""Checks of the target's simple fields. A field with a grammar has a module of its own, such as `import_paths`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slim_ray_image.core.layers.plan import SMALLEST_LAYER_BUDGET
 from slim_ray_image.core.platforms import parse_platform
 
 INFER = "infer"
-# A store of Docker has room for 127 layers of an image, the base's layers included.
+# Docker stores at most 127 layers of an image, the base's layers included.
 LARGEST_LAYER_BUDGET = 100
 
 
@@ -24,7 +24,7 @@ def check_ray_extras(value: Sequence[str]) -> None:
     """Check the list of the field `ray_extras`.
 
     Raises:
-        InvalidValueError: If it is another text than "infer", or holds a text that cannot name an extra.
+        InvalidValueError: If the value is a string other than "infer", or an item cannot be the name of an extra.
     """
     if isinstance(value, str):
         raise InvalidValueError(
@@ -33,8 +33,8 @@ def check_ray_extras(value: Sequence[str]) -> None:
     wrong = sorted(extra for extra in value if not EXTRA_NAME.fullmatch(extra))
     if wrong:
         raise InvalidValueError(
-            f"must hold names of extras, but has {_quoted(wrong)}.",
-            fixes=["correct the names, as in ['default', 'serve']"],
+            f"must contain names of extras, but has {_quoted(wrong)}.",
+            fixes=["correct the names, for example to ['default', 'serve']"],
         )
 
 
@@ -42,7 +42,7 @@ def check_platforms(value: Sequence[str]) -> None:
     """Check the field `platforms`.
 
     Raises:
-        InvalidValueError: If it does not hold one platform that an image can be built for.
+        InvalidValueError: If the value is not exactly one platform that images can be built for.
     """
     if len(value) != 1:
         raise InvalidValueError(
@@ -56,7 +56,7 @@ def check_env(value: Mapping[str, str]) -> None:
     """Check the field `env`.
 
     Raises:
-        InvalidValueError: If a name is empty or has an equals sign.
+        InvalidValueError: If a name is empty or contains an equals sign.
     """
     wrong = sorted(name for name in value if not name or "=" in name)
     if wrong:
@@ -70,13 +70,13 @@ def check_ports(value: Sequence[int]) -> None:
     """Check the field `ports`.
 
     Raises:
-        InvalidValueError: If a number cannot be a TCP port.
+        InvalidValueError: If a value is not a TCP port.
     """
-    # `True` is an `int` to Python.
+    # In Python, `True` is an `int`.
     wrong = sorted(port for port in value if isinstance(port, bool) or not 0 < port < 65536)
     if wrong:
         raise InvalidValueError(
-            f"must hold numbers from 1 to 65535, but has {', '.join(map(str, wrong))}.",
+            f"must contain numbers from 1 to 65535, but has {', '.join(map(str, wrong))}.",
             fixes=["correct the port numbers"],
         )
 
@@ -85,14 +85,14 @@ def check_labels(value: Mapping[str, str]) -> None:
     """Check the field `labels`.
 
     Raises:
-        InvalidValueError: If a name is one of those that the plugin gives to its containers.
+        InvalidValueError: If a name starts with the prefix of the labels that the plugin sets on its containers.
     """
     wrong = sorted(name for name in value if name.startswith(OWN_LABELS))
     if wrong:
         raise InvalidValueError(
-            f"must not have names that start with {OWN_LABELS!r}, which the plugin gives to its containers, but has "
+            f"must not have names that start with {OWN_LABELS!r}, which the plugin sets on its containers, but has "
             f"{_quoted(wrong)}.",
-            fixes=["name the labels by a domain of your own, as 'com.example.team'"],
+            fixes=["start the names with a domain of your own, such as 'com.example.team'"],
         )
 
 
@@ -100,7 +100,7 @@ def check_user(value: str) -> None:
     """Check the field `user`.
 
     Raises:
-        InvalidValueError: If it is neither `user` nor `user:group`, names or numbers.
+        InvalidValueError: If the value is neither `user` nor `user:group`, each a name or a number.
     """
     parts = value.split(":")
     if len(parts) > 2 or not all(
@@ -108,7 +108,9 @@ def check_user(value: str) -> None:
     ):
         raise InvalidValueError(
             f"must be `user` or `user:group`, but was {value!r}.",
-            fixes=["use numbers, as '1000:100', or names that the base image knows"],
+            fixes=[
+                "use numbers, such as '1000:100', or names of users and groups in the base image"
+            ],
         )
 
 
@@ -116,7 +118,7 @@ def check_workdir(value: str) -> None:
     """Check the field `workdir`.
 
     Raises:
-        InvalidValueError: If it is no absolute path below / that can be on PYTHONPATH.
+        InvalidValueError: If the value is not an absolute path below / that can be on PYTHONPATH.
     """
     parts = value.split("/")[1:]
     has_bad_part = any(part in ("", ".", "..") for part in parts)
@@ -132,7 +134,7 @@ def check_layer_budget(value: int) -> None:
     """Check the field `layer_budget`.
 
     Raises:
-        InvalidValueError: If it is out of range.
+        InvalidValueError: If the value is out of range.
     """
     if not SMALLEST_LAYER_BUDGET <= value <= LARGEST_LAYER_BUDGET:
         raise InvalidValueError(

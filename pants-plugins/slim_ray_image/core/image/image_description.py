@@ -27,8 +27,7 @@ from slim_ray_image.core.wire import from_json
 
 FILE = "image.json"
 SCHEMA_VERSION = 1
-# The kind of a warning about an import statement whose module is not in the image; other kinds are those of
-# `DynamicImport`.
+# Kind of a warning about an import statement whose module is not in the image. `DynamicImport` has the other kinds.
 KIND_MISSING = "missing"
 _MOST_NAMED = 3
 
@@ -38,9 +37,9 @@ class DescribedBase:
     """The base image.
 
     Attributes:
-        reference: As the target names the base.
+        reference: Base image as the field `base_image` or the option names it.
         digest: Digest of the manifest.
-        source: Place that the base was read from.
+        source: Reference or local layout that the base was read from.
         libc: Name and version, such as "glibc 2.36".
     """
 
@@ -77,7 +76,7 @@ class DescribedLayer:
 
 @dataclass(frozen=True)
 class DescribedRequirement:
-    """A distribution in the image, and what requires the distribution."""
+    """A distribution in the image, and the reasons for it."""
 
     name: str
     version: str
@@ -93,7 +92,7 @@ class DescribedFile:
 
     Attributes:
         path: Relative to the image's working directory.
-        source: Relative to the build root; the target's address for a file that was packaged.
+        source: Relative to the build root; for a file that another target packaged, that target's address.
     """
 
     path: str
@@ -114,11 +113,11 @@ class DescribedPruned:
 
 @dataclass(frozen=True)
 class DescribedWarning:
-    """An import in a first-party file that may need something which the image lacks.
+    """An import in a first-party file that may need a module which the image lacks.
 
     Attributes:
         path: Relative to the build root.
-        text: The statement or the call.
+        text: Source of the statement or the call.
     """
 
     path: str
@@ -146,11 +145,11 @@ class ImageDescription:
         applications: The Ray Serve applications, in the order of their config; empty for a job.
         serve_config: Path of the Serve config in the image.
         reference: Names of the image, `[registry/]repository:tag`.
-        platform: Such as "linux/amd64".
+        platform: OCI platform, such as "linux/amd64".
         layers: Lowest first, the base's layers included.
         requirements: Sorted by name.
         files: Sorted by path.
-        ray_extras: Extras of Ray, with what was decided for each.
+        ray_extras: Extras of Ray, each with the plugin's decision.
         warnings: Sorted by path and line.
     """
 
@@ -178,7 +177,7 @@ class ImageDescription:
 
 
 def read_description(content: Union[str, bytes]) -> ImageDescription:
-    """Return the description that an image.json of this version of the plugin holds.
+    """Return the description in an image.json of this version of the plugin.
 
     Raises:
         ValueError: If a key is unknown or missing, or a value has another type.
@@ -227,7 +226,7 @@ def describe_layers(layers: Iterable[BuiltLayer]) -> tuple[DescribedLayer, ...]:
 
 
 def _sums(sizes: Iterable[tuple[str, int]]) -> Mapping[str, int]:
-    """Return name -> bytes; a distribution may be in more than one layer."""
+    """Return name -> sum of its sizes; a distribution may be in more than one layer."""
     totals: dict[str, int] = {}
     for name, size in sizes:
         totals[name] = totals.get(name, 0) + size
@@ -243,7 +242,7 @@ def describe_requirements(
 
     Args:
         required: Reasons for the distributions, in the same order.
-        layers: Layers that hold the distributions.
+        layers: Layers that contain the distributions.
     """
     compressed = _sums(size for layer in layers for size in layer.compressed_bytes_of)
     unpacked = _sums(size for layer in layers for size in layer.unpacked_bytes_of)
@@ -278,12 +277,12 @@ def describe_warnings(
     missing: Iterable[ImportStatement],
     files: Iterable[ClosureFile],
 ) -> tuple[DescribedWarning, ...]:
-    """Return a row for each import to warn of, sorted.
+    """Return a row for each import to warn of, sorted by path and line.
 
     Args:
-        unfollowed: Imports of what only a run can tell.
-        missing: Imports of what the image lacks.
-        files: First-party files, for their sources.
+        unfollowed: Imports whose modules are known only when the code runs.
+        missing: Imports of modules that the image lacks.
+        files: First-party files; their `source` is the path in a row.
     """
     sources = {file.path: file.source for file in files}
     rows = [
@@ -316,8 +315,9 @@ def _summarize_places(rows: Sequence[DescribedWarning], what: str) -> tuple[str,
 def _summarize_warnings(rows: Sequence[DescribedWarning]) -> tuple[str, ...]:
     missing = [row for row in rows if row.kind == KIND_MISSING]
     others = [row for row in rows if row.kind != KIND_MISSING]
+    modules = "a module" if len(missing) == 1 else "modules"
     return (
-        *_summarize_places(missing, "of what is not in the image"),
+        *_summarize_places(missing, f"of {modules} that the image lacks"),
         *_summarize_places(others, "cannot be followed"),
     )
 

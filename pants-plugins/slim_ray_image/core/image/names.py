@@ -1,10 +1,10 @@
-"""Stage 6 of 6: what an image is called, as Pants' docker backend calls a `docker_image`.
+"""Stage 6 of 6: names of an image, made like the names of a `docker_image` in Pants' docker backend.
 
 In: the fields `repository`, `registries` and `image_tags`, and the options `[docker].registries` and
-`[docker].default_repository`. Out: references, `[registry/]repository:tag`, for people, registries and Docker; no name
-is part of the image, nor of its digest. The meaning of fields, options and placeholders is that of
-https://www.pantsbuild.org/stable/docs/docker/tagging-docker-images; where it lowers a repository's capitals, those that
-somebody wrote are an error here, since no registry shows them again.
+`[docker].default_repository`. Out: references, `[registry/]repository:tag`, for people, registries and Docker. Names
+are no part of the image, and do not change its digest. Fields, options and placeholders mean the same as in
+https://www.pantsbuild.org/stable/docs/docker/tagging-docker-images, with one difference: the docker backend lowers
+capitals in a repository, but here capitals that a user wrote are an error, since no registry would show them.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from slim_ray_image.core.image.references import (
     parse_image_reference,
 )
 
-# The value of `registries` that stands for those whose `default` is true.
+# Item of `registries` that stands for all registries whose `default` is true.
 ALL_DEFAULT_REGISTRIES = "<all default registries>"
-# Left in a name until the image is there: the hex digits of its manifest's SHA-256.
+# Placeholder that stays in a name until the image is built: the hex digits of its manifest's SHA-256.
 HASH = "pants.hash"
 _HASH_PLACEHOLDER = f"{{{HASH}}}"
 _ANY_HASH = "0" * 64
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-# As deep as the docker backend goes: a value may hold placeholders, whose values may hold some.
+# Depth of placeholders in the values of placeholders, the same as in the docker backend.
 _MOST_ROUNDS = 4
 
 
 @dataclass(frozen=True)
 class Registry:
-    """One of `[docker].registries`, or an address that is not among them (then with an empty alias)."""
+    """An entry of `[docker].registries`, or, with an empty alias, any other address."""
 
     address: str
     alias: str = ""
@@ -45,11 +45,11 @@ class Registry:
 
 @dataclass(frozen=True)
 class NameSettings:
-    """What a target and the options say of an image's names."""
+    """The fields and options that decide an image's names."""
 
-    address: str  # the target's
+    address: str  # address of the target
     target_name: str
-    directory: str  # the BUILD file's, relative to the build root
+    directory: str  # directory of the BUILD file, relative to the build root
     repository: Optional[str]
     registries: tuple[str, ...]
     image_tags: tuple[str, ...]
@@ -59,7 +59,7 @@ class NameSettings:
 
 @dataclass(frozen=True)
 class ImageNames:
-    """References in which `{pants.hash}` alone may be left, each valid whatever the hash is."""
+    """References of an image that may contain the placeholder `{pants.hash}`, and are valid for any hash."""
 
     templates: tuple[str, ...]
 
@@ -70,14 +70,14 @@ class ImageNames:
 
 @dataclass(frozen=True)
 class _Written:
-    """A text of a BUILD file or an option, and where it is, as a sentence starts with it."""
+    """The text of a field or an option, and its place as the subject of a sentence."""
 
     text: str
     where: str
 
 
 def tags_of(references: Sequence[str]) -> tuple[str, ...]:
-    """Return the tags of references that `name_image` gave, each once."""
+    """Return the tags of references that `name_image` made, each once."""
     return tuple(dict.fromkeys(reference.rpartition(":")[2] for reference in references))
 
 
@@ -87,7 +87,7 @@ def _describe_registries(registries: Sequence[Registry]) -> list[str]:
 
 
 def _chosen_registries(settings: NameSettings) -> tuple[Registry, ...]:
-    """The registries that the target names, each once."""
+    """Return the registries that the target names, each once."""
     by_name = {registry.address: registry for registry in settings.configured_registries}
     by_name.update({f"@{registry.alias}": registry for registry in settings.configured_registries})
     chosen, unknown = [], []
@@ -102,12 +102,12 @@ def _chosen_registries(settings: NameSettings) -> tuple[Registry, ...]:
     if unknown:
         unknown.sort()
         raise SlimRayImageError(
-            f"The `registries` field in target {settings.address} names what is not configured: "
+            f"The `registries` field in target {settings.address} names registries that are not configured: "
             f"{', '.join(unknown)}.",
             evidence=_describe_registries(settings.configured_registries),
             fixes=[
                 "name a configured registry, or any registry by its address",
-                f'configure it, as `[docker.registries.{unknown[0][1:]}]` with `address = "registry.example.com"`',
+                f'configure it in `[docker.registries.{unknown[0][1:]}]` with `address = "registry.example.com"`',
             ],
         )
     return tuple(dict.fromkeys(chosen))
@@ -117,17 +117,17 @@ def _refuse_placeholders(
     written: _Written, unknown: Sequence[str], known: Sequence[str]
 ) -> NoReturn:
     raise SlimRayImageError(
-        f"{written.where} has placeholders that are not known: {', '.join(unknown)}.",
+        f"{written.where} has unknown placeholders: {', '.join(unknown)}.",
         evidence=[f"{{{name}}} is known" for name in known],
         fixes=[
-            "use a placeholder that is known",
+            "use a known placeholder",
             "write the value out; without a Dockerfile there are no build arguments, stages or variables of a build",
         ],
     )
 
 
 def _filled_in(written: _Written, values: Mapping[str, str]) -> str:
-    """The text with its placeholders replaced, save `{pants.hash}`."""
+    """Return the text with all placeholders replaced, except `{pants.hash}`."""
     known = sorted({HASH, *values})
     text = written.text
     for _ in range(_MOST_ROUNDS):
@@ -163,7 +163,7 @@ def _written_repository(settings: NameSettings, registry: Optional[Registry]) ->
 
 
 def _repository(settings: NameSettings, registry: Optional[Registry]) -> str:
-    """The repository in a registry; folders and targets may have capitals, which a repository may not."""
+    """Return the repository in a registry. Capitals of folders and target names are lowered: a repository has none."""
     written = _written_repository(settings, registry)
     parent, _, directory = settings.directory.lower().rpartition("/")
     repository = _filled_in(
@@ -180,15 +180,15 @@ def _repository(settings: NameSettings, registry: Optional[Registry]) -> str:
     if is_repository(_with_any_hash(repository)):
         return repository
     lower = written.text.lower()
-    fixes = ["correct it, as 'team/ranker'"]
+    fixes = ["correct it, for example to 'team/ranker'"]
     if is_repository(_with_any_hash(repository.lower())) and lower != written.text:
         fixes = [f"use {lower!r}"]
     elif settings.repository is None and not (registry and registry.repository):
         fixes.append(f"set `repository` on {settings.address}")
     raise SlimRayImageError(
-        f"{written.where} must give lower-case letters and digits, with single separators between them, but gives "
+        f"{written.where} must result in lower-case letters and digits, with single separators between, but results in "
         f"{repository!r}.",
-        evidence=[] if written.text == repository else [f"it is {written.text!r}"],
+        evidence=[] if written.text == repository else [f"the value is {written.text!r}"],
         fixes=fixes,
     )
 
@@ -198,9 +198,9 @@ def _tags(written: Sequence[str], where: str) -> list[str]:
     wrong = sorted({tag for tag in tags if not is_tag(_with_any_hash(tag))})
     if wrong:
         raise SlimRayImageError(
-            f"{where} must hold letters, digits, '.', '_' and '-' alone, at most 128 and neither '.' nor '-' first, "
-            f"but has {', '.join(map(repr, wrong))}.",
-            fixes=["correct the tags, as '1.2.3' or 'main-{pants.hash}'"],
+            f"{where} must contain tags of at most 128 letters, digits, '.', '_' and '-', with neither '.' nor '-' "
+            f"first, but has {', '.join(map(repr, wrong))}.",
+            fixes=["correct the tags, for example to '1.2.3' or 'main-{pants.hash}'"],
         )
     return tags
 
@@ -217,9 +217,9 @@ def _check_address(settings: NameSettings, registry: Registry) -> None:
             else f"the `registries` field in target {settings.address}"
         )
         raise SlimRayImageError(
-            f"The registry {registry.address!r} that the image {settings.address} names has no valid address.",
+            f"The address {registry.address!r} of a registry of the image {settings.address} is not valid.",
             evidence=[f"it is in {where}"],
-            fixes=["use host, port and path alone, as 'registry.example.com:5000/team'"],
+            fixes=["use only host, port and path, such as 'registry.example.com:5000/team'"],
         )
 
 
@@ -240,15 +240,15 @@ def _templates(settings: NameSettings) -> Iterator[str]:
 
 
 def name_image(settings: NameSettings) -> ImageNames:
-    """Return the references of an image: each tag in each registry, or without one where none is configured.
+    """Return the references of an image: each tag in each registry, or each tag alone if no registry is chosen.
 
     Raises:
-        SlimRayImageError: If there is none, or one is not valid; whichever text is at fault is named.
+        SlimRayImageError: If there is no reference, or one is not valid. The error names the field or the option.
     """
     templates = tuple(dict.fromkeys(_templates(settings)))
     if not templates:
         raise SlimRayImageError(
             f"The `image_tags` field in target {settings.address} must not be empty.",
-            fixes=["leave it out, or name a tag, as image_tags=['latest']"],
+            fixes=["leave it out, or name a tag, such as image_tags=['latest']"],
         )
     return ImageNames(templates)

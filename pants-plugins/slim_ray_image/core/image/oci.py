@@ -1,6 +1,6 @@
-"""Stage 5 of 6: descriptors, image config and manifest, appended to the base's; no blob is read.
+"""Stage 5 of 6: append layers to the base's descriptors, image config and manifest, without reading a blob.
 
-In: the base's manifest and config, the layers that stage 4 built. Out: an `Image`, all of its JSON as exact bytes.
+In: the base's manifest and config, the layers that stage 4 built. Out: an `Image` with its JSON as exact bytes.
 Specification: https://github.com/opencontainers/image-spec/tree/v1.1.0 (manifest.md, config.md, image-layout.md).
 """
 
@@ -20,7 +20,7 @@ MEDIA_TYPE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MEDIA_TYPE_CONFIG = "application/vnd.oci.image.config.v1+json"
 MEDIA_TYPE_LAYER = "application/vnd.oci.image.layer.v1.tar"
 MEDIA_TYPE_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
-# How the names of labels start that containers of the plugin have, and no image.
+# Prefix of the labels that the plugin sets on its containers, and that no image has.
 OWN_LABELS = "slim-ray-image."
 
 ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
@@ -35,7 +35,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What points at a blob. `size` is in bytes (descriptor.md)."""
+    """An OCI descriptor, which points at a blob (descriptor.md). `size` is in bytes."""
 
     media_type: str
     digest: str
@@ -55,13 +55,13 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class BuiltLayer:
-    """A layer whose blob is there: what the sandbox writes as layer.json, and what people call it."""
+    """A layer whose blob was built: the content of the sandbox's layer.json, and a name for people."""
 
     name: str
     kind: str
     descriptor: Descriptor
     diff_id: str  # digest of the uncompressed tar
-    unpacked_bytes: int  # sum of its regular files
+    unpacked_bytes: int  # sum of the regular files in the layer
     file_count: int
     distributions: tuple[str, ...] = ()
     compressed_bytes_of: tuple[tuple[str, int], ...] = ()  # by distribution
@@ -70,23 +70,23 @@ class BuiltLayer:
 
 @dataclass(frozen=True)
 class BaseImage:
-    """The image that ours is built on."""
+    """The image that our image is built on."""
 
     reference: str  # as the target names it
-    source: str  # where it was read from
+    source: str  # reference or local layout that it was read from
     manifest_digest: str
     layers: tuple[Descriptor, ...]
     config: str  # the image config, JSON text
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of a container of this image; PATH is among them, as engines set it where the config does not."""
+        """Variables of a container of this image, with the PATH that engines set if the config has none."""
         return {"PATH": _DEFAULT_PATH, **environment_of(json.loads(self.config).get("config"))}
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """What a target says of the image config's `config`. None keeps the base's."""
+    """Values that a target sets in the image config's `config`. None keeps the base's value."""
 
     user: str
     workdir: str
@@ -117,7 +117,7 @@ class Image:
 
 
 def encode(value: Any) -> bytes:
-    """Return JSON of one spelling: sorted keys, no spaces, UTF-8."""
+    """Return `value` as canonical JSON: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -126,12 +126,12 @@ def _describe(media_type: str, content: bytes) -> Descriptor:
 
 
 def environment_of(container_config: Optional[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the environment variables of an image config's `config`, where it has one (config.md, "Env")."""
+    """Return the environment variables of an image config's `config`, which may be None (config.md, "Env")."""
     return dict(entry.partition("=")[::2] for entry in (container_config or {}).get("Env") or ())
 
 
 def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[str, Any]:
-    """The image config's `config` (config.md, "Properties"): the base's, with what the target says on top."""
+    """Return the image config's `config` (config.md, "Properties"): the base's, with the target's values on top."""
     config = dict(base)
     config["User"] = settings.user
     config["WorkingDir"] = settings.workdir
@@ -143,13 +143,13 @@ def _container_config(base: Mapping[str, Any], settings: ImageSettings) -> dict[
             **{f"{port}/tcp": {} for port in settings.ports},
         }
     labels = base.get("Labels") or {}
-    # What starts a container of an image would be led to believe that the base's are of the plugin.
+    # Containers of the image would inherit the base's own labels of the plugin, and look like the plugin's containers.
     foreign = {name: value for name, value in labels.items() if not name.startswith(OWN_LABELS)}
     if settings.labels or foreign != labels:
         config["Labels"] = {**foreign, **dict(settings.labels)}
     if settings.entrypoint is not None:
         config["Entrypoint"] = list(settings.entrypoint)
-        # As Docker does: the base's Cmd was meant for the base's Entrypoint.
+        # The base's Cmd was meant for the base's Entrypoint; Docker drops it, too.
         config.pop("Cmd", None)
     if settings.cmd is not None:
         config["Cmd"] = list(settings.cmd)
@@ -170,7 +170,7 @@ def append_layers(
     Args:
         base: An image for `platform`.
         layers: Lowest first.
-        settings: What the target says of how the image runs.
+        settings: Values for the image config's `config`.
         timestamp: When the image was created, in seconds since 1970.
 
     Returns:
@@ -188,7 +188,7 @@ def append_layers(
         "diff_ids": [*config["rootfs"]["diff_ids"], *(layer.diff_id for layer in layers)],
     }
     config["history"] = [
-        # A base without a history gets empty entries: there is to be one for each layer.
+        # A base without a history gets empty entries, since each layer must have one.
         *(config.get("history") or ({} for _ in base.layers)),
         *(
             {"created": created, "created_by": "slim_ray_image", "comment": layer.name}
@@ -200,7 +200,7 @@ def append_layers(
     encoded_config = encode(config)
     descriptors = (*base.layers, *(layer.descriptor for layer in layers))
     annotations = {ANNOTATION_BASE_DIGEST: base.manifest_digest}
-    if not base.reference.startswith("oci:"):  # a folder's name says nothing on another machine
+    if not base.reference.startswith("oci:"):  # a folder's name means nothing on another machine
         annotations[ANNOTATION_BASE_NAME] = base.reference
     manifest = encode(
         {
@@ -215,7 +215,7 @@ def append_layers(
 
 
 def _index(image: Image, annotations: Iterable[Mapping[str, str]]) -> bytes:
-    """An index with one entry for each name of the image, which all have the same digest (image-index.md)."""
+    """Return an index with one entry for each name of the image, all with the same digest (image-index.md)."""
     platform = {"os": image.platform.os, "architecture": image.platform.architecture}
     return encode(
         {
@@ -234,15 +234,15 @@ def _index(image: Image, annotations: Iterable[Mapping[str, str]]) -> bytes:
 
 
 def layout_index(image: Image, tags: Sequence[str]) -> bytes:
-    """Return index.json of an OCI image layout that holds `image` as each of `tags` (image-layout.md, "index.json")."""
+    """Return index.json of an OCI image layout with `image` under each of `tags` (image-layout.md, "index.json")."""
     return _index(image, ({ANNOTATION_REF_NAME: tag} for tag in tags))
 
 
 def archive_index(image: Image, references: Sequence[str]) -> bytes:
-    """Return index.json of an archive to load: as `layout_index`, and with whole names, which containerd looks for.
+    """Return index.json of an archive to load: like `layout_index`, with the full names that containerd looks for.
 
     Args:
-        references: Of images in registries, `[registry/]repository:tag`.
+        references: Names of the image in registries, `[registry/]repository:tag`.
 
     Spec: https://github.com/containerd/containerd/blob/v2.0.0/core/images/annotations.go.
     """
@@ -258,7 +258,7 @@ def archive_index(image: Image, references: Sequence[str]) -> bytes:
 
 
 def docker_archive_manifest(image: Image, references: Sequence[str]) -> bytes:
-    """Return the manifest.json by which `docker load` of every age finds config and layers among an OCI layout's blobs.
+    """Return manifest.json, by which any version of `docker load` finds config and layers among an OCI layout's blobs.
 
     Spec: https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md ("manifest.json").
     """
@@ -274,5 +274,5 @@ def docker_archive_manifest(image: Image, references: Sequence[str]) -> bytes:
 
 
 def blob_path(descriptor: Descriptor) -> str:
-    """Return where a blob is in an OCI image layout (image-layout.md, "Blobs")."""
+    """Return the path of a blob in an OCI image layout (image-layout.md, "Blobs")."""
     return f"blobs/sha256/{descriptor.hex}"

@@ -1,4 +1,4 @@
-"""Stage 6 of 6: what the field `outputs` and the option `[slim-ray].outputs` may say."""
+"""Stage 6 of 6: values of the field `outputs` and the option `[slim-ray].outputs`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ _OUTPUTS = (ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT)
 
 
 def parse_outputs(names: Iterable[str]) -> frozenset[str]:
-    """Return what to write besides image.json.
+    """Return the outputs to write besides image.json.
 
     Raises:
-        InvalidValueError: If a name is not known, or two of them are one folder.
+        InvalidValueError: If a name is unknown, or two outputs would write the same folder.
     """
     outputs = frozenset(names)
     unknown = sorted(outputs - set(_OUTPUTS))
     if unknown:
         raise InvalidValueError(
-            f"must hold {', '.join(map(repr, _OUTPUTS))} or nothing, but has {', '.join(map(repr, unknown))}.",
-            fixes=["correct the names, as ['layout'], or use [] to write image.json alone"],
+            f"must contain only {', '.join(map(repr, _OUTPUTS))}, but has {', '.join(map(repr, unknown))}.",
+            fixes=[
+                "correct the names, for example to ['layout'], or use [] to write image.json alone"
+            ],
         )
     if {LAYOUT, SPARSE_LAYOUT} <= outputs:
         raise InvalidValueError(
-            "must not hold both 'layout' and 'sparse-layout', which are one folder, `oci/`, with and without the "
+            "must not contain both 'layout' and 'sparse-layout': both are the folder `oci/`, with and without the "
             "base's layers.",
             fixes=["remove one of the two"],
         )

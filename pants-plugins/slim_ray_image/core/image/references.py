@@ -1,8 +1,8 @@
-"""What an image is named by: in a registry, or, for `base_image`, a local OCI image layout.
+"""References of images: in a registry, or, for `base_image`, in a local OCI image layout.
 
-The grammar of a reference is that of the distribution project, `[registry/]repository[:tag][@digest]`:
-https://github.com/distribution/reference/blob/v0.6.0/reference.go. A local layout is written as skopeo, umoci and
-buildah write it: `oci:PATH[:TAG]`.
+A reference has the grammar of the distribution project, `[registry/]repository[:tag][@digest]`:
+https://github.com/distribution/reference/blob/v0.6.0/reference.go. A local layout is written `oci:PATH[:TAG]`, like in
+skopeo, umoci and buildah.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class RegistryReference:
-    """An image in a registry. `text` is what the user wrote."""
+    """An image in a registry. `text` is the reference as the user wrote it."""
 
     text: str
     registry: str
@@ -47,18 +47,18 @@ class RegistryReference:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the registry is on this machine, where plain HTTP is usual (as for Docker)."""
+        """Whether the registry is on this machine, where plain HTTP is usual, also for Docker."""
         name = self.registry.rsplit(":", 1)[0] if not self.registry.endswith("]") else self.registry
         return name in ("localhost", "[::1]") or bool(re.fullmatch(r"127(\.\d+){3}", name))
 
     @property
     def full_name(self) -> str:
-        """The name as containerd has it: with the registry and the tag that it leaves out."""
+        """The name as containerd spells it, with the default registry and tag filled in."""
         return f"{self.registry}/{self.repository}:{self.tag or 'latest'}"
 
     @property
     def identifier(self) -> str:
-        """What the manifest is asked for by: the digest where there is one, else the tag."""
+        """The name of the manifest in the registry's API: the digest if there is one, else the tag."""
         return self.digest or self.tag or "latest"
 
 
@@ -72,7 +72,7 @@ class LayoutReference:
 
 
 def is_repository(text: str) -> bool:
-    """Whether `text` is a repository's name without a registry."""
+    """Return whether `text` is the name of a repository without a registry."""
     return bool(re.fullmatch(_REPOSITORY, text, re.ASCII))
 
 
@@ -104,20 +104,20 @@ def parse_image_reference(text: str) -> ImageReference:
     raise InvalidValueError(
         f"must be an image reference or a local OCI image layout, but was {text!r}.",
         fixes=[
-            "name an image in a registry, as 'python:3.10-slim' or "
+            "name an image in a registry, such as 'python:3.10-slim' or "
             "'registry.example.com/base/python@sha256:<64 hex digits>'",
-            "name a local OCI image layout by its folder and tag, as 'oci:3rdparty/oci/base:3.10-slim'",
+            "name a local OCI image layout by its folder and tag, such as 'oci:3rdparty/oci/base:3.10-slim'",
         ],
     )
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an image is read from, and what it must be.
+    """The place to read an image from, and the digest that the image must have.
 
     Attributes:
-        text: A reference or a local layout.
-        digest: That of a layout's image, where the reference that it stands for names one.
+        text: A reference in a registry, or a local layout.
+        digest: For a local layout, the digest in the reference that the layout stands for, if it has one.
     """
 
     text: str
@@ -125,14 +125,14 @@ class Source:
 
 
 def source_of(reference: str, sources: Mapping[str, str]) -> Source:
-    """Return where to read a reference from, by a mapping of references to sources.
+    """Return the place to read a reference from: its entry in `sources`, else the reference itself.
 
-    One with a digest is also found without it, so that a pin is no second entry of the mapping; what is read is then
-    held to the digest.
+    A reference with a digest also matches the entry without the digest, so that a pin needs no second entry. The image
+    from that source must have the digest.
 
     Args:
-        reference: The field `base_image`, which is valid, or the option `[slim-ray].default_base_image`.
-        sources: The option `[slim-ray].base_image_sources`.
+        reference: Value of the field `base_image`, which is valid, or of the option `[slim-ray].default_base_image`.
+        sources: The option `[slim-ray].base_image_sources`, reference -> source.
 
     Raises:
         SlimRayImageError: If the option that the source comes from is not valid.

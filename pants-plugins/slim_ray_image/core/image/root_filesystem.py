@@ -1,4 +1,4 @@
-"""Layers applied one over the other: what is in an image at which path.
+"""Root filesystem of an image: the entries of its layers, applied one over the other.
 
 In: the entries of each layer, lowest first. Out: the entries that a container sees; paths are absolute in the image.
 Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md ("Applying Changesets").
@@ -9,40 +9,40 @@ from __future__ import annotations
 import posixpath
 from typing import Generic, Iterable, Mapping, Optional, Protocol, TypeVar
 
-_MOST_LINKS = 40  # as Linux follows at most
+_MOST_LINKS = 40  # the limit of Linux
 
 
 class Entry(Protocol):
-    """What is at a path."""
+    """An entry of a layer."""
 
     @property
     def is_directory(self) -> bool: ...
 
     @property
     def link(self) -> Optional[str]:
-        """Where a symlink points to."""
+        """The target of a symlink; None for any other entry."""
 
 
 _Entry = TypeVar("_Entry", bound=Entry)
 
 
 def absolute(member: str) -> str:
-    """Return the path in the image of a tar member's name."""
+    """Return the absolute path in the image for the name of a tar member."""
     return posixpath.normpath("/" + member.lstrip("/"))
 
 
 class RootFilesystem(Generic[_Entry]):
-    """What a container of the layers sees."""
+    """The entries that a container of the layers sees, by absolute path."""
 
     def __init__(self) -> None:
         self.entries: dict[str, _Entry] = {}
 
     def apply(self, layer: Iterable[tuple[str, _Entry]]) -> None:
-        """Put a layer on top: names as in its tar, whiteouts among them."""
+        """Put a layer on top. Its entries are named as in its tar, and include whiteouts."""
         below = dict(self.entries)
         for member, entry in layer:
             directory, name = posixpath.split(absolute(member))
-            directory = self.resolve(directory)  # as it may lie beyond a symlink of below
+            directory = self.resolve(directory)  # a parent may be a symlink of a layer below
             path = posixpath.join(directory, name)
             if name == ".wh..wh..opq":
                 self._remove(directory, below, keep_itself=True)
@@ -54,7 +54,7 @@ class RootFilesystem(Generic[_Entry]):
                 self.entries[path] = entry
 
     def _remove(self, path: str, below: Mapping[str, _Entry], keep_itself: bool = False) -> None:
-        """Take away what `below` has at `path`; what the layer itself has there stays, wherever the whiteout is."""
+        """Remove the entries that `below` has at and under `path`; entries that the layer itself adds stay."""
         gone = [] if keep_itself else [path]
         if path in below and below[path].is_directory:
             gone += [p for p in below if p.startswith(path + "/")]
@@ -74,7 +74,7 @@ class RootFilesystem(Generic[_Entry]):
         return real or "/"
 
     def find(self, path: str) -> Optional[_Entry]:
-        """Return what is at `path`, symlinks followed."""
+        """Return the entry at `path`, with symlinks followed."""
         return self.entries.get(self.resolve(path))
 
     def children(self, directory: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stage 5 of 6: what a target says of how its image runs, with the defaults for a Ray service."""
+"""Stage 5 of 6: settings of the image config, from the fields of a target and defaults for a Ray service."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from slim_ray_image.core.serve.serve_config import SERVE_CONFIG_FILE, ImageConfi
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """The fields of a target, as they are in the BUILD file; None is unset.
+    """The fields of a target with the values in the BUILD file; None for an unset field.
 
     Attributes:
-        config: What the file of `serve_config` says.
+        config: Content of the file in the field `serve_config`.
     """
 
     serve_app: Optional[ImportPath]
@@ -34,12 +34,12 @@ class TargetSettings:
 
     @property
     def program(self) -> Optional[EntryPoint]:
-        """What is run where nothing is served."""
+        """The program that the image runs if it serves no application."""
         return self.entry_point or (self.config.entry_point if self.config else None)
 
     @property
     def serve_config(self) -> Optional[str]:
-        """The path that the Serve config has in the image."""
+        """Path of the Serve config in the image; None without one."""
         return f"{self.workdir}/{SERVE_CONFIG_FILE}" if self.config and self.config.serve else None
 
     @property
@@ -72,23 +72,23 @@ def image_settings(
     account: Optional[Account],
     entry_path: Optional[str],
 ) -> ImageSettings:
-    """Return what to write into the image config.
+    """Return the settings for the image config.
 
     Args:
-        base_path: The base's PATH.
-        account: What was added to the base for the user.
-        entry_path: The first-party file that the image starts with, relative to its source root.
+        base_path: PATH of the base image.
+        account: Account that is added to the base image for the user.
+        entry_path: First-party file that the image runs, relative to its source root.
     """
     env = {"PATH": f"{SCRIPTS}:{base_path}", "PYTHONPATH": settings.workdir}
     if account:
         env["HOME"] = account.home
     if settings.is_service:
-        # Serve listens on 127.0.0.1 unless told otherwise, which nobody outside a container reaches.
+        # By default Serve listens on 127.0.0.1, which is unreachable from outside a container.
         env["RAY_SERVE_DEFAULT_HTTP_HOST"] = "0.0.0.0"
     env.update(settings.env)
     module = settings.program.module if settings.program else None
     if settings.program and entry_path and not module:
-        # Of a package's file, the file: the package's own name would have its `__main__` run.
+        # For `__init__.py` this names the file itself: `python -m` with the package's name would run its `__main__`.
         module = entry_path[: -len(".py")].replace("/", ".")
     return ImageSettings(
         user=settings.user,
