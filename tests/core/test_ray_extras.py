@@ -22,7 +22,7 @@ from slim_ray_image.core.closure.ray_extras import (
 )
 
 HEAD = "the head of a Ray cluster, its dashboard and its health checks"
-UNNEEDED = "nothing that the code imports needs it"
+UNNEEDED = "nothing in the code needs it"
 
 
 def edge(module: str, line: int = 1, source: str = "src/a.py") -> ImportEdge:
@@ -119,7 +119,7 @@ def test_each_extra_says_what_was_done_and_why() -> None:
         RayExtra("serve", "kept", "import of ray.serve at src/a.py:1"),
         RayExtra("tune", "dropped", UNNEEDED),
     )
-    assert explain_added(extras) == ("ray[data] is there for import of ray.data at src/a.py:1",)
+    assert explain_added(extras) == ("ray[data] was added: import of ray.data at src/a.py:1",)
     assert decide_extras([use("ray")], ["all"]) == (
         RayExtra("all", "dropped", UNNEEDED),
         RayExtra("default", "added", HEAD),
