@@ -59,7 +59,7 @@ def test_import_path_of_another_form_is_an_error(text: str) -> None:
     assert error_text(lambda: parse_import_path(text)) == (
         f"must be an import path `module.path:attribute`, but was {text!r}.\n"
         "\n"
-        "To fix, name the module and the variable that holds the bound application, as 'services.echo.app:app'."
+        "To fix, name the module and the variable of the bound application, such as 'services.echo.app:app'."
     )
 
 
@@ -105,7 +105,7 @@ def test_entry_point_of_another_form_is_an_error(text: str) -> None:
     assert error_text(lambda: parse_entry_point(text)) == (
         f"must be a module or a file with arguments, but was {text!r}.\n"
         "\n"
-        "To fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+        "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
 
 
@@ -114,7 +114,7 @@ def test_entry_point_with_an_open_quote_is_an_error() -> None:
     assert error_text(lambda: parse_entry_point("driver.py 'a")) == (
         """must be a module or a file with arguments, but was "driver.py 'a" (No closing quotation).\n"""
         "\n"
-        "To fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+        "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
 
 

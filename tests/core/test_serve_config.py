@@ -97,10 +97,10 @@ def test_application_has_ray_s_own_defaults() -> None:
 
 @pytest.mark.parametrize("port", ["0", "70000", "'-1'"])
 def test_port_that_no_server_can_have_is_an_error(port: str) -> None:
-    """Ray's schema takes it, but neither its proxy nor an image's `ExposedPorts`."""
+    """A port out of range is an error: Ray's schema accepts it, but its proxy and an image's `ExposedPorts` do not."""
     shown = port
     assert message(CONFIG.replace("8001", port)) == (
-        f"The Serve config in {FILE} has a port that no server can have.\n\n"
+        f"The port {shown} in the Serve config in {FILE} is out of range.\n\n"
         f"  * {FILE}:4: http_options.port is {shown}\n\n"
         "To fix, use a port from 1 to 65535."
     )
@@ -154,7 +154,7 @@ def test_all_problems_are_told_at_once(golden: Golden) -> None:
 def test_key_that_is_ignored_is_told_with_what_is_missing() -> None:
     """One may be the other, misspelt."""
     text = message(CONFIG.replace("import_path: shop.fruit", "import_paht: shop.fruit"))
-    assert f"  * {FILE}:8: applications[0].import_paht is no key that Ray Serve has\n" in text
+    assert f"  * {FILE}:8: applications[0].import_paht is not a key of Ray Serve\n" in text
     assert f"  * {FILE}:6: applications[0].import_path is missing\n" in text
 
 
@@ -258,7 +258,7 @@ def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
 
 def test_command_that_is_refused_is_looked_at_once() -> None:
     """However many blanks it has: else this test would not end."""
-    assert "its code to be found" in message(job(f"python a.py{' ' * 5000}> log"))
+    assert "its code can be found" in message(job(f"python a.py{' ' * 5000}> log"))
 
 
 def test_command_of_several_lines_is_one() -> None:
@@ -288,11 +288,12 @@ def test_command_of_several_lines_is_one() -> None:
 def test_job_of_another_form_is_an_error(command: str) -> None:
     """What takes a shell, or is no module or file, cannot be followed to its code."""
     assert message(job(f"|\n    {command}")) == (
-        "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments in which "
-        "a shell expands nothing, for its code to be found.\n\n"
+        "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments that a "
+        "shell leaves unchanged, so that its code can be found.\n\n"
         f"  * {FILE}:4: {textwrap.dedent(f'    {command}{chr(10)}')!r}\n\n"
         "To fix, do one of the following:\n"
-        "  * correct it: no options of Python; FILE.py is a relative path, as jobs/driver.py of the module jobs.driver\n"
+        "  * correct it: use no options of Python, and a relative path for FILE.py, such as jobs/driver.py for the "
+        "module jobs.driver\n"
         "  * name the driver in `entry_point` instead of the manifest in `serve_config`"
     )
 

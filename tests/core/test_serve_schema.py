@@ -82,10 +82,10 @@ def test_every_application_of_one_name_is_told() -> None:
         Problem(
             2,
             "applications[0].name",
-            "must be of one application alone, but, by default, 'default' is of 2",
+            "must be unique, but 2 applications have 'default' (the default)",
         ),
         Problem(
-            5, "applications[1].name", "must be of one application alone, but 'default' is of 2"
+            5, "applications[1].name", "must be unique, but 2 applications have 'default'"
         ),
     ]
 
@@ -95,7 +95,7 @@ def test_keys_that_ray_ignores_are_no_problems() -> None:
     text = "applications:\n- import_path: a:b\n  deployments:\n  - {name: d, num_replica: 2}\n"
     assert problems_of(text) == (
         [],
-        [Problem(4, "applications[0].deployments[0].num_replica", "is no key that Ray Serve has")],
+        [Problem(4, "applications[0].deployments[0].num_replica", "is not a key of Ray Serve")],
     )
 
 

@@ -110,8 +110,8 @@ def test_anchors_that_multiply_are_refused(text: str) -> None:
     assert time.monotonic() - start < 1
     assert message.startswith("The aliases in file.yaml stand for too many values: ")
     assert message.endswith(
-        " if all were written out, with at most 100000 more than there are allowed.\n\n"
-        "To fix, name the anchors fewer times, above all in what has an anchor itself."
+        " if all were written out, but aliases may add at most 100000.\n\n"
+        "To fix, use fewer aliases, above all inside of values that have an anchor themselves."
     )
 
 
@@ -138,8 +138,8 @@ def test_file_that_is_too_large_is_refused() -> None:
     }
     for text, most in texts.items():
         assert error_text(functools.partial(read, text)) == (
-            f"file.yaml is too large for a Serve config or a manifest of Kubernetes: it has more than {most}.\n\n"
-            "To fix, keep data in a file of its own, which the code reads."
+            f"file.yaml is too large for a Serve config or a Kubernetes manifest: it has more than {most}.\n\n"
+            "To fix, keep data in another file, which the code reads."
         )
     assert read("a: " + "b" * 999_000)["a"].value == "b" * 999_000
 
@@ -151,7 +151,7 @@ def test_file_that_is_too_large_is_refused() -> None:
 )
 def test_number_without_end_is_refused(number: str) -> None:
     """Python may refuse to show it, and none is meant to be one. In quotes it is text."""
-    problem = f"file.yaml:2: a value of {len(number)} characters is no text; it needs quotes"
+    problem = f"file.yaml:2: a value of {len(number)} characters has to be text, in quotes"
     assert problem in error_text(lambda: read(f"a: 1\nb: {number}"))
     assert read(f"b: '{number}'")["b"].value == number
 
@@ -180,23 +180,23 @@ def test_mapping_that_is_merged_and_merges_is_read_as_it_is() -> None:
     ("text", "problem"),
     [
         ("a: [1", "file.yaml:1: expected ',' or ']', but got '<stream end>'"),
-        ("a: 1\nb: 2\na: 3\n", "file.yaml:3: the key 'a' is at line 1 already"),
-        ("{{ a }}: 1", "file.yaml:1: a key is no scalar"),
-        ("a: &a [*a]", "file.yaml:1: it holds itself"),
+        ("a: 1\nb: 2\na: 3\n", "file.yaml:3: the key 'a' is already set at line 1"),
+        ("{{ a }}: 1", "file.yaml:1: a key is not a scalar"),
+        ("a: &a [*a]", "file.yaml:1: it contains itself"),
         ("a: 1\nb: 2020-13-45", "file.yaml:2: month must be in 1..12"),
-        ("a: !!set {b}", "file.yaml:1: it has the tag 'tag:yaml.org,2002:set'"),
+        ("a: !!set {b}", "file.yaml:1: the tag 'tag:yaml.org,2002:set' is not supported"),
         ("a: \x07", "file.yaml:1: the character 7 is not allowed"),
         (
             "a: !!python/name:os.system ''",
             "file.yaml:1: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
         ),
         ("a: *b", "file.yaml:1: found undefined alias 'b'"),
-        ("a: 1\nb: !!bool maybe", "file.yaml:2: 'maybe' is no !!bool"),
-        ("a: !!timestamp today", "file.yaml:1: 'today' is no !!timestamp"),
-        ("a: !!int ''", "file.yaml:1: '' is no !!int"),
-        ("a: !!map x", "file.yaml:1: 'x' is no !!map"),
-        ("!!set x: 1", "file.yaml:1: 'x' is no !!set"),
-        ("a: !!seq {b: 1}", "file.yaml:1: it has the tag 'tag:yaml.org,2002:seq'"),
+        ("a: 1\nb: !!bool maybe", "file.yaml:2: 'maybe' is not a valid !!bool"),
+        ("a: !!timestamp today", "file.yaml:1: 'today' is not a valid !!timestamp"),
+        ("a: !!int ''", "file.yaml:1: '' is not a valid !!int"),
+        ("a: !!map x", "file.yaml:1: 'x' is not a valid !!map"),
+        ("!!set x: 1", "file.yaml:1: 'x' is not a valid !!set"),
+        ("a: !!seq {b: 1}", "file.yaml:1: the tag 'tag:yaml.org,2002:seq' is not supported"),
         (f"a: {'[' * 2000}{']' * 2000}", "file.yaml: it is nested too deeply"),
     ],
     ids=[
@@ -209,7 +209,7 @@ def test_what_is_no_plain_data_is_an_error(text: str, problem: str) -> None:
     """The message has file, line and what PyYAML says of it."""
     assert error_text(lambda: read(text)) == (
         f"file.yaml is not valid YAML.\n\n  * {problem}\n\n"
-        "To fix, correct file.yaml; a template, as of Helm, has to be rendered first."
+        "To fix, correct file.yaml; render a template, such as one of Helm's, first."
     )
 
 

@@ -139,7 +139,7 @@ def test_environment_of_the_file_is_told_when_an_image_is_made(rule_runner: Rule
     write_shop(rule_runner, config=CONFIG + "  runtime_env: {pip: [requests]}\n")
     assert direct_dependencies(rule_runner) == ["src/app/fruit.py", "src/app/prices.py"]
     assert closure_error(rule_runner).startswith(
-        "A `runtime_env` in src/app/serve.yaml would run other code than that of the image.\n\n"
+        "A `runtime_env` in src/app/serve.yaml would run code from outside of the image.\n\n"
         "  * src/app/serve.yaml:9: applications[1].runtime_env.pip is"
     )
 
@@ -237,7 +237,7 @@ def test_warnings_of_a_file_are_logged(
     config = find_owners(rule_runner).config
     assert config is not None
     (text,) = config.warnings
-    assert "src/app/serve.yaml:9: ignored is no key that Ray Serve has" in text
+    assert "src/app/serve.yaml:9: ignored is not a key of Ray Serve" in text
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             rule_runner.request(ConfigWarning, [ConfigWarningRequest(text)])

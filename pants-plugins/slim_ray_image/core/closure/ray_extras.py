@@ -222,7 +222,7 @@ def check_uncovered(image: str, uses: Iterable[RayUse], distributions: Collectio
                 for reason in reasons
             ),
             fixes=[
-                f"add {' and '.join(sorted(missing))} to the `dependencies` of {image}, "
+                f"add requirements for {' and '.join(sorted(missing))} to the `dependencies` of {image}, "
                 f"and refresh the lockfile if it lacks {'it' if len(missing) == 1 else 'them'}"
             ],
         )
