@@ -1,10 +1,10 @@
-"""Prints what became of the tests of the last runs: which were skipped, why, and the command that brings what they need.
+"""Prints a summary of the last test runs: the skipped tests, the reason, and the command that provides their needs.
 
 Usage: pants run tests/summary.py [-- --must-not-skip NEED ...]
 
-In: the JUnit reports that `pants test` writes to dist/test/reports, those of results from its cache included. Out: a table on
-stdout, and the sums. With --must-not-skip, exits with 1 if a test was skipped for want of one of these needs. Exits with 1
-as well if there is no report.
+In: the JUnit reports that `pants test` writes to dist/test/reports, also for results from its cache. Out: a table on
+stdout, and the sums. With --must-not-skip, exits with 1 if a test was skipped because one of these needs is not met.
+Exits with 1 also if there is no report.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Sequence
 
 REPORTS = Path("dist/test/reports")
-# The reason that tests/needs.py gives.
+# The format of the reason of a skip, from tests/needs.py.
 _REASON = re.compile(r"needs (?P<need>[\w-]+): (?P<problem>.*); to bring it: (?P<command>.*)")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The tests of some reports.
+    """The numbers of tests in some reports.
 
     Attributes:
         skipped: Reason -> number of tests skipped for it.
@@ -37,7 +37,7 @@ class Summary:
 
     @property
     def unmet_needs(self) -> set[str]:
-        """The needs that tests were skipped for want of."""
+        """Names of the needs that the machine of the tests did not meet."""
         return {match["need"] for match in map(_REASON.match, self.skipped) if match}
 
     @property
