@@ -65,7 +65,7 @@ def _row(count: int, reason: str) -> tuple[str, ...]:
 
 def table(skipped: Counter[str]) -> str:
     """Return the table of the skipped tests, the most frequent reason first."""
-    rows: list[tuple[str, ...]] = [("skipped", "need", "why it is not met", "what brings it")]
+    rows: list[tuple[str, ...]] = [("skipped", "need", "why it is not met", "how to meet it")]
     rows += [_row(count, reason) for reason, count in skipped.most_common()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
@@ -85,10 +85,10 @@ def main(arguments: Sequence[str]) -> int:
     summary = read_reports(REPORTS)
     if summary.skipped:
         print(table(summary.skipped))
-        print("\nTo run them, bring what they need, then: pants test --force ::\n")
+        print("\nTo run them, meet their needs, then: pants test --force ::\n")
     missed = sorted(must_not_skip & summary.unmet_needs)
     if missed:
-        print(f"Tests were skipped for want of what must be here: {', '.join(missed)}.\n")
+        print(f"Tests were skipped, though these needs must be met: {', '.join(missed)}.\n")
     print(summary.sums)
     return 1 if missed else 0
 

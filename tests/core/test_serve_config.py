@@ -114,7 +114,7 @@ def test_grpc_port_counts_where_something_is_served_on_it() -> None:
 
 
 def test_modules_that_a_config_names_besides_are_known() -> None:
-    """gRPC servicers belong to all applications, a request router only to its own."""
+    """A gRPC servicer belongs to all applications, a request router only to its own."""
     router = "    deployments: [{name: D, request_router_config: {request_router_class: shop.a.Router}}]\n"
     text = CONFIG + router + "grpc_options: {grpc_servicer_functions: ['shop.pb:add']}\n"
     servicer = NamedModule("shop.pb", f"`grpc_servicer_functions` 'shop.pb:add' at {FILE}:14")

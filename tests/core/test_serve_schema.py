@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from serve_configs import ACCEPTED, REFUSED
 
-from slim_ray_image.core.serve.serve_schema import Problem, check_config, show
+from slim_ray_image.core.serve.serve_schema import ConfigMistake, check_config, show
 from slim_ray_image.core.serve.yaml_lines import Place, read_documents
 
 
-def problems_of(text: str) -> tuple[list[Problem], list[Problem]]:
+def problems_of(text: str) -> tuple[list[ConfigMistake], list[ConfigMistake]]:
     (config,) = read_documents(text, Place("serve.yaml"))
     return check_config(config)
 
@@ -32,7 +32,7 @@ def test_problem_has_line_key_and_value() -> None:
     """A problem names the line, the key path with list indexes, and the value."""
     text = "applications:\n- import_path: a:b\n  deployments:\n  - name: d\n    num_replicas: two\n"
     assert problems_of(text)[0] == [
-        Problem(
+        ConfigMistake(
             5,
             "applications[0].deployments[0].num_replicas",
             "must be a whole number above 0 or 'auto', but is 'two'",
@@ -64,7 +64,7 @@ def test_order_of_replica_counts_has_ray_s_defaults(counts: str, key: str, text:
     """A wrong order of replica counts is reported at a key in the file; the message names a default limit as such."""
     config = f"applications:\n- import_path: a:b\n  deployments:\n  - {{name: d, autoscaling_config: {counts}}}\n"
     path = f"applications[0].deployments[0].autoscaling_config.{key}"
-    assert problems_of(config)[0] == [Problem(4, path, text)]
+    assert problems_of(config)[0] == [ConfigMistake(4, path, text)]
 
 
 def test_problems_are_in_the_order_of_the_file() -> None:
@@ -79,12 +79,12 @@ def test_every_application_of_one_name_is_told() -> None:
     """Each application with a duplicate name has a problem; a missing name counts as Ray's default."""
     text = "applications:\n- import_path: a:b\n- import_path: a:c\n  route_prefix: /c\n  name: default\n"
     assert problems_of(text)[0] == [
-        Problem(
+        ConfigMistake(
             2,
             "applications[0].name",
             "must be unique, but 2 applications have 'default' (the default)",
         ),
-        Problem(
+        ConfigMistake(
             5, "applications[1].name", "must be unique, but 2 applications have 'default'"
         ),
     ]
@@ -95,7 +95,11 @@ def test_keys_that_ray_ignores_are_no_problems() -> None:
     text = "applications:\n- import_path: a:b\n  deployments:\n  - {name: d, num_replica: 2}\n"
     assert problems_of(text) == (
         [],
-        [Problem(4, "applications[0].deployments[0].num_replica", "is not a key of Ray Serve")],
+        [
+            ConfigMistake(
+                4, "applications[0].deployments[0].num_replica", "is not a key of Ray Serve"
+            )
+        ],
     )
 
 

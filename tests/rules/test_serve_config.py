@@ -153,7 +153,7 @@ def test_environment_of_one_application_leaves_the_images_of_others_alone(
     assert {file.path for file in find_closure(rule_runner, apart("fruit")).files} == {
         *("app/fruit.py", "app/goods.py", "serve_config.yaml")
     }
-    assert "would run other code" in closure_error(rule_runner, apart("prices"))
+    assert "would run code from outside" in closure_error(rule_runner, apart("prices"))
 
 
 def test_servicers_of_grpc_are_in_the_image(rule_runner: RuleRunner) -> None:

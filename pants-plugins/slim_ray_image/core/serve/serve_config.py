@@ -265,7 +265,9 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
             f"Ray Serve {RELEASE} would refuse the config in {file}.",
             # Ignored keys are included: one may be the misspelt form of a missing key.
             evidence=_bullets(file, sorted([*problems, *ignored])),
-            fixes=[f"correct it; {DOCUMENTATION}/serve/production-guide/config.html describes every key"],
+            fixes=[
+                f"correct it; {DOCUMENTATION}/serve/production-guide/config.html describes every key"
+            ],
         )
     ports = _ports(config, file)
     applications = _applications(config, file)
@@ -310,7 +312,9 @@ def _nested_place(found: Located, file: str) -> Place:
 def _required_text(manifest: Located, file: str, kind: str, key: str, example: str) -> Located:
     found = manifest.get("spec", key)
     if found is None or not isinstance(found.value, str) or not found.value.strip():
-        line, what = (manifest.line, "it is missing") if found is None else (found.line, show(found))
+        line, what = (
+            (manifest.line, "it is missing") if found is None else (found.line, show(found))
+        )
         raise SlimRayImageError(
             f"A {kind} must have `spec.{key}`, {example}.",
             evidence=[f"{file}:{line}: {what}"],

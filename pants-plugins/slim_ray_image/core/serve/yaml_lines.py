@@ -139,7 +139,9 @@ class _Reader:
             raise SlimRayImageError(
                 f"The aliases in {self._place.file} stand for too many values: {count} if all were written out, but "
                 f"aliases may add at most {_MOST_REPEATED}.",
-                fixes=["use fewer aliases, above all inside of values that have an anchor themselves"],
+                fixes=[
+                    "use fewer aliases, above all inside of values that have an anchor themselves"
+                ],
             )
         # Keys are checked before a merge adds the keys of one mapping to another.
         self._check_keys(root)
