@@ -181,7 +181,7 @@ class HeldModules:
     """The modules that can be imported in an image.
 
     Args:
-        modules: Modules and packages by name. None counts as a whole: a submodule has to be listed too.
+        modules: Names of modules and packages. A package here does not include its submodules: each is listed too.
         packages: Packages that are complete: any name below one counts as present. A parent of a package counts too,
             but not its other children.
     """
