@@ -1,4 +1,4 @@
-"""The inputs of the tests, made in code: wheels, distributions, layers and configs of a base image."""
+"""Inputs of the tests, made in code: wheels, distributions, layers and configs of a base image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 
-# For programs that tests start elsewhere: what this process can import. Pants gives it relative paths.
+# Programs that tests start in other folders can import the same modules. Pants sets relative paths, so they are resolved.
 PYTHONPATH = os.pathsep.join(os.path.abspath(path) for path in sys.path)
 
 
@@ -48,7 +48,7 @@ def error_text(call: Callable[[], object]) -> str:
 
 @dataclass(frozen=True)
 class Golden:
-    """The files of `golden/`, each the whole text that a user sees, and pages that are generated."""
+    """The files of `golden/`, each with the whole text of a message, and generated pages."""
 
     update: bool
 
@@ -57,7 +57,7 @@ class Golden:
         self.check_page(GOLDEN / name, text)
 
     def check_page(self, page: Path, text: str) -> None:
-        """Compare as `check` does, with a file that is named from the build root."""
+        """Compare `text` with a page that is named by its path from the build root, in the same way as `check`."""
         path = ROOT / page
         if self.update:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def digest_of(content: bytes) -> str:
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, as a program of the sandbox has, and what the base's launcher sets."""
+    """An empty working directory, like a sandbox program's, with the variables that the base's launcher sets."""
     folder = tmp_path / "sandbox"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -117,7 +117,7 @@ def make_distribution(
     part_bytes: Mapping[str, int] = {},
     uses: Sequence[str] = (),
 ) -> Distribution:
-    """Return a distribution as the facts of its wheel describe it."""
+    """Return the description of a distribution, with the facts of its wheel."""
     return Distribution(
         file=f"{name}-{version}-py3-none-any.whl",
         name=name,
@@ -142,7 +142,7 @@ def _metadata(name: str, version: str, requires: Sequence[str], extras: Sequence
 
 
 def hash_of(content: bytes, algorithm: str = "sha256") -> str:
-    """Return a hash as RECORD spells it."""
+    """Return a hash in the format of RECORD."""
     digest = hashlib.new(algorithm, content).digest()
     return f"{algorithm}={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
@@ -176,9 +176,9 @@ def make_wheel(
     """Write a wheel that installers accept and return its path.
 
     Args:
-        files: By their names in the wheel, such as `foo-1.0.data/scripts/foo`.
-        executables: Those of `files` that are marked so.
-        recorded: File -> its hash in RECORD, where that is another than SHA-256; None for no line.
+        files: Content by name in the wheel, such as `foo-1.0.data/scripts/foo`.
+        executables: Names in `files` that get the executable bit.
+        recorded: File -> its hash in RECORD, in place of SHA-256; None leaves the line out.
     """
     dist_info = f"{name}-{version}.dist-info"
     contents = {path: encoded(content) for path, content in files.items()}
@@ -210,7 +210,7 @@ def _record(
 
 
 def piece_of(wheel: Path, part: str = "") -> PieceRequest:
-    """Return the request for a wheel's distribution, or for a part of it, in a layer."""
+    """Return the request that puts a wheel's distribution, or a part of it, into a layer."""
     return PieceRequest(
         key=f"{wheel.name}:{part}" if part else wheel.name,
         file=wheel.name,
@@ -234,9 +234,9 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 def make_sdist(
     folder: Path, name: str, version: str, *, tag: str, files: Mapping[str, str]
 ) -> Path:
-    """Write a source distribution that builds, with nothing but Python, a wheel of this tag; return its path.
+    """Write a source distribution that builds a wheel of this tag with Python alone; return its path.
 
-    It is also what a folder or a repository of its source holds.
+    Its content is also that of a folder or a repository with its source.
     """
     root = f"{name}-{version}"
     dist_info = f"{root}.dist-info"
@@ -272,7 +272,7 @@ def make_elf(
     rpath: Optional[str] = None,
     machine: int = 62,
 ) -> bytes:
-    """Return a 64-bit shared object with this dynamic section and nothing else; 62 is x86-64.
+    """Return a 64-bit shared object with only this dynamic section. Machine 62 is x86-64.
 
     Format: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html, chapters 4 and 5.
     """
@@ -326,7 +326,7 @@ def tar_hard_link(name: str, target: str) -> TarMember:
 
 
 def make_layer_tar(path: Path, *members: TarMember) -> str:
-    """Write a layer of these members, in this order, and return its path."""
+    """Write a layer of these members, in this order; return its path."""
     with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as layer:
         for info, content in members:
             layer.addfile(info, io.BytesIO(content))
@@ -337,7 +337,7 @@ class Layer:
     """A layer read back with Python's own tarfile.
 
     Attributes:
-        members: Path, as in the tar -> entry, in the tar's order.
+        members: Path in the tar -> entry, in the tar's order.
         names: Every entry's path in the tar's order, repeated ones included.
         contents: Path -> content of the regular files.
     """
@@ -358,7 +358,7 @@ class Layer:
 
 
 def make_base_config(**changes: Any) -> dict[str, Any]:
-    """Return the image config of a base with two layers, as python:3.10-slim's looks."""
+    """Return the image config of a base with two layers, like that of python:3.10-slim."""
     return {
         "architecture": "amd64",
         "os": "linux",
@@ -378,7 +378,7 @@ def make_base_config(**changes: Any) -> dict[str, Any]:
 
 
 def make_base_manifest(config: bytes, **changes: Any) -> dict[str, Any]:
-    """Return the manifest of a base whose layers are the blobs `blob 1` and `blob 2`."""
+    """Return the manifest of a base with the layer blobs `blob 1` and `blob 2`."""
     return {
         "schemaVersion": 2,
         "mediaType": MANIFEST,

@@ -1,4 +1,4 @@
-"""An ELF file made in code, with what a linker leaves behind the part that is loaded."""
+"""ELF files made in code, with the sections that a linker puts after the loaded part."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def make_elf(
     trailer: bytes = b"",
     kind: int = 3,
 ) -> bytes:
-    """Return a shared object of one loaded segment and of these sections (name, type, flags), then `.shstrtab`.
+    """Return a shared object with one loaded segment and these sections (name, type, flags), then `.shstrtab`.
 
-    The symbol table is linked to `.strtab`; each section that is not loaded holds its name's first letters.
+    The symbol table is linked to `.strtab`. The content of a section that is not loaded repeats the start of its name.
 
     Args:
-        behind: What a second segment loads, from behind those sections, as where a library was changed after linking:
-            the section `.dynstr`, at the address that its offset is.
-        page_bytes: The alignment that both segments ask for.
-        section_bytes: The size of each section that is not loaded.
+        behind: Content of a second loaded segment after the sections, like in a library that was changed after
+            linking: the section `.dynstr`, whose address is its offset.
+        page_bytes: The alignment of both segments, in bytes.
+        section_bytes: The size of each section that is not loaded, in bytes.
     """
     named = [("", 0, 0), *sections, *([DYNAMIC_STRINGS] if behind else []), (".shstrtab", 3, 0)]
     names, offsets = b"", []
@@ -75,7 +75,7 @@ def make_elf(
 
 
 def segments_of(content: bytes) -> list[tuple[int, int, bytes]]:
-    """Return what the program headers load: (address, alignment, the bytes)."""
+    """Return the segments of the program headers: (address, alignment, content)."""
     (at,) = struct.unpack_from("<Q", content, 32)
     (count,) = struct.unpack_from("<H", content, 56)
     rows = [struct.unpack_from("<IIQQQQQQ", content, at + n * _SEGMENT_BYTES) for n in range(count)]
@@ -83,7 +83,7 @@ def segments_of(content: bytes) -> list[tuple[int, int, bytes]]:
 
 
 def section_names(content: bytes) -> list[str]:
-    """Return the names of the sections of an ELF file, read by its own headers; those that are inactive too."""
+    """Return the names of an ELF file's sections, read from its own headers, inactive sections included."""
     (at,) = struct.unpack_from("<Q", content, 40)
     count, names = struct.unpack_from("<HH", content, 60)
     headers = [
@@ -103,7 +103,7 @@ def live_sections(content: bytes) -> set[str]:
 
 
 def section_content(content: bytes, name: str) -> bytes:
-    """Return what a section holds."""
+    """Return the content of a section."""
     (at,) = struct.unpack_from("<Q", content, 40)
     number = section_names(content).index(name)
     header = struct.unpack_from("<IIQQQQIIQQ", content, at + number * _SECTION_BYTES)

@@ -1,7 +1,7 @@
-"""What some tests need of a machine that not every machine has: each need once, with the command that brings it.
+"""Programs and rights that some tests need and not every machine has, each with the command that provides it.
 
-A test says so by a marker, `@needs("docker")`, and is skipped where the need is not met; the reason of a skip names the
-need and the command. `pants run tests/summary.py` prints a table of them.
+A test declares a need by the marker `@needs("docker")`, and is skipped if the need is not met. The reason of the skip
+names the need and the command. `pants run tests/summary.py` prints a table of them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ import pytest
 # Runs a command as process 1, with mounts of its own, as a container does.
 AS_FIRST_PROCESS = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc")
 STAND_IN_PACKAGES = "debootstrap binutils gpgv wget"
-# Debian keeps programs of servers and of root where a user's PATH does not lead.
+# Debian keeps programs for servers and for root in folders that a user's PATH lacks.
 _FOLDERS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 @dataclass(frozen=True)
 class Need:
-    """One need.
+    """A need of some tests.
 
     Attributes:
-        find_problem: Returns why it is not met, as a clause; nothing where it is.
-        command: The command that brings it, or a clause where no single command does.
+        find_problem: Function that returns the reason that the need is not met, as a clause; "" if it is met.
+        command: The command that provides it, or a clause if no single command does.
     """
 
     find_problem: Callable[[], str]
@@ -40,12 +40,12 @@ class Need:
 
 
 def find_program(name: str) -> Optional[str]:
-    """Return the path of a program of this machine."""
+    """Return the path of a program on this machine; None if there is none."""
     return shutil.which(name, path=_FOLDERS)
 
 
 def program(name: str) -> str:
-    """Return the path of a program that a marker of the test promises."""
+    """Return the path of a program that a marker of the test guarantees."""
     path = find_program(name)
     assert path, f"there is no `{name}`; the test lacks a marker of tests/needs.py"
     return path
@@ -90,7 +90,7 @@ def _root_problem() -> str:
 def _compiler_problem() -> str:
     if find_program("gcc") is None:
         return "there is no `gcc`"
-    # What compiles for Python has that Python's own headers.
+    # A compiler for Python modules needs that Python's own headers.
     return "" if Path("/usr/include/stdio.h").exists() else "there are no headers of the C library"
 
 
@@ -120,7 +120,7 @@ def _no_network_problem() -> str:
 
 @cache
 def no_network() -> tuple[str, ...]:
-    """Return a command that runs another where no host answers; empty where there is none."""
+    """Return a command that runs another command without a network; empty if there is none."""
     unshare = find_program("unshare")
     for command in (("unshare", "--net"), ("unshare", "--user", "--map-root-user", "--net")):
         if unshare and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
@@ -129,13 +129,13 @@ def no_network() -> tuple[str, ...]:
 
 
 def named_base_source() -> Optional[str]:
-    """Return where the user says that python:3.10-slim is read from, as every command does."""
+    """Return the location from which the user has python:3.10-slim read, in the variable that every command uses."""
     sources = ast.literal_eval(os.environ.get("PANTS_SLIM_RAY_BASE_IMAGE_SOURCES") or "{}")
     return sources.get("python:3.10-slim")
 
 
 def cache_folder() -> Path:
-    """Return where `./pants` and the stand-in base images are kept."""
+    """Return the folder in which `./pants` and the stand-in base images are kept."""
     named = os.environ.get("SLIM_RAY_IMAGE_CACHE")
     if named:
         return Path(named)
@@ -144,7 +144,7 @@ def cache_folder() -> Path:
 
 
 def stand_in_folder(name: str) -> Path:
-    """Return where the stand-in base image `name` is kept, or will be."""
+    """Return the folder of the stand-in base image `name`, which may not exist yet."""
     return cache_folder() / "stand-in-base" / name
 
 
@@ -203,14 +203,14 @@ NEEDS: Mapping[str, Need] = {
 
 
 def needs(*names: str) -> pytest.MarkDecorator:
-    """Return a marker of tests that need these; they are skipped where one is not met."""
+    """Return a marker for tests that have these needs; they are skipped if one is not met."""
     assert NEEDS.keys() >= set(names), names
     return pytest.mark.needs(*names)
 
 
 @cache
 def problem_of(name: str) -> str:
-    """Return why a need is not met, looked for once a process; nothing where it is."""
+    """Return the reason that a need is not met, "" if it is met. It is looked for once in a process."""
     return NEEDS[name].find_problem()
 
 

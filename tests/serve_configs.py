@@ -1,6 +1,7 @@
-"""Serve configs that Ray 2.48 takes and refuses, at once or when it deploys them: a case for each rule of its schema.
+"""Serve configs that Ray 2.48 accepts or rejects, at once or at deployment: a case for each rule of its schema.
 
-tests/core judges by them our table of that schema; tests/servers asks Ray itself, so that the table stays Ray's.
+tests/core checks the plugin's table of that schema by them. tests/servers gives them to Ray itself, so that the table
+stays equal to Ray's schema.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ _APPLICATION = "  import_path: a.b:c\n"
 
 
 def _top(text: str) -> str:
-    """A config with one application, and more keys beside it."""
+    """Return a config with one application, and with more keys beside it."""
     return f"applications:\n- name: a\n{_APPLICATION}{textwrap.dedent(text).lstrip()}"
 
 

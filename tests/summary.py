@@ -1,10 +1,10 @@
-"""Prints what became of the tests of the last runs: which were skipped, why, and the command that brings what they need.
+"""Prints a summary of the last test runs: the skipped tests, the reason, and the command that provides their needs.
 
 Usage: pants run tests/summary.py [-- --must-not-skip NEED ...]
 
-In: the JUnit reports that `pants test` writes to dist/test/reports, those of results from its cache included. Out: a table on
-stdout, and the sums. With --must-not-skip, exits with 1 if a test was skipped for want of one of these needs. Exits with 1
-as well if there is no report.
+In: the JUnit reports that `pants test` writes to dist/test/reports, also for results from its cache. Out: a table on
+stdout, and the sums. With --must-not-skip, exits with 1 if a test was skipped because one of these needs is not met.
+Exits with 1 also if there is no report.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Sequence
 
 REPORTS = Path("dist/test/reports")
-# The reason that tests/needs.py gives.
+# The format of the reason of a skip, from tests/needs.py.
 _REASON = re.compile(r"needs (?P<need>[\w-]+): (?P<problem>.*); to bring it: (?P<command>.*)")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The tests of some reports.
+    """The numbers of tests in some reports.
 
     Attributes:
         skipped: Reason -> number of tests skipped for it.
@@ -37,7 +37,7 @@ class Summary:
 
     @property
     def unmet_needs(self) -> set[str]:
-        """The needs that tests were skipped for want of."""
+        """Names of the needs that the machine of the tests did not meet."""
         return {match["need"] for match in map(_REASON.match, self.skipped) if match}
 
     @property
@@ -65,7 +65,7 @@ def _row(count: int, reason: str) -> tuple[str, ...]:
 
 def table(skipped: Counter[str]) -> str:
     """Return the table of the skipped tests, the most frequent reason first."""
-    rows: list[tuple[str, ...]] = [("skipped", "need", "why it is not met", "what brings it")]
+    rows: list[tuple[str, ...]] = [("skipped", "need", "why it is not met", "how to meet it")]
     rows += [_row(count, reason) for reason, count in skipped.most_common()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
@@ -85,10 +85,10 @@ def main(arguments: Sequence[str]) -> int:
     summary = read_reports(REPORTS)
     if summary.skipped:
         print(table(summary.skipped))
-        print("\nTo run them, bring what they need, then: pants test --force ::\n")
+        print("\nTo run them, meet their needs, then: pants test --force ::\n")
     missed = sorted(must_not_skip & summary.unmet_needs)
     if missed:
-        print(f"Tests were skipped for want of what must be here: {', '.join(missed)}.\n")
+        print(f"Tests were skipped, though these needs must be met: {', '.join(missed)}.\n")
     print(summary.sums)
     return 1 if missed else 0
 

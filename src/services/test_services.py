@@ -9,12 +9,12 @@ from services.ranker.app import parse_articles
 
 
 def test_echo_answers_with_text_and_words() -> None:
-    """The text comes back as it was, and its words are chosen by libs.text."""
+    """The text is returned unchanged, and its words are chosen by libs.text."""
     assert echo(DEFAULT_TEXT) == {"echo": DEFAULT_TEXT, "words": ["hello", "ray", "serve"]}
 
 
 def test_parse_articles_takes_a_list_of_objects() -> None:
-    """What the objects hold is for libs.features to judge."""
+    """A list of objects is accepted; libs.features checks their content."""
     assert parse_articles(b'[{"clicks": 3}]') == [{"clicks": 3}]
 
 
@@ -28,6 +28,6 @@ def test_parse_articles_takes_a_list_of_objects() -> None:
     ],
 )
 def test_parse_articles_refuses_anything_else(body: bytes, message: str) -> None:
-    """The message says what the body must be."""
+    """The error describes the form that the body must have."""
     with pytest.raises(ValueError, match=message):
         parse_articles(body)

@@ -44,7 +44,7 @@ SERVE = "from ray import serve\n"
     ],
 )
 def test_application_is_what_a_module_binds(source: str, expected: Optional[str]) -> None:
-    """A module that imports Serve has the application that it assigns at its top level; `app`, else the last."""
+    """If a module imports Serve, its application is `app`, or else the last name that it binds at the top level."""
     assert bound_application(source.encode()) == expected
     if expected:
         assert may_bind_application(source.encode())
@@ -52,6 +52,6 @@ def test_application_is_what_a_module_binds(source: str, expected: Optional[str]
 
 @pytest.mark.parametrize("word", [b".bind(", b"ray", b"serve"])
 def test_file_without_the_words_is_not_parsed(word: bytes) -> None:
-    """A file that lacks one of the words cannot have an application."""
+    """A file that lacks one of the words is not worth parsing."""
     source = f"{SERVE}app = Echo.bind()".encode()
     assert not may_bind_application(source.replace(word, b"_"))

@@ -22,7 +22,7 @@ ROOT = "src/app:image"
 
 
 def test_import_named_by_the_image_has_the_image_s_reason() -> None:
-    """What the image names itself is there for that, though others import it."""
+    """A target that the image names has the image's reason, even if code imports it too."""
     reasons = explain_targets(
         ROOT,
         {"src/app/app.py": "`serve_app`"},
@@ -33,7 +33,7 @@ def test_import_named_by_the_image_has_the_image_s_reason() -> None:
 
 
 def test_imported_target_has_the_first_import_by_file_and_line() -> None:
-    """Of several imports, the reason is the first by file, then by line as a number, in whatever order they come."""
+    """Of several imports, the reason is the first by file, then by line number, in any order of input."""
     edges = [
         ImportEdge("src/lib/lib.py", "lib", "src/b.py", 1),
         ImportEdge("src/lib/lib.py", "lib.text", "src/a.py", 10),
@@ -46,7 +46,7 @@ def test_imported_target_has_the_first_import_by_file_and_line() -> None:
 
 
 def test_import_is_a_better_reason_than_a_dependency_of_the_image() -> None:
-    """A target that is imported and listed in `dependencies` is there for the import."""
+    """A target that is both imported and in `dependencies` has the import as its reason."""
     assert explain_targets(
         ROOT,
         {},
@@ -56,7 +56,7 @@ def test_import_is_a_better_reason_than_a_dependency_of_the_image() -> None:
 
 
 def test_target_that_nothing_imports_has_who_depends_on_it() -> None:
-    """Without an import, the reason is the image's `dependencies`, else the first dependent by address."""
+    """Without an import, the reason is the image's `dependencies`, or else the first dependent by address."""
     assert explain_targets(
         ROOT,
         {},
@@ -73,7 +73,7 @@ def test_target_that_nothing_imports_has_who_depends_on_it() -> None:
 
 
 def test_every_target_of_a_cycle_has_a_reason() -> None:
-    """Targets that import one another each have one."""
+    """Each of several targets that import one another has a reason."""
     assert explain_targets(
         ROOT,
         {"src/a.py": "`serve_app`"},
@@ -83,7 +83,7 @@ def test_every_target_of_a_cycle_has_a_reason() -> None:
 
 
 def test_target_outside_the_closure_has_no_reason() -> None:
-    """An import of what nothing in the closure depends on brings nothing in."""
+    """An import of a target that is outside of the closure does not add the target."""
     assert (
         explain_targets(
             ROOT, {"src/c.py": "`serve_app`"}, {ROOT: []}, [ImportEdge("src/c.py", "c", "x.py", 1)]
@@ -97,29 +97,29 @@ def edges(*owners: str, module: str = "yaml") -> list[ImportEdge]:
 
 
 def test_stubs_beside_what_runs_are_not_needed() -> None:
-    """An import that a distribution and its type stubs own needs the distribution alone."""
+    """If a distribution and its type stubs own an import, only the distribution is needed."""
     found = unneeded_type_stubs(["types"], [], edges("real", "types"))
     assert found == {"types"}
 
 
 def test_stubs_that_alone_own_an_import_are_needed() -> None:
-    """What looks like stubs by name, but is the one owner of an import, is what runs."""
+    """A requirement named like type stubs is needed if it is the only owner of an import."""
     imports = [*edges("real", "types"), *edges("types", module="only")]
     assert unneeded_type_stubs(["types"], [], imports) == frozenset()
 
 
 def test_stubs_that_the_image_names_are_needed() -> None:
-    """What the image itself depends on is meant, whatever its name."""
+    """Type stubs that the image itself depends on are needed."""
     assert unneeded_type_stubs(["types"], ["types"], edges("real", "types")) == frozenset()
 
 
 def test_stubs_that_nothing_imports_are_left_to_who_depends_on_them() -> None:
-    """A dependency that is not there by an import was named by somebody."""
+    """Type stubs that no code imports are needed, since a target names them as a dependency."""
     assert unneeded_type_stubs(["types"], [], edges("real")) == frozenset()
 
 
 def test_type_stub_projects_are_known_by_name() -> None:
-    """The prefixes and suffixes are those of Pants' own mapping."""
+    """Prefixes and suffixes of Pants' own mapping mark type stubs."""
     names = ["types-pyyaml", "pandas-stubs", "stubs-x", "celery-types", "typesense", "numpy"]
     assert [is_type_stub_project(name) for name in names] == [True, True, True, True, False, False]
 
@@ -134,7 +134,7 @@ def file(
 
 
 def test_equal_files_of_one_path_are_one() -> None:
-    """Of targets that have the same file the first, by source and reason, is named; whatever their order."""
+    """Of equal files at one path, the first by source and reason stays, in any order of input."""
     found = [
         file("app/a.py", "src/app/a.py", "z"),
         file("app/a.py", "src/app/a.py", "y"),
@@ -146,7 +146,7 @@ def test_equal_files_of_one_path_are_one() -> None:
 
 
 def test_files_of_one_path_that_differ_are_refused(golden: Golden) -> None:
-    """Content and the executable bit both make a file another; every path is told."""
+    """Files at one path that differ in content or executable bit are an error; every such path is reported."""
     found = [
         file("app/a.py", "src/app/a.py", sha256="1"),
         file("app/a.py", "more/app/a.py", sha256="2"),
@@ -157,7 +157,7 @@ def test_files_of_one_path_that_differ_are_refused(golden: Golden) -> None:
 
 
 def test_paths_that_differ_by_case_are_refused(golden: Golden) -> None:
-    """An image must be the same from every checkout, and start on every file system."""
+    """Paths that differ only by case are an error, since the image would depend on the file system."""
     found = [
         file("app/Words.py", "src/app/Words.py"),
         file("app/words.py", "src/app/words.py"),
@@ -171,7 +171,7 @@ def test_paths_that_differ_by_case_are_refused(golden: Golden) -> None:
 
 
 def test_paths_with_control_characters_are_refused(golden: Golden) -> None:
-    """Each is shown on one line, whatever it has in it."""
+    """Each path with a control character is reported, escaped and on one line."""
     found = [
         file("app/a\n/etc/victim.pyc\nz.py", "src/app/a\n/etc/victim.pyc\nz.py"),
         file("app/b\r.py", "src/app/b\r.py"),
@@ -200,13 +200,13 @@ def test_paths_with_control_characters_are_refused(golden: Golden) -> None:
     ids=ascii,
 )
 def test_unusual_path_is_as_good_as_any(name: str) -> None:
-    """Any character but a control character may be in a name."""
+    """A path may have any character but control characters."""
     found = file(f"app/{name}.py", f"src/app/{name}.py")
     assert unite_files(ROOT, [found]) == (found,)
 
 
 def test_paths_that_leave_the_working_directory_are_refused(golden: Golden) -> None:
-    """Each field that would place files elsewhere is told with its value."""
+    """Each field that leads out of the working directory is reported with its value."""
     fields = [
         PathField("dest", "src/app:b", "../../etc"),
         PathField("dest", "src/app:a", "/etc"),
@@ -226,7 +226,7 @@ def test_paths_that_leave_the_working_directory_are_refused(golden: Golden) -> N
 
 
 def test_only_built_with_is_what_no_code_depends_on() -> None:
-    """What a distribution alone depends on may be there to build it; what others depend on too is needed."""
+    """A target is returned if only distributions depend on it, and not if others do too."""
     dependencies = {
         ROOT: ["src/lib:dist"],
         "src/lib:dist": ["src/lib:pyproject", "src/lib/a.py", "src/lib:data"],
@@ -270,5 +270,5 @@ def test_only_built_with_is_what_no_code_depends_on() -> None:
 def test_files_in_wheels_are_not_beside_them(
     paths: list[str], provided: list[str], expected: set[str]
 ) -> None:
-    """A file is in the image once, but for those of a regular package that is not in wheels as a whole."""
+    """A file in a wheel is left out, unless it is in a regular package that no wheel has as a whole."""
     assert files_in_wheels(paths, provided) == expected

@@ -15,7 +15,7 @@ from slim_ray_image.core.python.dynamic_imports import (
 
 
 def found(source: str, path: str = "app/main.py") -> list[tuple[str, object]]:
-    """(kind, module) of the calls in a source."""
+    """Return (kind, module) of each call found in a source."""
     return [(call.kind, call.module) for call in find_dynamic_imports(path, source.encode())]
 
 
@@ -39,7 +39,7 @@ def found(source: str, path: str = "app/main.py") -> list[tuple[str, object]]:
     ],
 )
 def test_import_by_a_name_that_only_a_run_knows_is_found(source: str) -> None:
-    """Whatever the function is called by import, and wherever it is called."""
+    """A call of an import function is found under any name that an import gives it, anywhere in the source."""
     assert found(source) == [("import", None)]
 
 
@@ -56,7 +56,7 @@ def test_import_by_a_name_that_only_a_run_knows_is_found(source: str) -> None:
     ],
 )
 def test_literal_names_its_module(source: str, module: str) -> None:
-    """A name that is spelled out is that of a module; a relative one counts from the package."""
+    """A literal names the module of the call; a relative name is resolved against the package."""
     assert found(source) == [("import", module)]
 
 
@@ -72,7 +72,7 @@ def test_literal_names_its_module(source: str, module: str) -> None:
     ],
 )
 def test_look_up_of_entry_points_is_found(source: str) -> None:
-    """What an entry point leads to is known where it is installed, and to nobody before."""
+    """A look-up of entry points is found, and has no module, since only an installation knows the entry points."""
     assert found(source) == [("entry_points", None)]
 
 
@@ -89,12 +89,12 @@ def test_look_up_of_entry_points_is_found(source: str) -> None:
     ],
 )
 def test_other_calls_are_not_found(source: str) -> None:
-    """Functions of the same name, texts, and what is no valid Python are passed over."""
+    """Other functions of the same name, texts, and invalid Python have no calls."""
     assert found(source) == []
 
 
 def test_call_has_its_line_and_its_text_on_one_line() -> None:
-    """Calls are by line; a long one is cut."""
+    """Calls are sorted by line, and the text of a long call is cut."""
     source = (
         "import importlib\n\n\nimportlib.import_module(\n    name,\n)\n"
         f"__import__({'x' * 100})\n"
@@ -106,7 +106,7 @@ def test_call_has_its_line_and_its_text_on_one_line() -> None:
 
 
 def test_modules_are_those_of_the_sources_and_the_packages_above() -> None:
-    """A package is there with and without an `__init__.py`; what is no source is no module."""
+    """A package counts with and without an `__init__.py`; files other than sources are no modules."""
     paths = [
         "a/b/c.py",
         "d/__init__.py",
@@ -126,7 +126,7 @@ def test_modules_are_those_of_the_sources_and_the_packages_above() -> None:
 
 
 def test_outermost_modules_of_a_distribution() -> None:
-    """Below a regular package nothing is named; a namespace is looked through; extension modules count."""
+    """A regular package or module is named without its content; a namespace is not named; extension modules count."""
     assert outermost_modules(
         [
             "numpy/__init__.py",
@@ -159,26 +159,26 @@ def test_outermost_modules_of_a_distribution() -> None:
     ],
 )
 def test_import_of_what_is_there_is_followed(module: str, is_followed: bool) -> None:
-    """First-party modules are known one by one, installed packages whole; what is computed is never known."""
+    """An import by a literal is followed if the module is in `modules` or below a package; others never are."""
     call = DynamicImport("app/main.py", 1, "import", "", module)
     held = HeldModules(modules=["app", "app.main"], packages=["numpy", "google.cloud.storage"])
     assert unfollowed_imports([call], held) == (() if is_followed else (call,))
 
 
 def test_entry_points_are_never_followed() -> None:
-    """A look-up of entry points is always told."""
+    """A look-up of entry points is always returned."""
     call = DynamicImport("app/main.py", 1, "entry_points", "")
     assert unfollowed_imports([call], HeldModules()) == (call,)
 
 
 def test_call_with_a_deep_argument_is_told() -> None:
-    """Where the whole call cannot be written on a line, what is called is."""
+    """If the whole call cannot be written as text, the text has the function and "(...)"."""
     source = f"import importlib\nimportlib.import_module({' + '.join(['a'] * 2000)})\n".encode()
     (found,) = find_dynamic_imports("a.py", source)
     assert (found.line, found.text) == (2, "importlib.import_module(...)")
 
 
 def test_call_at_the_end_of_a_long_chain_is_looked_at() -> None:
-    """An expression with thousands of names stands for no function that imports."""
+    """An expression with thousands of names is not taken for an import function."""
     source = b"import importlib\nx = importlib" + b".a" * 2000 + b"()\nimport_module\n"
     assert find_dynamic_imports("a.py", source) == ()

@@ -29,7 +29,7 @@ from slim_ray_image.core.serve.import_paths import (
     ],
 )
 def test_import_path_is_module_and_attribute(text: str, module: str, attribute: str) -> None:
-    """`module:attribute` is read as Ray Serve reads it, and written back as it was."""
+    """`module:attribute` is parsed as Ray Serve parses it, and `str` returns the same text."""
     path = parse_import_path(text)
     assert path == ImportPath(module, attribute)
     assert str(path) == text
@@ -55,11 +55,11 @@ def test_import_path_is_module_and_attribute(text: str, module: str, attribute: 
     ],
 )
 def test_import_path_of_another_form_is_an_error(text: str) -> None:
-    """Whatever Ray Serve could not import is refused, with an example of what it can."""
+    """A text that Ray Serve could not import is an error with a correct example."""
     assert error_text(lambda: parse_import_path(text)) == (
         f"must be an import path `module.path:attribute`, but was {text!r}.\n"
         "\n"
-        "To fix, name the module and the variable that holds the bound application, as 'services.echo.app:app'."
+        "To fix, name the module and the variable of the bound application, such as 'services.echo.app:app'."
     )
 
 
@@ -81,7 +81,7 @@ def test_import_path_of_another_form_is_an_error(text: str) -> None:
     ],
 )
 def test_entry_point_is_module_or_file_with_arguments(text: str, expected: EntryPoint) -> None:
-    """The first word is a module, or a file when it ends in .py; the rest are arguments."""
+    """The first word is a module, or a file if it ends in .py; the other words are arguments."""
     assert parse_entry_point(text) == expected
 
 
@@ -101,20 +101,20 @@ def test_entry_point_is_module_or_file_with_arguments(text: str, expected: Entry
     ],
 )
 def test_entry_point_of_another_form_is_an_error(text: str) -> None:
-    """What is neither a module nor a file beside the BUILD file is refused, with an example."""
+    """A first word that is neither a module nor a file beside the BUILD file is an error with an example."""
     assert error_text(lambda: parse_entry_point(text)) == (
         f"must be a module or a file with arguments, but was {text!r}.\n"
         "\n"
-        "To fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+        "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
 
 
 def test_entry_point_with_an_open_quote_is_an_error() -> None:
-    """An entry point that a shell could not split is refused with the shell's reason."""
+    """An entry point that a shell could not split is an error with the reason."""
     assert error_text(lambda: parse_entry_point("driver.py 'a")) == (
         """must be a module or a file with arguments, but was "driver.py 'a" (No closing quotation).\n"""
         "\n"
-        "To fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+        "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
 
 
@@ -157,11 +157,11 @@ def test_entry_point_with_an_open_quote_is_an_error() -> None:
     ],
 )
 def test_defined_names_are_those_bound_at_module_level(source: str, expected: set[str]) -> None:
-    """Every way to bind a name in a module is known, and none that binds it elsewhere."""
+    """Every statement that binds a name in the module counts; names of inner scopes do not."""
     assert defined_names(source) == expected
 
 
-@needs("newer-python")  # for `match`
+@needs("newer-python")  # Python 3.9 has no `match`
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
@@ -175,7 +175,7 @@ def test_defined_names_are_those_bound_at_module_level(source: str, expected: se
     ],
 )
 def test_defined_names_of_match(pattern: str, expected: set[str]) -> None:
-    """A `match` binds what its patterns capture and what its blocks bind."""
+    """A `match` binds the names that its patterns capture and that its blocks bind."""
     assert defined_names(f"match x:\n    case {pattern}:\n        body = 1") == expected
 
 
@@ -191,18 +191,18 @@ def test_defined_names_of_match(pattern: str, expected: set[str]) -> None:
     ],
 )
 def test_defined_names_are_unknown_where_any_name_can_be_bound(source: str) -> None:
-    """Where the source does not say which names it binds, nothing is claimed."""
+    """If a source can bind any name, its names are unknown."""
     assert defined_names(source) is None
 
 
 def test_defined_names_ignore_a_getattr_of_a_class() -> None:
-    """The `__getattr__` of a class says nothing of the module's names."""
+    """The `__getattr__` of a class does not make the module's names unknown."""
     source = "class App:\n    def __getattr__(self, name):\n        return 1"
     assert defined_names(source) == {"App"}
 
 
 def test_defined_names_of_a_long_expression() -> None:
-    """The depth of an expression does not matter."""
+    """A long expression, and so a deep one, does not hide the module's names."""
     assert defined_names("app = " + " + ".join(["1"] * 3000)) == {"app"}
 
 
@@ -214,12 +214,12 @@ def test_defined_names_of_a_long_expression() -> None:
     ],
 )
 def test_defined_names_of_bytes(source: bytes) -> None:
-    """Bytes are decoded as Python decodes a source file."""
+    """Bytes are decoded in the same way as by Python."""
     assert defined_names(source) == {"app"}
 
 
 def test_defined_names_of_an_invalid_source() -> None:
-    """A source that does not parse is for the caller to report."""
+    """An invalid source raises SyntaxError."""
     with pytest.raises(SyntaxError):
         defined_names("def")
 
@@ -245,7 +245,7 @@ def test_defined_names_of_an_invalid_source() -> None:
     ],
 )
 def test_class_or_deployment_is_not_bound(source: str, line: Optional[int]) -> None:
-    """Told is only what cannot be an application: a builder may be one, and so may what is bound again."""
+    """Only a class or a deployment is unbound: a function may be a builder, and a name bound again an application."""
     assert unbound_definition(source, "Greeter") == line
 
 
@@ -265,12 +265,12 @@ def test_class_or_deployment_is_not_bound(source: str, line: Optional[int]) -> N
     ],
 )
 def test_module_of_a_file(path: str, module: Optional[str]) -> None:
-    """A file below a source root is the module that importing it would name, where something can import it."""
+    """A file below a source root has the module name of its import, if it can be imported."""
     assert importable_module(path) == module
 
 
 def test_names_of_a_deep_module_are_found_or_not_known() -> None:
-    """A Python that cannot parse it says of no name that it is not there."""
+    """For a module that this Python cannot parse, the names are unknown rather than missing."""
     source = f"app = {' + '.join(['a'] * 3000)}\n{'x = ' + '-' * 30_000 + '1'}\n"
     assert defined_names(source) is None
     assert unbound_definition(source, "app") is None

@@ -13,7 +13,7 @@ from slim_ray_image.core.python.import_statements import (
 
 
 def found(source: str, path: str = "app/jobs/main.py") -> list[tuple[str, int]]:
-    """(module, line) of the import statements in a source."""
+    """Return (module, line) of each import statement found in a source."""
     return [(s.module, s.line) for s in find_import_statements(path, source.encode())]
 
 
@@ -35,7 +35,7 @@ def found(source: str, path: str = "app/jobs/main.py") -> list[tuple[str, int]]:
     ],
 )
 def test_import_statement_has_its_module(source: str, modules: list[str]) -> None:
-    """Each module that a statement names, in whatever block; a relative one counts from the package."""
+    """Every module of a statement is found, in any block; a relative one is resolved against the package."""
     assert sorted(module for module, _ in found(source)) == modules
 
 
@@ -60,12 +60,12 @@ def test_import_statement_has_its_module(source: str, modules: list[str]) -> Non
     ],
 )
 def test_import_that_a_run_need_not_do_is_passed_over(source: str) -> None:
-    """What may fail, or is for other Pythons, platforms or type checkers, or is no import, is not told."""
+    """An import that may fail, or is for other Pythons, platforms or type checkers, is left out."""
     assert found(source) == []
 
 
 def test_statement_has_its_line_and_its_text_on_one_line() -> None:
-    """By line; a long one is cut."""
+    """Statements are sorted by line, and a long text is cut."""
     names = ", ".join(f"name_{n}" for n in range(20))
     source = f"import os, toolz as t\n\nfrom funcy import (\n    {names}\n)\n".encode()
     assert find_import_statements("app.py", source) == (
@@ -76,7 +76,7 @@ def test_statement_has_its_line_and_its_text_on_one_line() -> None:
 
 
 def test_missing_is_what_neither_code_nor_a_distribution_has() -> None:
-    """Modules are known one by one, installed packages whole."""
+    """An import is missing if neither the known modules nor the complete packages contain the module."""
     source = b"import app.main\nimport app.other\nimport numpy.core\nimport toolz\n"
     statements = find_import_statements("app/main.py", source)
     held = HeldModules(modules=["app", "app.main"], packages=["numpy"])

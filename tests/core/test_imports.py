@@ -1,4 +1,4 @@
-"""The boundary of core and of the sandbox programs: what each of their modules may import."""
+"""Tests of the imports that modules of core and programs of the sandbox may have."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TOOLS = {
     "tomli",
     "uv",
 }
-# What reads YAML; Pants itself needs PyYAML, so it is there wherever the rules are. No program of the sandbox reads YAML.
+# The module that reads YAML. Pants itself requires PyYAML, so the rules always have it. No sandbox program reads YAML.
 YAML = {"core/serve/yaml_lines.py"}
-# What starts a thread, and waits for it: only a new thread can have a larger stack, which the parser needs.
+# The module that starts a thread and waits for it: only a new thread can have the larger stack that the parser needs.
 THREADS = {"core/python/parsing.py"}
-# Of the standard library, what reaches the machine: core decides from what it is given.
+# Modules of the standard library that reach the machine. Core decides only from its arguments.
 MACHINE = {
     "asyncio",
     "glob",
@@ -54,7 +54,7 @@ MACHINE = {
 
 
 def imported_modules(source: str) -> Iterator[str]:
-    """The absolute name of every module, or of every module's name, that an import anywhere in `source` names."""
+    """Return the absolute name of every module and module member that an import anywhere in `source` names."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -64,7 +64,7 @@ def imported_modules(source: str) -> Iterator[str]:
 
 
 def is_standard_library(module: str) -> bool:
-    """Whether a module, given by its first name, came with Python; `sys.stdlib_module_names` is Python 3.10's."""
+    """Return whether a top-level module came with Python; `sys.stdlib_module_names` is Python 3.10's."""
     if module in sys.builtin_module_names:
         return True
     spec = importlib.util.find_spec(module) if module else None
@@ -78,7 +78,7 @@ def is_standard_library(module: str) -> bool:
 
 
 def foreign_imports(source: str, tools: set[str], *own: str) -> set[str]:
-    """The imports of `source` that are neither of the standard library, nor of `tools`, nor below one of `own`."""
+    """Return the imports of `source` that are not of the standard library, in `tools`, or below a name in `own`."""
     return {
         name
         for name in imported_modules(source)
@@ -94,14 +94,14 @@ def relative_name(path: Path) -> str:
 
 @pytest.mark.parametrize("path", CORE, ids=relative_name)
 def test_core_imports_the_standard_library_packaging_and_core(path: Path) -> None:
-    """Core runs without Pants and without any tool, so that its decisions can be tested alone; one module reads YAML."""
+    """Core imports neither Pants nor tools, so that its decisions can be tested alone; one module reads YAML."""
     tools = {"packaging", "yaml"} if relative_name(path) in YAML else {"packaging"}
     assert foreign_imports(path.read_text("utf-8"), tools, "slim_ray_image.core") == set()
 
 
 @pytest.mark.parametrize("path", CORE, ids=relative_name)
 def test_core_does_not_reach_the_machine(path: Path) -> None:
-    """Core has no file, socket, clock or environment: JSON and text in, values out."""
+    """Core uses no file, socket, clock or environment: it turns JSON and text into values."""
     source = path.read_text("utf-8")
     reached = {name for name in imported_modules(source) if not name.startswith("urllib.parse.")}
     allowed = {"threading"} if relative_name(path) in THREADS else set()
@@ -112,12 +112,12 @@ def test_core_does_not_reach_the_machine(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SANDBOX, ids=relative_name)
 def test_sandbox_imports_the_standard_library_its_tools_core_and_sandbox(path: Path) -> None:
-    """A program of the sandbox runs where there is no Pants, with the locked tools alone."""
+    """A program of the sandbox runs without Pants, with the locked tools alone."""
     own = ("slim_ray_image.core", "slim_ray_image.sandbox")
     assert foreign_imports(path.read_text("utf-8"), TOOLS, *own) == set()
 
 
-# Room -> the rooms that it may use, besides the ground: all that are below it.
+# Room -> the rooms that it may import: all rooms below it. Every room may import the ground too.
 ROOMS = {
     "core": {
         "python": set(),
@@ -142,14 +142,14 @@ ROOMS = {
 
 
 def room_of(module: str, package: str) -> str:
-    """Return the room that a module is in, by its dotted name; "" for one of the ground."""
+    """Return the room of a module, by its dotted name; "" for a module of the ground."""
     parts = module.split(".")
     return parts[2] if parts[:2] == [PACKAGE.name, package] and parts[2] in ROOMS[package] else ""
 
 
 @pytest.mark.parametrize("path", [*CORE, *SANDBOX], ids=relative_name)
 def test_room_uses_itself_and_the_rooms_below(path: Path) -> None:
-    """The graph of the rooms has no circle, and the ground stands on no room."""
+    """The imports between rooms have no cycle, and the ground imports no room."""
     package, *rooms, _ = path.relative_to(PACKAGE).parts
     used = {room_of(f"{name}.x.x", package) for name in imported_modules(path.read_text("utf-8"))}
     allowed = {rooms[0], *ROOMS[package][rooms[0]]} if rooms else set()
@@ -157,14 +157,14 @@ def test_room_uses_itself_and_the_rooms_below(path: Path) -> None:
 
 
 def test_rooms_are_those_of_the_folders() -> None:
-    """A new room is to be seen here, with the rooms that it may use."""
+    """Every folder is a room of the table above."""
     for package, rooms in ROOMS.items():
         folders = {path.parent.name for path in (PACKAGE / package).glob("*/__init__.py")}
         assert folders == set(rooms)
 
 
 def test_bytecode_compiler_imports_only_what_python_has_loaded() -> None:
-    """Whatever else the compiler's process imported would change the bytes of the bytecode."""
+    """The bytecode compiler imports only modules that Python has loaded: others would change the bytecode's bytes."""
     source = (PACKAGE / "sandbox" / "compile_bytecode.py").read_text("utf-8")
     assert set(imported_modules(source)) == {"sys", "_imp", "marshal", "posix"}
 
@@ -188,7 +188,7 @@ def own_modules(path: Path) -> Iterator[Path]:
     "program", ["tools/fetch_uv", "wheels/fetch_wheels", "tools/install_tools"]
 )
 def test_programs_that_fetch_need_no_tool(program: str) -> None:
-    """What runs on any Python of this machine, before or without the tools, imports the standard library alone."""
+    """Programs that run before or without the tools, on any Python, import only the standard library."""
     modules = list(own_modules(PACKAGE / "sandbox" / f"{program}.py"))
     assert PACKAGE / "core" / "wire.py" in modules
     own = ("slim_ray_image.core", "slim_ray_image.sandbox")
@@ -199,7 +199,7 @@ def test_programs_that_fetch_need_no_tool(program: str) -> None:
 
 
 def test_every_module_is_looked_at() -> None:
-    """The tests above have modules to look at, those that everyone imports among them."""
+    """The tests above find modules to check, the most imported ones included."""
     assert {"core/__init__.py", "core/errors.py", "core/image/oci.py"} <= set(
         map(relative_name, CORE)
     )
@@ -228,5 +228,5 @@ def test_every_module_is_looked_at() -> None:
     ],
 )
 def test_foreign_imports_are_noticed(source: str, expected: set[str]) -> None:
-    """The look itself tells an allowed import from any other, wherever it stands."""
+    """`foreign_imports` tells an allowed import from any other, in every kind of statement."""
     assert foreign_imports(source, {"packaging"}, "slim_ray_image.core") == expected

@@ -27,17 +27,17 @@ from slim_ray_image.core.python.module_uses import find_uses
     ],
 )
 def test_uses_of_a_module(source: str, uses: set[str]) -> None:
-    """Imports, attributes of what they bind, and names that are spelled count; other things of that name do not."""
+    """Imports, attributes of imported names, and names in strings count; other objects of the same name do not."""
     assert find_uses("app.py", source.encode(), "ray") == uses
 
 
 def test_files_that_are_no_python_use_what_they_spell() -> None:
-    """A Serve config that travels with the code names applications of Ray's own."""
+    """In other files than Python's, such as a Serve config, every dotted name counts as a use."""
     content = b"applications:\n- import_path: ray.serve.llm:build_openai_app\n- x: xray.data\n"
     assert find_uses("serve.yaml", content, "ray") == {"ray.serve.llm"}
 
 
 def test_long_chain_is_used_by_its_first_names() -> None:
-    """However many attributes there are, the modules among them are found."""
+    """In a chain of very many attributes, the modules at its start are found."""
     source = b"import ray\nx = ray.data" + b".b" * 2500 + b"\n"
     assert {"ray.data", "ray.data.b"} <= find_uses("a.py", source, "ray")

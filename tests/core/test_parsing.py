@@ -1,4 +1,4 @@
-"""The text of a Python source as a tree."""
+"""Tests of core.python.parsing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slim_ray_image.core.python.parsing import parse_module
 
 
 def test_source_has_a_tree() -> None:
-    """That of `ast`, in the encoding that the source says it is in."""
+    """A source has the tree that `ast` makes, decoded by the encoding that the source declares."""
     tree = parse_module("# coding: latin-1\nname = 'é'\n".encode("latin-1"))
     assert tree is not None
     assert ast.literal_eval(tree.body[0].value) == "é"  # type: ignore[attr-defined]
@@ -23,13 +23,13 @@ def test_source_has_a_tree() -> None:
 
 @pytest.mark.parametrize("source", [b"def", b"a = '\0'", b"a = '\xff'", b"print 'Python 2'"])
 def test_what_is_no_source_has_none(source: bytes) -> None:
-    """Whatever is wrong with it, nobody stumbles over it."""
+    """Text that is not valid Python has no tree, and raises no error."""
     assert parse_module(source) is None
 
 
 # --- Deep nesting
 
-# Each takes a level of the tree, and of the C stack, for each of its parts.
+# Each part of such a source adds a level to the tree, and to the C stack.
 DEEP: Mapping[str, Callable[[int], str]] = {
     "sum": lambda n: "x = " + " + ".join(["1"] * n),
     "sum in brackets": lambda n: "x = (\n    1\n" + "    + 1\n" * n + ")",
@@ -44,7 +44,7 @@ DEEP: Mapping[str, Callable[[int], str]] = {
 
 
 def module(deep: str) -> bytes:
-    """A module with imports before, behind and below what is nested."""
+    """Return a module with imports before, after and inside of the nested part."""
     return (
         "import first\nfrom package import second as other  # why\n"
         "def function(a):\n    import third\n    return a\n"
@@ -56,7 +56,7 @@ def module(deep: str) -> bytes:
 
 
 def imports(tree: Optional[ast.Module]) -> dict[str, int]:
-    """Return name -> line of what a tree imports."""
+    """Map each name that a tree imports to the line of the import."""
     assert tree is not None
     return {
         alias.name: node.lineno
@@ -69,7 +69,7 @@ def imports(tree: Optional[ast.Module]) -> dict[str, int]:
 @pytest.mark.parametrize("count", [3000, 30_000])
 @pytest.mark.parametrize("kind", DEEP)
 def test_imports_of_a_deep_source_are_found(kind: str, count: int) -> None:
-    """A source that no Python, or not every Python, can parse as a whole has its imports at their lines."""
+    """In a source that some or all Pythons cannot parse as a whole, imports are found at their lines."""
     deep = DEEP[kind](count)
     below = 5 + deep.count("\n") + 1
     assert imports(parse_module(module(deep))) == {
@@ -79,14 +79,14 @@ def test_imports_of_a_deep_source_are_found(kind: str, count: int) -> None:
 
 
 def test_names_of_a_deep_source_are_found() -> None:
-    """A source that cannot be parsed uses the modules that it names, in code and in strings."""
+    """In a source that cannot be parsed, the names in code and in strings count as uses of modules."""
     line = "-" * 100_000 + "ray.data.range(3) if not other else f('ray.serve')"
     source = f"import ray\nx = {line}\n".encode()
     assert find_uses("a.py", source, "ray") == {"ray.data", "ray.data.range", "ray.serve"}
 
 
 def test_source_of_no_encoding_has_no_tree() -> None:
-    """However deep it is."""
+    """A source with an unknown encoding has no tree, even if it is deeply nested."""
     deep = b"x = " + b"-" * 100_000 + b"1\n"
     assert parse_module(b"# coding: no-such-encoding\n" + deep) is None
     assert parse_module(b"a = '\xff'\n" + deep) is None
@@ -112,7 +112,7 @@ print("alive")
 
 
 def test_deep_source_does_not_end_the_process() -> None:
-    """A rule runs in a thread of Pants' with a small stack, and the Pants of every other user in the same process."""
+    """A deep source does not overflow the small stack of a Pants thread, which would end the process of all users."""
     result = subprocess.run(
         [sys.executable, "-c", _IN_A_SMALL_STACK],
         env={"PYTHONPATH": PYTHONPATH},

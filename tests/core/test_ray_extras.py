@@ -1,4 +1,4 @@
-"""Tests of core.closure.closure.ray_extras."""
+"""Tests of core.closure.ray_extras."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from slim_ray_image.core.closure.ray_extras import (
 )
 
 HEAD = "the head of a Ray cluster, its dashboard and its health checks"
-UNNEEDED = "nothing that the code imports needs it"
+UNNEEDED = "nothing in the code needs it"
 
 
 def edge(module: str, line: int = 1, source: str = "src/a.py") -> ImportEdge:
@@ -36,13 +36,13 @@ def use(module: str) -> RayUse:
 def installed(
     *modules: str, required: Collection[str] = (), chosen: Optional[Collection[str]] = None
 ) -> list[str]:
-    """The extras that are installed for these modules."""
+    """Return the extras that are installed for imports of these modules."""
     extras = decide_extras([use(module) for module in modules], required, chosen)
     return [extra.name for extra in extras if extra.change != "dropped"]
 
 
 def test_uses_are_the_first_imports_of_modules_of_ray() -> None:
-    """Each module of Ray has the reason of its first import, by file and line; others have none."""
+    """Each module of Ray has the place of its first import, by file and line; other modules are left out."""
     edges = [
         edge("ray.data", 7),
         edge("ray.data", 3),
@@ -81,7 +81,7 @@ def test_uses_are_the_first_imports_of_modules_of_ray() -> None:
 def test_packages_that_ray_loads_by_itself_are_seen_in_the_tokens(
     source: str, uses: list[str]
 ) -> None:
-    """`ray.data` needs no import of its own, and a client's address is text; comments and strings are neither."""
+    """A use of `ray.data` without an import counts, and so does a client's address; comments and other texts do not."""
     assert [found.reason for found in uses_in_source("src/a.py", source.encode())] == uses
 
 
@@ -107,19 +107,19 @@ def test_packages_that_ray_loads_by_itself_are_seen_in_the_tokens(
 def test_imports_bring_the_extras_that_their_modules_need(
     modules: list[str], extras: list[str]
 ) -> None:
-    """The module that names the most decides; what starts a cluster's head is always there."""
+    """The longest matching module decides the extras; the extra for a cluster's head is always included."""
     assert installed(*modules) == extras
 
 
 def test_each_extra_says_what_was_done_and_why() -> None:
-    """Kept is what was required and is needed, added what only the code says, dropped what nothing needs."""
+    """An extra is kept if required and needed, added if only the code needs it, dropped if nothing does."""
     extras = decide_extras([use("ray.serve"), use("ray.data")], ["serve", "Tune"])
     assert extras == (
         RayExtra("data", "added", "import of ray.data at src/a.py:1"),
         RayExtra("serve", "kept", "import of ray.serve at src/a.py:1"),
         RayExtra("tune", "dropped", UNNEEDED),
     )
-    assert explain_added(extras) == ("ray[data] is there for import of ray.data at src/a.py:1",)
+    assert explain_added(extras) == ("ray[data] was added: import of ray.data at src/a.py:1",)
     assert decide_extras([use("ray")], ["all"]) == (
         RayExtra("all", "dropped", UNNEEDED),
         RayExtra("default", "added", HEAD),
@@ -127,12 +127,12 @@ def test_each_extra_says_what_was_done_and_why() -> None:
 
 
 def test_extras_that_imports_do_not_tell_stay_as_required() -> None:
-    """Nobody sees in the code whether memory is to be profiled."""
+    """Extras that imports do not decide, such as those for profiling, stay as required."""
     assert installed("ray.serve", required=["observability"]) == ["observability", "serve"]
 
 
 def test_what_the_target_chooses_overrides_imports_and_requirement() -> None:
-    """A list, even an empty one, is what is installed."""
+    """The list of the target, even an empty one, overrides imports and requirement."""
     assert installed("ray.data", required=["serve"], chosen=["serve-grpc"]) == ["serve-grpc"]
     assert decide_extras([use("ray.data")], ["serve"], []) == (
         RayExtra("serve", "dropped", "`ray_extras` does not name it"),
@@ -140,7 +140,7 @@ def test_what_the_target_chooses_overrides_imports_and_requirement() -> None:
 
 
 def test_every_requirement_of_ray_gets_the_extras() -> None:
-    """Version and marker stay; other requirements are as they were."""
+    """A requirement of Ray gets the extras and keeps version and marker; others stay unchanged."""
     requirements = [
         ClosureRequirement("numpy", "import"),
         ClosureRequirement("Ray[serve]==2.48.0; python_version < '3.14'", "import"),
@@ -159,7 +159,7 @@ def test_every_requirement_of_ray_gets_the_extras() -> None:
 
 
 def test_module_that_was_removed_is_an_error(golden: Golden) -> None:
-    """What Ray no longer has fails on import, so it is said before anything is built."""
+    """An import of a module that Ray has removed is an error before anything is built."""
     uses = [use("ray.workflow"), use("ray.util.sgd.torch"), use("ray.util.queue")]
     golden.check(
         "errors/ray_module_removed.txt", error_text(lambda: check_removed("src/app:image", uses))
@@ -168,7 +168,7 @@ def test_module_that_was_removed_is_an_error(golden: Golden) -> None:
 
 
 def test_module_whose_distribution_no_extra_brings_is_an_error(golden: Golden) -> None:
-    """The distribution that is missing is named, with the import that needs it."""
+    """A module of Ray without its distribution is an error that names both, with the import."""
     uses = [use("ray.util.joblib.register_ray"), use("ray.util.dask"), use("ray.util.collective")]
     golden.check(
         "errors/ray_module_uncovered.txt",

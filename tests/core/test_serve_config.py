@@ -1,4 +1,4 @@
-"""Tests of core.serve.serve_config, and of core.serve.runtime_env by way of it."""
+"""Tests of core.serve.serve_config, which also cover core.serve.runtime_env."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def message(text: str, application: str = "") -> str:
 
 
 def test_config_names_its_applications_with_their_lines() -> None:
-    """Names, routes, both spellings of import paths, and the names of a builder's arguments; its text is as it was."""
+    """A config has names, routes, import paths in both forms and names of arguments; its text stays the same."""
     assert parse(CONFIG) == ImageConfig(FILE, ServeConfig(CONFIG, (FRUIT, PRICES), (8001,)))
     assert FRUIT.named_by == "application 'fruit' at src/shop/serve.yaml:8"
 
 
 def test_application_has_ray_s_own_defaults() -> None:
-    """What a config leaves out is what Ray Serve takes instead."""
+    """Missing keys have Ray Serve's own defaults."""
     config = serve_of("applications: [{import_path: 'a:b'}]\n")
     (application,) = config.applications
     assert (application.name, application.route_prefix) == ("default", "/")
@@ -97,24 +97,24 @@ def test_application_has_ray_s_own_defaults() -> None:
 
 @pytest.mark.parametrize("port", ["0", "70000", "'-1'"])
 def test_port_that_no_server_can_have_is_an_error(port: str) -> None:
-    """Ray's schema takes it, but neither its proxy nor an image's `ExposedPorts`."""
+    """A port out of range is an error: Ray's schema accepts it, but its proxy and an image's `ExposedPorts` do not."""
     shown = port
     assert message(CONFIG.replace("8001", port)) == (
-        f"The Serve config in {FILE} has a port that no server can have.\n\n"
+        f"The port {shown} in the Serve config in {FILE} is out of range.\n\n"
         f"  * {FILE}:4: http_options.port is {shown}\n\n"
         "To fix, use a port from 1 to 65535."
     )
 
 
 def test_grpc_port_counts_where_something_is_served_on_it() -> None:
-    """Without servicer functions Ray opens none."""
+    """The gRPC port counts only with servicer functions: without them, Ray does not open it."""
     text = CONFIG + "grpc_options: {grpc_servicer_functions: [a.b]}\n"
     assert serve_of(text).ports == (8001, 9000)
     assert serve_of(CONFIG + "grpc_options: {port: 9001}\n").ports == (8001,)
 
 
 def test_modules_that_a_config_names_besides_are_known() -> None:
-    """Servicers of gRPC are of all applications, a router is of its own."""
+    """A gRPC servicer belongs to all applications, a request router only to its own."""
     router = "    deployments: [{name: D, request_router_config: {request_router_class: shop.a.Router}}]\n"
     text = CONFIG + router + "grpc_options: {grpc_servicer_functions: ['shop.pb:add']}\n"
     servicer = NamedModule("shop.pb", f"`grpc_servicer_functions` 'shop.pb:add' at {FILE}:14")
@@ -125,7 +125,7 @@ def test_modules_that_a_config_names_besides_are_known() -> None:
 
 
 def test_one_application_is_served_alone() -> None:
-    """Its text is a config without the others, and with everything else."""
+    """The text for one application lacks the other applications, and keeps everything else."""
     config = serve_of(CONFIG, "prices")
     assert config.applications == (PRICES,)
     everything = yaml.safe_load(CONFIG)
@@ -134,32 +134,32 @@ def test_one_application_is_served_alone() -> None:
 
 
 def test_config_of_one_application_stays_as_it_is() -> None:
-    """Where there is nothing to leave out, comments stay as well."""
+    """If a config has only one application, its text keeps its comments."""
     text = "# Mine.\napplications: [{import_path: 'a:b'}]\n"
     assert serve_of(text, "default").text == text
 
 
 def test_unknown_application_is_an_error(golden: Golden) -> None:
-    """The message has those that there are."""
+    """The error for an unknown application lists the known ones."""
     golden.check("errors/serve-config-application-unknown.txt", message(CONFIG, "fish"))
 
 
 def test_all_problems_are_told_at_once(golden: Golden) -> None:
-    """Each with file, line, key and value, in the order of the file."""
+    """Every problem is reported with file, line, key and value, in the order of the file."""
     text = CONFIG.replace("/prices", "/fruit").replace("8001", "web").replace("fruit:app", "fruit")
     text = text.replace("shop.prices.build", "build")
     golden.check("errors/serve-config-refused.txt", message(text))
 
 
 def test_key_that_is_ignored_is_told_with_what_is_missing() -> None:
-    """One may be the other, misspelt."""
+    """Errors list ignored keys too, since one may be the misspelt form of a missing key."""
     text = message(CONFIG.replace("import_path: shop.fruit", "import_paht: shop.fruit"))
-    assert f"  * {FILE}:8: applications[0].import_paht is no key that Ray Serve has\n" in text
+    assert f"  * {FILE}:8: applications[0].import_paht is not a key of Ray Serve\n" in text
     assert f"  * {FILE}:6: applications[0].import_path is missing\n" in text
 
 
 def test_config_without_applications_is_an_error(golden: Golden) -> None:
-    """Ray takes an empty list, but there would be nothing to put into an image."""
+    """A config without applications is an error, though Ray accepts it: the image would serve nothing."""
     golden.check("errors/serve-config-empty.txt", message("applications: []\n"))
 
 
@@ -167,12 +167,12 @@ def test_config_without_applications_is_an_error(golden: Golden) -> None:
     ("name", "text"), [("nothing", "# Later.\n"), ("two-documents", f"{CONFIG}---\n{CONFIG}")]
 )
 def test_file_of_no_one_config_is_an_error(name: str, text: str, golden: Golden) -> None:
-    """A config is a document, and the file has no other."""
+    """A file without exactly one YAML document is an error."""
     golden.check(f"errors/serve-config-{name}.txt", message(text))
 
 
 def test_text_that_is_no_yaml_is_an_error(golden: Golden) -> None:
-    """As a template before it is rendered."""
+    """A text that is not valid YAML, such as a template, is an error."""
     text = "{{ define }}\n" + CONFIG
     golden.check("errors/serve-config-no-yaml.txt", message(text))
 
@@ -181,7 +181,7 @@ def test_text_that_is_no_yaml_is_an_error(golden: Golden) -> None:
 
 
 def test_service_has_the_config_of_its_block() -> None:
-    """The text is the block's, its lines are those of the manifest, and the manifest's Ray is known."""
+    """The config of a RayService is the text of its block, with lines and Ray version of the manifest."""
     config = parse(SERVICE)
     assert config.serve is not None
     assert config.serve.text == CONFIG
@@ -192,23 +192,23 @@ def test_service_has_the_config_of_its_block() -> None:
 
 @pytest.mark.parametrize("value", ["''", "null"])
 def test_empty_version_of_ray_is_none(value: str) -> None:
-    """KubeRay takes it as left out."""
+    """An empty `rayVersion` counts as missing, as it does for KubeRay."""
     assert parse(SERVICE.replace('"2.48.0"', value)).ray_versions == ()
 
 
 def test_problem_in_a_block_has_the_line_of_the_manifest(golden: Golden) -> None:
-    """It is the line that an editor goes to."""
+    """A problem in the config of a manifest has the line of the manifest's file."""
     golden.check("errors/serve-config-block-refused.txt", message(SERVICE.replace("8001", "web")))
 
 
 def test_one_application_of_a_service_can_be_served() -> None:
-    """As of a plain config."""
+    """One application of a RayService can be chosen, as in a plain config."""
     (application,) = serve_of(SERVICE, "fruit").applications
     assert application.name == "fruit"
 
 
 def test_other_documents_beside_a_service_are_passed_over() -> None:
-    """But a cluster among them names a version of Ray, too."""
+    """Other documents of a file are skipped, but the Ray version of a RayCluster among them counts."""
     config = parse(f"{OTHER}---\n{SERVICE}---\n{CLUSTER}")
     assert [found.version for found in config.ray_versions] == ["2.48.0", "2.9.0"]
 
@@ -227,7 +227,7 @@ def test_other_documents_beside_a_service_are_passed_over() -> None:
 def test_manifest_that_does_not_say_what_to_serve_is_an_error(
     name: str, text: str, golden: Golden
 ) -> None:
-    """The message has what was found instead, with its line."""
+    """A manifest without one service or job is an error that lists the documents found, with lines."""
     golden.check(f"errors/serve-config-{name}.txt", message(text))
 
 
@@ -250,19 +250,19 @@ def test_manifest_that_does_not_say_what_to_serve_is_an_error(
     ids=["module", "file", "file-with-dot", "quotes", "quoted characters of a shell", "escapes"],
 )
 def test_job_is_an_entry_point(command: str, entry_point: EntryPoint) -> None:
-    """A file is named from the image's working directory, so it has a module; it is run by its path all the same."""
+    """A RayJob's command has a module; a file is named from the working directory and run by its path."""
     config = parse(job(f"|\n    {command}"))
     assert (config.serve, config.entry_point) == (None, entry_point)
     assert config.named_by == f"`entrypoint` {command!r} at {FILE}:4"
 
 
 def test_command_that_is_refused_is_looked_at_once() -> None:
-    """However many blanks it has: else this test would not end."""
-    assert "its code to be found" in message(job(f"python a.py{' ' * 5000}> log"))
+    """A command with thousands of blanks is rejected in linear time."""
+    assert "its code can be found" in message(job(f"python a.py{' ' * 5000}> log"))
 
 
 def test_command_of_several_lines_is_one() -> None:
-    """Where a shell joins them."""
+    """Lines that a shell joins are one command."""
     found = parse(job("|\n    python \\\n      -m jobs.driver \\\n      --rounds 3\n"))
     assert found.entry_point == EntryPoint("jobs.driver", None, ("--rounds", "3"))
 
@@ -286,19 +286,20 @@ def test_command_of_several_lines_is_one() -> None:
     ],
 )
 def test_job_of_another_form_is_an_error(command: str) -> None:
-    """What takes a shell, or is no module or file, cannot be followed to its code."""
+    """A command that needs a shell, or names neither module nor file, is an error: its code cannot be found."""
     assert message(job(f"|\n    {command}")) == (
-        "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments in which "
-        "a shell expands nothing, for its code to be found.\n\n"
+        "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments that a "
+        "shell leaves unchanged, so that its code can be found.\n\n"
         f"  * {FILE}:4: {textwrap.dedent(f'    {command}{chr(10)}')!r}\n\n"
         "To fix, do one of the following:\n"
-        "  * correct it: no options of Python; FILE.py is a relative path, as jobs/driver.py of the module jobs.driver\n"
+        "  * correct it: use no options of Python, and a relative path for FILE.py, such as jobs/driver.py for the "
+        "module jobs.driver\n"
         "  * name the driver in `entry_point` instead of the manifest in `serve_config`"
     )
 
 
 def test_job_has_no_application() -> None:
-    """So none of it can be chosen."""
+    """An application cannot be chosen from a RayJob."""
     assert message(job("python a.py"), "fruit") == (
         "The RayJob in src/shop/serve.yaml has no application 'fruit'.\n\n"
         "To fix, remove `serve_application`."
@@ -306,7 +307,7 @@ def test_job_has_no_application() -> None:
 
 
 def test_job_names_a_version_of_ray() -> None:
-    """Where its cluster does."""
+    """The Ray version of a RayJob's cluster is returned."""
     config = parse(job("python a.py", "rayClusterSpec: {rayVersion: '2.48.0'}\n"))
     assert config.ray_versions == (RayVersion("2.48.0", f"{FILE}:5"),)
 
@@ -319,7 +320,7 @@ def with_environment(text: str) -> str:
 
 
 def problem(text: str, application: str = "") -> str:
-    """The message of a file whose applications are known, but of which there can be no image."""
+    """Return the message of a file whose applications are known, but from which no image can be built."""
     found = parse(text, application).problem
     assert found is not None
     return str(found)
@@ -336,7 +337,7 @@ def problem(text: str, application: str = "") -> str:
     ids=["empty", "variables", "unset", "config"],
 )
 def test_environment_that_leaves_the_image_alone_is_fine(text: str) -> None:
-    """Variables and limits change no code."""
+    """Variables, limits and empty keys of a `runtime_env` are accepted."""
     config = parse(with_environment(text))
     assert (config.problem, config.warnings) == (None, ())
 
@@ -359,12 +360,12 @@ def test_environment_that_leaves_the_image_alone_is_fine(text: str) -> None:
 def test_environment_that_defeats_the_image_is_an_error(
     name: str, text: str, golden: Golden
 ) -> None:
-    """The message says what to do instead, with the requirements to add."""
+    """Keys that bring other code are an error that lists fixes, with the requirements to add."""
     golden.check(f"errors/runtime-env-{name}.txt", problem(with_environment(text)))
 
 
 def test_environment_of_another_application_does_not_count() -> None:
-    """An image of one application runs the code of that alone."""
+    """An image of one application ignores the `runtime_env`s of others."""
     text = with_environment("{pip: [requests], working_dir: 's3://bucket/a.zip'}")
     (fruit, prices) = (parse(text, name) for name in ("fruit", "prices"))
     assert (fruit.problem, fruit.warnings) == (None, ())
@@ -372,7 +373,7 @@ def test_environment_of_another_application_does_not_count() -> None:
 
 
 def test_environment_of_a_deployment_counts(golden: Golden) -> None:
-    """It is that of the replicas' actors; all of a file are told at once."""
+    """The `runtime_env` of a deployment counts, and all `runtime_env`s of a file are reported at once."""
     deployments = (
         "    deployments:\n    - name: D\n      ray_actor_options: {runtime_env: {uv: [a]}}\n"
     )
@@ -381,13 +382,13 @@ def test_environment_of_a_deployment_counts(golden: Golden) -> None:
 
 
 def test_environment_of_a_job_counts(golden: Golden) -> None:
-    """A RayJob has it as text."""
+    """The `runtime_env` of a RayJob, a text in the manifest, counts."""
     text = job("python a.py", "runtimeEnvYAML: |\n  env_vars: {A: b}\n  working_dir: ./src\n")
     golden.check("errors/runtime-env-of-job.txt", problem(text))
 
 
 def test_environment_of_a_job_that_is_no_text_is_an_error() -> None:
-    """Kubernetes would refuse it, and it must not be passed over."""
+    """A `runtimeEnvYAML` that is not text is an error, as it is for Kubernetes."""
     assert message(job("python a.py", "runtimeEnvYAML: {pip: [numpy]}\n")) == (
         f"`spec.runtimeEnvYAML` of the RayJob in {FILE} must be text.\n\n"
         f'  * {FILE}:5: {{"pip": ["numpy"]}}\n\n'
@@ -396,14 +397,14 @@ def test_environment_of_a_job_that_is_no_text_is_an_error() -> None:
 
 
 def test_code_from_elsewhere_is_a_warning(golden: Golden) -> None:
-    """Ray fetches it, and what it has in common with the image hides the image's."""
+    """Code from a URL is a warning: it hides the image's modules of the same name."""
     text = "{working_dir: 'https://example.com/a.zip', py_modules: ['s3://bucket/b.whl']}"
     (warning,) = parse(with_environment(text)).warnings
     golden.check("errors/runtime-env-remote.txt", warning)
 
 
 def test_code_from_elsewhere_of_a_job_is_a_warning(golden: Golden) -> None:
-    """As that of an application."""
+    """Code from a URL is a warning in a RayJob too."""
     text = job("python a.py", "runtimeEnvYAML: |\n  working_dir: 'https://example.com/a.zip'\n")
     (warning,) = parse(text).warnings
     golden.check("errors/runtime-env-remote-of-job.txt", warning)
@@ -413,13 +414,13 @@ def test_code_from_elsewhere_of_a_job_is_a_warning(golden: Golden) -> None:
 
 
 def test_keys_that_ray_ignores_are_a_warning(golden: Golden) -> None:
-    """All of them in one."""
+    """All keys that Ray ignores are in one warning."""
     (warning,) = parse(CONFIG + "    num_replicas: 3\nhttp_port: 8000\n").warnings
     golden.check("errors/serve-config-ignored.txt", warning)
 
 
 def test_host_that_nobody_reaches_is_a_warning(golden: Golden) -> None:
-    """Ray Serve would listen inside of the container alone."""
+    """A loopback address is a warning: Ray Serve would listen only inside of the container."""
     (warning,) = parse(CONFIG.replace("0.0.0.0", "127.0.0.1")).warnings
     golden.check("errors/serve-config-loopback.txt", warning)
 
@@ -448,7 +449,7 @@ MANIFEST = "apiVersion: ray.io/v1\nkind: RayService\nspec:\n  serveConfigV2: "
 )
 @pytest.mark.parametrize("application", ["", "x"])
 def test_aliases_without_end_are_told_at_once(text: str, application: str) -> None:
-    """Wherever a config names what would fill the memory."""
+    """Aliases that would fill the memory are rejected within a second, wherever the config names them."""
     start = time.monotonic()
     with pytest.raises(
         SlimRayImageError, match=f"^The aliases in {FILE} stand for too many values"
@@ -458,7 +459,7 @@ def test_aliases_without_end_are_told_at_once(text: str, application: str) -> No
 
 
 def test_value_of_many_aliases_is_shown_in_part() -> None:
-    """A message shows no more of a value than that of a short one."""
+    """A message shows only the start of a value with many aliases."""
     text = "a: &a [[1, 2], [3, 4]]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
     with pytest.raises(SlimRayImageError) as caught:
         parse_image_config(f"{text}applications: [{{name: *b, import_path: 'a:b'}}]\n", FILE)

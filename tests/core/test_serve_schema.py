@@ -16,20 +16,20 @@ def problems_of(text: str) -> tuple[list[ConfigMistake], list[ConfigMistake]]:
 
 @pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
 def test_what_ray_takes_is_accepted(text: str) -> None:
-    """Numbers as text, nulls where Ray allows them, unknown keys where it ignores them."""
+    """Numbers given as text, nulls where Ray allows them, and unknown keys that Ray ignores are accepted."""
     assert problems_of(text)[0] == []
 
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 def test_what_ray_refuses_is_a_problem(text: str) -> None:
-    """Each has a line of the file."""
+    """A config that Ray rejects has problems, each with a line of the file."""
     problems, _ = problems_of(text)
     assert problems
     assert all(1 <= problem.line <= text.count("\n") + 1 for problem in problems)
 
 
 def test_problem_has_line_key_and_value() -> None:
-    """A key of a nested list is named as Python would get at it."""
+    """A problem names the line, the key path with list indexes, and the value."""
     text = "applications:\n- import_path: a:b\n  deployments:\n  - name: d\n    num_replicas: two\n"
     assert problems_of(text)[0] == [
         ConfigMistake(
@@ -61,14 +61,14 @@ def test_problem_has_line_key_and_value() -> None:
     ],
 )
 def test_order_of_replica_counts_has_ray_s_defaults(counts: str, key: str, text: str) -> None:
-    """The problem is at what the file has, and says where the limit comes from."""
+    """A wrong order of replica counts is reported at a key in the file; the message names a default limit as such."""
     config = f"applications:\n- import_path: a:b\n  deployments:\n  - {{name: d, autoscaling_config: {counts}}}\n"
     path = f"applications[0].deployments[0].autoscaling_config.{key}"
     assert problems_of(config)[0] == [ConfigMistake(4, path, text)]
 
 
 def test_problems_are_in_the_order_of_the_file() -> None:
-    """All of them are told, whatever order the keys have in Ray's schema."""
+    """All problems are returned, in the order of the file and not of Ray's schema."""
     text = (
         "target_capacity: -1\napplications:\n- name: ''\n  import_path: x\nproxy_location: None\n"
     )
@@ -76,26 +76,30 @@ def test_problems_are_in_the_order_of_the_file() -> None:
 
 
 def test_every_application_of_one_name_is_told() -> None:
-    """Each has its own line; a name that is left out is Ray's default one."""
+    """Each application with a duplicate name has a problem; a missing name counts as Ray's default."""
     text = "applications:\n- import_path: a:b\n- import_path: a:c\n  route_prefix: /c\n  name: default\n"
     assert problems_of(text)[0] == [
         ConfigMistake(
             2,
             "applications[0].name",
-            "must be of one application alone, but, by default, 'default' is of 2",
+            "must be unique, but 2 applications have 'default' (the default)",
         ),
         ConfigMistake(
-            5, "applications[1].name", "must be of one application alone, but 'default' is of 2"
+            5, "applications[1].name", "must be unique, but 2 applications have 'default'"
         ),
     ]
 
 
 def test_keys_that_ray_ignores_are_no_problems() -> None:
-    """They are told apart, since one may be a slip of the pen."""
+    """Keys that Ray ignores are returned apart from the problems."""
     text = "applications:\n- import_path: a:b\n  deployments:\n  - {name: d, num_replica: 2}\n"
     assert problems_of(text) == (
         [],
-        [ConfigMistake(4, "applications[0].deployments[0].num_replica", "is no key that Ray Serve has")],
+        [
+            ConfigMistake(
+                4, "applications[0].deployments[0].num_replica", "is not a key of Ray Serve"
+            )
+        ],
     )
 
 
@@ -111,5 +115,5 @@ def test_keys_that_ray_ignores_are_no_problems() -> None:
     ids=["text", "null", "flag", "mapping", "long"],
 )
 def test_value_is_shown_on_one_line(value: object, text: str) -> None:
-    """As YAML's own flow style has it, and not longer than a line of a message."""
+    """A value is shown as JSON on one line, cut to the length that a message allows."""
     assert show(value) == text

@@ -15,7 +15,7 @@ from slim_ray_image.core.wire import from_json, to_json
 
 @dataclass(frozen=True)
 class Leaf:
-    """A dataclass in another."""
+    """A dataclass inside of another."""
 
     name: str
     number: Optional[int]
@@ -23,7 +23,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Tree:
-    """A dataclass with a field of each form."""
+    """A dataclass with a field of each supported type."""
 
     text: str
     count: int
@@ -52,7 +52,7 @@ TREE = Tree(
 
 
 def changed(**changes: Any) -> str:
-    """The JSON of `TREE` with other values."""
+    """Return the JSON of `TREE` with other values."""
     return json.dumps({**asdict(TREE), **changes})
 
 
@@ -73,13 +73,13 @@ def changed(**changes: Any) -> str:
     ],
 )
 def test_dataclass_is_read_as_it_was_written(value: Any) -> None:
-    """Tuples are tuples again, dataclasses in tuples and mappings are dataclasses, and None is None."""
+    """A dataclass survives JSON: tuples, nested dataclasses and None come back as they were."""
     text = to_json(value)
     assert from_json(type(value), text) == from_json(type(value), text.encode()) == value
 
 
 def test_json_has_one_spelling() -> None:
-    """Equal values are equal text whatever the order of a mapping, since the text is part of cache keys."""
+    """Equal values have equal text in any order of a mapping, since the text is part of cache keys."""
     first, second = Leaf("x", 1), Leaf("y", 2)
     one, other = (
         Tree(**{**vars(TREE), "by_name": by_name})
@@ -142,13 +142,13 @@ def test_json_has_one_spelling() -> None:
     ],
 )
 def test_text_of_another_form_is_refused(text: str, expected: str) -> None:
-    """Each way in which two sides can disagree is told, with the place where they do."""
+    """A text that does not fit the dataclass is an error that names the place in the text."""
     with pytest.raises(ValueError) as caught:
         from_json(Tree, text)
     assert str(caught.value) == expected
 
 
 def test_text_that_is_no_json_is_refused() -> None:
-    """A file that was cut is not read in part."""
+    """A text that is not complete JSON is an error."""
     with pytest.raises(ValueError):
         from_json(Tree, to_json(TREE)[:-1])

@@ -37,12 +37,12 @@ def read(text: str, place: Place = WHOLE_FILE) -> Located:
 
 
 def test_values_are_those_of_the_safe_loader() -> None:
-    """Nothing but lines is added."""
+    """Values are the same as from PyYAML's safe loader."""
     assert read(TEXT).plain == yaml.safe_load(TEXT)
 
 
 def test_every_value_has_its_line() -> None:
-    """The line is where the value starts; that of an alias is where its anchor is."""
+    """The line of a value is where it starts; for an alias, where its anchor is."""
     document = read(TEXT)
     assert document.line == 2
     assert document["first"].line == 2
@@ -51,7 +51,7 @@ def test_every_value_has_its_line() -> None:
 
 
 def test_text_of_a_literal_block_has_lines_of_its_own() -> None:
-    """A block starts below its key, empty lines included; folded text is not there line for line."""
+    """The text of a literal block starts on the line below its key; folded text has no lines of its own."""
     document = read(TEXT)
     assert (document["block"].line, document["block"].text_line) == (8, 9)
     assert document["block"].value == "\nline\nline\n"
@@ -59,7 +59,7 @@ def test_text_of_a_literal_block_has_lines_of_its_own() -> None:
 
 
 def test_nested_text_has_the_lines_of_the_file() -> None:
-    """YAML in a block of YAML is told by the line that an editor goes to; other text by where it starts."""
+    """YAML in a literal block has the lines of the file; in other text, all of it has the first line."""
     nested = read("\na: 1\nb: 2\n", Place("file.yaml", 9))
     assert (nested["a"].line, nested["b"].line) == (10, 11)
     flat = read("a: 1\nb: 2\n", Place("file.yaml", 9, is_verbatim=False))
@@ -67,7 +67,7 @@ def test_nested_text_has_the_lines_of_the_file() -> None:
 
 
 def test_missing_key_has_no_value() -> None:
-    """Neither has one below a scalar."""
+    """A missing key, or a key below a scalar, has no value."""
     document = read("a: {b: 1}")
     found = document.get("a", "b")
     assert found is not None and found.value == 1
@@ -77,7 +77,7 @@ def test_missing_key_has_no_value() -> None:
 
 
 def test_empty_documents_are_left_out() -> None:
-    """A separator at the end, or a comment alone, is no document."""
+    """A document without content is left out, such as after a separator at the end."""
     assert [
         d.plain for d in read_documents("---\na: 1\n---\n# x\n---\nb: 2\n---\n", Place("f"))
     ] == [
@@ -88,7 +88,7 @@ def test_empty_documents_are_left_out() -> None:
 
 
 def repeated(first: str, each: str, count: int = 30) -> str:
-    """Anchors of which each names the one before it several times."""
+    """Return a text of anchors, each of which names the one before it several times."""
     lines = [f"a0: &a0 {first}", *(f"a{n}: &a{n} {each.format(n - 1)}" for n in range(1, count))]
     return "\n".join(lines)
 
@@ -104,19 +104,19 @@ def repeated(first: str, each: str, count: int = 30) -> str:
     ],
 )
 def test_anchors_that_multiply_are_refused(text: str) -> None:
-    """A file of some lines can neither fill the memory nor take minutes."""
+    """Aliases that multiply values are rejected within a second."""
     start = time.monotonic()
     message = error_text(lambda: read(text))
     assert time.monotonic() - start < 1
     assert message.startswith("The aliases in file.yaml stand for too many values: ")
     assert message.endswith(
-        " if all were written out, with at most 100000 more than there are allowed.\n\n"
-        "To fix, name the anchors fewer times, above all in what has an anchor itself."
+        " if all were written out, but aliases may add at most 100000.\n\n"
+        "To fix, use fewer aliases, above all inside of values that have an anchor themselves."
     )
 
 
 def test_anchors_and_merges_of_a_usual_file_are_read() -> None:
-    """Many parts may share what they have in common, and what shares it may be shared."""
+    """A file may share values by anchors and merges, also in several levels."""
     common = ", ".join(f"k{n}: {n}" for n in range(50))
     parts = "\n".join(f"  - {{<<: [*more, *less], name: d{n}, env: *less}}" for n in range(100))
     text = f"less: &less {{{common}}}\nmore: &more {{<<: *less, x: *less}}\nparts:\n{parts}\n"
@@ -124,13 +124,13 @@ def test_anchors_and_merges_of_a_usual_file_are_read() -> None:
 
 
 def test_file_without_aliases_may_have_as_many_values_as_fit() -> None:
-    """What is written out is what was meant."""
+    """The limit of aliases does not apply to values that are written out."""
     text = f"[{','.join(['1'] * 20_000)}]"
     assert read(text).plain == [1] * 20_000
 
 
 def test_file_that_is_too_large_is_refused() -> None:
-    """Before it is read; it is bytes that count."""
+    """A file with too many bytes or values is rejected before it is parsed."""
     texts = {
         "a: " + "b" * 1_000_000: "1000000 bytes",
         "a: '" + "\u00e9" * 500_000 + "'": "1000000 bytes",
@@ -138,8 +138,8 @@ def test_file_that_is_too_large_is_refused() -> None:
     }
     for text, most in texts.items():
         assert error_text(functools.partial(read, text)) == (
-            f"file.yaml is too large for a Serve config or a manifest of Kubernetes: it has more than {most}.\n\n"
-            "To fix, keep data in a file of its own, which the code reads."
+            f"file.yaml is too large for a Serve config or a Kubernetes manifest: it has more than {most}.\n\n"
+            "To fix, keep data in another file, which the code reads."
         )
     assert read("a: " + "b" * 999_000)["a"].value == "b" * 999_000
 
@@ -150,14 +150,14 @@ def test_file_that_is_too_large_is_refused() -> None:
     ids=["hexadecimal", "decimal", "sexagesimal", "binary", "fraction"],
 )
 def test_number_without_end_is_refused(number: str) -> None:
-    """Python may refuse to show it, and none is meant to be one. In quotes it is text."""
-    problem = f"file.yaml:2: a value of {len(number)} characters is no text; it needs quotes"
+    """A number of thousands of characters is rejected without quotes, and text with them."""
+    problem = f"file.yaml:2: a value of {len(number)} characters has to be text, in quotes"
     assert problem in error_text(lambda: read(f"a: 1\nb: {number}"))
     assert read(f"b: '{number}'")["b"].value == number
 
 
 def test_head_is_what_a_value_starts_with() -> None:
-    """No more is written out than is shown."""
+    """The head of a value has at most the given number of values."""
     found = read("{a: [1, 2, [3, 4]], b: {c: 5}, d: 6}")
     assert found.head(100) == found.plain
     assert found.head(4) == {"a": [1, 2]}
@@ -165,13 +165,13 @@ def test_head_is_what_a_value_starts_with() -> None:
 
 
 def test_own_key_wins_over_a_merged_one() -> None:
-    """`<<` fills in what is not there."""
+    """A mapping's own key overrides a merged one."""
     text = "a: &a {x: 1, y: 2}\nb:\n  y: 3\n  <<: *a\n"
     assert read(text)["b"].plain == {"x": 1, "y": 3} == yaml.safe_load(text)["b"]
 
 
 def test_mapping_that_is_merged_and_merges_is_read_as_it_is() -> None:
-    """What one mapping takes from it does not make its own keys be there twice."""
+    """A key that overrides a merged one is not a duplicate, even if its mapping is merged again."""
     text = "base: &base {a: 1}\ntop: {<<: &mid {<<: *base, a: 2}}\nother: *mid\n"
     assert read(text).plain == yaml.safe_load(text)
 
@@ -180,23 +180,23 @@ def test_mapping_that_is_merged_and_merges_is_read_as_it_is() -> None:
     ("text", "problem"),
     [
         ("a: [1", "file.yaml:1: expected ',' or ']', but got '<stream end>'"),
-        ("a: 1\nb: 2\na: 3\n", "file.yaml:3: the key 'a' is at line 1 already"),
-        ("{{ a }}: 1", "file.yaml:1: a key is no scalar"),
-        ("a: &a [*a]", "file.yaml:1: it holds itself"),
+        ("a: 1\nb: 2\na: 3\n", "file.yaml:3: the key 'a' is already set at line 1"),
+        ("{{ a }}: 1", "file.yaml:1: a key is not a scalar"),
+        ("a: &a [*a]", "file.yaml:1: it contains itself"),
         ("a: 1\nb: 2020-13-45", "file.yaml:2: month must be in 1..12"),
-        ("a: !!set {b}", "file.yaml:1: it has the tag 'tag:yaml.org,2002:set'"),
+        ("a: !!set {b}", "file.yaml:1: the tag 'tag:yaml.org,2002:set' is not supported"),
         ("a: \x07", "file.yaml:1: the character 7 is not allowed"),
         (
             "a: !!python/name:os.system ''",
             "file.yaml:1: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
         ),
         ("a: *b", "file.yaml:1: found undefined alias 'b'"),
-        ("a: 1\nb: !!bool maybe", "file.yaml:2: 'maybe' is no !!bool"),
-        ("a: !!timestamp today", "file.yaml:1: 'today' is no !!timestamp"),
-        ("a: !!int ''", "file.yaml:1: '' is no !!int"),
-        ("a: !!map x", "file.yaml:1: 'x' is no !!map"),
-        ("!!set x: 1", "file.yaml:1: 'x' is no !!set"),
-        ("a: !!seq {b: 1}", "file.yaml:1: it has the tag 'tag:yaml.org,2002:seq'"),
+        ("a: 1\nb: !!bool maybe", "file.yaml:2: 'maybe' is not a valid !!bool"),
+        ("a: !!timestamp today", "file.yaml:1: 'today' is not a valid !!timestamp"),
+        ("a: !!int ''", "file.yaml:1: '' is not a valid !!int"),
+        ("a: !!map x", "file.yaml:1: 'x' is not a valid !!map"),
+        ("!!set x: 1", "file.yaml:1: 'x' is not a valid !!set"),
+        ("a: !!seq {b: 1}", "file.yaml:1: the tag 'tag:yaml.org,2002:seq' is not supported"),
         (f"a: {'[' * 2000}{']' * 2000}", "file.yaml: it is nested too deeply"),
     ],
     ids=[
@@ -206,15 +206,15 @@ def test_mapping_that_is_merged_and_merges_is_read_as_it_is() -> None:
     ],
 )
 def test_what_is_no_plain_data_is_an_error(text: str, problem: str) -> None:
-    """The message has file, line and what PyYAML says of it."""
+    """An error has the file, the line and PyYAML's reason."""
     assert error_text(lambda: read(text)) == (
         f"file.yaml is not valid YAML.\n\n  * {problem}\n\n"
-        "To fix, correct file.yaml; a template, as of Helm, has to be rendered first."
+        "To fix, correct file.yaml; render a template, such as one of Helm's, first."
     )
 
 
 def test_document_is_written_in_its_order() -> None:
-    """What is written is read back as it was."""
+    """A document is written in the order of its keys, and read back as the same value."""
     value = {"b": [{"c": "ä", "a": None}], "a": "1"}
     assert write_document(value) == "b:\n- c: ä\n  a: null\na: '1'\n"
     assert yaml.safe_load(write_document(value)) == value

@@ -39,11 +39,11 @@ def test_table_has_reason_number_and_command(
     (reports / "a.xml").write_text(REPORT.format(docker=DOCKER))
     assert summary.main([]) == 0
     assert capsys.readouterr().out == (
-        "skipped  need    why it is not met  what brings it\n"
+        "skipped  need    why it is not met  how to meet it\n"
         "      2  docker  it sleeps          wake it\n"
         "      1          of another kind\n"
         "\n"
-        "To run them, bring what they need, then: pants test --force ::\n"
+        "To run them, meet their needs, then: pants test --force ::\n"
         "\n"
         "1 passed, 2 failed, 3 skipped\n"
     )
@@ -56,7 +56,7 @@ def test_skip_for_want_of_what_must_be_there_fails(
     (reports / "a.xml").write_text(REPORT.format(docker=DOCKER))
     assert summary.main(["--must-not-skip", "root", "registry"]) == 0
     assert summary.main(["--must-not-skip", "root", "docker"]) == 1
-    assert "for want of what must be here: docker.\n" in capsys.readouterr().out
+    assert "though these needs must be met: docker.\n" in capsys.readouterr().out
 
 
 def test_no_report_fails(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -648,7 +648,7 @@ def test_extras_of_ray_are_those_that_the_code_uses(rule_runner: RuleRunner) -> 
     closure = find_closure(rule_runner)
     assert [requirement.text for requirement in closure.requirements] == ["ray[data,serve]==2.48.0"]
     assert [(extra.name, extra.change, extra.reason) for extra in closure.ray_extras] == [
-        ("all", "dropped", "nothing that the code imports needs it"),
+        ("all", "dropped", "nothing in the code needs it"),
         ("data", "added", "use of ray.data at src/app/main.py:4"),
         ("serve", "added", "import of ray.serve at src/app/main.py:2"),
     ]
@@ -658,9 +658,9 @@ def test_module_removed_from_ray_is_an_error(rule_runner: RuleRunner) -> None:
     """`ray.workflow` is refused before anything is built."""
     write(rule_runner, {**RAY_APP, "app/main.py": "from ray import workflow\n\napp = 1\n"})
     assert closure_error(rule_runner) == (
-        "The code of the image src/app:image uses what was removed from Ray, which fails on import.\n\n"
+        "The code of the image src/app:image uses modules that Ray no longer has, so their import fails.\n\n"
         "  * import of ray.workflow at src/app/main.py:1: ray.workflow is not in Ray 2.48 and later\n\n"
-        "To fix, remove what uses it."
+        "To fix, remove these uses."
     )
 
 

@@ -139,7 +139,7 @@ def test_environment_of_the_file_is_told_when_an_image_is_made(rule_runner: Rule
     write_shop(rule_runner, config=CONFIG + "  runtime_env: {pip: [requests]}\n")
     assert direct_dependencies(rule_runner) == ["src/app/fruit.py", "src/app/prices.py"]
     assert closure_error(rule_runner).startswith(
-        "A `runtime_env` in src/app/serve.yaml would run other code than that of the image.\n\n"
+        "A `runtime_env` in src/app/serve.yaml would run code from outside of the image.\n\n"
         "  * src/app/serve.yaml:9: applications[1].runtime_env.pip is"
     )
 
@@ -153,7 +153,7 @@ def test_environment_of_one_application_leaves_the_images_of_others_alone(
     assert {file.path for file in find_closure(rule_runner, apart("fruit")).files} == {
         *("app/fruit.py", "app/goods.py", "serve_config.yaml")
     }
-    assert "would run other code" in closure_error(rule_runner, apart("prices"))
+    assert "would run code from outside" in closure_error(rule_runner, apart("prices"))
 
 
 def test_servicers_of_grpc_are_in_the_image(rule_runner: RuleRunner) -> None:
@@ -237,7 +237,7 @@ def test_warnings_of_a_file_are_logged(
     config = find_owners(rule_runner).config
     assert config is not None
     (text,) = config.warnings
-    assert "src/app/serve.yaml:9: ignored is no key that Ray Serve has" in text
+    assert "src/app/serve.yaml:9: ignored is not a key of Ray Serve" in text
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             rule_runner.request(ConfigWarning, [ConfigWarningRequest(text)])

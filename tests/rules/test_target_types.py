@@ -112,7 +112,7 @@ def test_malformed_serve_app_is_refused(text: str) -> None:
     assert error_of(serve_app=text) == (
         "The `serve_app` field in target src/app:image must be an import path `module.path:attribute`, "
         f"but was {text!r}.\n\n"
-        "To fix, name the module and the variable that holds the bound application, as 'services.echo.app:app'."
+        "To fix, name the module and the variable of the bound application, such as 'services.echo.app:app'."
     )
 
 
@@ -135,7 +135,7 @@ def test_malformed_entry_point_is_refused(text: str) -> None:
     """An absolute path, one with '..' and what is neither a module nor a `.py` file are named as received."""
     assert error_of(entry_point=text) == (
         f"The `entry_point` field in target src/app:image must be a module or a file with arguments, but was {text!r}."
-        "\n\nTo fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+        "\n\nTo fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
 
 
@@ -144,7 +144,7 @@ def test_entry_point_with_unbalanced_quotes_is_refused() -> None:
     assert error_of(entry_point="driver.py --name 'two words") == (
         "The `entry_point` field in target src/app:image must be a module or a file with arguments, but was "
         '"driver.py --name \'two words" (No closing quotation).\n\n'
-        "To fix, name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'."
+        "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
 
 
@@ -419,7 +419,7 @@ def test_error_names_the_line_of_the_build_file(rule_runner: RuleRunner) -> None
     assert target_error(rule_runner, IMAGE) == (
         "src/app/BUILD:2: The `serve_app` field in target src/app:image must be an import path "
         "`module.path:attribute`, but was 'app.main'.\n\n"
-        "To fix, name the module and the variable that holds the bound application, as 'services.echo.app:app'."
+        "To fix, name the module and the variable of the bound application, such as 'services.echo.app:app'."
     )
 
 

@@ -169,7 +169,7 @@ def test_what_the_lock_does_not_hold_is_an_error(sandbox: Path) -> None:
 def test_extras_that_only_the_code_needs_are_to_be_required_first(sandbox: Path) -> None:
     """The lockfile made anew would lack the same: what it is made from names no such extra."""
     Path("lock.txt").touch()
-    reason = "ray[serve] is there for import of ray.serve at src/app.py:1"
+    reason = "ray[serve] was added: import of ray.serve at src/app.py:1"
     text = error_text(
         lambda: check_locked(lock_request(added_extras=(reason,)), [("fastapi", "1.0")], {})
     )

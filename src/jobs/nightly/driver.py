@@ -1,11 +1,11 @@
-"""Ranks the articles of links.txt by PageRank: each round is a few Ray tasks.
+"""Ranks the articles of links.txt by PageRank, with a few Ray tasks per round.
 
 From the directory src:
 
     python -m jobs.nightly.driver --rounds 3
 
-It starts a Ray of its own, or connects to the one that RAY_ADDRESS names. It prints one JSON object a round: the number
-of the round, and by how much the ranks have changed; and at last the ranks, highest first.
+The job starts its own Ray, or connects to the cluster that RAY_ADDRESS names. It prints one JSON object per round, with
+the round's number and the change of the ranks; at the end, it prints the ranks, highest first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rank_by_rounds(links: Links, rounds: int, parts: int) -> Iterator[dict[str, 
 
 
 def run(rounds: int, parts: int) -> None:
-    """Print what each round changes, and the ranks after the last."""
+    """Print the change of the ranks in each round, and the ranks after the last."""
     links = parse_links(files("jobs.nightly").joinpath("links.txt").read_text("utf-8"))
     ranks = first_ranks(links)
     for number, ranked in enumerate(rank_by_rounds(links, rounds, parts), start=1):

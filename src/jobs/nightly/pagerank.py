@@ -1,7 +1,7 @@
-"""PageRank in parts: how much attention each article gets, if readers follow its links.
+"""PageRank in parts: the attention that each article gets if readers follow its links.
 
-A round has two steps. Each part of the articles says what it passes on (`passed_on`), and the sums of that are the next
-ranks (`next_ranks`).
+A round has two steps. Each part of the articles passes attention on to others (`passed_on`), and the sums of the
+attention are the next ranks (`next_ranks`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from libs.text.words import normalize
 Links = Mapping[str, Sequence[str]]
 Ranks = Mapping[str, float]
 
-# How many readers follow a link; the others start anew, anywhere.
+# Share of the readers who follow a link; the others start anew, at any article.
 FOLLOWED = 0.85
 
 
 def parse_links(text: str) -> dict[str, list[str]]:
-    """Return article -> those that it leads to, in the order of `text`: lines of `article -> article`.
+    """Map each article to the articles that it links to, in the order of `text`: lines of `article -> article`.
 
     Raises:
-        ValueError: If a line is something else.
+        ValueError: If a line has another form.
     """
     links: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -37,21 +37,21 @@ def parse_links(text: str) -> dict[str, list[str]]:
 
 
 def first_ranks(links: Links) -> dict[str, float]:
-    """Return the ranks before any round: all the same, and 1 together."""
+    """Return the ranks before any round, which are equal and add up to 1."""
     return {article: 1 / len(links) for article in links}
 
 
 def split(links: Links, parts: int) -> list[dict[str, Sequence[str]]]:
-    """Return `links` in at most so many parts, of about the same size."""
+    """Return `links` in at most `parts` parts of about the same size."""
     articles = list(links)
     count = min(parts, len(articles))
     return [{article: links[article] for article in articles[at::count]} for at in range(count)]
 
 
 def passed_on(part: Links, ranks: Ranks) -> dict[str, float]:
-    """Return article -> the attention that it gets from the articles in `part`.
+    """Map each article to the attention that it gets from the articles in `part`.
 
-    An article without links passes its attention on to all.
+    An article without links passes its attention on to all articles.
     """
     passed: dict[str, float] = defaultdict(float)
     for article, linked in part.items():
@@ -62,7 +62,7 @@ def passed_on(part: Links, ranks: Ranks) -> dict[str, float]:
 
 
 def next_ranks(articles: Iterable[str], passed: Sequence[Ranks]) -> dict[str, float]:
-    """Return the ranks after a round, from what all parts have passed on."""
+    """Return the ranks after a round, from the attention that all parts have passed on."""
     names = list(articles)
     anew = (1 - FOLLOWED) / len(names)
     return {name: anew + FOLLOWED * sum(part.get(name, 0.0) for part in passed) for name in names}

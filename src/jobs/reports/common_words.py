@@ -1,4 +1,4 @@
-"""Prints the words that texts have in common: one Ray task a text.
+"""Prints the words that texts have in common, with one Ray task per text.
 
 From the directory src:
 
@@ -20,12 +20,12 @@ from libs.text.words import meaningful_words
 
 @ray.remote
 def words_of(text: str) -> set[str]:
-    """Return the words of a text, each once."""
+    """Return the distinct words of a text."""
     return set(meaningful_words(text))
 
 
 def common_words(texts: Sequence[str]) -> dict[str, int]:
-    """Return word -> in how many of the texts it is, of those in two or more."""
+    """Map each word that is in two or more of the texts to the number of these texts."""
     counts = Counter(
         word for words in ray.get([words_of.remote(t) for t in texts]) for word in words
     )

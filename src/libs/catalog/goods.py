@@ -1,4 +1,4 @@
-"""What the shop sells, and for how much."""
+"""The goods that the shop sells, and their prices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def price_of(name: str, discount: Decimal = Decimal(0)) -> Decimal:
     """Return the price of a good, rounded to cents.
 
     Args:
-        discount: The part of the price that is let off, from 0 to 1.
+        discount: Share of the price that is subtracted, from 0 to 1.
 
     Raises:
         LookupError: If the shop does not sell it.

@@ -16,6 +16,6 @@ def test_price_is_rounded_to_cents() -> None:
 
 
 def test_good_that_is_not_sold_is_an_error() -> None:
-    """The message has what there is."""
+    """The error lists the goods that the shop sells."""
     with pytest.raises(LookupError, match="no 'pear', but apple, banana, cherry"):
         price_of("pear")

@@ -1,1 +1,1 @@
-"""The Ray cluster that a job runs on."""
+"""The connection of a job to a Ray cluster."""

@@ -11,9 +11,9 @@ import ray
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Connect to the cluster that RAY_ADDRESS names, or to a Ray of this job alone; leave it at the end.
+    """Connect to the cluster that RAY_ADDRESS names, or start a Ray for this job alone; disconnect at the end.
 
-    The job's own Ray has no dashboard, whose start would take longer than a small job.
+    The job's own Ray has no dashboard, since its start would take longer than a small job.
     """
     if os.environ.get("RAY_ADDRESS"):
         ray.init()

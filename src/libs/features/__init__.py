@@ -1,1 +1,1 @@
-"""Features of articles, and the model that ranks by them: numpy, pandas and scikit-learn."""
+"""Features of articles, and the model that ranks articles by them: numpy, pandas and scikit-learn."""

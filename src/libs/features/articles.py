@@ -21,7 +21,7 @@ def feature_frame(articles: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         articles: At least one. Each has `clicks` and `age_days`, numbers from 0 to `LARGEST`.
 
     Raises:
-        ValueError: If there is no article, or one has a value that is missing or not such a number.
+        ValueError: If there is no article, or if an article lacks a value or has a value out of range.
     """
     if not articles:
         raise ValueError("There must be at least one article.")

@@ -1,4 +1,4 @@
-"""A model of what people read, and the order of articles that follows from it."""
+"""A model of the articles that people read, and the ranking of articles by it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from libs.features.articles import feature_frame
 
-# What a real service would load from a file: clicks and age of past articles, and whether
+# A real service would load these from a file: clicks and age of past articles, and whether
 # they were read.
 HISTORY = pd.DataFrame(
     {
@@ -33,7 +33,7 @@ def rank(model: Pipeline, articles: Sequence[Mapping[str, Any]]) -> list[dict[st
     """Return the articles, the likeliest to be read first, each with its `score` from 0 to 1.
 
     Raises:
-        ValueError: If an article lacks what the model needs (see `feature_frame`).
+        ValueError: If an article lacks a feature of the model (see `feature_frame`).
     """
     scores = model.predict_proba(feature_frame(articles))[:, 1]
     best_first = np.argsort(-scores, kind="stable")

@@ -25,13 +25,13 @@ def test_feature_frame_has_one_logarithmic_row_per_article() -> None:
 
 @pytest.mark.parametrize("value", [None, "9", True, -1, math.nan, math.inf, 10**400], ids=str)
 def test_feature_frame_refuses_what_is_no_number(value: Any) -> None:
-    """The message names the article and the feature."""
+    """The error names the article and the feature."""
     with pytest.raises(ValueError, match="`clicks` of article 1 must be a number from 0 to"):
         feature_frame([FRESH, {"clicks": value, "age_days": 1}])
 
 
 def test_feature_frame_refuses_no_articles() -> None:
-    """There is nothing to rank in an empty list."""
+    """An empty list is rejected."""
     with pytest.raises(ValueError, match="at least one article"):
         feature_frame([])
 

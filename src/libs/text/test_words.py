@@ -17,17 +17,17 @@ from libs.text.words import meaningful_words, normalize, stopwords
     ],
 )
 def test_normalize(text: str, expected: str) -> None:
-    """Texts that a reader takes for the same become equal."""
+    """Texts that look the same to a reader become equal."""
     assert normalize(text) == expected
 
 
 def test_stopwords_come_from_the_resource() -> None:
-    """The list of stop words is read, one word a line, from the package."""
+    """The stop words are read from the package's file, one word per line."""
     assert {"the", "and"} <= stopwords()
     assert all(word == normalize(word) for word in stopwords())
 
 
 def test_meaningful_words_keep_their_order() -> None:
-    """Stop words and punctuation go; the other words stay, in order, repeated or not."""
+    """Stop words and punctuation are removed; the other words stay, in order, repeated or not."""
     text = "The fox, the quick fox, is in THIS box!"
     assert meaningful_words(text) == ["fox", "quick", "fox", "box"]

@@ -15,7 +15,7 @@ def normalize(text: str) -> str:
 
 @cache
 def stopwords() -> frozenset[str]:
-    """Return the words that say too little to keep, from the file stopwords.txt."""
+    """Return the words that carry too little meaning to keep, from the file stopwords.txt."""
     return frozenset(files("libs.text").joinpath("stopwords.txt").read_text("utf-8").split())
 
 

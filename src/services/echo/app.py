@@ -1,4 +1,4 @@
-"""Echo: sends a text back, with the words in it that carry its meaning.
+"""Echo: returns a text, with the words in it that carry meaning.
 
 From the directory src:
 
@@ -19,13 +19,13 @@ DEFAULT_TEXT = "Hello from Ray Serve"
 
 
 class Request(Protocol):
-    """The parts used here of the request that Ray Serve hands over."""
+    """The parts of Ray Serve's request that this service uses."""
 
     method: str
     query_params: Mapping[str, str]
 
     async def body(self) -> bytes:
-        """Return what the client sent."""
+        """Return the body that the client sent."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""A service of many libraries: one HTTP route for each, so that an image shows that it holds them all."""
+"""A service with many libraries: one HTTP route for each, so that a test shows that the image contains them all."""

@@ -1,4 +1,4 @@
-"""Essentials: each route uses the library that it is named after, and answers with what that made of the request.
+"""Essentials: each route uses the library in its name, and answers with the library's result for the request.
 
 From the directory src:
 
@@ -6,8 +6,8 @@ From the directory src:
     curl http://127.0.0.1:8000/fastapi
     curl http://127.0.0.1:8000/pyyaml --data-binary 'fox: [quick, brown]'
 
-The routes of databases read the environment (see settings.py). What a client sends wrong is answered with 422, and a
-database that is not there with 503; /neo4j reports it.
+The routes of databases read the environment (see settings.py). An invalid request is answered with 422, and a missing
+database with 503; /neo4j reports a missing database as its result.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ray import serve
 
 from services.essentials import computing, databases, documents, serving
 
-# The routes themselves: Ray Serve 2.48 does not know the router that `include_router` would put here, and would log a
-# traceback for each request.
+# The routes are added one by one: Ray Serve 2.48 does not know the router that `include_router` would add, and would
+# log a traceback for each request.
 api = FastAPI(
     title="Essentials",
     routes=[
@@ -33,7 +33,7 @@ api = FastAPI(
 @serve.deployment
 @serve.ingress(api)
 class Essentials:
-    """Hands requests to the routes of the FastAPI application."""
+    """Passes requests on to the routes of the FastAPI application."""
 
 
 app = Essentials.bind()  # type: ignore[attr-defined]  # mypy ignores what class decorators return

@@ -16,12 +16,12 @@ from services.essentials.metrics import count_request
 
 router = APIRouter(dependencies=[Depends(count_request)])
 
-# Not NaN, not infinite, and small enough that sums and products stay so.
+# Neither NaN nor infinite, and so small that sums and products are finite too.
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
 class LinearSystem(BaseModel):
-    """`matrix` times the solution is `vector`."""
+    """A system of linear equations: `matrix` times the solution is `vector`."""
 
     matrix: list[list[Number]] = Field(min_length=1)
     vector: list[Number]
@@ -46,7 +46,7 @@ def solve(system: LinearSystem) -> dict[str, list[float]]:
     """Solve a system of linear equations with numpy."""
     try:
         solution = np.linalg.solve(np.array(system.matrix), np.array(system.vector))
-    except ValueError as error:  # a singular matrix is one, too
+    except ValueError as error:  # numpy's error for a singular matrix is a ValueError too
         raise HTTPException(422, f"The system cannot be solved: {error}.") from error
     return {"solution": solution.tolist()}
 
@@ -61,7 +61,7 @@ def sum_by_region(sales: list[Sale]) -> dict[str, dict[str, float]]:
 
 @router.post("/scipy")
 def compare(samples: Samples) -> dict[str, float]:
-    """Tell by scipy how likely two groups differ by chance as much as they do: Welch's t-test."""
+    """Return, by scipy, how likely two groups differ by chance as much as they do: Welch's t-test."""
     if len({*samples.first}) == len({*samples.second}) == 1:
         raise HTTPException(422, "At least one of the groups must vary.")
     result = stats.ttest_ind(samples.first, samples.second, equal_var=False)

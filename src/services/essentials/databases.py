@@ -1,6 +1,6 @@
-"""Routes that ask databases: asyncpg and psycopg2 a PostgreSQL, neo4j a Neo4j.
+"""Routes that query databases: PostgreSQL with asyncpg and psycopg2, Neo4j with its own driver.
 
-The two for PostgreSQL have it count the words of a text that carry meaning, each by the means of its library.
+Both routes for PostgreSQL let the database count the words of a text that carry meaning.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Uri = Annotated[str, Depends(neo4j_uri)]
 
 
 class WordCounts(BaseModel):
-    """What PostgreSQL answers."""
+    """The result of PostgreSQL."""
 
     server_version: str
     words: dict[str, int]
 
 
 class Neo4jAnswer(BaseModel):
-    """What Neo4j answers, or why it does not.
+    """The result of Neo4j, or the reason that there is none.
 
     Attributes:
-        agent: Name and version of the server, where one answers.
-        error: Why none does. It starts with "Connection refused" where nothing listens at `uri`.
+        agent: Name and version of the server, if it answers.
+        error: Reason that no server answers. It starts with "Connection refused" if nothing listens at `uri`.
     """
 
     uri: str
@@ -54,7 +54,7 @@ def _no_answer(error: Exception) -> HTTPException:
 
 @router.get("/asyncpg")
 async def count_words_in_one_query(dsn: Dsn, text: str = DEFAULT_TEXT) -> WordCounts:
-    """Count words with asyncpg: they are sent as one array."""
+    """Count words with asyncpg, which sends them as one array."""
     query = "SELECT word, count(*) FROM unnest($1::text[]) AS word GROUP BY word ORDER BY word"
     try:
         connection = await asyncpg.connect(dsn, timeout=SECONDS)
@@ -70,7 +70,7 @@ async def count_words_in_one_query(dsn: Dsn, text: str = DEFAULT_TEXT) -> WordCo
 
 @router.get("/psycopg2")
 def count_words_in_a_table(dsn: Dsn, text: str = DEFAULT_TEXT) -> WordCounts:
-    """Count words with psycopg2: they are inserted into a table of this session alone."""
+    """Count words with psycopg2, which inserts them into a table of this session alone."""
     try:
         connection = psycopg2.connect(dsn, connect_timeout=SECONDS)
     except psycopg2.OperationalError as error:
@@ -90,7 +90,7 @@ def count_words_in_a_table(dsn: Dsn, text: str = DEFAULT_TEXT) -> WordCounts:
 
 
 def _was_refused(error: Optional[BaseException]) -> bool:
-    """Whether a connection that was refused is at the bottom of an error."""
+    """Return whether an error was caused, directly or not, by a refused connection."""
     while error is not None and not isinstance(error, ConnectionRefusedError):
         error = error.__cause__
     return error is not None
@@ -98,7 +98,7 @@ def _was_refused(error: Optional[BaseException]) -> bool:
 
 @router.get("/neo4j")
 async def ask_neo4j(uri: Uri) -> Neo4jAnswer:
-    """Ask Neo4j who it is with its official driver; that it is not there is an answer, too."""
+    """Ask Neo4j for its name and version, with its official driver; a missing server is not an error."""
     try:
         async with AsyncGraphDatabase.driver(uri, connection_timeout=SECONDS) as driver:
             server = await driver.get_server_info()

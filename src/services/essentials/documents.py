@@ -1,4 +1,4 @@
-"""Routes that read what a client sends: pydantic, pyyaml and tqdm."""
+"""Routes that read the client's documents: pydantic, pyyaml and tqdm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Price = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 
 
 class OrderLine(BaseModel):
-    """So many of a product, at a price each."""
+    """A quantity of one product, with its price."""
 
     product: str = Field(min_length=1)
     quantity: PositiveInt
@@ -29,11 +29,11 @@ class OrderLine(BaseModel):
 
 
 class Order(BaseModel):
-    """What somebody orders."""
+    """A customer's order."""
 
     lines: list[OrderLine] = Field(min_length=1)
 
-    @computed_field  # type: ignore[prop-decorator]  # a property below a decorator, as pydantic wants it
+    @computed_field  # type: ignore[prop-decorator]  # pydantic requires a property below the decorator
     @property
     def total(self) -> Decimal:
         """The price of all lines."""
@@ -47,10 +47,10 @@ def total(order: Order) -> Order:
 
 
 def read_yaml(text: bytes) -> Any:
-    """Return the YAML document `text` as JSON can say it; dates become texts.
+    """Return the YAML document `text` as values that JSON can represent; dates become texts.
 
     Raises:
-        ValueError: If it is no YAML, or what JSON has no form for.
+        ValueError: If `text` is not valid YAML, or has a value that JSON cannot represent.
     """
     try:
         document = yaml.safe_load(text)
@@ -70,7 +70,7 @@ async def convert_yaml(request: Request) -> dict[str, Any]:
 
 @router.get("/tqdm")
 def measure_words(text: str = "The quick brown fox") -> dict[str, Any]:
-    """Return how long the words of a text are, and the last line of the progress bar that tqdm drew meanwhile."""
+    """Return the lengths of a text's words, and the last line of the progress bar that tqdm drew meanwhile."""
     bar = io.StringIO()
     words = tqdm(meaningful_words(text), desc="words", file=bar, ascii=True)
     lengths = {word: len(word) for word in words}

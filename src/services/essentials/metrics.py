@@ -1,11 +1,11 @@
-"""What the service counts of its own work, for Prometheus."""
+"""Counters of the service's own requests, for Prometheus."""
 
 from __future__ import annotations
 
 from fastapi import Request
 from prometheus_client import CollectorRegistry, Counter
 
-# Of this service alone: the default registry is Ray's too.
+# A registry for this service alone: Ray uses the default one too.
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
     "essentials_requests", "Requests that reached a route.", ["route"], registry=REGISTRY

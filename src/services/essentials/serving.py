@@ -23,7 +23,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 @router.get("/health")
 def health() -> dict[str, str]:
-    """Say that the service answers."""
+    """Answer that the service is up."""
     return {"status": "ok"}
 
 
@@ -34,19 +34,19 @@ def list_routes(request: Request) -> dict[str, list[str]]:
 
 
 async def fetch(url: str) -> dict[str, Any]:
-    """Return what a URL answers, asked by aiohttp."""
+    """Return the response of a URL, requested with aiohttp."""
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url) as response:
         return {"url": url, "status": response.status, "body": await response.text()}
 
 
 @router.get("/aiohttp")
 async def fetch_health() -> dict[str, Any]:
-    """Return what /health answers when it is asked over HTTP."""
+    """Return the response of /health, requested over HTTP."""
     return await fetch(f"{own_url()}/health")
 
 
 async def serve_once(text: str) -> dict[str, Any]:
-    """Return what a uvicorn server of its own, on a free port of this machine, answers when it serves `text`."""
+    """Return the response of a separate uvicorn server, on a free port of this machine, that serves `text`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(PlainTextResponse(text), lifespan="off", log_level="warning")
         server = uvicorn.Server(config)
@@ -60,13 +60,13 @@ async def serve_once(text: str) -> dict[str, Any]:
 
 @router.get("/uvicorn")
 async def serve_text(text: str = "Hello from uvicorn") -> dict[str, Any]:
-    """Serve a text by uvicorn, beside the server of Ray Serve, and return what came back over HTTP."""
+    """Serve a text with a uvicorn server beside Ray Serve's, and return the response that came over HTTP."""
     return await serve_once(text)
 
 
 @router.get("/psutil")
 def describe_process() -> dict[str, Any]:
-    """Return facts about the process that answers, by psutil."""
+    """Return facts about the process that answers, from psutil."""
     process = psutil.Process()
     return {
         "pid": process.pid,
@@ -80,5 +80,5 @@ def describe_process() -> dict[str, Any]:
 
 @router.get("/prometheus")
 def expose_metrics() -> Response:
-    """Return how many requests each route has answered, in the text format of Prometheus."""
+    """Return the number of requests that each route has answered, in the text format of Prometheus."""
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Tests of what the routes do, without Ray, HTTP clients or databases."""
+"""Tests of the functions behind the routes, without Ray, HTTP clients or databases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def closed_port() -> int:
 
 
 def test_solve_solves_linear_equations() -> None:
-    """2x + y = 3 and x + 3y = 5."""
+    """The system 2x + y = 3, x + 3y = 5 has its solution."""
     system = LinearSystem(matrix=[[2, 1], [1, 3]], vector=[3, 5])
     assert solve(system)["solution"] == pytest.approx([0.8, 1.4])
 
@@ -54,7 +54,7 @@ def test_solve_solves_linear_equations() -> None:
     ],
 )
 def test_solve_refuses_what_has_no_solution(matrix: Any, vector: Any) -> None:
-    """The client is told that its system is at fault."""
+    """A system without a solution is the client's error."""
     with pytest.raises(HTTPException, match="The system cannot be solved") as caught:
         solve(LinearSystem(matrix=matrix, vector=vector))
     assert caught.value.status_code == 422
@@ -62,13 +62,13 @@ def test_solve_refuses_what_has_no_solution(matrix: Any, vector: Any) -> None:
 
 @pytest.mark.parametrize("value", ["nan", "inf", 1e13])
 def test_numbers_are_finite(value: Any) -> None:
-    """What would make an answer that JSON has no form for is not taken."""
+    """A number whose result JSON could not represent is rejected."""
     with pytest.raises(ValidationError):
         Sale(region="north", amount=value)
 
 
 def test_sum_by_region_groups() -> None:
-    """Each region has the sum and the mean of its own sales; of no sales, there are no regions."""
+    """Each region has the sum and the mean of its own sales; without sales, there are no regions."""
     sales = [("north", 1), ("south", 4), ("north", 2)]
     assert sum_by_region([Sale(region=region, amount=amount) for region, amount in sales]) == {
         "north": {"sum": 3, "mean": 1.5},
@@ -78,7 +78,7 @@ def test_sum_by_region_groups() -> None:
 
 
 def test_compare_tells_groups_apart() -> None:
-    """Groups that overlap may differ by chance; those far apart do not."""
+    """Groups that overlap may differ by chance; groups that are far apart do not."""
     near = compare(Samples(first=[1, 2, 3, 4], second=[1, 2, 3, 5]))
     far = compare(Samples(first=[1, 2, 3, 4], second=[101, 102, 103, 105]))
     assert near["p_value"] > 0.5 > 0.001 > far["p_value"]
@@ -86,13 +86,13 @@ def test_compare_tells_groups_apart() -> None:
 
 
 def test_compare_refuses_constants() -> None:
-    """Groups without variance cannot be compared by it."""
+    """Groups without variance are rejected, since the test needs variance."""
     with pytest.raises(HTTPException, match="must vary"):
         compare(Samples(first=[1, 1], second=[2, 2]))
 
 
 def test_rank_articles_ranks_and_refuses() -> None:
-    """The ranking is that of libs.features, and so is the message when an article lacks what it needs."""
+    """The ranking, and the error for a missing feature, come from libs.features."""
     ranking = rank_articles([{"clicks": 2, "age_days": 9}, {"clicks": 900, "age_days": 0}])
     assert [article["clicks"] for article in ranking["ranking"]] == [900, 2]
     with pytest.raises(HTTPException, match="`age_days` of article 0"):
@@ -103,7 +103,7 @@ def test_rank_articles_ranks_and_refuses() -> None:
 
 
 def test_word_counts_need_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a DSN, or where nothing listens, the client is told why."""
+    """Without a DSN, or if nothing listens there, the client gets the reason."""
     monkeypatch.delenv("POSTGRES_DSN", raising=False)
     with pytest.raises(HTTPException, match="POSTGRES_DSN is not set"):
         postgres_dsn()
@@ -115,7 +115,7 @@ def test_word_counts_need_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_neo4j_reports_a_refused_connection() -> None:
-    """A closed port is named as such, in the answer."""
+    """The answer for a closed port names the refused connection."""
     uri = f"bolt://127.0.0.1:{closed_port()}"
     answer = asyncio.run(ask_neo4j(uri))
     assert (answer.uri, answer.agent) == (uri, None)
@@ -126,7 +126,7 @@ def test_neo4j_reports_a_refused_connection() -> None:
 
 
 def test_total_adds_the_lines() -> None:
-    """The total is exact, as money must be, and part of the answer."""
+    """The total is exact, and part of the answer."""
     lines = [
         {"product": "fox", "quantity": 3, "price": "0.10"},
         {"product": "box", "quantity": 1, "price": "2.50"},
@@ -145,13 +145,13 @@ def test_read_yaml_keeps_what_json_can_say() -> None:
 
 @pytest.mark.parametrize("text", [b"[", b"\xff", b"&loop [*loop]", b".nan", b"? [a]\n: b"])
 def test_read_yaml_refuses_the_rest(text: bytes) -> None:
-    """What is no YAML, or has no form in JSON, is the client's mistake."""
+    """Invalid YAML, and values that JSON cannot represent, are the client's error."""
     with pytest.raises(ValueError, match="must be a YAML document that JSON can hold"):
         read_yaml(text)
 
 
 def test_measure_words_draws_a_progress_bar() -> None:
-    """Each word is measured, and the bar has reached its end."""
+    """Each word is measured, and the progress bar reaches its end."""
     answer = measure_words("The quick fox")
     assert answer["lengths"] == {"quick": 5, "fox": 3}
     assert answer["progress"].startswith("words: 100%|##########| 2/2")
@@ -167,7 +167,7 @@ def test_serve_once_answers_over_http() -> None:
 
 
 def test_describe_process_is_about_this_one() -> None:
-    """The facts are those that the operating system has."""
+    """The facts are the same as from the operating system."""
     facts = describe_process()
     assert (facts["pid"], facts["uid"]) == (os.getpid(), os.getuid())
     assert facts["parents"][0] == os.getppid()
@@ -175,7 +175,7 @@ def test_describe_process_is_about_this_one() -> None:
 
 
 def test_own_url_follows_ray_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The port is Ray Serve's default, or what the environment makes of it."""
+    """The port is Ray Serve's default, or the one in the environment."""
     monkeypatch.delenv("RAY_SERVE_DEFAULT_HTTP_PORT", raising=False)
     assert own_url() == "http://127.0.0.1:8000"
     monkeypatch.setenv("RAY_SERVE_DEFAULT_HTTP_PORT", "8001")

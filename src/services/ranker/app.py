@@ -1,4 +1,4 @@
-"""Ranker: puts articles in the order in which people are likely to read them.
+"""Ranker: sorts articles by the probability that people read them.
 
 From the directory src:
 
@@ -29,7 +29,7 @@ def parse_articles(body: bytes) -> list[dict[str, Any]]:
     """Return the articles in `body`, a JSON list of objects.
 
     Raises:
-        ValueError: If `body` is anything else.
+        ValueError: If `body` has another form.
     """
     try:
         articles = json.loads(body)
@@ -42,7 +42,7 @@ def parse_articles(body: bytes) -> list[dict[str, Any]]:
 
 @serve.deployment
 class Ranker:
-    """Answers GET with a ranking of examples, and POST with one of the articles in the body."""
+    """Answers GET with a ranking of examples, and POST with a ranking of the articles in the body."""
 
     def __init__(self) -> None:
         self.model = fit_model()

@@ -1,1 +1,1 @@
-"""A service that keeps records in MariaDB, by PyMySQL."""
+"""A service that keeps records in MariaDB, with PyMySQL."""

@@ -1,4 +1,4 @@
-"""Records: puts titles into a table of MariaDB, and lists them.
+"""Records: inserts titles into a table of MariaDB, and lists them.
 
 From the directory src, with MARIADB_HOST, MARIADB_PORT, MARIADB_USER, MARIADB_PASSWORD and MARIADB_DATABASE set:
 
@@ -25,13 +25,13 @@ api = FastAPI(title="Records")
 
 
 class NewRecord(BaseModel):
-    """What a client sends."""
+    """A record in a client's request."""
 
     title: str = Field(min_length=1, max_length=200)
 
 
 class Record(NewRecord):
-    """What the table has."""
+    """A row of the table."""
 
     id: int
     created: datetime
@@ -39,20 +39,20 @@ class Record(NewRecord):
 
 @api.exception_handler(pymysql.MySQLError)
 def explain(request: Request, error: Exception) -> JSONResponse:
-    """Answer 503 with the reason, where the database does not do its part."""
+    """Answer 503 with the reason, if the database cannot be used."""
     return JSONResponse({"error": f"MariaDB: {error}"}, status_code=503)
 
 
 @api.put("/table")
 def create_table() -> dict[str, str]:
-    """Make sure that there is a table of records; asked twice, it keeps them."""
+    """Create the table of records if it does not exist; existing records stay."""
     RecordStore.from_environment().create_table()
     return {"table": "records"}
 
 
 @api.post("/records")
 def insert(record: NewRecord) -> dict[str, int]:
-    """Add a record."""
+    """Insert a record."""
     return {"id": RecordStore.from_environment().insert(record.title)}
 
 
@@ -66,7 +66,7 @@ def list_records(word: str = "") -> list[Record]:
 @serve.deployment
 @serve.ingress(api)
 class Records:
-    """Hands requests to the routes of the FastAPI application."""
+    """Passes requests on to the routes of the FastAPI application."""
 
 
 app = Records.bind()  # type: ignore[attr-defined]  # mypy ignores what class decorators return

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS records (
 
 @dataclass(frozen=True)
 class RecordStore:
-    """Records in one database of a MariaDB; each operation is a connection and a transaction of its own."""
+    """Records in one database of a MariaDB server. Each operation opens a connection and a transaction of its own."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class RecordStore:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> RecordStore:
-        """Return the store that the variables MARIADB_... name; each has a default but the password."""
+        """Return the store that the variables MARIADB_... describe; all but the password have a default."""
         return cls(
             host=environment.get("MARIADB_HOST", "127.0.0.1"),
             port=int(environment.get("MARIADB_PORT", "3306")),
@@ -59,11 +59,11 @@ class RecordStore:
             return cursor.lastrowid, rows
 
     def create_table(self) -> None:
-        """Make sure that there is a table of records."""
+        """Create the table of records if it does not exist."""
         self._execute(_TABLE)
 
     def insert(self, title: str) -> int:
-        """Add a record and return its id."""
+        """Insert a record and return its id."""
         row_id, _ = self._execute("INSERT INTO records (title) VALUES (%s)", title)
         return row_id
 

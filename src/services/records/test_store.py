@@ -27,7 +27,7 @@ def test_store_is_where_the_environment_says() -> None:
 
 
 def test_store_tells_that_no_database_is_there() -> None:
-    """A port that nothing listens on is an error of PyMySQL, which the service answers with."""
+    """A port on which nothing listens raises PyMySQL's error, which the service reports."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     store = RecordStore.from_environment({"MARIADB_PORT": str(port)})

@@ -1,4 +1,4 @@
-"""Fruit: what the shop sells. One of the two applications of rayservice.yaml, a deployment that is bound as it is.
+"""Fruit: lists the goods of the shop. One of the two applications of rayservice.yaml, bound in this module.
 
 From the directory src:
 
@@ -15,13 +15,13 @@ from libs.catalog.goods import PRICES
 
 
 def fruit() -> list[str]:
-    """Return what there is, in the order of the alphabet."""
+    """Return the names of the goods, in alphabetical order."""
     return sorted(PRICES)
 
 
 @serve.deployment
 class FruitStand:
-    """Answers with what there is."""
+    """Answers with the names of the goods."""
 
     async def __call__(self, request: Request) -> list[str]:
         return fruit()

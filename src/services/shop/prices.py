@@ -1,4 +1,4 @@
-"""Prices: what a good costs. One of the two applications of rayservice.yaml, built with its `args`.
+"""Prices: returns the price of a good. One of the two applications of rayservice.yaml, built from its `args`.
 
 From the directory src:
 
@@ -21,14 +21,14 @@ from libs.catalog.goods import price_of
 
 
 class PricesArguments(BaseModel):
-    """What `args` may say."""
+    """The arguments that `args` may contain."""
 
     currency: str = "EUR"
     discount: float = Field(default=0, ge=0, le=1)
 
 
 def quote(name: str, arguments: PricesArguments) -> dict[str, str]:
-    """Return the price of a good, as text: JSON's numbers are no decimals.
+    """Return the price of a good as text, since JSON's numbers are not decimal.
 
     Raises:
         LookupError: If the shop does not sell it.
@@ -39,7 +39,7 @@ def quote(name: str, arguments: PricesArguments) -> dict[str, str]:
 
 @serve.deployment
 class Prices:
-    """Answers with the price of the good that the query names; an apple where it names none."""
+    """Answers with the price of the good in the query; by default, of an apple."""
 
     def __init__(self, arguments: PricesArguments) -> None:
         self.arguments = arguments
@@ -52,9 +52,9 @@ class Prices:
 
 
 def build(arguments: dict[str, Any]) -> Application:
-    """Return the application, as `args` of the config say.
+    """Return the application for the `args` of the config.
 
-    Ray Serve would make the argument's model of them itself, but not where annotations are postponed, as they are here.
+    Ray Serve converts `args` to the annotated model, but not if annotations are postponed, as in this module.
     """
     checked = PricesArguments(**arguments)
     return Prices.bind(checked)  # type: ignore[attr-defined]  # mypy ignores what class decorators return

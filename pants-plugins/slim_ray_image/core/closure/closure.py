@@ -1,4 +1,4 @@
-"""Stage 2 of 6: what goes into the image, each thing with the reason that it is there.
+"""Stage 2 of 6: decide which files and requirements go into the image, each with a reason.
 
 In: the edges of the dependency graph, with the imports behind them; the files of its targets. Out: `ImageClosure`.
 """
@@ -16,10 +16,10 @@ from slim_ray_image.core.image_paths import has_control_character, parents
 
 @dataclass(frozen=True)
 class ClosureFile:
-    """A first-party file, or one that a target of the repository was packaged into."""
+    """A first-party file, or a file that `pants package` made from a target of the repository."""
 
     path: str  # in the image, relative to the working directory
-    source: str  # relative to the build root; of what was packaged, the target's address
+    source: str  # path relative to the build root; for a packaged file, the address of the target
     bytes: int
     reason: str
     sha256: str
@@ -36,9 +36,9 @@ class ClosureRequirement:
 
 @dataclass(frozen=True)
 class ClosureWheel:
-    """A wheel that a `python_distribution` of the repository was built into."""
+    """A wheel built from a `python_distribution` of the repository."""
 
-    path: str  # in the tree of the wheels
+    path: str  # in the digest that contains the wheels
     name: str  # canonical (PEP 503)
     version: str
     reason: str
@@ -46,7 +46,7 @@ class ClosureWheel:
 
 @dataclass(frozen=True)
 class PathField:
-    """A field that says where files go."""
+    """A field with a path below which files go into the image."""
 
     alias: str
     target: str  # address
@@ -55,28 +55,28 @@ class PathField:
 
 @dataclass(frozen=True)
 class ImportEdge:
-    """An import statement, and the target that owns what it imports."""
+    """An import statement, and the target that owns the imported module."""
 
     owner: str  # address
     module: str
-    source: str  # relative to the build root
+    source: str  # path of the importing file, relative to the build root
     line: int
 
 
 def is_type_stub_project(name: str) -> bool:
-    """Whether a distribution of this name holds type stubs, by the convention that Pants' own mapping follows."""
+    """Return whether a distribution's name is that of type stubs, by the convention of Pants' own module mapping."""
     return name.startswith(("types-", "stubs-")) or name.endswith(("-types", "-stubs"))
 
 
 def unneeded_type_stubs(
     stubs: Collection[str], explicit: Collection[str], imports: Iterable[ImportEdge]
 ) -> frozenset[str]:
-    """Return those of `stubs` that only type checkers read: each import of them has another owner, which runs.
+    """Return the addresses in `stubs` that only type checkers need: each import of them has another owner, with code.
 
     Args:
-        stubs: Addresses of what looks like type stubs, by name.
-        explicit: Addresses that the image itself depends on; who names a thing means it.
-        imports: Every import whose owners are known, an edge for each owner.
+        stubs: Addresses of requirements whose names look like type stubs.
+        explicit: Addresses that the image itself depends on. These are always needed.
+        imports: Every import whose owners are known, with one edge per owner.
     """
     owners: dict[tuple[str, str], set[str]] = defaultdict(set)
     for edge in imports:
@@ -92,12 +92,12 @@ def explain_targets(
     dependencies: Mapping[str, Iterable[str]],
     imports: Iterable[ImportEdge],
 ) -> dict[str, str]:
-    """Return address -> why it is in the image: the first import of it, by file and line, else who depends on it.
+    """Map each address to the reason that it is in the image: its first import by file and line, or else a dependent.
 
     Args:
         root: The image's own address.
-        root_reasons: Address -> reason, for what the image names itself.
-        dependencies: Address -> the addresses it depends on, for every target of the closure.
+        root_reasons: Address -> reason, for targets that the image's own fields name.
+        dependencies: Address -> addresses of its direct dependencies, for every target of the closure.
         imports: Every import whose owner is known.
     """
     by_import: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
@@ -122,10 +122,10 @@ def explain_targets(
 
 
 def check_paths(image: str, fields: Iterable[PathField]) -> None:
-    """Check where files are to go, before anything goes there.
+    """Check that fields keep files inside of the image's working directory, before any file is placed.
 
     Raises:
-        SlimRayImageError: If that is outside of the image's working directory.
+        SlimRayImageError: If a field leads out of the working directory.
     """
     outside = sorted(
         f"`{field.alias}` of {field.target} is {field.value!r}"
@@ -134,9 +134,9 @@ def check_paths(image: str, fields: Iterable[PathField]) -> None:
     )
     if outside:
         raise SlimRayImageError(
-            f"Files of the image {image} must be below its `workdir`, but some would leave it:",
+            f"Files of the image {image} must be below its `workdir`, but these fields lead out of it:",
             evidence=outside,
-            fixes=["use relative paths that do not go up by `..`"],
+            fixes=["use relative paths that do not lead out by `..`"],
         )
 
 
@@ -146,19 +146,19 @@ def _check_characters(image: str, files: Iterable[ClosureFile]) -> None:
     ]
     if wrong:
         raise SlimRayImageError(
-            f"Files of the image {image} have names with control characters, such as line breaks, which tools that "
-            "read lists of files take for something else:",
+            f"Files of the image {image} have control characters in their names, such as line breaks, which break "
+            "tools that read lists of files:",
             evidence=wrong,
             fixes=["rename them", "leave them out of the `sources` of their targets"],
         )
 
 
 def unite_files(image: str, found: Iterable[ClosureFile]) -> tuple[ClosureFile, ...]:
-    """Return one file for each path, sorted by it: several targets may have the same one.
+    """Return one file for each path, sorted by path. Several targets may have the same file.
 
     Raises:
-        SlimRayImageError: If different files would be at one path, or at paths that are one where case does not count;
-            or if a path has control characters.
+        SlimRayImageError: If two different files have the same path, if two paths differ only by case, or if a path has
+            control characters.
     """
     at_path: dict[str, list[ClosureFile]] = defaultdict(list)
     for file in sorted(found, key=lambda file: (file.path, file.source, file.reason)):
@@ -191,8 +191,8 @@ def _check_case(image: str, files: Iterable[ClosureFile]) -> None:
     ]
     if twins:
         raise SlimRayImageError(
-            f"Files of the image {image} have paths that differ only by case. Where case does not count, as in a "
-            "checkout on macOS, only one of them is there, so the image would not be the same:",
+            f"Files of the image {image} have paths that differ only by case. A file system that ignores case, such as "
+            "that of macOS, keeps only one of them, so the image would differ:",
             evidence=twins,
             fixes=["rename all but one of them", "make the image depend on one of them alone"],
         )
@@ -201,11 +201,11 @@ def _check_case(image: str, files: Iterable[ClosureFile]) -> None:
 def only_built_with(
     dependencies: Mapping[str, Iterable[str]], distributions: Collection[str]
 ) -> frozenset[str]:
-    """Return the addresses that nothing but distributions of the repository depends on directly.
+    """Return the addresses whose direct dependents are all distributions of the repository.
 
     Args:
-        dependencies: Address -> the addresses it depends on, for every target of the closure.
-        distributions: Addresses.
+        dependencies: Address -> addresses of its direct dependencies, for every target of the closure.
+        distributions: Addresses of the `python_distribution`s.
     """
     by_distributions = {a for d in distributions for a in dependencies.get(d, ())}
     by_others = {a for d, found in dependencies.items() if d not in distributions for a in found}
@@ -213,14 +213,14 @@ def only_built_with(
 
 
 def files_in_wheels(paths: Collection[str], provided: Collection[str]) -> frozenset[str]:
-    """Return those of `paths` that need not be beside the wheels which hold them.
+    """Return the paths of first-party files that can be left out, since a wheel contains them.
 
-    Python takes a regular package, one with an `__init__.py`, from one place. So where some of a package's files are in
-    no wheel, all of them stay together.
+    Python reads a regular package, one with an `__init__.py`, from one place only. So if a wheel lacks some file of a
+    package, all of the package's first-party files stay.
 
     Args:
-        paths: First-party files, source roots stripped.
-        provided: What wheels put into site-packages.
+        paths: Paths of first-party files, with source roots stripped.
+        provided: Paths of the wheels' files, relative to site-packages.
     """
     there = frozenset(paths) | frozenset(provided)
     split = {

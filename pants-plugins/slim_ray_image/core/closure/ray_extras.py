@@ -1,8 +1,8 @@
-"""Stage 2 of 6: which extras of Ray the code needs, by what it imports of `ray`.
+"""Stage 2 of 6: decide which extras of Ray the code needs, from the modules of `ray` that it uses.
 
-In: the imports of the closure, the sources that make them, the extras that the requirement names. Out: the extras to
-install, each with what was done and why. Extras: METADATA of ray 2.48.0 (`Provides-Extra`); what a module imports of
-third parties was measured with each extra alone.
+In: the imports of the closure, their sources, the extras that the requirement names. Out: the extras to install or
+drop, each with a reason. The names of extras are from the METADATA of ray 2.48.0 (`Provides-Extra`). Which extra a
+module needs was measured, by imports with one extra installed at a time.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from slim_ray_image.core.errors import SlimRayImageError
 from slim_ray_image.core.python.parsing import TOO_DEEP, parse_source
 
 RAY = "ray"
-# Of core metadata's `Provides-Extra`.
+# The grammar of `Provides-Extra` in core metadata.
 EXTRA_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 KEPT, ADDED, DROPPED = "kept", "added", "dropped"
 
 _HEAD = "default"
 _HEAD_REASON = "the head of a Ray cluster, its dashboard and its health checks"
-# The longest name that fits counts. `serve` has all of `default`; `train`, `tune` and `rllib` do not list numpy.
+# The longest prefix of a module's name counts. `serve` includes all of `default`; `train`, `tune` and `rllib` lack
+# numpy, so their modules need `data` too.
 _EXTRAS_OF_MODULE = {
     "ray.air": ("data",),
     "ray.data": ("data",),
@@ -42,11 +43,11 @@ _EXTRAS_OF_MODULE = {
     "ray.tune": ("data", "tune"),
     "ray.util.client": ("client",),
 }
-# That imports decide. The others, as `observability` or `serve-grpc`, stay as they are required.
+# Extras that imports decide. The others, such as `observability` or `serve-grpc`, stay if the requirement names them.
 _DECIDED = frozenset(
     {"air", "all", "default", *(e for es in _EXTRAS_OF_MODULE.values() for e in es)}
 )
-# What no extra brings.
+# Modules whose third-party dependency is in none of Ray's extras.
 _DISTRIBUTION_OF_MODULE = {
     "ray.util.collective": "numpy",
     "ray.util.dask": "dask",
@@ -59,34 +60,34 @@ _REMOVED = {
     "ray.util.xgboost": "Ray 2.0",
     "ray.workflow": "Ray 2.48",
 }
-# A literal, or the text of an f-string up to its first expression.
+# Matches the start of a string literal, or of an f-string's text before its first expression.
 _CLIENT_ADDRESS = re.compile(r"""([A-Za-z]*["']{1,3})?ray://""")
 
 
 @dataclass(frozen=True)
 class RayUse:
-    """A module of Ray that the code uses, and where."""
+    """A module of Ray that the code uses, and the place of its use."""
 
     module: str
-    reason: str
+    reason: str  # such as "import of ray.data at src/app.py:3"
 
 
 @dataclass(frozen=True)
 class RayExtra:
-    """An extra of Ray: whether the image has it, and why."""
+    """An extra of Ray, and the reason that the image has or lacks it."""
 
     name: str
-    change: str  # KEPT, ADDED or DROPPED, beside what the requirement names
+    change: str  # KEPT, ADDED or DROPPED, compared with the extras that the requirement names
     reason: str
 
 
 def is_of_ray(module: str) -> bool:
-    """Whether a module, by its dotted name, is one of Ray's."""
+    """Return whether a dotted name is `ray` or a module below it."""
     return module == RAY or module.startswith(f"{RAY}.")
 
 
 def uses_of_imports(imports: Iterable[ImportEdge]) -> tuple[RayUse, ...]:
-    """Return the modules of Ray that are imported, each at its first place; sorted by module."""
+    """Return the imported modules of Ray, each with the place of its first import; sorted by module."""
     first: dict[str, tuple[str, int]] = {}
     for edge in imports:
         if is_of_ray(edge.module):
@@ -102,32 +103,32 @@ def uses_of_imports(imports: Iterable[ImportEdge]) -> tuple[RayUse, ...]:
 class _Token:
     text: str
     line: int
-    is_literal: bool  # a string, or the first text of one with expressions in it
+    is_literal: bool  # whether it is a string, or an f-string's text before its first expression
 
 
 def _expressions(literal: str) -> Iterator[bytes]:
-    """The expressions of an f-string that is one token, as before Python 3.12.
+    """Yield the sources of the expressions in an f-string that is one token, as it is before Python 3.12.
 
-    Where that Python ends the token too early, at a quote in an expression, what there is of the expression; and all
-    of them in one where it cannot go down into one.
+    If the f-string cannot be parsed, yield all the text after its first brace at once. That is so if this Python ended
+    the token early, at a quote in an expression, or if an expression is nested too deeply.
     """
     try:
         nodes = list(ast.walk(parse_source(literal)))
         values = [node.value for node in nodes if isinstance(node, ast.FormattedValue)]
         yield from [ast.unparse(value).encode() for value in values]
-    except (SyntaxError, ValueError, *TOO_DEEP):  # ValueError: of a null byte
+    except (SyntaxError, ValueError, *TOO_DEEP):  # ValueError: the literal has a null byte
         yield literal.partition("{")[2].encode()
 
 
 def _tokens(source: bytes) -> Iterator[_Token]:
-    """The tokens of a source, but for comments and ends of lines in brackets.
+    """Yield the tokens of a source, without comments and without line ends inside of a statement.
 
-    Those in f-strings are included, whatever Python this is; their lines are the literal's.
+    Tokens inside of f-strings are included on every version of Python; their line is the line of the f-string.
 
     Raises:
-        tokenize.TokenError, SyntaxError: If `source` cannot be told apart into tokens.
+        tokenize.TokenError, SyntaxError: If `source` cannot be split into tokens.
     """
-    literals: list[int] = []  # the lines of those that are open
+    literals: list[int] = []  # the lines of the f-strings that are still open
     before = ""
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         kind = tokenize.tok_name[token.type]
@@ -149,15 +150,16 @@ def _tokens(source: bytes) -> Iterator[_Token]:
 
 
 def uses_in_source(path: str, source: bytes) -> tuple[RayUse, ...]:
-    """Return what a source that imports `ray` uses of it without an import of its own.
+    """Return the modules of Ray that a source uses without an import statement of their own.
 
-    `ray` loads some of its packages when they are first looked up, as in `ray.data.range(3)`, and takes a client's
-    address as text. Tokens tell, whatever Python the source is for; what they do not tell is a `ray` of another name.
+    `ray` loads some of its packages at their first use, such as `ray.data.range(3)`, and reads a client's address from
+    text. The search reads tokens, so it works for sources of any version of Python. It does not find uses of `ray`
+    under another name.
     """
     found: dict[str, int] = {}
     try:
         tokens = list(_tokens(source))
-    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):  # which the compiler reports
+    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):  # the compiler reports it
         return ()
     texts = [token.text for token in tokens]
     for index, token in enumerate(tokens):
@@ -180,10 +182,10 @@ def _longest_prefix(module: str, prefixes: Collection[str]) -> Optional[str]:
 
 
 def check_removed(image: str, uses: Iterable[RayUse]) -> None:
-    """Raise if the code uses what Ray no longer has.
+    """Check that the code uses no module that was removed from Ray.
 
     Raises:
-        SlimRayImageError: With each such module.
+        SlimRayImageError: If it does. The error names each such module.
     """
     found = [(use, _longest_prefix(use.module, _REMOVED)) for use in uses]
     removed = sorted(
@@ -191,20 +193,20 @@ def check_removed(image: str, uses: Iterable[RayUse]) -> None:
     )
     if removed:
         raise SlimRayImageError(
-            f"The code of the image {image} uses what was removed from Ray, which fails on import.",
+            f"The code of the image {image} uses modules that Ray no longer has, so their import fails.",
             evidence=removed,
-            fixes=["remove what uses it"],
+            fixes=["remove these uses"],
         )
 
 
 def check_uncovered(image: str, uses: Iterable[RayUse], distributions: Collection[str]) -> None:
-    """Raise if a module of Ray needs a distribution that no extra brings, and the image has not.
+    """Check that the image has the distributions that modules of Ray need, but no extra of Ray installs.
 
     Args:
-        distributions: Canonical names of those of the image.
+        distributions: Canonical names of the image's distributions.
 
     Raises:
-        SlimRayImageError: With each such module and distribution.
+        SlimRayImageError: If one is missing. The error names each such module and its distribution.
     """
     missing: dict[str, set[str]] = {}
     for use in uses:
@@ -213,27 +215,27 @@ def check_uncovered(image: str, uses: Iterable[RayUse], distributions: Collectio
             missing.setdefault(_DISTRIBUTION_OF_MODULE[name], set()).add(use.reason)
     if missing:
         raise SlimRayImageError(
-            f"Modules of Ray that the code of the image {image} uses need what no extra of Ray brings.",
+            f"Modules of Ray that the code of the image {image} uses need distributions that no extra of Ray installs.",
             evidence=sorted(
                 f"{reason}: it needs {distribution}"
                 for distribution, reasons in missing.items()
                 for reason in reasons
             ),
             fixes=[
-                f"add the requirement {' and '.join(sorted(missing))} to the `dependencies` of {image}, "
-                "and refresh the lockfile where it lacks it"
+                f"add requirements for {' and '.join(sorted(missing))} to the `dependencies` of {image}, "
+                f"and refresh the lockfile if it lacks {'it' if len(missing) == 1 else 'them'}"
             ],
         )
 
 
 def _needed(uses: Iterable[RayUse]) -> dict[str, str]:
-    """Extra -> the reason that it is needed."""
+    """Map each extra that the uses need to the reason."""
     needed: dict[str, str] = {}
     for use in uses:
         name = _longest_prefix(use.module, _EXTRAS_OF_MODULE)
         for extra in _EXTRAS_OF_MODULE.get(name or "", ()):
             needed.setdefault(extra, use.reason)
-    if "serve" not in needed and "llm" not in needed:  # which have all of it
+    if "serve" not in needed and "llm" not in needed:  # both include all of `default`
         needed[_HEAD] = _HEAD_REASON
     return needed
 
@@ -241,18 +243,18 @@ def _needed(uses: Iterable[RayUse]) -> dict[str, str]:
 def decide_extras(
     uses: Sequence[RayUse], required: Collection[str], chosen: Optional[Collection[str]] = None
 ) -> tuple[RayExtra, ...]:
-    """Return each extra that was required or is installed, sorted by name.
+    """Return each extra that is required or installed, sorted by name.
 
     Args:
         required: The extras that the requirement names.
-        chosen: What the target says instead; None to go by `uses`.
+        chosen: The extras that `ray_extras` names, which alone are installed; None to decide from `uses`.
     """
     required = {canonicalize_name(extra) for extra in required}
     if chosen is None:
         needed = _needed(uses)
         for extra in required - _DECIDED:
-            needed.setdefault(extra, "the requirement names it, and imports do not tell")
-        dropped = "nothing that the code imports needs it"
+            needed.setdefault(extra, "the requirement names it, and imports do not decide it")
+        dropped = "nothing in the code needs it"
     else:
         needed = {canonicalize_name(extra): "`ray_extras` names it" for extra in chosen}
         dropped = "`ray_extras` does not name it"
@@ -267,9 +269,9 @@ def decide_extras(
 
 
 def explain_added(extras: Iterable[RayExtra]) -> tuple[str, ...]:
-    """Return a line for each extra that no requirement names, for who finds that the lockfile lacks it."""
+    """Return a line for each extra that no requirement names, for the error that the lockfile lacks its packages."""
     return tuple(
-        f"{RAY}[{extra.name}] is there for {extra.reason}"
+        f"{RAY}[{extra.name}] was added: {extra.reason}"
         for extra in extras
         if extra.change == ADDED
     )
@@ -284,7 +286,7 @@ def _parse(text: str) -> Optional[Requirement]:
 
 
 def required_extras(requirements: Iterable[ClosureRequirement]) -> Optional[frozenset[str]]:
-    """Return the extras that the requirements of Ray name, None where Ray is not required."""
+    """Return the extras that the requirements of Ray name; None if Ray is not required."""
     found = [requirement for requirement in (_parse(r.text) for r in requirements) if requirement]
     return frozenset(extra for r in found for extra in r.extras) if found else None
 
@@ -292,7 +294,7 @@ def required_extras(requirements: Iterable[ClosureRequirement]) -> Optional[froz
 def with_extras(
     requirements: Iterable[ClosureRequirement], extras: Iterable[RayExtra]
 ) -> Iterator[ClosureRequirement]:
-    """Yield the requirements; those of Ray with the extras that were not dropped."""
+    """Yield the requirements. A requirement of Ray gets the extras that were not dropped, instead of its own."""
     installed = {extra.name for extra in extras if extra.change != DROPPED}
     for requirement in requirements:
         ray = _parse(requirement.text)

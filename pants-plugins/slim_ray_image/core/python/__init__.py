@@ -1,1 +1,1 @@
-"""Reading of Python sources, without importing any: trees, imports, uses, Serve applications. Uses no other room."""
+"""Readers of Python sources, which import none: trees, imports, uses, Serve applications. Uses no other room."""

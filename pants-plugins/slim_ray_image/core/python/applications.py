@@ -1,6 +1,6 @@
-"""Where `pants tailor` finds a Ray Serve application: `NAME = X.bind(...)` at the top level of a module.
+"""Find the Ray Serve application of a module for `pants tailor`: `NAME = X.bind(...)` at the top level.
 
-A module that does not import `ray.serve` has none, since `bind` is a method of other things as well.
+A module without an import of `ray.serve` has no application, since other objects have a method `bind` too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _USUAL_NAME = "app"
 
 
 def may_bind_application(source: bytes) -> bool:
-    """Whether it is worth parsing `source`: most files of a monorepo lack one of these words."""
+    """Return whether `source` is worth parsing: most files of a monorepo lack one of these words."""
     return b".bind(" in source and b"serve" in source and b"ray" in source
 
 
@@ -34,7 +34,7 @@ def _imports_serve(tree: ast.Module) -> bool:
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """The names that are assigned what a `bind` returns, in the order of the module."""
+    """Yield the names that are assigned the result of a call of `bind`, in the order of the module."""
     for node in tree.body:
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(
             node.value, ast.Call
@@ -49,8 +49,8 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
 def bound_application(source: bytes) -> Optional[str]:
     """Return the name of the application that a module binds.
 
-    Of several that named `app`, else the last: an application is bound after the deployments that it is made of.
-    None where there is none, and where `source` is not valid for the running Python.
+    If there are several, return `app`, or else the last one: an application is bound after its own deployments.
+    Return None if there is none, or if `source` is not valid for the running Python.
     """
     tree = parse_module(source)
     if tree is None:

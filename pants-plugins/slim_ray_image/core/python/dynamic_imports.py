@@ -1,7 +1,7 @@
-"""Stage 4 of 6: imports that a source makes by a name which only a run knows, so that nothing follows them.
+"""Stage 4 of 6: find imports that Pants cannot follow, because a call makes them by a name.
 
-In: the text of a source. Out: the calls that import by name or look up entry points, then those that lead out of the
-image. Language: https://docs.python.org/3/library/importlib.html and the entry points of
+In: the text of a source. Out: the calls that import by name or look up entry points; of these, the calls that may need
+modules outside of the image. Language: https://docs.python.org/3/library/importlib.html and
 https://packaging.python.org/en/latest/specifications/entry-points/.
 """
 
@@ -25,7 +25,7 @@ _FUNCTIONS = {
     "importlib_metadata.entry_points": KIND_ENTRY_POINTS,
     "pkg_resources.iter_entry_points": KIND_ENTRY_POINTS,
 }
-# Most sources have none of these words, and parsing all of them would take longer than the rest of an edit's build.
+# Most sources have none of these words, and to parse every source would take longer than the rest of an edit's build.
 _WORDS = (b"import_module", b"__import__", b"entry_points")
 _MOST_CHARACTERS = 100
 _MOST_NAMES = 100
@@ -36,9 +36,10 @@ class DynamicImport:
     """A call that imports a module by its name, or looks up entry points.
 
     Attributes:
-        path: Of the source, relative to the folder that is on PYTHONPATH.
+        path: Path of the source, relative to the folder that is on PYTHONPATH.
+        kind: KIND_IMPORT or KIND_ENTRY_POINTS.
         text: The call, on one line.
-        module: The absolute name of the module, where the call spells it out.
+        module: The absolute name of the imported module; None if the call does not contain it as a literal.
     """
 
     path: str
@@ -49,7 +50,7 @@ class DynamicImport:
 
 
 def aliases_of(tree: ast.Module) -> dict[str, str]:
-    """Return name -> what an import anywhere in the source binds it to, as a dotted name."""
+    """Map each name that an import anywhere in the source binds to the dotted name of the imported object."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -63,7 +64,7 @@ def aliases_of(tree: ast.Module) -> dict[str, str]:
 
 
 def names_of(node: ast.AST) -> tuple[str, ...]:
-    """Return the names of an expression such as `a.b.c`; none of another, or of one with more than any module has."""
+    """Return the names of an expression such as `a.b.c`; none for another expression, or for too many names."""
     names: list[str] = []
     while isinstance(node, ast.Attribute) and len(names) < _MOST_NAMES:
         names.append(node.attr)
@@ -72,7 +73,7 @@ def names_of(node: ast.AST) -> tuple[str, ...]:
 
 
 def dotted_name(node: ast.AST, aliases: Mapping[str, str]) -> Optional[str]:
-    """Return what an expression of names and attributes stands for."""
+    """Return the dotted name that an expression such as `a.b.c` refers to, with `a` replaced by its import."""
     names = names_of(node)
     return ".".join([aliases.get(names[0], names[0]), *names[1:]]) if names else None
 
@@ -89,7 +90,7 @@ def _literal(node: Optional[ast.expr]) -> Optional[str]:
 
 
 def absolute_name(name: str, package: Optional[str]) -> Optional[str]:
-    """Return the absolute name of what may be a relative one; None where that leads out of `package`."""
+    """Return the absolute name for a module name that may be relative; None if `name` leads out of `package`."""
     level = len(name) - len(name.lstrip("."))
     if not level:
         return name
@@ -101,7 +102,10 @@ def absolute_name(name: str, package: Optional[str]) -> Optional[str]:
 
 
 def _named_module(call: ast.Call, package: str) -> Optional[str]:
-    """Return the absolute name of the module that a call spells out; a relative one by the package it is given."""
+    """Return the absolute name of the module that a call contains as a literal.
+
+    A relative name is resolved against the package that the call passes, where `__package__` means `package`.
+    """
     name = _literal(_argument(call, 0, "name"))
     anchor = _argument(call, 1, "package")
     is_own = isinstance(anchor, ast.Name) and anchor.id == "__package__"
@@ -109,22 +113,22 @@ def _named_module(call: ast.Call, package: str) -> Optional[str]:
 
 
 def one_line(node: ast.AST) -> str:
-    """Return a call or a statement as people read it in a list; cut where it is long."""
+    """Return the source of a call or a statement on one line, shortened for a list in a message."""
     try:
         text = " ".join(ast.unparse(node).split())
-    except RecursionError:  # of a deep argument
+    except RecursionError:  # an argument is nested too deeply
         text = f"{ast.unparse(node.func) if isinstance(node, ast.Call) else '...'}(...)"
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS - 3]}..."
 
 
 def find_dynamic_imports(path: str, source: bytes) -> tuple[DynamicImport, ...]:
-    """Return the calls of `source` that import by name or look up entry points, by line.
+    """Return the calls of `source` that import by name or look up entry points, sorted by line.
 
-    What an import statement binds to the functions is known by any name; what is bound in another way is not.
+    A call is found under any name that an import statement gives the function, but not under a name from an assignment.
 
     Args:
-        path: Relative to the folder that is on PYTHONPATH.
-        source: Of a module. One that is not valid for the running Python has no calls.
+        path: Path of the source, relative to the folder that is on PYTHONPATH.
+        source: Text of the module. The result is empty if it is not valid for the running Python.
     """
     if not any(word in source for word in _WORDS):
         return ()
@@ -143,7 +147,7 @@ def find_dynamic_imports(path: str, source: bytes) -> tuple[DynamicImport, ...]:
 
 
 def modules_of(paths: Iterable[str]) -> frozenset[str]:
-    """Return every module and package that first-party files make, by the paths of their sources."""
+    """Return the dotted names of every module and package that first-party files provide, from the files' paths."""
     found = set()
     for path in paths:
         folder, _, name = path.rpartition("/")
@@ -156,10 +160,12 @@ def modules_of(paths: Iterable[str]) -> frozenset[str]:
 
 
 def outermost_modules(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the modules and packages of an installed distribution that lie in no other, namespaces aside; sorted.
+    """Return the outermost modules and regular packages of an installed distribution, sorted.
+
+    A namespace package is left out, since other distributions may have parts of it: its children count instead.
 
     Args:
-        paths: Of its files, relative to site-packages.
+        paths: Paths of the distribution's files, relative to site-packages.
     """
     files = {path for path in paths if path.endswith((".py", ".so")) and path[0] != "."}
     found = set()
@@ -172,11 +178,12 @@ def outermost_modules(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 class HeldModules:
-    """What can be imported in an image.
+    """The modules that can be imported in an image.
 
     Args:
-        modules: Whose names are all known.
-        packages: That are there with all they hold, namespaces aside.
+        modules: Names of modules and packages. A package here does not include its submodules: each is listed too.
+        packages: Packages that are complete: any name below one counts as present. A parent of a package counts too,
+            but not its other children.
     """
 
     def __init__(self, *, modules: Iterable[str] = (), packages: Iterable[str] = ()) -> None:
@@ -197,5 +204,5 @@ class HeldModules:
 def unfollowed_imports(
     found: Iterable[DynamicImport], held: HeldModules
 ) -> tuple[DynamicImport, ...]:
-    """Return those of `found` that may need what is not there: those that spell out none of what is."""
+    """Return the calls that may need modules outside of `held`: all that do not name one of its modules."""
     return tuple(call for call in found if call.module is None or not held.has(call.module))

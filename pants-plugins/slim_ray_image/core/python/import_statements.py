@@ -1,9 +1,9 @@
-"""Stage 4 of 6: import statements of modules that the image does not hold.
+"""Stage 4 of 6: find import statements whose modules the image lacks.
 
-Pants warns of an import without an owner only when it infers anew, and also where a distribution of the image brings
-the module. Here an import statement is held against what the image holds.
+Pants warns of an import without an owner only when it infers dependencies anew, and also if a distribution of the image
+contains the module. This check compares import statements with the modules that are in the image.
 
-In: the text of a source. Out: the statements that a run must be able to do, then those whose module is not there.
+In: the text of a source. Out: the statements that must succeed in a run; of these, the ones whose module is missing.
 Language: https://docs.python.org/3/reference/simple_stmts.html#the-import-statement.
 """
 
@@ -16,7 +16,7 @@ from typing import Iterable, Iterator, Optional
 from slim_ray_image.core.python.dynamic_imports import HeldModules, absolute_name, one_line
 from slim_ray_image.core.python.parsing import parse_module
 
-# As for Pants' own inference.
+# The comment that excludes a line from Pants' own inference.
 _IGNORE = b"# pants: no-infer-dep"
 _CONDITIONS = frozenset({"TYPE_CHECKING", "platform", "version_info"})
 _CAUGHT = frozenset({"BaseException", "Exception", "ImportError", "ModuleNotFoundError"})
@@ -27,9 +27,9 @@ class ImportStatement:
     """An import of one module.
 
     Attributes:
-        path: Of the source, relative to the folder that is on PYTHONPATH.
+        path: Path of the source, relative to the folder that is on PYTHONPATH.
         text: The statement, on one line.
-        module: Its absolute name.
+        module: The absolute name of the imported module.
     """
 
     path: str
@@ -39,7 +39,7 @@ class ImportStatement:
 
 
 def _names(node: Optional[ast.AST]) -> frozenset[str]:
-    """The names and attributes in an expression."""
+    """Return the names and attributes in an expression."""
     nodes = list(ast.walk(node)) if node else []
     return frozenset(
         [n.id for n in nodes if isinstance(n, ast.Name)]
@@ -48,7 +48,7 @@ def _names(node: Optional[ast.AST]) -> frozenset[str]:
 
 
 def _is_guarded(statement: ast.stmt) -> bool:
-    """Whether imports below a statement are for some platforms, Pythons or readers alone, or may fail."""
+    """Return whether imports in a block may fail: it catches ImportError, or is not for every Python or platform."""
     if isinstance(statement, ast.If):
         return bool(_names(statement.test) & _CONDITIONS)
     if isinstance(statement, ast.Try):
@@ -60,7 +60,7 @@ def _is_guarded(statement: ast.stmt) -> bool:
 
 
 def _unguarded_imports(tree: ast.Module) -> Iterator[ast.stmt]:
-    """The import statements, but those that are guarded; expressions, which hold none, are not walked."""
+    """Yield the import statements that are not guarded. Expressions are skipped, since they contain no statements."""
     pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
@@ -75,7 +75,7 @@ def _is_expression(node: ast.AST) -> bool:
 
 
 def _imported(node: ast.stmt, package: str) -> Iterator[tuple[str, str]]:
-    """Yield (module, statement) of each module that an import statement names."""
+    """Yield (module, text of the statement) for each module that an import statement names."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.name, one_line(ast.Import([alias]))
@@ -86,14 +86,14 @@ def _imported(node: ast.stmt, package: str) -> Iterator[tuple[str, str]]:
 
 
 def find_import_statements(path: str, source: bytes) -> tuple[ImportStatement, ...]:
-    """Return the imports of `source` that a run must be able to do, by line.
+    """Return the imports of `source` that must succeed in a run, sorted by line.
 
-    Not returned are those that say that they may fail, or are for other Pythons, platforms or type checkers, and those
-    on a line with `# pants: no-infer-dep`.
+    An import is left out if a handler around it catches its failure, if a condition limits it to some Pythons,
+    platforms or type checkers, or if its line has the comment `# pants: no-infer-dep`.
 
     Args:
-        path: Relative to the folder that is on PYTHONPATH.
-        source: Of a module. One that is not valid for the running Python has no imports.
+        path: Path of the source, relative to the folder that is on PYTHONPATH.
+        source: Text of the module. The result is empty if it is not valid for the running Python.
     """
     if b"import" not in source:
         return ()
@@ -114,5 +114,5 @@ def find_import_statements(path: str, source: bytes) -> tuple[ImportStatement, .
 def missing_imports(
     found: Iterable[ImportStatement], held: HeldModules
 ) -> tuple[ImportStatement, ...]:
-    """Return those of `found` whose module is not there."""
+    """Return the statements whose module is not in `held`."""
     return tuple(statement for statement in found if not held.has(statement.module))

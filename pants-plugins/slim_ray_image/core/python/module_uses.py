@@ -1,7 +1,7 @@
-"""Stage 4 of 6: which modules of a package a file uses, so that parts of it that nothing uses can be left out.
+"""Stage 4 of 6: find the modules of a package that a file uses, so that unused parts of the package can be left out.
 
-In: the content of a file. Out: dotted names. Rather one too many than one too few: imports, attributes (`ray.data` is
-there without an import of its own), and names that are spelled as strings or in a file that is no Python.
+In: the content of a file. Out: dotted names. The search errs towards too many names: it counts imports, attributes
+(`ray.data` can be used without an import of its own), and names in strings or in files other than Python's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _import_names(tree: ast.AST) -> Iterator[str]:
 
 
 def _bindings(tree: ast.Module, package: str) -> dict[str, str]:
-    """Return name -> the dotted name below `package` that an import anywhere in the source binds to it."""
+    """Map each name that an import anywhere in the source binds to its dotted name, if that is in `package`."""
     return {
         name: dotted
         for name, dotted in aliases_of(tree).items()
@@ -42,8 +42,8 @@ def find_uses(path: str, content: bytes, package: str) -> frozenset[str]:
     """Return the dotted names below `package` that a file uses.
 
     Args:
-        path: Says whether it is Python.
-        package: A top-level one.
+        path: Path of the file. A name that ends in `.py` means Python.
+        package: Name of a top-level package.
     """
     spelled = re.compile(rb"\b" + package.encode() + rb"(?:\.[A-Za-z_]\w*)+")
     word = re.compile(rb"\b" + package.encode() + rb"\b")
@@ -60,7 +60,7 @@ def find_uses(path: str, content: bytes, package: str) -> frozenset[str]:
         if isinstance(node, ast.Attribute):
             names.add(_dotted(node, bindings) or "")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            # Also as Serve's import paths spell them, with the attribute behind a colon.
+            # Serve's import paths have the attribute after a colon.
             name = node.value.split(":")[0]
             if re.fullmatch(rf"{package}(\.\w+)+", name):
                 names.add(name)

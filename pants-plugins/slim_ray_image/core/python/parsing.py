@@ -1,9 +1,9 @@
-"""The text of a Python source -> its syntax tree, for whoever looks for something in it.
+"""Parse the text of a Python source into a syntax tree, however deeply the source is nested.
 
-CPython's parser and what makes objects of its tree go down into a tree by calls in C: one or several for each operator
-of a sum, link of a chain of calls, `elif` or nested bracket. Generated code has thousands of them. From a depth on
-that differs from Python to Python they raise RecursionError or MemoryError; Python 3.9 and 3.10 do not count, so the
-process would end at the end of its stack.
+CPython's parser, and its conversion of the tree into objects, recurse in C: one call or several for each operator of a
+sum, link of a chain of calls, `elif` or nested bracket. Generated code has thousands of them. Beyond a depth that
+differs between versions of Python, they raise RecursionError or MemoryError. Python 3.9 and 3.10 do not count the
+depth, so a stack that is too small would end the process.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ import tokenize
 from functools import lru_cache
 from typing import Iterator, Optional, Union
 
-# What Python raises of a source that is valid, but nested too deeply for it.
+# Errors that Python raises for a source that is valid, but nested too deeply.
 TOO_DEEP = (RecursionError, MemoryError, OverflowError)
-_INVALID = (SyntaxError, ValueError)  # the latter of a null byte
-# Measured on CPython 3.9 and 3.10: 81 B a level, and a level is 2 B of source or more. And what the parser takes before
-# it gives up.
+_INVALID = (SyntaxError, ValueError)  # ValueError: the source has a null byte
+# Measured on CPython 3.9 and 3.10: a level of nesting takes 81 B of stack, and at least 2 B of source. The least stack
+# is for the parser, which needs it before it gives up.
 _STACK_PER_BYTE, _LEAST_STACK, _MOST_STACK = 128, 16 << 20, 4 << 30
-_SMALL_SOURCE = 1000  # bytes, for which any stack is large enough
+_SMALL_SOURCE = 1000  # in bytes; any stack is large enough for such a source
 _STACK_SIZE_LOCK = threading.Lock()
-# At the start of a line, or behind what starts a block on it. Linear: each line is looked at once.
+# An import at the start of a line, or after a colon or semicolon on the line. Linear: each line is scanned once.
 _IMPORT = re.compile(
     r"""^(?:[^#'"\n]*[:;])?[ \t]*((?:from|import)[ \t.](?:\\\n|[^#;\n(\\])*(?:\([^)]{0,5000}\))?)""",
     re.MULTILINE,
 )
-# Longer ones than any module has are several.
+# A dotted name. One that is longer than any module's is split into several.
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*){0,50}")
 
 
 def parse_source(source: Union[str, bytes]) -> ast.Module:
-    """Return the tree that `ast.parse` makes, which then has a stack that is large enough.
+    """Return the tree that `ast.parse` makes; a large source is parsed in a thread with a stack that is large enough.
 
     Raises:
         SyntaxError, ValueError: If `source` is not valid for the running Python.
-        RecursionError, MemoryError, OverflowError: If it is nested too deeply for the running Python.
+        RecursionError, MemoryError, OverflowError: If `source` is nested too deeply for the running Python.
     """
     if len(source) < _SMALL_SOURCE:
         return ast.parse(source)
@@ -71,13 +71,13 @@ def parse_source(source: Union[str, bytes]) -> ast.Module:
 
 def _imports(text: str) -> Iterator[ast.stmt]:
     for match in _IMPORT.finditer(text):
-        with contextlib.suppress(*_INVALID):  # prose
+        with contextlib.suppress(*_INVALID):  # the match is prose in a docstring or comment
             for statement in parse_source(match[1]).body:
                 yield ast.increment_lineno(statement, text.count("\n", 0, match.start(1)))
 
 
 def _names(text: str) -> Iterator[ast.stmt]:
-    """Yield a statement for each name in a text, such as `a.b`, and one that spells it as a string."""
+    """Yield two statements for each name in a text, such as `a.b`: the name itself, and the name as a string."""
     names = dict.fromkeys(_NAME.findall(text))
     found = [name for name in names if not any(map(keyword.iskeyword, name.split(".")))]
     for statement in parse_source("".join(f"{name}\n{name!r}\n" for name in found)).body:
@@ -85,7 +85,7 @@ def _names(text: str) -> Iterator[ast.stmt]:
 
 
 def _parse_shallowly(source: bytes) -> Optional[ast.Module]:
-    """Return a tree of the imports in a source, and of the names, rather one too many than one too few."""
+    """Return a tree of the imports and names in a source. It may have too many of them, but not too few."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         text = re.sub("\r\n?", "\n", source.decode(encoding))
@@ -94,12 +94,12 @@ def _parse_shallowly(source: bytes) -> Optional[ast.Module]:
         return None
 
 
-@lru_cache(maxsize=1)  # several look at one source, one after the other
+@lru_cache(maxsize=1)  # several searches parse the same source, one after the other
 def parse_module(source: bytes) -> Optional[ast.Module]:
-    """Return the tree, which is not to be changed; None of what is not valid for the running Python.
+    """Return the tree of a source, or None if it is not valid for the running Python. Callers must not change the tree.
 
-    Of a source that is nested too deeply for Python's parser, the tree has the imports, all at the level of the module,
-    and the names; so what it imports and uses is found like that of any other.
+    If a source is nested too deeply for Python's parser, the tree has only its imports, all at the level of the module,
+    and its names. So its imports and uses are found like those of any other source.
     """
     try:
         return parse_source(source)

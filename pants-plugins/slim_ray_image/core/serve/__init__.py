@@ -1,1 +1,1 @@
-"""Stage 1: what a target serves. Import paths, Serve configs, KubeRay manifests, `runtime_env`, the release of Ray."""
+"""Stage 1: read import paths, Serve configs, KubeRay manifests and `runtime_env`s, by the rules of one Ray release."""

@@ -1,7 +1,7 @@
-"""Stage 1 of 6: what the fields `serve_app` and `entry_point` may say.
+"""Stage 1 of 6: parse the fields `serve_app` and `entry_point`, and find the names that a module defines.
 
 In: the field's text. Out: a module (or a file beside the BUILD file), an attribute, arguments.
-The grammar of `serve_app` is that of Ray Serve's `import_path`, `module.path:attribute`:
+`serve_app` has the grammar of Ray Serve's `import_path`, `module.path:attribute`:
 https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html
 """
 
@@ -17,13 +17,13 @@ from slim_ray_image.core.errors import InvalidValueError
 from slim_ray_image.core.python.dynamic_imports import aliases_of, dotted_name
 from slim_ray_image.core.python.parsing import TOO_DEEP, parse_source
 
-# Decorators that make a deployment, which has still to be bound, of what they decorate.
+# Decorators whose result is a deployment, which still has to be bound.
 _DEPLOYMENTS = frozenset({"ray.serve.deployment", "ray.serve.ingress"})
 
 
 @dataclass(frozen=True)
 class ImportPath:
-    """`module:attribute`, as Ray Serve imports an application."""
+    """`module:attribute`, the place from which Ray Serve imports an application."""
 
     module: str
     attribute: str
@@ -34,11 +34,13 @@ class ImportPath:
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """A module (dotted) or a file (relative to the BUILD file) to run, with its arguments.
+    """A module or a file to run, with its arguments.
 
     Attributes:
-        script: The module's file, relative to the working directory, where a command runs it by its path: Python does
-            not take it for a part of a package then.
+        module: Dotted name of the module; None if `file` is set.
+        file: Path relative to the folder of the BUILD file; None if `module` is set.
+        script: Path of the module's file, relative to the working directory, if the command names the path. Python then
+            runs the file as a script, not as part of a package.
     """
 
     module: Optional[str]
@@ -48,19 +50,19 @@ class EntryPoint:
 
 
 def is_dotted_name(text: str) -> bool:
-    """Whether an `import` statement can name it."""
+    """Return whether an `import` statement can name `text`."""
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
 def file_module(path: str) -> Optional[str]:
-    """Return the dotted name of the file at `path`, relative to a source root; None where it has none."""
+    """Return the dotted name of the module at `path`, relative to a source root; None if no import can name it."""
     stem, _, suffix = path.rpartition(".")
     module = stem.replace("/", ".")
     return module if suffix == "py" and "." not in stem and is_dotted_name(module) else None
 
 
 def importable_module(path: str) -> Optional[str]:
-    """Return the module that importing the file at `path` would name: of `__init__.py`, the package."""
+    """Return the name by which the file at `path` is imported; for an `__init__.py`, the name of its package."""
     module = file_module(path)
     if module is None or module == "__init__":
         return None
@@ -79,7 +81,7 @@ def parse_import_path(text: str) -> ImportPath:
     raise InvalidValueError(
         f"must be an import path `module.path:attribute`, but was {text!r}.",
         fixes=[
-            "name the module and the variable that holds the bound application, as 'services.echo.app:app'"
+            "name the module and the variable of the bound application, such as 'services.echo.app:app'"
         ],
     )
 
@@ -87,23 +89,23 @@ def parse_import_path(text: str) -> ImportPath:
 def parse_application_path(text: str) -> ImportPath:
     """Return the module and the attribute that an `import_path` of a Serve config names.
 
-    Ray takes `module.path.attribute` there, too.
+    Unlike `serve_app`, the key may also have the form `module.path.attribute`.
 
     Raises:
-        InvalidValueError: If `text` is neither.
+        InvalidValueError: If `text` has neither form.
     """
     module, _, attribute = text.rpartition(".")
     return parse_import_path(text if ":" in text or not module else f"{module}:{attribute}")
 
 
 def parse_entry_point(text: str) -> EntryPoint:
-    """Return what to run: `text` is a module or a `.py` file, then arguments split as a POSIX shell does.
+    """Parse a module or a `.py` file, followed by arguments that are split like words of a POSIX shell.
 
     Raises:
         InvalidValueError: If the first word is neither a module nor a relative `.py` path, or quotes are unbalanced.
     """
     fix = [
-        "name a module or a file beside the BUILD file, then its arguments, as 'driver.py --rounds 3'"
+        "name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'"
     ]
     try:
         words = shlex.split(text)
@@ -123,23 +125,23 @@ def parse_entry_point(text: str) -> EntryPoint:
 
 
 def _captured_name(node: ast.AST) -> Optional[str]:
-    """The name that a pattern of `match` binds; such names are no `ast.Name`."""
+    """Return the name that a pattern of `match` binds; such names are not nodes of the class `ast.Name`."""
     if type(node).__name__ in ("MatchAs", "MatchStar", "MatchMapping"):  # not in Python 3.9
         return getattr(node, "name", None) or getattr(node, "rest", None)
     return None
 
 
 def _imported_names(statement: Union[ast.Import, ast.ImportFrom]) -> Iterator[str]:
-    """The names that an import binds; "*" when it can bind any."""
+    """Yield the names that an import binds; "*" for a star import, which can bind any name."""
     for alias in statement.names:
         name = alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
         yield alias.asname or name
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """The names that the module binds when it is imported; "*" when it can bind any.
+    """Yield the names that the module binds when it is imported; "*" for a star import, which can bind any name.
 
-    Looks into blocks, but not into functions, classes and lambdas; in a comprehension, only at `:=`.
+    The search enters blocks, but not functions, classes and lambdas. In a comprehension, it counts only `:=`.
     """
     pending: list[ast.AST] = [tree]
     while pending:
@@ -161,10 +163,10 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 def defined_names(source: Union[str, bytes]) -> Optional[frozenset[str]]:
-    """Return the names that `source` binds at module level, found without running it.
+    """Return the names that `source` binds at module level, without running it.
 
-    Names that a function declares `global` count. None when they cannot be known so: `from x import *`, a module
-    `__getattr__`, or `globals()` is used, or an expression is nested too deeply for the running Python.
+    Names that a function declares `global` count. Return None if the names cannot be known this way: the source uses
+    `from x import *`, a module `__getattr__` or `globals()`, or is nested too deeply for the running Python.
 
     Raises:
         SyntaxError: If `source` is not valid for the running Python.
@@ -186,7 +188,10 @@ def defined_names(source: Union[str, bytes]) -> Optional[frozenset[str]]:
 
 
 def _is_unbound(node: ast.AST, tree: ast.Module) -> bool:
-    """Whether a definition gives a class or a deployment. A function without a decorator builds an application."""
+    """Return whether a node defines a class or a deployment, which has to be bound before Ray Serve can serve it.
+
+    A function without a decorator is not counted, since it can be an application builder.
+    """
     if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
         return False
     if not node.decorator_list:
@@ -197,9 +202,9 @@ def _is_unbound(node: ast.AST, tree: ast.Module) -> bool:
 
 
 def unbound_definition(source: Union[str, bytes], name: str) -> Optional[int]:
-    """Return the line that defines `name` as what has to be bound before Ray Serve can serve it.
+    """Return the line that defines `name` as a class or a deployment that is not bound, so Ray Serve cannot serve it.
 
-    None where the name has any other definition besides, or may have.
+    Return None if the name has, or may have, any other definition.
 
     Raises:
         SyntaxError: If `source` is not valid for the running Python.

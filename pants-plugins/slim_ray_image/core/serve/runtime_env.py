@@ -1,4 +1,4 @@
-"""Stage 1 of 6: what of a `runtime_env` would put other code beside that of the image, or another image in its place.
+"""Stage 1 of 6: find the keys of a `runtime_env` that would add code to the image or replace the image.
 
 https://docs.ray.io/en/releases-2.48.0/ray-core/handling-dependencies.html#api-reference
 """
@@ -54,7 +54,7 @@ def _is_remote(found: _Found) -> bool:
 
 
 def _packages(value: Any) -> Iterator[str]:
-    """The requirements among what an installer is given: a list, a mapping that holds one, or the name of a file."""
+    """Yield the requirements in the value of `pip`, `uv` or `conda`: a list or a mapping. A file's name yields none."""
     if isinstance(value, list):
         for item in value:
             yield from [item] if isinstance(item, str) else _packages(item)
@@ -72,24 +72,24 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
             packages = sorted(
                 {p for place in places for p in _packages(place.value.plain)} - {"pip"}
             )
-            what = ", ".join(map(repr, packages)) or "what it installs"
+            what = ", ".join(map(repr, packages)) or "the packages"
             yield (
-                f"add {what} to the requirements and the lockfile of the image's resolve, where imports or "
-                f"`dependencies` of the target bring it into the image, and remove `{key}`"
+                f"remove `{key}`, and add {what} to the requirements and the lockfile of the image's resolve; imports, "
+                "or `dependencies` of the target, then put them into the image"
             )
         elif key == _PROGRAM:
-            yield f"remove `{key}`: the image's own Python is the one to run"
+            yield f"remove `{key}`: the code has to run with the image's own Python"
         elif key in _IMAGES:
-            yield f"remove `{key}`: the image is the one to run; what its base lacks belongs into another `base_image`"
+            yield f"remove `{key}`: the code has to run in this image; if the base lacks something, set `base_image`"
         else:
-            yield f"remove `{key}`: the image holds the code that is imported"
+            yield f"remove `{key}`: the image already contains the imported code"
 
 
 def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[Problem]:
-    """Return why Ray would run other code than the image's; None where it would not.
+    """Return the problem that Ray would run code from outside of the image; None if it would not.
 
-    Ray does so where distributions would be installed when a replica starts, another Python or image would be run, or
-    code would come from a local folder. Variables (`env_vars`) are fine.
+    Such keys install distributions when a replica starts, run another Python or image, or add code from a local folder.
+    Variables (`env_vars`) are allowed.
     """
     everything = _set_keys(environments, (*_INSTALLERS, _PROGRAM, *_IMAGES, *_CODE))
     found = [each for each in everything if each.key not in _CODE or not _is_remote(each)]
@@ -97,18 +97,18 @@ def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[Proble
         return None
     found.sort(key=lambda each: (each.value.line, each.path))
     return Problem(
-        f"A `runtime_env` in {file} would run other code than that of the image.",
+        f"A `runtime_env` in {file} would run code from outside of the image.",
         tuple(each.bullet(file) for each in found),
         tuple(_fixes(found)),
     )
 
 
 def remote_code(file: str, environments: Iterable[RuntimeEnv]) -> Iterator[str]:
-    """Yield a warning for code that comes from elsewhere: what it has in common with the image hides the image's."""
+    """Yield a warning if Ray would fetch code from a URL: modules in it hide the image's modules of the same name."""
     found = [each for each in _set_keys(environments, _CODE) if _is_remote(each)]
     if found:
         evidence = "\n".join(f"  * {each.bullet(file)}" for each in found)
         yield (
-            f"A `runtime_env` in {file} fetches code that hides that of the image:\n\n{evidence}\n\n"
-            "To fix, remove it: the image holds the code that is imported."
+            f"A `runtime_env` in {file} fetches code that takes precedence over the image's code:\n\n{evidence}\n\n"
+            "To fix, remove it: the image already contains the imported code."
         )

@@ -1,4 +1,4 @@
-"""Stage 1 of 6: what the file of `serve_config` says an image serves, or runs.
+"""Stage 1 of 6: read from the file of `serve_config` the applications or the command of an image.
 
 In: the text of a Serve config (https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html), or of a
 KubeRay manifest: a RayService with such a config in `spec.serveConfigV2`, a RayJob with `spec.entrypoint`
@@ -35,15 +35,15 @@ from slim_ray_image.core.serve.yaml_lines import Located, Place, read_documents,
 SERVE_CONFIG_FILE = "serve_config.yaml"
 _RAY_API = "ray.io/"
 _SERVICE, _JOB, _CLUSTER = "RayService", "RayJob", "RayCluster"
-# Where a manifest has the cluster's specification.
+# Key path of the cluster's specification, by kind of manifest.
 _CLUSTER_SPECS: Mapping[str, tuple[str, ...]] = {
     _SERVICE: ("spec", "rayClusterConfig"),
     _JOB: ("spec", "rayClusterSpec"),
     _CLUSTER: ("spec",),
 }
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# A command that a shell takes for words alone, and splits as shlex does. Each alternative starts with characters of its
-# own, so that a command is looked at once.
+# A command that a shell only splits into words, in the same way as shlex. No two alternatives start with the same
+# character, so a command is scanned once.
 _WORDS = re.compile(
     r"""(
       [ \t]
@@ -55,7 +55,8 @@ _WORDS = re.compile(
     )*""",
     re.VERBOSE,
 )
-# Where a line goes on; the first group is where that is text.
+# The continuation of a line: a backslash before a line break. The first group matches text in which it is no
+# continuation.
 _JOINED_LINES = re.compile(r"""('[^']*'|"(?:[^"\\]|\\.)*"|\\[^\n])|\\\n""", re.DOTALL)
 
 
@@ -64,9 +65,10 @@ class Application:
     """A Serve application of a config.
 
     Attributes:
-        route_prefix: None where it has no route.
-        arguments: The keys of `args`, which go to an application builder.
-        place: `file:line` of its import path.
+        name: The application's name, or Ray's default.
+        route_prefix: The application's HTTP route; None if it has no route.
+        arguments: The keys of `args`, which Ray passes to an application builder.
+        place: `file:line` of the import path.
     """
 
     name: str
@@ -82,7 +84,11 @@ class Application:
 
 @dataclass(frozen=True)
 class NamedModule:
-    """A module that a config names besides those of its applications, and where."""
+    """A module that a config names elsewhere than in an import path of an application.
+
+    Attributes:
+        named_by: Key, value and place, for messages.
+    """
 
     module: str
     named_by: str
@@ -102,7 +108,8 @@ class ServeConfig:
 
     Attributes:
         text: The YAML that goes into the image.
-        modules: Of gRPC servicers and of request routers.
+        ports: The HTTP port; then the gRPC port, if the config has gRPC servicer functions.
+        modules: Modules of gRPC servicers and of request routers.
     """
 
     text: str
@@ -113,13 +120,16 @@ class ServeConfig:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What a file says: a Serve config, or a command to run; and what is said of it.
+    """The content of a file: a Serve config or a command to run, with the problems found in the file.
 
     Attributes:
-        named_by: The command, for messages and reasons.
-        ray_versions: Those that manifests name.
+        file: Path relative to the build root.
+        serve: The Serve config; None for a RayJob.
+        entry_point: The command of a RayJob; None for a Serve config.
+        named_by: The command and its place, for messages and reasons; "" for a Serve config.
+        ray_versions: The versions of Ray that the file's manifests name.
         problem: Reason that no image can be built from the file, though its applications are known.
-        warnings: Whole texts.
+        warnings: Complete texts of warnings.
     """
 
     file: str
@@ -139,14 +149,14 @@ def _bullets(file: str, problems: Iterable[ConfigMistake]) -> list[str]:
 
 
 def _chosen(config: Located, number: Optional[int]) -> Iterator[tuple[str, Located]]:
-    """The applications, or the one of that number alone, each with its key path."""
+    """Yield (key path, application) for every application, or only for the one at index `number`."""
     for found, application in enumerate(config["applications"].value):
         if number in (None, found):
             yield f"applications[{found}]", application
 
 
 def _runtime_envs(config: Located, number: Optional[int]) -> Iterator[RuntimeEnv]:
-    """Those of applications and of deployments."""
+    """Yield the `runtime_env`s of applications and of their deployments; of one application if `number` is set."""
     for path, application in _chosen(config, number):
         if "runtime_env" in application.value:
             yield RuntimeEnv(application["runtime_env"], f"{path}.runtime_env")
@@ -163,7 +173,7 @@ def _port(config: Located, options: str, default: int, file: str) -> int:
     port = default if found is None else int(found.value)
     if found is not None and not 0 < port < 2**16:
         raise SlimRayImageError(
-            f"The Serve config in {file} has a port that no server can have.",
+            f"The port {show(found)} in the Serve config in {file} is out of range.",
             evidence=[f"{file}:{found.line}: {options}.port is {show(found)}"],
             fixes=["use a port from 1 to 65535"],
         )
@@ -171,7 +181,7 @@ def _port(config: Located, options: str, default: int, file: str) -> int:
 
 
 def _ports(config: Located, file: str) -> tuple[int, ...]:
-    """The HTTP port, and the gRPC port where there is something to serve on it."""
+    """Return the HTTP port, and the gRPC port if the config has gRPC servicer functions."""
     http = _port(config, "http_options", SERVE_HTTP_PORT, file)
     functions = config.get("grpc_options", "grpc_servicer_functions")
     if functions is None or not functions.value:
@@ -201,7 +211,7 @@ def _module_at(found: Located, key: str, file: str) -> NamedModule:
 
 
 def _modules(config: Located, file: str, number: Optional[int]) -> Iterator[NamedModule]:
-    """Those of the whole config, and of its applications; or of the one of that number alone."""
+    """Yield the modules of gRPC servicers, then of request routers; only of one application's if `number` is set."""
     functions = config.get("grpc_options", "grpc_servicer_functions")
     for function in functions.value if functions else ():
         yield _module_at(function, "grpc_servicer_functions", file)
@@ -214,7 +224,7 @@ def _modules(config: Located, file: str, number: Optional[int]) -> Iterator[Name
 
 
 def _only(text: str, config: Located, number: int) -> str:
-    """The text of a config with one of its applications alone; that of a config which has no other, as it is."""
+    """Return the text of a config with only one of its applications; `text` itself if the config has no other."""
     if len(config["applications"].value) == 1:
         return text
     plain = config.plain
@@ -227,15 +237,15 @@ def _warnings(
     if ignored:
         evidence = "\n".join(f"  * {bullet}" for bullet in _bullets(file, ignored))
         yield (
-            f"Ray Serve ignores a part of the config in {file}:\n\n{evidence}\n\n"
+            f"Ray Serve ignores keys of the config in {file}:\n\n{evidence}\n\n"
             "To fix, correct the keys or remove them."
         )
     yield from remote_code(file, environments)
     host = config.get("http_options", "host")
     if host and host.value in _LOOPBACK:
         yield (
-            f"Nobody outside of a container reaches what listens on {host.value}, which {file}:{host.line} has as "
-            "`http_options.host`.\n\nTo fix, use 0.0.0.0."
+            f"`http_options.host` is {host.value} at {file}:{host.line}, so the service cannot be reached from outside "
+            "of its container.\n\nTo fix, use 0.0.0.0."
         )
 
 
@@ -244,7 +254,7 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
     file = place.file
     if len(documents) != 1:
         raise SlimRayImageError(
-            f"{file} must hold one Serve config, but has {len(documents) or 'none'}.",
+            f"{file} must contain one Serve config, but contains {len(documents) or 'none'}.",
             evidence=[f"{file}:{document.line}: a document" for document in documents],
             fixes=["write the config as `serve build` does, with `applications`"],
         )
@@ -253,9 +263,11 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
     if problems:
         raise SlimRayImageError(
             f"Ray Serve {RELEASE} would refuse the config in {file}.",
-            # With keys that are ignored: one may be what another is missing for.
+            # Ignored keys are included: one may be the misspelt form of a missing key.
             evidence=_bullets(file, sorted([*problems, *ignored])),
-            fixes=[f"correct it; {DOCUMENTATION}/serve/production-guide/config.html has every key"],
+            fixes=[
+                f"correct it; {DOCUMENTATION}/serve/production-guide/config.html describes every key"
+            ],
         )
     ports = _ports(config, file)
     applications = _applications(config, file)
@@ -291,7 +303,7 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
 
 
 def _nested_place(found: Located, file: str) -> Place:
-    """Where a text inside of a manifest is: line for line in a literal block, else all at one."""
+    """Return the place of a text inside of a manifest: line for line for a literal block, else one line for all."""
     if found.text_line is not None:
         return Place(file, found.text_line)
     return Place(file, found.line, is_verbatim=False)
@@ -300,7 +312,9 @@ def _nested_place(found: Located, file: str) -> Place:
 def _required_text(manifest: Located, file: str, kind: str, key: str, example: str) -> Located:
     found = manifest.get("spec", key)
     if found is None or not isinstance(found.value, str) or not found.value.strip():
-        line, what = (manifest.line, "it has none") if found is None else (found.line, show(found))
+        line, what = (
+            (manifest.line, "it is missing") if found is None else (found.line, show(found))
+        )
         raise SlimRayImageError(
             f"A {kind} must have `spec.{key}`, {example}.",
             evidence=[f"{file}:{line}: {what}"],
@@ -317,13 +331,16 @@ def _service(manifest: Located, file: str, application: str) -> ImageConfig:
 
 
 def _shell_words(command: str) -> Sequence[str]:
-    """The words of a command, which Ray has a shell run; none where the shell would do more than to split it."""
+    """Return the words of a command, which Ray runs in a shell; none if the shell would do more than split it."""
     joined = _JOINED_LINES.sub(lambda match: match[1] or "", command).strip(" \t\n")
     return shlex.split(joined) if _WORDS.fullmatch(joined) else ()
 
 
 def _entry_point(command: str) -> Optional[EntryPoint]:
-    """What `python -m MODULE` or `python FILE.py` runs, FILE from the working directory; None for any other command."""
+    """Return the entry point of `python -m MODULE` or `python FILE.py`; None for any other command.
+
+    FILE is relative to the working directory.
+    """
     words = _shell_words(command)
     if len(words) < 2 or words[0] not in ("python", "python3"):
         return None
@@ -340,7 +357,7 @@ def _entry_point(command: str) -> Optional[EntryPoint]:
 
 
 def _environments_of_job(manifest: Located, file: str) -> Iterator[RuntimeEnv]:
-    """That of the job, which is text in the manifest."""
+    """Yield the `runtime_env` of a RayJob, which is YAML in a text of the manifest."""
     text = manifest.get("spec", "runtimeEnvYAML")
     if text is not None and not isinstance(text.value, (str, type(None))):
         raise SlimRayImageError(
@@ -358,12 +375,12 @@ def _job(manifest: Located, file: str) -> ImageConfig:
     entry_point = _entry_point(found.value)
     if entry_point is None:
         raise SlimRayImageError(
-            "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments in which "
-            "a shell expands nothing, for its code to be found.",
+            "The `spec.entrypoint` of a RayJob must be `python -m MODULE` or `python FILE.py`, with arguments that a "
+            "shell leaves unchanged, so that its code can be found.",
             evidence=[f"{file}:{found.line}: {show(found.value)}"],
             fixes=[
-                "correct it: no options of Python; FILE.py is a relative path, as jobs/driver.py of the module "
-                "jobs.driver",
+                "correct it: use no options of Python, and a relative path for FILE.py, such as jobs/driver.py for the "
+                "module jobs.driver",
                 "name the driver in `entry_point` instead of the manifest in `serve_config`",
             ],
         )
@@ -378,14 +395,14 @@ def _job(manifest: Located, file: str) -> ImageConfig:
 
 
 def _kind(document: Located) -> str:
-    """The kind of a manifest of KubeRay's; "" for any other document."""
+    """Return the kind of a KubeRay manifest; "" for any other document."""
     version, kind = document.get("apiVersion"), document.get("kind")
     is_ray = version is not None and str(version.value).startswith(_RAY_API)
     return str(kind.value) if is_ray and kind is not None else ""
 
 
 def _show_word(found: Located) -> str:
-    """Return text without quotes where it is short."""
+    """Return the text of a value for a message, without quotes if it is short."""
     is_short = isinstance(found.value, str) and len(found.value) <= 60
     return str(found.value) if is_short else show(found)
 
@@ -416,14 +433,16 @@ def _one_manifest(documents: Sequence[Located], file: str) -> Located:
 
 
 def parse_image_config(text: str, file: str, application: str = "") -> ImageConfig:
-    """Return what the image of a file serves or runs.
+    """Parse a Serve config or a KubeRay manifest.
 
     Args:
-        file: Relative to the build root, for messages.
-        application: The one to serve; all of them where it is empty.
+        text: Content of the file.
+        file: Path relative to the build root, for messages.
+        application: Name of the one application to serve; "" for all of them.
 
     Raises:
-        SlimRayImageError: If the file is of another form, or if Ray would refuse it or run other code than the image's.
+        SlimRayImageError: If the file is neither a Serve config nor a manifest of one service or job, or if Ray would
+            refuse it.
     """
     documents = read_documents(text, Place(file))
     if not any(document.get("kind") for document in documents):

@@ -1,9 +1,9 @@
-"""Stage 1 of 6: what Ray 2.48 takes as a Serve config.
+"""Stage 1 of 6: check a Serve config by the rules of Ray 2.48.
 
-A table of our own after Ray's, so that a mistake is told with its line before anything is built; the same values are
-taken and refused, numbers as text and text as numbers included:
+This table repeats Ray's own schema, so that a mistake is reported with its line before anything is built. It accepts
+and rejects the same values, including numbers given as text and text given as numbers:
 https://docs.ray.io/en/releases-2.48.0/serve/api/doc/ray.serve.schema.ServeDeploySchema.html.
-Where Ray ignores a key that it does not know, so does this, and says so.
+A key that Ray ignores is not an error here either, but is reported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slim_ray_image.core.serve.yaml_lines import Located
 DEFAULT_NAME = "default"
 DEFAULT_ROUTE_PREFIX = "/"
 _MOST_CHARACTERS = 60
-# https://docs.python.org/3/library/logging.html#logrecord-attributes, as Ray 2.48 has them.
+# The names that Ray 2.48 accepts from https://docs.python.org/3/library/logging.html#logrecord-attributes.
 _LOG_ATTRIBUTES = frozenset(
     """
     args asctime created exc_info exc_text filename funcName levelname levelno lineno message module msecs msg name
@@ -34,9 +34,12 @@ _FLAGS = ("0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes
 
 @dataclass(frozen=True, order=True)
 class ConfigMistake:
-    """What is wrong, or ignored, in a config: `path` is its key, as `applications[0].import_path`.
+    """A mistake, or an ignored key, in a config. Mistakes sort in the order of the file.
 
-    Problems have the order of the file.
+    Attributes:
+        line: Line of the file, from 1.
+        path: Key path, such as "applications[0].import_path"; "" for the config itself.
+        text: Predicate that completes a sentence about the key, such as "is missing".
     """
 
     line: int
@@ -46,7 +49,12 @@ class ConfigMistake:
 
 @dataclass(frozen=True)
 class _Value:
-    """A value that is not looked into. `description` completes "must be"."""
+    """A value whose content has no table of its own.
+
+    Attributes:
+        description: Noun phrase that completes a message "must be ...".
+        accepts: Predicate that returns whether Ray accepts a value.
+    """
 
     description: str
     accepts: Callable[[Any], bool]
@@ -59,7 +67,12 @@ class _ListOf:
 
 @dataclass(frozen=True)
 class _Table:
-    """A mapping. `refuses_others`: what is no field is an error, else it is ignored."""
+    """A mapping with known keys.
+
+    Attributes:
+        refuses_others: Whether Ray rejects unknown keys. If not, Ray ignores them.
+        check: Function that yields further mistakes of the mapping, from the mapping and its key path.
+    """
 
     fields: Mapping[str, _Field]
     refuses_others: bool = False
@@ -178,7 +191,7 @@ _ACTOR = _Table(
 )
 
 
-# Those of a deployment; with `num_replicas: auto` Ray starts from others.
+# Defaults of `autoscaling_config`; with `num_replicas: auto`, Ray uses the second table.
 _DEFAULT_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 1}
 _AUTOMATIC_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 100}
 
@@ -186,7 +199,7 @@ _AUTOMATIC_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 100}
 def _check_counts(
     config: Located, path: str, defaults: Mapping[str, int]
 ) -> Iterator[ConfigMistake]:
-    """That replicas go from the fewest by those at the start, if they are given, to the most."""
+    """Check that the minimum of replicas is not above the initial number, if it is set, nor that above the maximum."""
     keys = ("min_replicas", "initial_replicas", "max_replicas")
     found = {key: config.get(key) for key in keys if key in defaults or _is_set(config, key)}
     numbers = {
@@ -243,7 +256,7 @@ def _is_set(table: Located, key: str) -> bool:
 
 
 def _check_variables(table: Located, keys: tuple[str, ...], path: str) -> Iterator[ConfigMistake]:
-    """That the variables of a `runtime_env` are text, as which YAML does not read numbers and flags."""
+    """Check that the variables of a `runtime_env` are text. In YAML, numbers and flags without quotes are not."""
     found, path = table.get(*keys, "env_vars"), ".".join((path, *keys, "env_vars"))
     if found is None or not found.value:
         return
@@ -258,7 +271,7 @@ def _check_variables(table: Located, keys: tuple[str, ...], path: str) -> Iterat
 
 
 def _check_deployment(deployment: Located, path: str) -> Iterator[ConfigMistake]:
-    """What excludes what, and what Ray looks at when it deploys."""
+    """Check options that exclude each other, and values that Ray checks only when it deploys."""
     yield from _check_variables(deployment, ("ray_actor_options", "runtime_env"), path)
     count = deployment.get("num_replicas")
     scaling = deployment.get("autoscaling_config")
@@ -308,7 +321,7 @@ _DEPLOYMENT = _Table(
 def _check_application(application: Located, path: str) -> Iterator[ConfigMistake]:
     for key in ("host", "port"):
         if key in application.value:
-            text = f"must be left out; `http_options.{key}` is that of all applications"
+            text = f"must be left out; `http_options.{key}` applies to all applications"
             yield ConfigMistake(application[key].line, f"{path}.{key}", text)
     yield from _check_variables(application, ("runtime_env",), path)
 
@@ -340,7 +353,7 @@ def application_name(application: Located) -> str:
 
 
 def route_prefix(application: Located) -> Optional[str]:
-    """The prefix; None where the application has no route."""
+    """Return the route prefix of an application; None if it has no route."""
     prefix = application.get("route_prefix")
     if prefix is None:
         return DEFAULT_ROUTE_PREFIX
@@ -348,7 +361,7 @@ def route_prefix(application: Located) -> Optional[str]:
 
 
 def _check_unique(config: Located, path: str) -> Iterator[ConfigMistake]:
-    """Names and prefixes, those that are left out included; every one of several that are the same is told."""
+    """Check that names and route prefixes are unique, defaults included. Each duplicate is reported."""
     applications = config.get("applications")
     if applications is None or not isinstance(applications.value, tuple):
         return
@@ -358,11 +371,11 @@ def _check_unique(config: Located, path: str) -> Iterator[ConfigMistake]:
         for number, application in rows:
             value, found = value_of(application), application.get(key)
             if value is not None and counts[value] > 1:
-                default = "" if found else ", by default,"
+                default = "" if found else " (the default)"
                 yield ConfigMistake(
                     (found or application).line,
                     f"applications[{number}].{key}",
-                    f"must be of one application alone, but{default} {value!r} is of {counts[value]}",
+                    f"must be unique, but {counts[value]} applications have {value!r}{default}",
                 )
 
 
@@ -398,12 +411,12 @@ _CONFIG = _Table(
 
 
 def show(value: Any) -> str:
-    """Return a value, or one with its line, as a message has it: on one line, and cut before it is written out."""
+    """Return the text of a value for a message: one line, cut after 60 characters. A `Located` counts as its value."""
     if isinstance(value, Located):
-        value = value.head(_MOST_CHARACTERS + 1)  # each of which is a character or more
+        value = value.head(_MOST_CHARACTERS + 1)  # each value takes at least one character
     try:
         text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    except TypeError:  # as of a date
+    except TypeError:  # a date, for example
         text = str(value)
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
@@ -417,7 +430,7 @@ def _join(path: str, key: Any) -> str:
 
 
 class _Check:
-    """The problems of a config, and the keys that Ray would ignore."""
+    """A collector of a config's mistakes, and of the keys that Ray would ignore."""
 
     def __init__(self) -> None:
         self.problems: list[ConfigMistake] = []
@@ -448,13 +461,13 @@ class _Check:
                 self.value(child, field_.kind, _join(path, key))
         for key in found.value.keys() - table.fields.keys():
             others = self.problems if table.refuses_others else self.ignored
-            text = "is no key that Ray Serve has"
+            text = "is not a key of Ray Serve"
             others.append(ConfigMistake(found[key].line, _join(path, key), text))
         self.problems += table.check(found, path)
 
 
 def check_config(config: Located) -> tuple[list[ConfigMistake], list[ConfigMistake]]:
-    """Return what is wrong with a Serve config, and the keys that Ray would ignore; each in the order of the file."""
+    """Return the mistakes in a Serve config, and the keys that Ray would ignore; both in the order of the file."""
     check = _Check()
     check.value(config, _CONFIG, "")
     return sorted(check.problems), sorted(check.ignored)

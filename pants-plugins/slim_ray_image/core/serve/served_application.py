@@ -11,8 +11,8 @@ class ServedApplication:
     """A Ray Serve application that an image serves.
 
     Attributes:
-        route_prefix: None for an application without HTTP.
-        import_path: Such as "services.echo.app:app".
+        route_prefix: The application's HTTP route; None if it has no route.
+        import_path: The import path, such as "services.echo.app:app".
         args: Names of the arguments of an application builder. Their values may be secret.
     """
 

@@ -1,7 +1,7 @@
-"""Stage 1 of 6: YAML with the line of every value, so that a mistake can be pointed at.
+"""Stage 1 of 6: read YAML with the line of every value, so that messages can name the line of a mistake.
 
-In: text. Out: its documents, by PyYAML's safe loader (https://pyyaml.org/wiki/PyYAMLDocumentation); PyYAML is one of
-Pants' own requirements.
+In: text. Out: its documents, as PyYAML's safe loader reads them (https://pyyaml.org/wiki/PyYAMLDocumentation). PyYAML
+is one of Pants' own requirements.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _COLLECTIONS: Mapping[type, str] = {
     yaml.SequenceNode: f"{_TAG}seq",
     yaml.MappingNode: f"{_TAG}map",
 }
-# Of collections, which PyYAML would make empty ones of a scalar.
+# Tags of collections. For a scalar with such a tag, PyYAML would return an empty collection.
 _NO_SCALARS = frozenset(f"{_TAG}{name}" for name in ("map", "omap", "pairs", "seq", "set"))
 _LONG_SCALARS = frozenset(f"{_TAG}{name}" for name in ("binary", "str"))
-# More than Kubernetes itself stores of an object.
+# More than Kubernetes itself stores for an object.
 _MOST_BYTES = 1_000_000
-# How many values a document may have besides those that are written out: each alias stands for what it names again.
+# The most values that aliases may add to the values written out: each alias repeats the values of its anchor.
 _MOST_REPEATED = 100_000
-# PyYAML takes seconds for these.
+# PyYAML needs seconds for this number of values.
 _MOST_VALUES = 50_000
-# Of a number, of which one of this length is none that Ray could use, and of a date.
+# The most characters of a number or a date. Ray could not use a longer one.
 _MOST_DIGITS = 1000
 
 
@@ -37,9 +37,10 @@ class Located:
     """A value of a YAML document.
 
     Attributes:
-        value: A scalar; a tuple of `Located`; or a dict of such, by key.
-        line: Where it starts in the file, from 1.
-        text_line: Of a literal block (`|`) alone, where its text starts, line for line as it is in the file.
+        value: A scalar, a tuple of `Located`, or a dict from keys to `Located`.
+        line: Line of the file on which the value starts, from 1.
+        text_line: Line of the file on which the text of a literal block (`|`) starts; None for other values. The lines
+            of such a text are the lines of the file.
     """
 
     value: Any
@@ -50,7 +51,7 @@ class Located:
         return self.value[key]
 
     def get(self, *keys: str) -> Optional[Located]:
-        """Return the value at nested keys, or None where one of them is not there."""
+        """Return the value at nested keys, or None if one of them is missing."""
         found: Optional[Located] = self
         for key in keys:
             if found is None or not isinstance(found.value, dict):
@@ -60,7 +61,7 @@ class Located:
 
     @property
     def plain(self) -> Any:
-        """The value as PyYAML itself loads it."""
+        """The value in the form in which PyYAML itself loads it."""
         if isinstance(self.value, dict):
             return {key: child.plain for key, child in self.value.items()}
         if isinstance(self.value, tuple):
@@ -68,12 +69,12 @@ class Located:
         return self.value
 
     def head(self, count: int) -> Any:
-        """Return the value as `plain`, cut behind that many values in it, whatever aliases there are."""
+        """Return the first `count` values of `plain`. The cost is bounded even if aliases repeat many values."""
         return _Head(count).of(self)
 
 
 class _Head:
-    """The first values of a document, and what they are in."""
+    """A copy of a document's first values, with the lists and mappings around them."""
 
     def __init__(self, count: int) -> None:
         self._left = count
@@ -89,7 +90,13 @@ class _Head:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a text is in a file. Lines count only where the text is in it as it is."""
+    """The place of a text in a file.
+
+    Attributes:
+        file: Path of the file, for messages.
+        first_line: Line of the file on which the text starts.
+        is_verbatim: Whether the text's lines are lines of the file. If not, all of the text counts as `first_line`.
+    """
 
     file: str
     first_line: int = 1
@@ -100,7 +107,7 @@ class Place:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which does not go on for minutes."""
+    """PyYAML's safe loader with a limit on the number of values, since it could take minutes otherwise."""
 
     values = 0
 
@@ -112,11 +119,11 @@ class _Loader(yaml.SafeLoader):
 
 
 class _TooManyValues(Exception):
-    """A file has more values than are read."""
+    """A file has more values than the limit."""
 
 
 class _Reader:
-    """One document, node by node; an anchor's node is read once, however often it is named."""
+    """A reader of one document. It reads the node of an anchor once, however many aliases name the anchor."""
 
     def __init__(self, loader: yaml.SafeLoader, place: Place) -> None:
         self._loader = loader
@@ -130,19 +137,21 @@ class _Reader:
         count = self._count(root)
         if count - len(self._counts) > _MOST_REPEATED:
             raise SlimRayImageError(
-                f"The aliases in {self._place.file} stand for too many values: {count} if all were written out, with "
-                f"at most {_MOST_REPEATED} more than there are allowed.",
-                fixes=["name the anchors fewer times, above all in what has an anchor itself"],
+                f"The aliases in {self._place.file} stand for too many values: {count} if all were written out, but "
+                f"aliases may add at most {_MOST_REPEATED}.",
+                fixes=[
+                    "use fewer aliases, above all inside of values that have an anchor themselves"
+                ],
             )
-        # Before a mapping is merged into another, which makes its keys that one's.
+        # Keys are checked before a merge adds the keys of one mapping to another.
         self._check_keys(root)
         return self.read(root)
 
     def _count(self, node: yaml.Node) -> int:
-        """Return how many values a node has with all that its aliases and merges stand for; each is looked at once."""
+        """Return the number of values in a node with all aliases and merges written out. Each node is visited once."""
         if id(node) not in self._counts:
             if id(node) in self._open:
-                raise yaml.MarkedYAMLError(None, None, "it holds itself", node.start_mark)
+                raise yaml.MarkedYAMLError(None, None, "it contains itself", node.start_mark)
             self._open.add(id(node))
             self._counts[id(node)] = 1 + sum(map(self._count, _children(node)))
             self._open.remove(id(node))
@@ -151,7 +160,7 @@ class _Reader:
     def read(self, node: yaml.Node) -> Located:
         if id(node) not in self._read:
             if id(node) in self._open:
-                raise yaml.MarkedYAMLError(None, None, "it holds itself", node.start_mark)
+                raise yaml.MarkedYAMLError(None, None, "it contains itself", node.start_mark)
             self._open.add(id(node))
             self._read[id(node)] = self._located(node)
         return self._read[id(node)]
@@ -162,7 +171,8 @@ class _Reader:
             is_exact = node.style == "|" and self._place.is_verbatim
             return Located(self._scalar(node), line, line + 1 if is_exact else None)
         if node.tag != _COLLECTIONS[type(node)]:
-            raise yaml.MarkedYAMLError(None, None, f"it has the tag {node.tag!r}", node.start_mark)
+            problem = f"the tag {node.tag!r} is not supported"
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             return Located(tuple(self.read(child) for child in node.value), line)
         assert isinstance(node, yaml.MappingNode)
@@ -170,20 +180,20 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node) -> Any:
         if node.tag not in _LONG_SCALARS and len(node.value) > _MOST_DIGITS:
-            problem = f"a value of {len(node.value)} characters is no text; it needs quotes"
+            problem = f"a value of {len(node.value)} characters has to be text, in quotes"
             raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
         try:
             if node.tag not in _NO_SCALARS:
                 return self._loader.construct_object(node)
-        except ValueError as error:  # as of a date with a month 13
+        except ValueError as error:  # for example, the month of a date is 13
             raise yaml.MarkedYAMLError(None, None, str(error), node.start_mark) from error
-        except (AttributeError, IndexError, KeyError):  # of another tag than its own
+        except (AttributeError, IndexError, KeyError):  # the tag does not fit the value
             pass
-        problem = f"{node.value!r} is no {node.tag.replace(_TAG, '!!')}"
+        problem = f"{node.value!r} is not a valid {node.tag.replace(_TAG, '!!')}"
         raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
 
     def _check_keys(self, node: yaml.Node) -> None:
-        """Refuse keys that are no scalars, or are there twice, in this node and all below it."""
+        """Reject keys that are not scalars, and keys that one mapping has twice, in this node and all below it."""
         if isinstance(node, yaml.ScalarNode) or id(node) in self._checked:
             return
         self._checked.add(id(node))
@@ -196,17 +206,18 @@ class _Reader:
         lines: dict[Any, int] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(None, None, "a key is no scalar", key_node.start_mark)
+                problem = "a key is not a scalar"
+                raise yaml.MarkedYAMLError(None, None, problem, key_node.start_mark)
             if key_node.tag == _MERGE:
                 continue
             key = self._scalar(key_node)
             if key in lines:
-                problem = f"the key {key!r} is at line {lines[key]} already"
+                problem = f"the key {key!r} is already set at line {lines[key]}"
                 raise yaml.MarkedYAMLError(None, None, problem, key_node.start_mark)
             lines[key] = self._place.line(key_node.start_mark)
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[Any, Located]]:
-        """The pairs, those of merged mappings first: a key of the mapping itself wins."""
+        """Yield the pairs of a mapping, after the pairs of merged mappings: the mapping's own keys override those."""
         self._loader.flatten_mapping(node)
         for key_node, value_node in node.value:
             yield self._scalar(key_node), self.read(value_node)
@@ -223,8 +234,8 @@ def _children(node: yaml.Node) -> Sequence[yaml.Node]:
 
 def _too_large(place: Place, most: str) -> SlimRayImageError:
     return SlimRayImageError(
-        f"{place.file} is too large for a Serve config or a manifest of Kubernetes: it has more than {most}.",
-        fixes=["keep data in a file of its own, which the code reads"],
+        f"{place.file} is too large for a Serve config or a Kubernetes manifest: it has more than {most}.",
+        fixes=["keep data in another file, which the code reads"],
     )
 
 
@@ -240,10 +251,10 @@ def _problem(error: Exception, text: str, place: Place) -> str:
 
 
 def read_documents(text: str, place: Place) -> tuple[Located, ...]:
-    """Return the documents of `text`, empty ones left out.
+    """Return the documents of `text`, without empty ones.
 
     Raises:
-        SlimRayImageError: If it is not valid YAML, or holds more than plain data; or if it is too large, as it is or
+        SlimRayImageError: If `text` is not valid YAML, contains more than plain data, or is too large, as written or
             with its aliases written out.
     """
     if len(text.encode(errors="surrogatepass")) > _MOST_BYTES:
@@ -261,11 +272,11 @@ def read_documents(text: str, place: Place) -> tuple[Located, ...]:
         raise SlimRayImageError(
             f"{place.file} is not valid YAML.",
             evidence=[_problem(error, text, place)],
-            fixes=[f"correct {place.file}; a template, as of Helm, has to be rendered first"],
+            fixes=[f"correct {place.file}; render a template, such as one of Helm's, first"],
         ) from error
     return tuple(document for document in documents if document.value is not None)
 
 
 def write_document(value: Mapping[str, Any]) -> str:
-    """Return a document in the order of `value`."""
+    """Return `value` as the text of a YAML document, with keys in the order of `value`."""
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
