@@ -31,7 +31,7 @@ class IncludedDistributions:
 
     Attributes:
         required: Reason for each distribution, in the order of `wheels.distributions`.
-        left_out: Distributions that the field `prune` leaves out as a whole.
+        left_out: Whole distributions that the field `prune` removes.
     """
 
     wheels: ImageWheels
@@ -40,7 +40,7 @@ class IncludedDistributions:
 
 
 def _requirers(required: Iterable[RequiredDistribution]) -> dict[str, tuple[str, ...]]:
-    """Return distribution -> its requirers, distributions by name alone."""
+    """Map each distribution to its requirers; a requirer that is a distribution is named without its version."""
     return {r.name: tuple(by.split("==")[0] for by in r.required_by) for r in required}
 
 
