@@ -80,8 +80,7 @@ async def read_layout(query: LayoutQuery) -> BaseImage:
 
 
 async def _read_layer(layout: LayoutReference, layer: Descriptor) -> Digest:
-    """Return one layer, by Pants' own download of a file: it checks the digest and keeps the folder out of cache keys.
-    """
+    """Return one layer, by Pants' own download of a file: it checks the digest; no cache key has the folder."""
     path = blob_path(layer)
     url = _path_of(layout, path).as_uri()
     if "%" in url:  # Not every Pants decodes an escape in a file URL.

@@ -1,7 +1,7 @@
 """Stage 6 of 6: `pants run` loads the image into the local Docker and runs it.
 
-The image goes in by `docker load`, from the same files that `pants package` writes; nothing is rebuilt. Docker then
-runs it in the foreground: its logs are streamed, and Ctrl-C reaches the service.
+`docker load` loads the image from the same files that `pants package` writes; nothing is rebuilt. Docker then runs the
+image in the foreground: it streams the service's logs, and Ctrl-C reaches the service.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from slim_ray_image.subsystem import SlimRayImageSubsystem
 _SCRIPT = "run_image.sh"
 _SCRIPT_TEXT = """\
 #!/bin/sh
-# Loads the image beside this script into Docker, unless it is there, and runs it.
+# Loads the image beside this script into Docker, unless Docker has it already, and runs it.
 # Usage: run_image.sh REFERENCE DOCKER_RUN_ARGUMENT...
 set -eu
 reference="$1"
@@ -39,7 +39,7 @@ command -v docker >/dev/null || fail \\
     "install Docker, or run the image of \\`pants package\\` elsewhere"
 docker version >/dev/null 2>&1 || fail \\
     "Cannot run the image: Docker does not answer: $(docker version 2>&1 | tail -n 1)" \\
-    "start Docker, or set DOCKER_HOST to one that runs"
+    "start Docker, or set DOCKER_HOST to a Docker that runs"
 if ! docker image inspect "$reference" >/dev/null 2>&1; then
     echo "Loading $reference into Docker" >&2
     tar -C "${0%/*}" -cf - manifest.json oci-layout index.json blobs | docker load >&2
@@ -50,13 +50,13 @@ exec docker run "$@"
 
 @dataclass(frozen=True)
 class RunSlimRayImageFieldSet(SlimRayImageFieldSet, RunFieldSet):
-    """The same fields: what is run is what is packaged."""
+    """The fields of `pants package`: `pants run` runs the same image."""
 
     run_in_sandbox_behavior = RunInSandboxBehavior.NOT_SUPPORTED
 
 
 def local_reference(address_path: str, image: Image) -> str:
-    """Return the name that the image has in the local Docker: its target's, and its own digest as the tag."""
+    """Return the image's name in the local Docker: its target's address, and the start of its digest as the tag."""
     parts = (
         re.sub("[^a-z0-9]+", lambda match: match[0] if match[0] in [*"._-"] else "-", part)
         for part in address_path.lower().split("/")
@@ -67,13 +67,13 @@ def local_reference(address_path: str, image: Image) -> str:
 
 
 def address_path(address: Address) -> str:
-    """The target's place, with its own name where it was generated, and its parameters where it was parametrized."""
+    """Return the target's folder and name, with its generated name and its `parametrize` parameters, if any."""
     generated = f"/{address.generated_name}" if address.generated_name else ""
     return f"{address.spec_path}/{address.target_name}{generated}{address.parameters_repr}"
 
 
 def _port_arguments(ports: Sequence[int]) -> list[str]:
-    """Map each port to the same one of this machine alone."""
+    """Return arguments that map each port to the same port of 127.0.0.1."""
     return [argument for port in ports for argument in ("--publish", f"127.0.0.1:{port}:{port}")]
 
 
@@ -81,7 +81,7 @@ def _port_arguments(ports: Sequence[int]) -> list[str]:
 async def run_slim_ray_image(
     field_set: RunSlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> RunRequest:
-    """What `pants run` starts: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
+    """Return the command of `pants run`: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
     built = await build_image(BuildImageRequest(field_set), **implicitly())
     reference = local_reference(address_path(field_set.address), built.image)
     archive, script = await concurrently(
