@@ -71,7 +71,7 @@ async def archive_folder(image: Image, references: Sequence[str], blobs_tree: Di
 
 @rule(desc="Write image.tar of a slim_ray_image")
 async def write_archive(request: ArchiveRequest) -> Archive:
-    """Run one process, cached by the image and its names. It uses the base's Python, because tar bytes vary by Python."""
+    """Run one process, cached by the image and its names, with the base's Python: tar bytes depend on it."""
     image = request.image
     blobs = (image.manifest_descriptor, image.config_descriptor, *image.layers)
     result = await run_on_base(

@@ -298,7 +298,7 @@ def test_missing_blob_is_named(rule_runner: RuleRunner, layout: Layout, which: s
     assert base_error(rule_runner) == (
         "The OCI image layout oci:base lacks a blob.\n\n"
         f"  * {descriptor['digest']}: No such file or directory\n\n"
-        "To fix, make the layout again, complete."
+        "To fix, create the complete layout again."
     )
 
 
@@ -460,7 +460,7 @@ def test_missing_layer_is_named(rule_runner: RuleRunner, layout: Layout) -> None
     assert error_text(rule_runner, BaseBlobs, [BaseBlobsRequest(base)]) == (
         "The OCI image layout oci:base lacks a blob.\n\n"
         f"  * {base.layers[1].digest}: No such file or directory\n\n"
-        "To fix, make the layout again, complete."
+        "To fix, create the complete layout again."
     )
 
 

@@ -339,9 +339,9 @@ def test_dependencies_that_hold_nothing_are_refused(rule_runner: RuleRunner, not
     build = nothing + "slim_ray_image(name='image', dependencies=[':nothing'])\n"
     write(rule_runner, {"app/BUILD": build})
     assert closure_error(rule_runner) == (
-        "The image src/app:image would hold nothing but its base: none of its `dependencies` is Python code, a file, "
+        "The image src/app:image would contain nothing but its base: none of its `dependencies` is Python code, a file, "
         "a resource, a requirement or a package.\n\n"
-        "To fix, add the targets that the image should hold to `dependencies`."
+        "To fix, add the targets that the image should contain to `dependencies`."
     )
 
 
@@ -359,12 +359,12 @@ def test_dependencies_of_another_resolve_are_refused(rule_runner: RuleRunner) ->
         },
     )
     assert closure_error(rule_runner) == (
-        "The image src/app:image is of the resolve 'main', but some of its dependencies are not:\n\n"
+        "The image src/app:image uses the resolve 'main', but some of its dependencies use another one:\n\n"
         "  * src/3rd:third is in 'other'\n"
         "  * src/lib/a.py is in 'other'\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image to that of its dependencies\n"
-        "  * remove the dependencies of the other resolve"
+        "  * set `resolve` on src/app:image to the resolve of its dependencies\n"
+        "  * remove the dependencies in the other resolve"
     )
 
 
@@ -506,8 +506,8 @@ def test_exclusion_of_the_entry_is_refused(rule_runner: RuleRunner, exclusion: s
         },
     )
     assert closure_error(rule_runner) == (
-        "The image src/app:image would start with src/app/main.py, by `serve_app` 'app.main:app', but its "
-        "`dependencies` exclude that.\n\n"
+        "The image src/app:image starts with src/app/main.py, named by `serve_app` 'app.main:app', but its "
+        "`dependencies` exclude this target.\n\n"
         "To fix, remove the exclusion, which starts with `!`, from `dependencies`."
     )
 

@@ -328,8 +328,8 @@ def test_owner_in_another_resolve_is_named(
         f"It is named by `{field}` {text!r}. Another resolve has it:\n\n"
         "  * src/app/main.py (resolve 'other')\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image to that of the owner\n"
-        "  * give the owner `resolve='main'`"
+        "  * set `resolve` on src/app:image to the owner's resolve\n"
+        "  * set `resolve='main'` on the owner"
     )
 
 
@@ -353,8 +353,8 @@ def test_requirement_in_another_resolve_is_named(rule_runner: RuleRunner) -> Non
         "It is named by `entry_point` 'third.cli'. Another resolve has it:\n\n"
         "  * src/app:third (resolve 'other')\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image to that of the owner\n"
-        "  * give the owner `resolve='main'`"
+        "  * set `resolve` on src/app:image to the owner's resolve\n"
+        "  * set `resolve='main'` on the owner"
     )
 
 

@@ -92,7 +92,7 @@ def test_netrc_file_that_is_none_is_a_warning(
     file.write_text("what is this\n")
     settings(rule_runner, f"--python-repos-indexes=['{INDEX}']", env={"NETRC": str(file)})
     assert held_in_memory()["credentials"] == []
-    assert f"Credentials of {file} are not used" in caplog.text
+    assert f"Credentials in {file} are not used" in caplog.text
 
 
 def test_proxies_are_those_that_pants_passes_on(rule_runner: RuleRunner) -> None:

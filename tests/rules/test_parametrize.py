@@ -55,8 +55,8 @@ def test_error_names_the_address_with_its_parameters(rule_runner: RuleRunner) ->
         "src/app:image@resolve=other. It is named by `serve_app` 'app.main:app'. Another resolve has it:\n\n"
         "  * src/app/main.py:lib (resolve 'main')\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image@resolve=other to that of the owner\n"
-        "  * give the owner `resolve='other'`"
+        "  * set `resolve` on src/app:image@resolve=other to the owner's resolve\n"
+        "  * set `resolve='other'` on the owner"
     )
 
 

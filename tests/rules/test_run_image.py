@@ -227,5 +227,5 @@ class TestScript:
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr == (
             "Cannot run the image: Docker does not answer: Cannot connect.\n\n"
-            "To fix, start Docker, or set DOCKER_HOST to one that runs.\n"
+            "To fix, start Docker, or set DOCKER_HOST to a Docker that runs.\n"
         )

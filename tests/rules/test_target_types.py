@@ -153,7 +153,7 @@ def test_serve_app_and_entry_point_together_are_refused() -> None:
     assert error_of(serve_app="app.main:app", entry_point="driver.py") == (
         "The target src/app:image has both `serve_app` ('app.main:app') and `entry_point` ('driver.py'), but an image "
         "has one default command.\n\n"
-        "To fix, remove one of them; `dependencies` brings other drivers into the image."
+        "To fix, remove one of them; to put other drivers into the image, list them in `dependencies`."
     )
 
 
@@ -162,20 +162,20 @@ def test_serve_config_beside_others_is_refused() -> None:
     assert error_of(serve_config="serve.yaml", entry_point="driver.py") == (
         "The target src/app:image has both `serve_config` ('serve.yaml') and `entry_point` ('driver.py'), but an image "
         "has one default command.\n\n"
-        "To fix, remove one of them; `dependencies` brings other drivers into the image."
+        "To fix, remove one of them; to put other drivers into the image, list them in `dependencies`."
     )
     three = error_of(serve_app="a:b", serve_config="serve.yaml", entry_point="driver.py")
     assert three == (
         "The target src/app:image has `serve_app` ('a:b') and `serve_config` ('serve.yaml') and `entry_point` "
         "('driver.py'), but an image has one default command.\n\n"
-        "To fix, remove all but one of them; `dependencies` brings other drivers into the image."
+        "To fix, remove all but one of them; to put other drivers into the image, list them in `dependencies`."
     )
 
 
 def test_serve_application_wants_a_config() -> None:
     """An application is one of those of a file."""
     assert error_of(serve_app="a:b", serve_application="fruit") == (
-        "The target src/app:image has `serve_application` ('fruit'), but no `serve_config` that it is of.\n\n"
+        "The target src/app:image has `serve_application` ('fruit'), but no `serve_config`.\n\n"
         "To fix, set `serve_config`, or remove `serve_application`."
     )
 
@@ -185,8 +185,8 @@ def test_target_with_nothing_to_put_in_is_refused(fields: dict[str, Any]) -> Non
     """Without `serve_app`, `serve_config`, `entry_point` and `dependencies` the message names all four."""
     assert error_of(**fields) == (
         "The target src/app:image has nothing to put into an image.\n\n"
-        "To fix, set `serve_app` (as 'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as "
-        "'driver.py') or `dependencies`."
+        "To fix, set `serve_app` (such as 'services.echo.app:app'), `serve_config` (such as 'serve.yaml'), "
+        "`entry_point` (such as 'driver.py') or `dependencies`."
     )
 
 
@@ -430,6 +430,6 @@ def test_target_that_contradicts_itself_names_the_line_of_the_build_file(
     write(rule_runner, {"app/BUILD": "slim_ray_image(name='image')\n"})
     assert target_error(rule_runner, IMAGE) == (
         "src/app/BUILD:1: The target src/app:image has nothing to put into an image.\n\n"
-        "To fix, set `serve_app` (as 'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as "
-        "'driver.py') or `dependencies`."
+        "To fix, set `serve_app` (such as 'services.echo.app:app'), `serve_config` (such as 'serve.yaml'), "
+        "`entry_point` (such as 'driver.py') or `dependencies`."
     )
