@@ -1,4 +1,4 @@
-"""What `pants run` starts: the arguments, the files beside them, and the script that Docker is called by."""
+"""The process that `pants run` starts: its arguments, the files beside the script, and the script that calls Docker."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def run_request(
 
 
 def test_image_is_run_by_the_script_with_its_ports(run_rule_runner: RuleRunner) -> None:
-    """The reference comes last, so that what a user adds after `--` is the container's command."""
+    """The reference comes last, so that a user's further arguments are the container's command."""
     request = run_request(run_rule_runner, ports=[8000, 8265])
     assert request.args == (
         "/bin/sh",
@@ -96,7 +96,7 @@ def test_parametrized_image_has_a_name_of_its_own(run_rule_runner: RuleRunner) -
 
 
 def test_script_has_the_image_beside_it(run_rule_runner: RuleRunner) -> None:
-    """The files are all blobs, whatever `outputs` says, what names them to Docker old and new, and the script."""
+    """The files are all blobs, whatever `outputs` is, index.json and manifest.json for Docker, and the script."""
     files = file_contents(run_rule_runner, run_request(run_rule_runner, outputs=[]).digest)
     assert sorted(files) == [
         "blobs/sha256/1",
@@ -206,13 +206,13 @@ class TestScript:
         ]
 
     def test_does_not_load_what_is_there(self, folder: Path) -> None:
-        """An image of the same digest is run at once."""
+        """An image whose digest is already in Docker is run at once."""
         self.add_docker(folder, has_image=True)
         assert self.run(folder).stderr == ""
         assert self.calls(folder) == ["version", f"image inspect {REFERENCE}", "run"]
 
     def test_says_that_there_is_no_docker(self, folder: Path) -> None:
-        """Without Docker on PATH the message says so, and what else can be done."""
+        """Without Docker on PATH the message says so, and names an alternative."""
         result = self.run(folder)
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr == (
