@@ -1,7 +1,7 @@
 """The base image: reference -> manifest and config, blobs, and the base's own interpreter.
 
-A reference is read anew when it can have changed: a tag once for each pantsd, an OCI image layout in each session, a
-digest never. Everything after that is keyed by digests alone.
+A reference is read again when its image can have changed: a tag once for each pantsd, an OCI image layout in each
+session, a digest never. All later steps are cached by digests only.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ from slim_ray_image.tools import (
 
 logger = logging.getLogger(__name__)
 
-# Old enough for nearly all bases: one set of tools for all of them, which need not wait until a base was read.
+# Old enough for nearly all bases, so they share one set of tools, which can be installed before the base is read.
 _TOOLS_GLIBC = "2.28"
 
 
@@ -97,7 +97,7 @@ class BaseBlobsRequest:
 
 @dataclass(frozen=True)
 class BaseBlobs:
-    """The layers of a base image, as an OCI image layout has them: `blobs/sha256/...`."""
+    """The layers of a base image, at the paths of an OCI image layout: `blobs/sha256/...`."""
 
     tree: Digest
 
@@ -107,10 +107,10 @@ class PreparedBase:
     """A base image that images can be built on.
 
     Attributes:
-        blobs_tree: Its layers, as an OCI image layout has them: `blobs/sha256/...`.
-        interpreter: Its own Python, to run in a sandbox.
-        tools: What runs on that Python.
-        timestamp: The time of all that is put on it, in seconds since 1970.
+        blobs_tree: The base's layers, at the paths of an OCI image layout: `blobs/sha256/...`.
+        interpreter: The base's own Python, to run in a sandbox.
+        tools: Tools that run on this Python.
+        timestamp: Time of all files and layers added to the base, in seconds since 1970.
     """
 
     image: BaseImage
@@ -157,7 +157,7 @@ async def _ask_registry(
     description: str,
     cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL,
 ) -> Digest:
-    """Return what a program that reads a registry writes."""
+    """Return the output of a program that reads a registry."""
     tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
     result = await run_on_host(
         program,
@@ -175,7 +175,7 @@ async def _ask_registry(
 async def resolve_base_image(
     request: BaseImageRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
 ) -> BaseImage:
-    """The base's manifest and config, checked against their digests."""
+    """Return the base's manifest and config, checked against their digests."""
     found = source_of(request.reference, subsystem.base_image_sources)
     source = found.text
     reference, platform = parse_image_reference(source), parse_platform(request.platform)
@@ -227,7 +227,7 @@ async def _fetch_blob(
 async def read_base_blobs(
     request: BaseBlobsRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
 ) -> BaseBlobs:
-    """Each layer once, for every image on this base."""
+    """Return the layers; each is read once for all images on this base."""
     reference = parse_image_reference(request.base.source)
     if isinstance(reference, LayoutReference):
         trees = await read_layout_layers(reference, request.base.layers)
@@ -238,9 +238,9 @@ async def read_base_blobs(
     return BaseBlobs(await merge_digests(MergeDigests(trees)))
 
 
-@rule(desc="Take the base image's interpreter out of it")
+@rule(desc="Extract the base image's interpreter")
 async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInterpreter:
-    """The interpreter and what the build must know of the base; keyed by the base's layers."""
+    """Return the interpreter and the base's facts that the build needs; cached by the base's layers."""
     blobs = await read_base_blobs(BaseBlobsRequest(request.base), **implicitly())
     result = await run_on_host(
         "base.extract_base",
@@ -253,7 +253,7 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
         inputs=blobs.tree,
         output_files=(FACTS,),
         output_directories=(BASE,),
-        description=f"Take the interpreter out of {request.base.reference}",
+        description=f"Extract the interpreter of {request.base.reference}",
     )
     tree = await digest_subset_to_digest(
         DigestSubset(result.output_digest, PathGlobs([f"{BASE}/**"]))
@@ -266,7 +266,7 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
 
 
 def _warn_end_of_life(reference: str, python_version: str) -> None:
-    """The clock decides on a warning alone, and on nothing that is written."""
+    """Log a warning if the base's Python is past its end of life today. The clock affects no output of the build."""
     text = end_of_life_warning(reference, python_version, datetime.date.today())
     if text:
         logger.warning(text)
@@ -277,12 +277,12 @@ def _version_of(glibc: str) -> tuple[int, ...]:
 
 
 def _tools_request(python_minor: str, glibc: str, platform: str) -> BaseToolsRequest:
-    """Return the request for the tools of a base; those of newer bases are the same."""
+    """Return the request for the tools of a base; bases with `_TOOLS_GLIBC` or a newer glibc share it."""
     return BaseToolsRequest(python_minor, min(glibc, _TOOLS_GLIBC, key=_version_of), platform)
 
 
 def _expected_tools(image: BaseImage, platform: str) -> tuple[BaseToolsRequest, ...]:
-    """Return the request for the tools of a base whose config says which Python it has, as Python's own images do."""
+    """Return the tools to expect for a base, if its config names its Python (`PYTHON_VERSION` of Python's images)."""
     found = re.match(r"(3\.\d+)\.", image.environment.get("PYTHON_VERSION", ""))
     return (_tools_request(found[1], _TOOLS_GLIBC, platform),) if found else ()
 
@@ -293,13 +293,13 @@ async def prepare_base(
     subsystem: SlimRayImageSubsystem,
     subprocess_environment: SubprocessEnvironmentVars,
 ) -> PreparedBase:
-    """The base with its blobs, its interpreter and the tools for that; made once for all images on it."""
+    """Return the base with its blobs, its interpreter and the tools for it; run once for all images on this base."""
     timestamp = timestamp_of(subprocess_environment.vars)
     image = await resolve_base_image(request, **implicitly())
     blobs, interpreter, *_ = await concurrently(
         read_base_blobs(BaseBlobsRequest(image), **implicitly()),
         extract_base_interpreter(BaseInterpreterRequest(image, request.platform), **implicitly()),
-        # Early: what comes next waits for these.
+        # Started early, because the next steps wait for uv and the tools.
         fetch_uv(UvRequest(), **implicitly()),
         *(
             prepare_base_tools(tools, **implicitly())

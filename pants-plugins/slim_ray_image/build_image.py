@@ -1,4 +1,4 @@
-"""The one build path: a target -> closure -> wheels -> layers -> image.
+"""The only build path: a target -> closure -> wheels -> layers -> image.
 
 `pants package`, `run`, `check` and `test` all start from the `BuiltImage` of a target.
 """
@@ -62,7 +62,7 @@ class BuildImageRequest:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """The image of a target, with everything that the build found out about the image.
+    """The image of a target, with the facts that the build found about the image.
 
     Attributes:
         closure: First-party files and requirements, without the files that `exclude_files` matches.
@@ -140,7 +140,7 @@ def _describe(
 
 
 async def _own_blobs(image: Image, layers: Iterable[BuiltLayer]) -> Digest:
-    """Return manifest, config and layers of ours. The digests name the layers, which are in Pants' store."""
+    """Return the blobs of the manifest, the config and our layers. The layers are already in Pants' store."""
     descriptors = [layer.descriptor for layer in layers]
     return await create_digest(
         CreateDigest(
@@ -182,7 +182,7 @@ def _append(
     base: PreparedBase,
     content: ImageContent,
 ) -> tuple[Image, tuple[int, ...]]:
-    """Do stage 5. Returns the image and its ports."""
+    """Run stage 5: return the image and its ports."""
     program = content.closure.program
     settings = image_settings(
         target,
@@ -204,10 +204,10 @@ def _append(
 async def build_image(
     request: BuildImageRequest, subsystem: SlimRayImageSubsystem, python_setup: PythonSetup
 ) -> BuiltImage:
-    """Build the whole image; every costly step is a cached process of its own."""
+    """Build the whole image; each costly step is a separate cached process."""
     field_set = request.field_set
     names = await find_image_names(names_request(field_set), **implicitly())
-    # Stage 2. Stage 1, the dependencies, is a rule that Pants calls for the closure.
+    # Stage 2. Stage 1, the inference of dependencies, is a rule that Pants calls while the closure is resolved.
     needed, base = await concurrently(
         resolve_image_closure(closure_request(field_set), **implicitly()),
         prepare_base(base_image_request(field_set, subsystem), **implicitly()),
@@ -216,7 +216,7 @@ async def build_image(
     _check_python(field_set, needed, base, python_setup)
     # Stages 3 and 4.
     content = await build_content(field_set, subsystem, needed, base)
-    # Stage 5. Stage 6, the outputs, is the business of each goal.
+    # Stage 5. Each goal does stage 6, the outputs, itself.
     target = target_settings(field_set, content.closure)
     image, ports = _append(field_set, target, base, content)
     references = names.references(image.manifest_descriptor.hex)

@@ -1,14 +1,15 @@
-"""`pants check`: that an image holds all that it needs, proven without a container.
+"""`pants check`: prove without a container that an image contains everything it needs.
 
-Three looks at the image that `build_image` makes:
+Three checks of the image that `build_image` makes:
 
-- at its layers, without running anything: the shared libraries that their ELF files name are there;
-- at its layers and config: KubeRay can start and probe it;
-- at its imports, in a sandbox with the base's interpreter and the files of the image alone: each first-party module,
-  each Serve application and each console script can be imported.
+- shared libraries, without running anything: the layers contain each library that their ELF files name;
+- layers and config: KubeRay can start and probe the image;
+- imports, in a sandbox with only the base's interpreter and the files of the image: each first-party module, each
+  Serve application and each console script can be imported.
 
-What is read of a layer is keyed by its blob, so an edit of a library lists and unpacks one small layer anew for each
-image that has it, and imports what is first-party there; console scripts are keyed by the distributions alone.
+The content of a layer is cached by the layer's blob. So after an edit of a library, each image with this library lists
+and unpacks one small layer and imports its first-party code again. Imports of console scripts are cached by the
+distributions only.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ _OF_FIRST_PARTY = (KIND_FILES, KIND_SOURCES)
 
 @dataclass(frozen=True)
 class CheckSlimRayImageFieldSet(SlimRayImageFieldSet):
-    """The same fields: what is checked is what is packaged."""
+    """The fields of `pants package`: `pants check` checks the same image."""
 
     @classmethod
     def opt_out(cls, target: Target) -> bool:
@@ -95,11 +96,11 @@ class CheckSlimRayImagesRequest(CheckRequest):
 
 @dataclass(frozen=True)
 class ImportsRequest:
-    """A request to do imports.
+    """A request to run imports.
 
     Attributes:
-        distributions: (layer, its files in the virtual environment), lowest first.
-        first_party: The files below `workdir`.
+        distributions: (layer, the layer's files in the virtual environment), lowest first.
+        first_party: First-party files, relative to `workdir`.
         environment: Environment variables of the image config.
     """
 
@@ -128,19 +129,19 @@ class ExplainedCheckRequest:
 
 @dataclass(frozen=True)
 class ExplainedCheck:
-    """What a check found, or why there is nothing to check."""
+    """The result of a check, or the reason why the image cannot be built, as its problems."""
 
     found: CheckedImage
 
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        summary: A line, of an image without problems.
-        problems: Text; "" of none.
-        notes: What is not proven, a line each.
+        summary: One line, printed if there are no problems.
+        problems: Text of all problems; "" if there are none.
+        notes: Imports that prove nothing, one line each.
     """
 
     summary: str
@@ -150,7 +151,7 @@ class CheckedImage:
 
 @rule
 async def do_imports(request: ImportsRequest) -> ImportModulesResult:
-    """Run one process, whose key is the imports and everything that they can import from."""
+    """Run one process, cached by the imports and by all files that they can import."""
     layers = {f"layer-{layer.hex[:12]}": tree for layer, tree in request.distributions}
     result = await run_on_base(
         "check.import_modules",
@@ -176,7 +177,7 @@ async def do_imports(request: ImportsRequest) -> ImportModulesResult:
 
 @dataclass(frozen=True)
 class _Imported:
-    """What became of the imports of an image."""
+    """The results of an image's imports."""
 
     imports: tuple[Import, ...]
     failures: tuple[Failure, ...]
@@ -243,7 +244,7 @@ async def _import_all(
 
 
 async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Sequence[str]]:
-    """Missing module -> the targets of the resolve that have it."""
+    """Map each missing module to the addresses of the targets in the resolve that own the module."""
     found = await concurrently(module_owners(module, resolve) for module in modules)
     return {
         module: sorted(str(owner.address) for owner in owners)
@@ -252,7 +253,7 @@ async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Seque
 
 
 def _sources(built: BuiltImage) -> Mapping[str, str]:
-    """Return path relative to the working directory -> path in the repository, of first-party files."""
+    """Map each first-party file's path relative to the working directory to its path in the repository."""
     return {file.path: file.source for file in built.closure.files}
 
 
@@ -266,14 +267,14 @@ def _first_party_imports(built: BuiltImage) -> tuple[Import, ...]:
 
 
 def _summary(image: str, imported: _Imported, verdict: Verdict, contents: ImageContents) -> str:
-    """One line of what was looked at."""
+    """Return one line with the numbers of imports and ELF files that were checked."""
     binaries = sum(1 for path in contents.own if contents.files.entries[path].elf)
     failed = len(verdict.unproven) + len(verdict.left_out)
     imports = count_of(len(imported.imports) - failed, "import")
     left_out = count_of(len(verdict.left_out), "console script")
     return (
         f"{image}: {imports} and {count_of(binaries, 'ELF file')} find what they need in the image"
-        + (f"; {left_out} of what is not in it left out" if verdict.left_out else "")
+        + (f"; {left_out} skipped, of extras or code that it lacks" if verdict.left_out else "")
     )
 
 
@@ -322,7 +323,7 @@ async def _problems(
 
 @rule(desc="Check a slim_ray_image")
 async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsystem) -> CheckedImage:
-    """Do all three looks; each costly step is a cached process of its own."""
+    """Run all three checks; each costly step is a separate cached process."""
     image = request.field_set.image
     built = await build_image(BuildImageRequest(request.field_set), **implicitly())
     contents = await contents_of(built.layers, built.base)
@@ -349,7 +350,7 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
 
 @rule
 async def explain_check(request: ExplainedCheckRequest) -> ExplainedCheck:
-    """The check; an image that cannot be built has failed it, and the others are checked all the same."""
+    """Check an image; if it cannot be built, return the error as its problem, so that the other images are checked."""
     try:
         found = await check_image(CheckImageRequest(request.field_set), **implicitly())
     except SlimRayImageError as error:
@@ -358,7 +359,7 @@ async def explain_check(request: ExplainedCheckRequest) -> ExplainedCheck:
 
 
 def _foreign_platform(field_set: CheckSlimRayImageFieldSet, platform: Platform) -> Optional[str]:
-    """The image's platform, where this machine cannot run its interpreter."""
+    """Return the image's platform if this machine cannot run its interpreter."""
     of_image = parse_platform(field_set.platform)
     is_own = platform.value == f"{of_image.os}_{of_image.machine}"
     return None if is_own else field_set.platform
@@ -368,7 +369,7 @@ def _foreign_platform(field_set: CheckSlimRayImageFieldSet, platform: Platform) 
 async def check_slim_ray_images(
     request: CheckSlimRayImagesRequest, subsystem: SlimRayImageSubsystem, platform: Platform
 ) -> CheckResults:
-    """A line for each image that passes; the problems of the others."""
+    """Return a line for each image that passes, and the problems of the other images."""
     if subsystem.skip_check or not request.field_sets:
         return CheckResults([], checker_name=request.tool_name)
     lines, problems, runnable = [], [], []

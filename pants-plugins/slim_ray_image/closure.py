@@ -96,17 +96,17 @@ class ImageClosureRequest:
     """A request for everything that a target's code needs."""
 
     field_set: EntryFieldSet
-    ray_extras: Optional[tuple[str, ...]] = None  # None: by what the code imports
+    ray_extras: Optional[tuple[str, ...]] = None  # None: the extras that the code's imports need
 
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """Something that the image starts with.
+    """A module or a file that the image starts with.
 
     Attributes:
-        file: Where it is a first-party one.
-        named_by: What names it, for messages.
-        import_path: Of a Serve application.
+        file: Its file, if it is first-party.
+        named_by: The field or the line that names the entry, for messages.
+        import_path: Import path, if the entry is a Serve application.
     """
 
     file: Optional[ClosureFile]
@@ -119,15 +119,17 @@ class ImageClosure:
     """Everything that goes into the image on top of the base.
 
     Attributes:
-        resolve: The resolve's name.
-        requirements: Sorted by text; none is of a wheel. Ray has the extras that `ray_extras` says.
-        files: Sorted by path; none is in a wheel, but where a package would be split.
-        wheels: Of the repository's own distributions, sorted by name.
+        resolve: Name of the resolve.
+        requirements: Sorted by text, without requirements on `wheels`. Ray's requirement has the extras of
+            `ray_extras`.
+        files: Sorted by path. Files that a wheel also provides are omitted, unless that would split a regular package
+            across two folders.
+        wheels: Wheels of the repository's own distributions, sorted by name.
         wheels_tree: The wheels, at their paths.
-        entries: What the image starts with.
-        config: What the file of `serve_config` says.
-        ray_uses: The modules of Ray that the code uses.
-        ray_extras: What was decided of Ray's extras; none where Ray is not required.
+        entries: Modules and files that the image starts with.
+        config: Content of the file that `serve_config` names.
+        ray_uses: Modules of Ray that the code uses.
+        ray_extras: Ray's extras that were kept, added and dropped; empty if Ray is not required.
     """
 
     resolve: str
@@ -142,7 +144,7 @@ class ImageClosure:
 
     @property
     def program(self) -> Optional[ClosureFile]:
-        """The file that is run as a program, where it is a first-party one."""
+        """The file that the image runs as a program, if this file is first-party."""
         if len(self.entries) != 1 or self.entries[0].import_path:
             return None
         return self.entries[0].file
@@ -157,7 +159,7 @@ class TargetFilesRequest:
 
 @dataclass(frozen=True)
 class TargetFile:
-    """A file of a target: where it is in the repository and in the image."""
+    """A file of a target, with its paths in the repository and in the image."""
 
     source: str
     entry: FileEntry  # its path in the image, relative to the working directory, and its content
@@ -166,14 +168,14 @@ class TargetFile:
 
 @dataclass(frozen=True)
 class TargetFiles:
-    """The files of a target, its own or generated ones; none for what is no code, file or resource of the image."""
+    """The files of a target, own or generated; empty if the target is not code, a file or a resource of the image."""
 
     files: tuple[TargetFile, ...]
 
 
 @rule
 async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
-    """The files with their source roots stripped; a `file` keeps its whole path, as Pants' `file` target promises."""
+    """Return the files with source roots stripped; a `file` keeps its whole path, as Pants' `file` target promises."""
     hydrated = await hydrate_sources(
         HydrateSourcesRequest(
             request.target[SourcesField],
@@ -221,11 +223,11 @@ def _check_resolves(
     )
     if wrong:
         raise SlimRayImageError(
-            f"The image {address} is of the resolve {resolve!r}, but some of its dependencies are not:",
+            f"The image {address} uses the resolve {resolve!r}, but some of its dependencies use another one:",
             evidence=wrong,
             fixes=[
-                f"set `resolve` on {address} to that of its dependencies",
-                "remove the dependencies of the other resolve",
+                f"set `resolve` on {address} to the resolve of its dependencies",
+                "remove the dependencies in the other resolve",
             ],
         )
 
@@ -247,8 +249,8 @@ def _check_has_entries(
     for owner in owners:
         if owner.address and owner.address not in there:
             raise SlimRayImageError(
-                f"The image {address} would start with {owner.address}, by {owner.named_by}, but its `dependencies` "
-                "exclude that.",
+                f"The image {address} starts with {owner.address}, named by {owner.named_by}, but its `dependencies` "
+                "exclude this target.",
                 fixes=["remove the exclusion, which starts with `!`, from `dependencies`"],
             )
 
@@ -256,9 +258,9 @@ def _check_has_entries(
 def _check_not_empty(address: Address, *things: Collection[Any]) -> None:
     if not any(things):
         raise SlimRayImageError(
-            f"The image {address} would hold nothing but its base: none of its `dependencies` is Python code, "
+            f"The image {address} would contain nothing but its base: none of its `dependencies` is Python code, "
             "a file, a resource, a requirement or a package.",
-            fixes=["add the targets that the image should hold to `dependencies`"],
+            fixes=["add the targets that the image should contain to `dependencies`"],
         )
 
 
@@ -272,7 +274,7 @@ def _looks_like_type_stubs(target: Target) -> bool:
 
 
 def _is_build_input(target: Target) -> bool:
-    """Whether what only a distribution depends on is there to build it."""
+    """Return whether the target only serves builds: a `setup.py`, or sources that are not Python."""
     if target.has_field(PythonSourceField):
         return target[PythonSourceField].file_path.endswith("/setup.py")
     return target.has_field(SourcesField)
@@ -291,7 +293,7 @@ async def _build_wheels(
 async def _packaged_files(
     packages: Mapping[Target, PackageFieldSet], reasons: Mapping[str, str]
 ) -> list[ClosureFile]:
-    """The files of the packages that bring their own code."""
+    """Return the files of the packages that contain their own code, such as a `pex_binary`."""
     own = {target: f for target, f in packages.items() if not is_distribution(target)}
     found = await concurrently(
         package_files(PackageFilesRequest(field_set), **implicitly()) for field_set in own.values()
@@ -309,7 +311,7 @@ async def _first_party_files(
     reasons: Mapping[str, str],
     wheels: Sequence[OwnWheel],
 ) -> tuple[list[ClosureFile], frozenset[str]]:
-    """The files of the targets, and the paths of those that wheels hold."""
+    """Return the files of the targets, and the paths that can be omitted because wheels provide them."""
     with_files = [target for target in targets if target.has_field(SourcesField)]
     found = await concurrently(
         read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
@@ -332,7 +334,7 @@ async def _first_party_files(
 def _requirements(
     targets: Iterable[Target], reasons: Mapping[str, str], own_names: Collection[str]
 ) -> set[ClosureRequirement]:
-    """Those of the targets, but for what the repository's own wheels are of."""
+    """Return the requirements of the targets, without the ones on the repository's own distributions."""
     return {
         ClosureRequirement(str(requirement), reasons[str(target.address)])
         for target in targets
@@ -343,7 +345,7 @@ def _requirements(
 
 
 def _serving_fields(field_set: EntryFieldSet, found: EntryOwners) -> list[str]:
-    """The field that has applications served, if there is one."""
+    """Return the alias of the field that names Serve applications, in a list; empty if there are none."""
     if field_set.serve_app.value:
         return [field_set.serve_app.alias]
     return [field_set.serve_config.alias] if found.config and found.config.serve else []
@@ -355,7 +357,7 @@ async def _ray_uses(
     edges: Sequence[ImportEdge],
     files: Sequence[ClosureFile],
 ) -> tuple[RayUse, ...]:
-    """What the image uses of Ray: by imports, by looking it up in `ray`, as an entry, and by what serves it."""
+    """Return the modules of Ray that the image uses: imports, attributes of `ray`, entries, and `ray.serve` itself."""
     importers = {edge.source for edge in edges if is_of_ray(edge.module)}
     sources = [file for file in files if file.source in importers]
     contents = await get_digest_contents(
@@ -380,7 +382,7 @@ def _decide_ray_extras(
 
 
 async def _config_files(address: Address, found: EntryOwners) -> list[ClosureFile]:
-    """The Serve config, in the working directory, where there is one."""
+    """Return the Serve config as a file in the working directory, if there is one."""
     if not found.config or not found.config.serve:
         return []
     content = FileContent(SERVE_CONFIG_FILE, found.config.serve.text.encode())
@@ -403,11 +405,11 @@ def _image_entries(
     )
 
 
-@rule(desc="Find what a slim_ray_image needs")
+@rule(desc="Find the code and requirements of a slim_ray_image")
 async def resolve_image_closure(
     request: ImageClosureRequest, python_setup: PythonSetup
 ) -> ImageClosure:
-    """The closure; re-runs when a file of it, or a target of the repository, changes."""
+    """Return the closure; re-runs when a file of the closure, or a target of the repository, changes."""
     field_set = request.field_set
     address = field_set.address
     _check_has_lockfile(address, python_setup)
@@ -424,7 +426,7 @@ async def resolve_image_closure(
     edges = await all_import_edges(targets, resolve, python_setup)
     reasons = explain_targets(
         str(address),
-        # Of several that name one owner, the first is the reason.
+        # If several entries name one owner, the first entry is the reason.
         {str(owner.address): owner.named_by for owner in reversed(found.owners)},
         reached.dependencies,
         edges,

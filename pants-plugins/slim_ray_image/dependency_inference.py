@@ -1,7 +1,7 @@
 """Stage 1 of 6: import paths -> addresses.
 
 In: the `serve_app`, `serve_config` or `entry_point` of a target. Out: the targets that own the modules, as inferred
-dependencies, so that every goal of Pants sees what the image is made of.
+dependencies, so that every goal of Pants sees the image's code.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from slim_ray_image.target_types import (
 
 @dataclass(frozen=True)
 class EntryFieldSet(FieldSet):
-    """The fields that say what an image starts with."""
+    """The fields that name the modules and files that an image starts with."""
 
     required_fields = (ServeAppField, EntryPointField, SlimRayImageDependencies)
 
@@ -66,23 +66,23 @@ class EntryFieldSet(FieldSet):
 
 @dataclass(frozen=True)
 class EntryOwnersRequest:
-    """A request for the targets that own what an image starts with."""
+    """A request for the targets that own the modules and files that an image starts with."""
 
     field_set: EntryFieldSet
 
 
 @dataclass(frozen=True)
 class EntryOwner:
-    """The target that owns one thing that an image starts with.
+    """The target that owns one module or file that an image starts with.
 
     Attributes:
-        address: None when there is no one owner.
+        address: None if there is not exactly one owner.
         named_by: The field and its value, or the application and its line; for messages and reasons.
         module: "" for a file beside the BUILD file.
-        source: The first-party file, relative to the build root; None for a module of a distribution.
-        import_path: Of a Serve application.
-        problem: Reason that there is no one owner. Only a goal that needs the image raises the problem, so that one
-            wrong field does not break `pants list`.
+        source: Path of the first-party file, relative to the build root; None for a module of a distribution.
+        import_path: Import path, if the module is a Serve application's.
+        problem: Reason why there is not exactly one owner. Only a goal that needs the image raises the problem, so that
+            one wrong field does not break `pants list`.
     """
 
     address: Optional[Address]
@@ -95,11 +95,11 @@ class EntryOwner:
 
 @dataclass(frozen=True)
 class EntryOwners:
-    """The targets that own what an image starts with; none for an image of `dependencies` alone.
+    """The targets that own the modules and files that an image starts with; none if it only has `dependencies`.
 
     Attributes:
-        config: What the file of `serve_config` says.
-        problems: Problems of the file, then those of the owners.
+        config: Content of the file that `serve_config` names.
+        problems: Problems of the file, then problems of the owners.
     """
 
     owners: tuple[EntryOwner, ...]
@@ -112,8 +112,8 @@ class _Entry:
     """A module, or a file beside the BUILD file, that an image starts with.
 
     Attributes:
-        is_run: By `python -m`, where a package is run by its `__main__`.
-        script: The end of the module's path, where it is run by that.
+        is_run: Whether `python -m` runs the module; it runs a package's `__main__`.
+        script: The end of the file's path, if the image runs the module by path.
     """
 
     named_by: str
@@ -139,7 +139,7 @@ def _program_entry(named_by: str, entry_point: EntryPoint) -> _Entry:
 
 
 def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_Entry, ...]:
-    """What the fields and the file name."""
+    """Return the entries that the fields and the file name."""
     import_path, entry_point = field_set.serve_app.import_path, field_set.entry_point.entry_point
     if import_path:
         return (_application_entry(f"`serve_app` {str(import_path)!r}", import_path),)
@@ -156,7 +156,7 @@ def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_
 
 
 def _is_at(target: Target, path: str) -> bool:
-    """Whether the target is the file at a path from its source root."""
+    """Return whether the target is the file with this path, relative to a source root."""
     own = target[PythonSourceField].file_path if target.has_field(PythonSourceField) else ""
     return f"/{own}".endswith(f"/{path}")
 
@@ -166,9 +166,9 @@ def _is_package(target: Target, module: str) -> bool:
 
 
 def _owns_module(target: Target, module: str) -> bool:
-    """Whether `target` is `module` itself.
+    """Return whether `target` is `module` itself.
 
-    Pants also names the owner of the parent, for `from parent import name`, and that of a type stub.
+    Pants also returns the owner of the parent module, for `from parent import name`, and the owner of a type stub.
     """
     if not target.has_field(PythonSourceField):
         return True
@@ -192,8 +192,8 @@ def _no_owner(
             f"It is named by {named_by}. Another resolve has it:",
             tuple(elsewhere),
             (
-                f"set `resolve` on {address} to that of the owner",
-                f"give the owner `resolve={resolve!r}`",
+                f"set `resolve` on {address} to the owner's resolve",
+                f"set `resolve={resolve!r}` on the owner",
             ),
         )
     return Problem(
@@ -227,7 +227,7 @@ def _ambiguous(address: Address, named_by: str, what: str, owners: list[str]) ->
 
 
 async def module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ...]:
-    """The targets that have exactly this module; of a distribution, those of its requirement."""
+    """Return the targets that own exactly this module; for a module of a distribution, the requirement's targets."""
     owners = await map_module_to_address(
         PythonModuleOwnersRequest(module, resolve=resolve), **implicitly()
     )
@@ -238,7 +238,7 @@ async def module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ..
 
 
 async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
-    """The module that is run: as by `python -m`, a package's `__main__` for the package, which may lack a file."""
+    """Return the module that runs: `python -m` runs a package's `__main__`, even if the package has no file itself."""
     if not entry.is_run:
         return entry.module
     owners = await module_owners(entry.module, resolve)
@@ -251,7 +251,7 @@ async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
 async def _entry_owners(
     module: str, script: Optional[str], resolve: Optional[str]
 ) -> tuple[Target, ...]:
-    """The owners of a module; of a script, those of its very file, which a package's is not."""
+    """Return the owners of `module`. For a script, only owners of exactly this file: a package does not count."""
     owners = await module_owners(module, resolve)
     return tuple(o for o in owners if script is None or _is_at(o, script))
 
@@ -261,7 +261,7 @@ def _file_path(address: Address, file: str) -> str:
 
 
 async def _file_owners(path: str) -> tuple[Target, ...]:
-    """The targets of a file; of one that is not there Pants names all targets of the folder."""
+    """Return the targets of a file; none if it does not exist, where Pants itself returns all targets of the folder."""
     owners = await find_owners(OwnersRequest((path,)), **implicitly())
     targets = await resolve_targets(**implicitly(Addresses(owners)))
     return tuple(
@@ -286,7 +286,7 @@ def _is_among(address: Address, addresses: Collection[Address]) -> bool:
 
 
 async def _chosen(field_set: EntryFieldSet, owners: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Those of several owners that the image's `dependencies` name, or else do not exclude."""
+    """Return the owners that the image's `dependencies` name, or else the owners that they do not exclude."""
     explicit = await determine_explicitly_provided_dependencies(
         **implicitly(DependenciesRequest(field_set.dependencies))
     )
@@ -330,9 +330,9 @@ async def _find_owner(
     return EntryOwner(None, named_by, entry.module, import_path=entry.import_path, problem=problem)
 
 
-@rule(desc="Find the owners of what an image starts with")
+@rule(desc="Find the targets that an image starts with")
 async def find_entry_owners(request: EntryOwnersRequest, python_setup: PythonSetup) -> EntryOwners:
-    """Return the owners, or the problems; re-runs when a file or a target comes, goes or moves."""
+    """Return the owners, or the problems; re-runs when a file or a target is added, removed or moved."""
     field_set, config = request.field_set, None
     of_config = config_request(field_set.serve_config, field_set.serve_application)
     if of_config:
@@ -351,7 +351,7 @@ class InferSlimRayImageDependencies(InferDependenciesRequest):
     infer_from = EntryFieldSet
 
 
-@rule(desc="Infer what a slim_ray_image starts with")
+@rule(desc="Infer the dependencies of a slim_ray_image")
 async def infer_slim_ray_image_dependencies(
     request: InferSlimRayImageDependencies,
 ) -> InferredDependencies:

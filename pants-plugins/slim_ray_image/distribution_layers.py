@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the distributions of an image -> one layer for each large one, and one for the rest."""
+"""Stage 4 of 6: the distributions of an image -> one layer for each large distribution, and one for the rest."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class DistributionLayers:
 
     Attributes:
         layers: Lowest first.
-        pruned: Savings of the field `prune`, sorted.
+        pruned: Files and bytes that the field `prune` removed, by rule and distribution, sorted.
         matched: Patterns of `exclude_files`, absolute, that match a path of the layers.
     """
 
@@ -75,7 +75,7 @@ class PlannedDistributions:
     """Everything that the layers of distributions depend on, besides the plan.
 
     Attributes:
-        exclude_files: Absolute patterns. A pattern that cannot match a path of a layer is no part of the layer's key.
+        exclude_files: Absolute patterns. A pattern that cannot match a path of a layer is not part of its cache key.
     """
 
     wheels: ImageWheels
@@ -175,7 +175,7 @@ class SharedLayer:
 
 @rule(desc="Write the layer that small distributions share")
 async def write_shared_layer(request: SharedLayerRequest) -> SharedLayer:
-    """Write slices, keyed by their content, and join them in one process: a new distribution changes one slice."""
+    """Write slices, each cached by its content, and join them in one process: a new distribution changes one slice."""
     written = await concurrently(write_layer(one, **implicitly()) for one in request.slices)
     results = [from_json(SliceResult, one.result) for one in written]
     files = tuple(FileEntry(f"slices/{n}", one.blob) for n, one in enumerate(written))
@@ -228,7 +228,7 @@ class _Layer:
         return (Pruned(row.name, names[row.key], row.saved) for f in self.facts for row in f.pruned)
 
     def parts(self) -> Mapping[str, Saved]:
-        """Return part -> its size, for the parts that the layer's distributions are in the layer without."""
+        """Map each part that was split off the layer's distributions to its size."""
         return {row.name: row.saved for facts in self.facts for row in facts.parts}
 
     def matched(self) -> Iterable[str]:
@@ -240,7 +240,7 @@ def _united(sizes: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
 
 
 def _sums(pieces: Sequence[Piece], sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Return (distribution, bytes), sorted; `sizes` has a key for each piece."""
+    """Return the total of each distribution as (distribution, bytes), sorted; `sizes` has a key for each piece."""
     totals: dict[str, int] = {}
     for piece in pieces:
         name = piece.distribution.name
@@ -267,10 +267,10 @@ async def write_distribution_layers(
     layer_budget: int,
     has_large_files: bool,
 ) -> DistributionLayers:
-    """Return the layers of an image's distributions; a process for each, and some for that of the small ones.
+    """Return the layers of an image's distributions; one process writes each layer, several the shared one.
 
     Args:
-        uses: Dotted names that first-party code uses of distributions which have parts.
+        uses: Dotted names that first-party code uses from distributions that have parts.
         layer_budget: Value of the field.
         has_large_files: Whether the image has a layer of large first-party files.
     """

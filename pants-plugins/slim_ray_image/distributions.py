@@ -31,7 +31,7 @@ class IncludedDistributions:
 
     Attributes:
         required: Reason for each distribution, in the order of `wheels.distributions`.
-        left_out: Distributions that the field `prune` leaves out as a whole.
+        left_out: Whole distributions that the field `prune` removes.
     """
 
     wheels: ImageWheels
@@ -40,17 +40,17 @@ class IncludedDistributions:
 
 
 def _requirers(required: Iterable[RequiredDistribution]) -> dict[str, tuple[str, ...]]:
-    """Return distribution -> its requirers, distributions by name alone."""
+    """Map each distribution to its requirers; a requirer that is a distribution is named without its version."""
     return {r.name: tuple(by.split("==")[0] for by in r.required_by) for r in required}
 
 
 def leave_out(
     image: str, pruning: Pruning, closure: ImageClosure, wheels: ImageWheels, base: PreparedBase
 ) -> IncludedDistributions:
-    """Return the distributions without those that are left out as a whole, and without what only they require.
+    """Return the distributions without the ones that `prune` removes as a whole and the ones that only these require.
 
     Raises:
-        SlimRayImageError: If a distribution to leave out is not there, or first-party code requires the distribution.
+        SlimRayImageError: If a distribution to remove is not there, or first-party code requires the distribution.
     """
     marker_environment = base.interpreter.facts.marker_environment.to_mapping()
     requirements = [
@@ -96,8 +96,8 @@ def check_distributions(
         exclude_files: Absolute patterns.
 
     Raises:
-        SlimRayImageError: If Ray lacks an extra that the code needs, a manifest names another Ray, two distributions
-            have one path with different content, or a command hides one of the base.
+        SlimRayImageError: If a module of Ray needs a distribution that is missing, a manifest names another version of
+            Ray, two distributions have one path with different content, or a command hides a command of the base.
     """
     distributions = included.wheels.distributions
     check_uncovered(image, closure.ray_uses, {d.name for d in distributions})

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the field `exclude_files` of a target, as the layers apply it."""
+"""Stage 4 of 6: the field `exclude_files` of a target -> the patterns that layers apply."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ExcludedFiles:
     """The field `exclude_files` of a target.
 
     Attributes:
-        patterns: As the target has them.
-        absolute: The same patterns, as paths of the image.
+        patterns: Patterns as written in the target.
+        absolute: The same patterns as absolute paths of the image.
     """
 
     patterns: tuple[str, ...]
@@ -30,7 +30,7 @@ class ExcludedFiles:
     def remove_from(
         self, closure: ImageClosure, workdir: str
     ) -> tuple[ImageClosure, frozenset[str]]:
-        """Return the closure without excluded first-party files, and the patterns that match some."""
+        """Return the closure without excluded first-party files, and the absolute patterns that match such files."""
         found = {
             file.path: matching_pattern(f"{workdir}/{file.path}", self.absolute)
             for file in closure.files
@@ -42,7 +42,7 @@ class ExcludedFiles:
         """Check that each pattern matches something in the image's own layers.
 
         Raises:
-            SlimRayImageError: With each pattern that matches nothing.
+            SlimRayImageError: If patterns match nothing; the error lists them.
         """
         there = set(matched)
         check_excluded(

@@ -75,7 +75,7 @@ class SlimRayImageFieldSet(EntryFieldSet, PackageFieldSet):
 
 def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
     """Return the request for the closure of a target."""
-    # A type of its own, so that inference and the closure share the results for a target's entry.
+    # Exactly the field set of inference, so that inference and the closure share the results for a target's entries.
     entry = EntryFieldSet(**{f.name: getattr(field_set, f.name) for f in fields(EntryFieldSet)})
     return ImageClosureRequest(entry, field_set.ray_extras.value)
 
@@ -96,7 +96,7 @@ def names_request(field_set: SlimRayImageFieldSet) -> ImageNamesRequest:
 
 
 def target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> TargetSettings:
-    """Return the fields that the image config depends on."""
+    """Return the values of the fields that the image config depends on."""
     return TargetSettings(
         serve_app=field_set.serve_app.import_path,
         config=closure.config,

@@ -1,6 +1,6 @@
-"""Stage 4 of 6: first-party files -> the layer of the sources and, where there are large files, a layer of those.
+"""Stage 4 of 6: first-party files -> the layer of the sources and, if there are large files, a layer of large files.
 
-Neither waits for the distributions, so that a mistake in the code shows early.
+Neither layer waits for the distributions, so a mistake in the code is reported early.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from slim_ray_image.layers import LayerRequest, built_layer, layer_base, read_re
 
 @dataclass(frozen=True)
 class FirstPartyLayersRequest:
-    """A request for the layers of first-party files, which also have the account and the home of the image's user.
+    """A request for the layers of first-party files, which also contain the account and the home of the image's user.
 
     Attributes:
         image: Address of the target.
         workdir: Working directory of the image, absolute.
         owner: User id and group id of the working directory.
-        account: Account to add to the base, if any.
+        account: Account that the image adds to the base's accounts, if any.
     """
 
     image: str
@@ -56,7 +56,7 @@ class FirstPartyLayers:
 
     Attributes:
         layers: Lowest first; the sources, which change most, are the last.
-        found: Result of the program that read the sources, such as imports that it could not follow.
+        found: Result of the program that read the sources, with facts such as imports that could not be followed.
     """
 
     layers: tuple[BuiltLayer, ...]
@@ -64,7 +64,7 @@ class FirstPartyLayers:
 
 
 def attribute_checks(image: str, closure: ImageClosure) -> tuple[AttributeCheck, ...]:
-    """Return the attributes that first-party modules of Serve applications must define."""
+    """Return checks of the attributes that first-party modules of Serve applications must define."""
     return tuple(
         AttributeCheck(
             entry.file.path,
@@ -102,8 +102,8 @@ def _sources_request(
 ) -> LayerRequest:
     """Return the request for the layer of the sources.
 
-    Its process raises if the module of an application is not valid or does not define the attribute: that process runs
-    the image's own Python, so it is the one that can tell.
+    The process that writes this layer raises if an application's module is not valid or does not define the attribute:
+    it runs the image's own Python, so it judges the syntax correctly.
     """
     base, interpreter = request.base, request.base.interpreter
     return LayerRequest(
@@ -128,7 +128,7 @@ def _sources_request(
 
 @rule(desc="Write the layers of first-party files")
 async def write_first_party_layers(request: FirstPartyLayersRequest) -> FirstPartyLayers:
-    """Return the layers; a process for each."""
+    """Return the layers; one process writes each layer."""
     at_path = {file.path: file for file in request.closure.files}
     plan = plan_files(
         {file.path: file.bytes for file in request.closure.files}, request.layer_budget

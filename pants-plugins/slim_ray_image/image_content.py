@@ -1,4 +1,4 @@
-"""Stages 3 and 4 of 6 in their order: closure and base -> wheels -> distributions -> layers."""
+"""Stages 3 and 4 of 6, in order: closure and base -> wheels -> distributions -> layers."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from slim_ray_image.wheels import ImageWheels, WheelsRequest, find_wheels
 
 @dataclass(frozen=True)
 class ImageContent:
-    """Everything that goes on top of a base.
+    """Everything that an image adds to its base.
 
     Attributes:
         closure: First-party files and requirements, without the files that `exclude_files` matches.
         layers: Lowest first.
-        sources: Result of the program that read the sources, such as imports that it could not follow.
+        sources: Result of the program that read the sources, with facts such as imports that could not be followed.
         pex: A request for the distributions as a PEX.
     """
 
@@ -51,7 +51,7 @@ class ImageContent:
 
 
 def added_account(field_set: SlimRayImageFieldSet, base: PreparedBase) -> Optional[Account]:
-    """Return the account that the image gets because the base does not know its user."""
+    """Return the account to add to the image, if the base has no account for the image's user."""
     return account_of(
         field_set.user.value, base.interpreter.facts.passwd, base.interpreter.facts.group
     )
@@ -90,7 +90,7 @@ def _first_party_request(
 
 
 def _used_modules(closure: ImageClosure, sources: SourcesLayerResult) -> tuple[str, ...]:
-    """Return the modules that first-party code, the image's entries and its Serve config use; some may be Ray's own."""
+    """Return the modules, Ray's own among them, that first-party code, the entries and the Serve config use."""
     serve = closure.config.serve if closure.config else None
     return (
         *(entry.import_path.module for entry in closure.entries if entry.import_path),
@@ -105,7 +105,7 @@ async def _find_wheels_and_first_layers(
     base: PreparedBase,
     excluded: ExcludedFiles,
 ) -> tuple[ImageWheels, RuntimeLayer, FirstPartyLayers]:
-    """Do stage 3, and all of stage 4 that does not wait for it: a mistake in the code shows early."""
+    """Run stage 3 and the parts of stage 4 that do not need its result, so that mistakes in code show early."""
     runtime = RuntimeLayerQuery(base, field_set.bytecode.value, excluded.absolute)
     wheels, runtime_layer, first_party = await concurrently(
         find_wheels(_wheels_request(field_set, closure, base), **implicitly()),
@@ -124,7 +124,7 @@ async def build_content(
     """Return the content of an image.
 
     Args:
-        needed: Everything that the target's code needs, with files that `exclude_files` may match.
+        needed: Everything that the target's code needs, including files that `exclude_files` may match.
     """
     image, pruning = field_set.image, chosen_pruning(field_set, subsystem)
     excluded = excluded_files(field_set.exclude_files.value or (), base.interpreter)

@@ -1,6 +1,6 @@
-"""Stage 6 of 6: a target and the options of Pants' docker backend -> what the image is called.
+"""Stage 6 of 6: a target and the options of Pants' docker backend -> the names of the image.
 
-The options are those of `[docker]`, by Pants' own subsystem, whether the docker backend is enabled or not.
+The options are read from `[docker]` by Pants' own subsystem, whether or not the docker backend is enabled.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def _configured_registries(docker: DockerOptions) -> tuple[Registry, ...]:
         options = set(docker.registries().registries.values())
         return tuple(sorted(map(_registry, options), key=lambda registry: registry.alias))
     except (KeyError, TypeError, ValueError) as error:
-        problems = {KeyError: f"a registry lacks {error}", TypeError: "a registry is no table"}
+        problems = {KeyError: f"a registry has no {error}", TypeError: "a registry is not a table"}
         raise SlimRayImageError(
             "The option `[docker].registries` cannot be read.",
             evidence=[problems.get(type(error), str(error))],
             fixes=[
-                'give each registry an address, as {"prod": {"address": "registry.example.com"}}'
+                'give each registry an address, such as {"prod": {"address": "registry.example.com"}}'
             ],
         ) from error
 
 
 @rule(desc="Name a slim_ray_image")
 async def find_image_names(request: ImageNamesRequest, docker: DockerOptions) -> ImageNames:
-    """The names, each wrong one refused, before anything is built."""
+    """Return the names; a wrong name is an error before anything is built."""
     return name_image(
         NameSettings(
             address=str(request.address),

@@ -1,8 +1,8 @@
 """Stage 4 of 6: the request for one layer -> one cached process -> a `BuiltLayer`.
 
-The key of a layer's process is the layer's own content, the rules that apply to that content and the base's
-interpreter, never the service. So a distribution is the same layer in every image, in Pants' cache, in a registry and
-on a node. The kinds of layers have a module each: `runtime_layer`, `distribution_layers`, `first_party_layers`.
+A layer's process is cached by the layer's own content, the rules that apply to this content and the base's
+interpreter, never by the service. So a distribution is the same layer in every image, in Pants' cache, in a registry
+and on a node. Each kind of layer has a module: `runtime_layer`, `distribution_layers`, `first_party_layers`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ AnyLayerRequest = Union[
 
 @dataclass(frozen=True)
 class LayerRequest:
-    """A request for one layer, or for a slice of one.
+    """A request for one layer, or for a slice of a layer.
 
     Attributes:
         program: Name of the program in `sandbox/` that writes the layer.
-        request: Everything but the files and the tools that the bytes of the layer depend on.
-        files: Contents of the layer, at the paths where the program finds them.
+        request: Everything that the bytes of the layer depend on, except the files and the tools.
+        files: Contents of the layer, at the paths where the program reads them.
         description: Shown while the process runs.
         blob: Name of the file that the program writes.
         result: Name of the file that describes the blob.
@@ -55,7 +55,7 @@ class LayerRequest:
 
 @dataclass(frozen=True)
 class WrittenLayer:
-    """A layer, or a slice of one: the program's result, and the blob, which is in Pants' store."""
+    """A layer, or a slice of a layer: the program's result, and the blob, which is in Pants' store."""
 
     result: bytes
     blob: FileDigest
@@ -63,7 +63,7 @@ class WrittenLayer:
 
 @rule(desc="Write a layer of a slim_ray_image")
 async def write_layer(request: LayerRequest) -> WrittenLayer:
-    """Run one process, whose key is the layer's own content."""
+    """Run one process, cached by the layer's own content."""
     result = await run_on_base(
         request.program,
         request.request,
@@ -93,7 +93,7 @@ def read_result(kind: Type[T], written: WrittenLayer) -> T:
     """Return the result of a layer's program.
 
     Raises:
-        RuntimeError: If the result describes another blob than the one in Pants' store.
+        RuntimeError: If the result does not describe the blob in Pants' store.
     """
     result = from_json(kind, written.result)
     stored, told = written.blob, result.blob
@@ -113,7 +113,7 @@ def built_layer(
     compressed_bytes_of: Sequence[tuple[str, int]] = (),
     unpacked_bytes_of: Sequence[tuple[str, int]] = (),
 ) -> BuiltLayer:
-    """Return a layer of ours.
+    """Return a layer that the plugin wrote.
 
     Args:
         compressed_bytes_of: (distribution, bytes), sorted, for the distributions in the layer.

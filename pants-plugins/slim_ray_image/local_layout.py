@@ -1,6 +1,6 @@
-"""The base image in a local OCI image layout: its files are read here, and Pants does not watch them.
+"""The base image in a local OCI image layout. This module reads the layout's files, which Pants does not watch.
 
-In: the layout's folder, and what the base is named by. Out: the base's manifest and config, and its layers.
+In: the layout's folder, and the base's reference. Out: the base's manifest and config, and its layers.
 Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md.
 """
 
@@ -47,7 +47,7 @@ def _read_blob(layout: LayoutReference, descriptor: Descriptor) -> bytes:
         raise SlimRayImageError(
             f"The OCI image layout {layout.text} lacks a blob.",
             evidence=[f"{descriptor.digest}: {error.strerror}"],
-            fixes=["make the layout again, complete"],
+            fixes=["create the complete layout again"],
         ) from error
     check_digest(layout.text, descriptor.digest, content)
     return content
@@ -62,7 +62,7 @@ def _read_index(layout: LayoutReference) -> tuple[IndexEntry, ...]:
 
 
 def _images_of(query: LayoutQuery, entry: IndexEntry) -> tuple[IndexEntry, ...]:
-    """Return the entries of the index that an entry points at; of a manifest, itself."""
+    """Return the entries of the index that `entry` points at; if `entry` is a manifest, only `entry`."""
     if not entry.is_index:
         return (entry,)
     content = _read_blob(query.layout, entry.descriptor)
@@ -71,7 +71,7 @@ def _images_of(query: LayoutQuery, entry: IndexEntry) -> tuple[IndexEntry, ...]:
 
 @uncacheable_rule(desc="Read the base image's OCI image layout")
 async def read_layout(query: LayoutQuery) -> BaseImage:
-    """The image in a local layout; run in each session, since the layout may have changed."""
+    """Return the image in a local layout; runs in each session, because the layout may have changed."""
     entries = named_entries(query, _read_index(query.layout))
     image = select_image(query, {entry: _images_of(query, entry) for entry in entries})
     manifest = _read_blob(query.layout, image)
@@ -80,10 +80,10 @@ async def read_layout(query: LayoutQuery) -> BaseImage:
 
 
 async def _read_layer(layout: LayoutReference, layer: Descriptor) -> Digest:
-    """Pants' own download of a file: checked against its digest, and the folder is in no cache key."""
+    """Return one layer, by Pants' own download of a file: it checks the digest; no cache key has the folder."""
     path = blob_path(layer)
     url = _path_of(layout, path).as_uri()
-    if "%" in url:  # an escape, which not every Pants decodes in a file URL
+    if "%" in url:  # Not every Pants decodes an escape in a file URL.
         return await create_digest(CreateDigest([FileContent(path, _read_blob(layout, layer))]))
     downloaded = await download_file(
         DownloadFile(url, FileDigest(layer.hex, layer.size)), **implicitly()
@@ -95,15 +95,15 @@ async def _read_layer(layout: LayoutReference, layer: Descriptor) -> Digest:
 async def read_layout_layers(
     layout: LayoutReference, layers: Sequence[Descriptor]
 ) -> Sequence[Digest]:
-    """Return each layer in a folder of its own, as an OCI image layout has it.
+    """Return a folder for each layer, with the layer at its path of an OCI image layout.
 
     Raises:
-        SlimRayImageError: If the layout lacks one, or has another in its place.
+        SlimRayImageError: If the layout lacks a layer, or its content does not match the digest.
     """
     try:
         return await concurrently(_read_layer(layout, layer) for layer in layers)
     except Exception:
-        for layer in layers:  # which says what the user can mend
+        for layer in layers:  # raises an error that the user can act on
             _read_blob(layout, layer)
         raise
 

@@ -1,7 +1,7 @@
-"""What Pants was told of the network: indexes, certificates, credentials, proxies.
+"""Pants' settings of the network: indexes, certificates, credentials, proxies.
 
-Indexes and certificates are part of the cache key of what reads them. Credentials and proxies are not, and are in no
-argument and no file: `sandbox/tools/host_network.py` says how they get to a program.
+Indexes and certificates are part of the cache key of each program that reads them. Credentials and proxies are in no
+cache key, no argument and no file: `sandbox/tools/host_network.py` describes how a program reads them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _CERTIFICATES = "certificates.pem"
 _CLOSE_ON_EXEC = 1  # MFD_CLOEXEC, https://man7.org/linux/man-pages/man2/memfd_create.2.html
-# Of `[subprocess-environment].env_vars`, those that say how to reach the network.
+# The variables of `[subprocess-environment].env_vars` that configure access to the network, in lower case.
 _NETWORK_VARIABLES = frozenset(
     ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
 )
@@ -46,22 +46,22 @@ _NETWORK_VARIABLES = frozenset(
 
 @dataclass(frozen=True)
 class SharedHostNetwork:
-    """Says that the programs of this session can read credentials and proxies."""
+    """Marker: the programs of this session can read credentials and proxies."""
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Indexes and certificates that Pants was told of, and a folder for the sandbox of what reads them."""
+    """Indexes and certificates of Pants' options, and a folder for the sandbox of each program that reads them."""
 
     places: NetworkPlaces
-    tree: Digest  # the certificates, where there are some
+    tree: Digest  # the certificates, if there are any
 
 
 def _create_memory_file() -> Optional[int]:
-    """Return the descriptor of a new file without a name; None where this system has none, such as macOS.
+    """Return the descriptor of a new file in memory, without a name; None if the system has no such files, like macOS.
 
-    A Python that was built with a glibc before 2.27 lacks the function, though the system has it: so do builds of
-    python-build-standalone of 2025.
+    A Python built with a glibc before 2.27, such as python-build-standalone's builds of 2025, lacks
+    `os.memfd_create` although the system has the function.
     """
     if hasattr(os, "memfd_create"):
         return os.memfd_create(MEMORY_FILE)
@@ -75,17 +75,17 @@ def _create_memory_file() -> Optional[int]:
 
 
 class _MemoryFile:
-    """The one file in this process's memory that programs read; made when it is first written."""
+    """The only file in this process's memory that programs read; created by the first write."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._descriptor: Optional[int] = None
 
     def write(self, content: bytes) -> None:
-        """Put a new file in the place of the old, which programs can read until then: neither is ever there in part."""
+        """Replace the old file by a new one at once: programs read either the old or the new content, never a part."""
         with self._lock:
             descriptor = _create_memory_file()
-            if descriptor is None:  # a system where no base image can be run either
+            if descriptor is None:  # Such a system cannot run a base image's interpreter either.
                 return
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(content)
@@ -100,7 +100,7 @@ _MEMORY_FILE = _MemoryFile()
 
 
 def _read_netrc(environment: Mapping[str, str]) -> Optional[netrc.netrc]:
-    """The user's netrc file, which pip and uv read too: https://everything.curl.dev/usingcurl/netrc.html."""
+    """Return the user's netrc file, which pip and uv read too: https://everything.curl.dev/usingcurl/netrc.html."""
     default = os.path.join(environment.get("HOME", ""), ".netrc")
     path = environment.get("NETRC", default)
     if not os.path.isfile(path):
@@ -108,12 +108,12 @@ def _read_netrc(environment: Mapping[str, str]) -> Optional[netrc.netrc]:
     try:
         return netrc.netrc(path)
     except (OSError, netrc.NetrcParseError) as error:
-        logger.warning(f"Credentials of {path} are not used: {error}.")
+        logger.warning(f"Credentials in {path} are not used: {error}.")
         return None
 
 
 def find_credentials(urls: Iterable[str], file: Optional[netrc.netrc]) -> dict[str, Credentials]:
-    """Return URL without userinfo -> its credentials, from the URL itself or else from a netrc file."""
+    """Map each URL, without userinfo, to its credentials, from the URL itself or else from a netrc file."""
     found = {}
     for url in urls:
         plain, credentials = split_credentials(url)
@@ -130,7 +130,7 @@ def find_credentials(urls: Iterable[str], file: Optional[netrc.netrc]) -> dict[s
 async def share_host_network(
     python_repos: PythonRepos, subprocess_environment: SubprocessEnvironmentVars
 ) -> SharedHostNetwork:
-    """Hold credentials and proxies where this session's programs find them; run anew in each session."""
+    """Write credentials and proxies to the memory file that this session's programs read; runs in each session."""
     environment = await environment_vars_subset(
         EnvironmentVarsRequest(("HOME", "NETRC")), **implicitly()
     )
@@ -151,7 +151,7 @@ async def share_host_network(
 async def find_network_settings(
     python_repos: PythonRepos, global_options: GlobalOptions, _: SharedHostNetwork
 ) -> NetworkSettings:
-    """Indexes of `[python-repos]`, and the content (not the path) of `[GLOBAL].ca_certs_path`."""
+    """Return the indexes of `[python-repos]`, and the content (not the path) of `[GLOBAL].ca_certs_path`."""
     tree = EMPTY_DIGEST
     if global_options.ca_certs_path:
         content = Path(global_options.ca_certs_path).read_bytes()

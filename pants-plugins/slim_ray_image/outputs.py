@@ -1,6 +1,6 @@
-"""Stage 6 of 6: the files that an image is written as, put together from descriptors and digests.
+"""Stage 6 of 6: image -> the files of a layout or an archive, assembled from descriptors and digests.
 
-Of a blob only its SHA-256 is known here; `sandbox/image/write_archive.py` alone reads them, for image.tar.
+This module knows blobs only by their SHA-256; only `sandbox/image/write_archive.py` reads them, for image.tar.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DOCKER_MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class ArchiveRequest:
-    """A request for an image as one file. Its bytes depend on `image` and `references` alone."""
+    """A request for an image as one file. The file's bytes depend on `image` and `references` only."""
 
     image: Image
     references: tuple[str, ...]
@@ -48,7 +48,7 @@ class Archive:
 
 
 async def image_layout(image: Image, tags: Sequence[str], blobs_tree: Digest) -> Digest:
-    """Return an OCI image layout with those of the image's blobs that are in `blobs_tree`."""
+    """Return an OCI image layout with the blobs in `blobs_tree`, which may be some of the image's blobs."""
     own_tree = await create_digest(
         CreateDigest([_MARKER, FileContent(_INDEX, layout_index(image, tags))])
     )
@@ -56,7 +56,7 @@ async def image_layout(image: Image, tags: Sequence[str], blobs_tree: Digest) ->
 
 
 async def archive_folder(image: Image, references: Sequence[str], blobs_tree: Digest) -> Digest:
-    """Return what an archive for `docker load` holds: an OCI image layout, and manifest.json for the older ones."""
+    """Return the content of an archive for `docker load`: an OCI image layout, and manifest.json for older Dockers."""
     own_tree = await create_digest(
         CreateDigest(
             [
@@ -71,7 +71,7 @@ async def archive_folder(image: Image, references: Sequence[str], blobs_tree: Di
 
 @rule(desc="Write image.tar of a slim_ray_image")
 async def write_archive(request: ArchiveRequest) -> Archive:
-    """One process, keyed by the image and its names; on the base's interpreter, as Pythons differ in a tar's bytes."""
+    """Run one process, cached by the image and its names, with the base's Python: tar bytes depend on it."""
     image = request.image
     blobs = (image.manifest_descriptor, image.config_descriptor, *image.layers)
     result = await run_on_base(

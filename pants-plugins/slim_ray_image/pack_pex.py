@@ -1,6 +1,6 @@
 """Stage 3 of 6, beside the layers: the wheels of an image -> a PEX.
 
-Pex packs the very wheels that the layers are made of, and refuses a set that is not closed.
+Pex packs the same wheels as the layers, and rejects a set of wheels that lacks a requirement of one of them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ class PackPexRequest:
     """A request for the PEX of an image's distributions.
 
     Attributes:
-        requirements: `name==version` of each.
-        excluded: Names that distributions of the repository require and whose code is among its sources.
-        files: Wheel -> content.
-        image: The address of the target.
-        is_output: Whether the PEX is wanted, or only to be packed.
+        requirements: `name==version` of each distribution.
+        excluded: Names that the repository's own distributions require, but that are no distributions in the image,
+            because their code is among the image's sources.
+        files: File name of a wheel -> its content.
+        image: Address of the target.
+        is_output: Whether to return the PEX; otherwise Pex only checks the wheels.
     """
 
     requirements: tuple[str, ...]
@@ -43,13 +44,13 @@ class PackPexRequest:
 
 @dataclass(frozen=True)
 class PackedPex:
-    """A folder with the PEX, or with its PEX-INFO alone: the wheels are there already."""
+    """A folder with the PEX, or, if the PEX is not an output, only with its PEX-INFO."""
 
     tree: Digest
 
 
 def _excluded(facts: Sequence[WheelFacts], own: Container[str]) -> tuple[str, ...]:
-    """Return what distributions of the repository require that is not there as a distribution."""
+    """Return the names that the repository's own distributions require, but that are not among the wheels."""
     required = {need.name for wheel in facts if wheel.name in own for need in wheel.needs}
     return tuple(sorted(required - {wheel.name for wheel in facts}))
 
@@ -78,10 +79,10 @@ def pack_pex_request(
 
 @rule(desc="Pack the distributions of a slim_ray_image")
 async def pack_pex(request: PackPexRequest) -> PackedPex:
-    """One process; keyed by the wheels, not by who needs them.
+    """Run one process, cached by the wheels, not by the image that needs them.
 
     Raises:
-        SlimRayImageError: If they require what is not among them.
+        SlimRayImageError: If a wheel requires a distribution that is not among the wheels.
     """
     result = await run_on_base(
         "wheels.pack_pex",

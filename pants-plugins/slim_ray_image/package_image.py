@@ -1,4 +1,4 @@
-"""Stage 6 of 6: image -> what `pants package` writes."""
+"""Stage 6 of 6: image -> the outputs of `pants package`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def _archive_tree(address: Address, built: BuiltImage) -> Digest:
 async def package_slim_ray_image(
     field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> BuiltPackage:
-    """Return the files that `pants package` writes: image.json, and those that the field `outputs` names."""
+    """Return the files that `pants package` writes: image.json, and the files that the field `outputs` selects."""
     outputs = chosen_outputs(field_set, subsystem)
     built = await build_image(BuildImageRequest(field_set), **implicitly())
     description = built.description

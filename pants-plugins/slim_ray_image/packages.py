@@ -1,7 +1,7 @@
-"""Stage 2 of 6: targets of the closure that Pants can package -> what they add to the image.
+"""Stage 2 of 6: targets of the closure that Pants can package -> the files and wheels that they add to the image.
 
-As for Pants' `docker_image`, the files of a package go into the image. Those of a `python_distribution` are its wheel,
-which is installed like any other distribution.
+As with Pants' `docker_image`, the files of a package go into the image. The file of a `python_distribution` is its
+wheel, which is installed like any other distribution.
 """
 
 from __future__ import annotations
@@ -73,9 +73,10 @@ class OwnWheel:
     """The wheel of a `python_distribution`.
 
     Attributes:
-        target: The address.
-        name: Canonical (PEP 503).
-        files: What it puts into site-packages.
+        target: Address of the `python_distribution`.
+        path: Path of the wheel in `tree`.
+        name: Canonical name (PEP 503).
+        files: Paths of the wheel's files in site-packages.
     """
 
     target: str
@@ -87,12 +88,12 @@ class OwnWheel:
 
 
 def is_distribution(target: Target) -> bool:
-    """Whether Pants packages the target into a wheel."""
+    """Return whether Pants packages the target as a wheel."""
     return target.has_field(PythonProvidesField)
 
 
 def path_fields(target: Target) -> Iterable[PathField]:
-    """Return the fields of a target that say where its files go."""
+    """Return the fields of a target that set the paths of its files."""
     for field_type in _PATH_FIELDS:
         if target.has_field(field_type):
             value = target[field_type].value
@@ -100,10 +101,10 @@ def path_fields(target: Target) -> Iterable[PathField]:
 
 
 def check_no_image(image: Address, packages: Iterable[Target]) -> None:
-    """Check that no image would go into an image.
+    """Check that no package is an image itself.
 
     Raises:
-        SlimRayImageError: If a package is one.
+        SlimRayImageError: If a package is an image; the error lists all of them.
     """
     images = sorted(
         f"{target.address} is a `{target.alias}`"
@@ -112,18 +113,18 @@ def check_no_image(image: Address, packages: Iterable[Target]) -> None:
     )
     if images:
         raise SlimRayImageError(
-            f"The image {image} cannot hold another image, but its `dependencies`, or theirs, name one:",
+            f"The image {image} cannot contain another image, but its direct or transitive `dependencies` do:",
             evidence=images,
             fixes=[
-                "depend on the code that both need",
-                "leave the other image out by an exclusion, which starts with `!!`, in `dependencies`",
+                "depend on the code that both images need",
+                "exclude the other image in `dependencies`, with a leading `!!`",
             ],
         )
 
 
 @rule
 async def package_files(request: PackageFilesRequest) -> PackageFiles:
-    """What `pants package` would write for the target; each package is remembered by itself."""
+    """Return the files that `pants package` would write for the target; each package is cached by itself."""
     built = await environment_aware_package(EnvironmentAwarePackageRequest(request.field_set))
     entries = await get_digest_entries(built.digest)
     return PackageFiles(tuple(entry for entry in entries if isinstance(entry, FileEntry)))
@@ -134,11 +135,11 @@ def _check_wheel(
 ) -> None:
     if len(wheels) != 1:
         raise SlimRayImageError(
-            f"The image {image} needs {address} as a wheel, but that is packaged into "
+            f"The image {image} needs {address} as one wheel, but packaging {address} makes "
             f"{len(wheels) or 'no'} wheel{'s' if wheels else ''}.",
             fixes=[
                 f"set `wheel=True` on {address}",
-                f"depend on the code that {address} is made of, not on the distribution",
+                f"depend on the code in {address} instead of the distribution",
             ],
         )
     file = wheels[0].path.rpartition("/")[2]
@@ -147,20 +148,20 @@ def _check_wheel(
     if is_allowed or all(tag.platform == "any" and tag.abi == "none" for tag in tags):
         return
     raise SlimRayImageError(
-        f"The image {image} cannot hold the distribution {name} of {address} as it is built: against the libraries "
-        "of this machine, which need not be those of the base image.",
-        evidence=[f"{file} is not for every platform, whose wheels end with `-none-any.whl`"],
+        f"The image {image} cannot contain the distribution {name} of {address}, because its wheel is built against "
+        "the libraries of this machine, which can differ from those of the base image.",
+        evidence=[f"{file} is not for every platform: the name does not end with `-none-any.whl`"],
         fixes=[
             f"add {name!r} to `[slim-ray].host_built_distributions`, if this machine has no newer glibc than the base "
             "image and the extension modules need no other library",
-            f"lock a wheel of {name} that an index has, and depend on that",
+            f"lock a wheel of {name} from an index, and depend on that requirement",
         ],
     )
 
 
 @rule
 async def build_own_wheel(request: OwnWheelRequest, subsystem: SlimRayImageSubsystem) -> OwnWheel:
-    """The wheel, built by Pants; re-runs when the distribution changes."""
+    """Return the wheel that Pants builds; re-runs when the distribution changes."""
     address = request.field_set.address
     built = await package_files(PackageFilesRequest(request.field_set), **implicitly())
     wheels = [entry for entry in built.entries if entry.path.endswith(".whl")]
@@ -172,7 +173,7 @@ async def build_own_wheel(request: OwnWheelRequest, subsystem: SlimRayImageSubsy
         WheelFilesRequest((wheel.path,)),
         inputs=tree,
         output_files=(RESULT,),
-        description=f"List what the wheel of {address} holds",
+        description=f"List the files in the wheel of {address}",
     )
     content = from_json(WheelFilesResult, await read_output(listed.output_digest, RESULT))
     name, version, _, _ = parse_wheel_filename(wheel.path.rpartition("/")[2])

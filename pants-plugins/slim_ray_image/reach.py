@@ -33,12 +33,14 @@ from slim_ray_image.packages import is_distribution
 
 @dataclass(frozen=True)
 class ReachedTargets:
-    """What an image reaches, by direct and further dependencies.
+    """The targets that an image reaches, by direct and transitive dependencies.
 
     Attributes:
-        targets: Those whose code is in the image, and its own distributions.
-        packages: Those that are packaged, each with the way to: the distributions again, and what brings its own code.
-        dependencies: Address -> the addresses of its direct dependencies; of targets that are followed, and the image.
+        targets: Targets whose code is in the image, and the repository's own `python_distribution`s.
+        packages: Targets that `pants package` can build, with the field set to build them: `python_distribution`s (also
+            in `targets`) and packages that contain their own code, such as a `pex_binary`.
+        dependencies: Address -> the addresses of its direct dependencies, for the image and for each target whose
+            dependencies are followed.
     """
 
     targets: tuple[Target, ...]
@@ -49,7 +51,7 @@ class ReachedTargets:
 async def _import_edges(
     target: Target, resolve: str, python_setup: PythonSetup
 ) -> tuple[ImportEdge, ...]:
-    """The imports of one source that have an owner, by Pants' own inference."""
+    """Return the imports of one source that have an owner, according to Pants' own inference."""
     lines = await python_imports(target, python_setup)
     modules = sorted(lines)
     owners = await concurrently(
@@ -65,13 +67,13 @@ async def _import_edges(
 
 
 async def _direct_dependencies(field: Dependencies) -> tuple[Target, ...]:
-    """The targets that a field names, with what a generator generates in the generator's place."""
+    """Return the targets that a field names; a generator is replaced by its generated targets."""
     addresses = await resolve_dependencies(DependenciesRequest(field), **implicitly())
     return tuple(await resolve_targets(**implicitly(addresses)))
 
 
 async def _package_field_sets(targets: Sequence[Target]) -> dict[Target, PackageFieldSet]:
-    """Target -> the way to package it, for those that can be."""
+    """Map each target that `pants package` can build to the field set to build it."""
     found = await find_valid_field_sets(
         FieldSetsPerTargetRequest(PackageFieldSet, targets), **implicitly()
     )
@@ -81,10 +83,10 @@ async def _package_field_sets(targets: Sequence[Target]) -> dict[Target, Package
 
 
 async def reach(address: Address, field: Dependencies) -> ReachedTargets:
-    """Follow dependencies from the image, but not behind a package: that brings its own.
+    """Follow dependencies from the image, but not beyond a package, which already contains its own dependencies.
 
-    So it is not by Pants' transitive targets. They do not stop there, and what a package excludes by `!!` would be
-    missing from the image.
+    Pants' transitive targets do not stop at packages, and would remove from the image everything that a package
+    excludes with `!!`.
     """
     excludes = await resolve_unparsed_address_inputs(
         field.unevaluated_transitive_excludes, **implicitly()
@@ -118,7 +120,7 @@ async def reach(address: Address, field: Dependencies) -> ReachedTargets:
 async def all_import_edges(
     targets: Iterable[Target], resolve: str, python_setup: PythonSetup
 ) -> tuple[ImportEdge, ...]:
-    """The imports of all sources among the targets."""
+    """Return the imports of all sources among the targets."""
     by_source = await concurrently(
         _import_edges(target, resolve, python_setup)
         for target in targets

@@ -1,4 +1,4 @@
-"""What the layers of an image hold, read from their blobs; each by a process that is keyed by the blob."""
+"""The content of an image's layers, read from their blobs, each by a process that is cached by the blob."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from slim_ray_image.tools import BaseInterpreter, BaseTools, read_output, run_on
 
 @dataclass(frozen=True)
 class ListLayerRequest:
-    """A request for what is in a layer."""
+    """A request for a list of the files in a layer."""
 
     layer: Descriptor
-    name: str  # for people
+    name: str  # for the description of the process
     interpreter: BaseInterpreter
     tools: BaseTools
 
@@ -48,26 +48,26 @@ class UnpackLayerRequest:
     """A request for the files that a layer has below a folder of the image."""
 
     layer: Descriptor
-    name: str  # for people
+    name: str  # for the description of the process
     folder: str
     interpreter: BaseInterpreter
 
 
 @dataclass(frozen=True)
 class UnpackedLayer:
-    """The files, with their paths from the folder on."""
+    """Files of a layer, with paths relative to the requested folder."""
 
     tree: Digest
 
 
 async def _blob_tree(layer: Descriptor) -> Digest:
-    """The blob alone, by a name that is the same for each."""
+    """Return a folder with only the blob, under the same file name for each layer."""
     return await create_digest(CreateDigest([FileEntry(BLOB, FileDigest(layer.hex, layer.size))]))
 
 
 @rule
 async def list_layer(request: ListLayerRequest) -> LayerContents:
-    """One process, keyed by the layer's blob; read once for all images that have the layer."""
+    """Run one process, cached by the layer's blob: a layer is read once for all images that have it."""
     result = await run_on_base(
         "check.list_layer",
         ListRequest(BLOB),
@@ -75,14 +75,14 @@ async def list_layer(request: ListLayerRequest) -> LayerContents:
         request.tools,
         inputs=await _blob_tree(request.layer),
         output_files=(RESULT,),
-        description=f"List what the layer {request.name} holds",
+        description=f"List the files of the layer {request.name}",
     )
     return from_json(LayerContents, await read_output(result.output_digest, RESULT))
 
 
 @rule
 async def unpack_layer(request: UnpackLayerRequest) -> UnpackedLayer:
-    """One process, keyed by the layer's blob."""
+    """Run one process, cached by the layer's blob and the folder."""
     result = await run_on_base(
         "check.unpack_layer",
         UnpackRequest(BLOB, request.folder),
@@ -96,7 +96,7 @@ async def unpack_layer(request: UnpackLayerRequest) -> UnpackedLayer:
 
 
 async def contents_of(layers: Sequence[BuiltLayer], base: PreparedBase) -> ImageContents:
-    """The files of the whole image, apart for the base's layers and its own."""
+    """Return the files of the whole image, with the base's layers and the image's own layers kept apart."""
     listed = await concurrently(
         list_layer(
             ListLayerRequest(layer.descriptor, layer.name, base.interpreter, base.tools),
@@ -113,7 +113,7 @@ async def contents_of(layers: Sequence[BuiltLayer], base: PreparedBase) -> Image
 async def unpack_layers(
     layers: Sequence[BuiltLayer], folder: str, interpreter: BaseInterpreter
 ) -> tuple[tuple[Descriptor, Digest], ...]:
-    """The layers that have files below a folder, with these."""
+    """Return each layer that has files below a folder, with these files."""
     unpacked = await concurrently(
         unpack_layer(
             UnpackLayerRequest(layer.descriptor, layer.name, folder, interpreter), **implicitly()

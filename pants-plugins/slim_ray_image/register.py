@@ -1,4 +1,4 @@
-"""What Pants loads: the backend `slim_ray_image`."""
+"""The entry points of the backend `slim_ray_image`, which Pants calls when it loads the plugin."""
 
 from __future__ import annotations
 

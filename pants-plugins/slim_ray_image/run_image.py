@@ -1,7 +1,7 @@
 """Stage 6 of 6: `pants run` loads the image into the local Docker and runs it.
 
-The image goes in by `docker load`, from the same files that `pants package` writes; nothing is rebuilt. Docker then
-runs it in the foreground: its logs are streamed, and Ctrl-C reaches the service.
+`docker load` loads the image from the same files that `pants package` writes; nothing is rebuilt. Docker then runs the
+image in the foreground: it streams the service's logs, and Ctrl-C reaches the service.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ main(*sys.argv[1:])
 
 @dataclass(frozen=True)
 class RunSlimRayImageFieldSet(SlimRayImageFieldSet, RunFieldSet):
-    """The same fields: what is run is what is packaged."""
+    """The fields of `pants package`: `pants run` runs the same image."""
 
     run_in_sandbox_behavior = RunInSandboxBehavior.NOT_SUPPORTED
 
 
 def local_reference(address_path: str, image: Image) -> str:
-    """Return the name that the image has in the local Docker: its target's, and its own digest as the tag."""
+    """Return the image's name in the local Docker: its target's address, and the start of its digest as the tag."""
     parts = (
         re.sub("[^a-z0-9]+", lambda match: match[0] if match[0] in [*"._-"] else "-", part)
         for part in address_path.lower().split("/")
@@ -69,13 +69,13 @@ def local_reference(address_path: str, image: Image) -> str:
 
 
 def address_path(address: Address) -> str:
-    """The target's place, with its own name where it was generated, and its parameters where it was parametrized."""
+    """Return the target's folder and name, with its generated name and its `parametrize` parameters, if any."""
     generated = f"/{address.generated_name}" if address.generated_name else ""
     return f"{address.spec_path}/{address.target_name}{generated}{address.parameters_repr}"
 
 
 def _port_arguments(ports: Sequence[int]) -> list[str]:
-    """Map each port to the same one of this machine alone."""
+    """Return arguments that map each port to the same port of 127.0.0.1."""
     return [argument for port in ports for argument in ("--publish", f"127.0.0.1:{port}:{port}")]
 
 
@@ -83,7 +83,7 @@ def _port_arguments(ports: Sequence[int]) -> list[str]:
 async def run_slim_ray_image(
     field_set: RunSlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> RunRequest:
-    """What `pants run` starts: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
+    """Return the command of `pants run`: arguments after `--` replace the image's `Cmd`, as for `docker run`."""
     built = await build_image(BuildImageRequest(field_set), **implicitly())
     reference = local_reference(address_path(field_set.address), built.image)
     archive, script, program, python = await concurrently(

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the layer of what every image on a base needs besides the base: `wget`, and bytecode of the library."""
+"""Stage 4 of 6: a base -> the layer of files that it lacks: `wget`, and the bytecode of the standard library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from slim_ray_image.layers import LayerRequest, built_layer, layer_base, read_re
 
 @dataclass(frozen=True)
 class RuntimeLayerQuery:
-    """A request for the layer of what a base lacks.
+    """A request for the layer of files that a base lacks.
 
     Attributes:
         exclude_files: Absolute patterns.
@@ -35,10 +35,10 @@ class RuntimeLayerQuery:
 
 @dataclass(frozen=True)
 class RuntimeLayer:
-    """The layer of what a base lacks.
+    """The layer of files that a base lacks, the same for all images on this base.
 
     Attributes:
-        layers: One layer, or none where the base lacks nothing.
+        layers: One layer, or none if the base lacks nothing.
         matched: Patterns of `exclude_files`, absolute, that match a path of the layer.
     """
 
@@ -49,7 +49,7 @@ class RuntimeLayer:
 def runtime_request(
     base: PreparedBase, bytecode: bool, exclude_files: Sequence[str]
 ) -> RuntimeLayerRequest:
-    """Return what a base lacks, with the places in the image that it goes to."""
+    """Return the program's request: the files that a base lacks, and the directories that they go to."""
     interpreter = base.interpreter
     prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
     library = (
@@ -69,9 +69,9 @@ def _wget() -> FileContent:
     return FileContent(WGET, content)
 
 
-@rule(desc="Write the layer of what a base lacks")
+@rule(desc="Write the layer of files that a base lacks")
 async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
-    """Return the layer; one process for all images on a base."""
+    """Return the layer; one process writes it for all images on a base."""
     base = request.base
     layer = runtime_request(base, request.bytecode, request.exclude_files)
     if not layer.wget and not layer.bytecode:
@@ -83,7 +83,7 @@ async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
             (_wget(),) if layer.wget else (),
             base.interpreter,
             base.tools,
-            f"Write the layer of what {base.image.reference} lacks",
+            f"Write the layer of files that {base.image.reference} lacks",
         ),
         **implicitly(),
     )

@@ -1,4 +1,4 @@
-"""Stage 1 of 6: the file of `serve_config` -> what it says, and a target for each of its applications."""
+"""Stage 1 of 6: the file of `serve_config` -> its content, and a target for each of its applications."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageConfigRequest:
-    """A request for what a file says."""
+    """A request for the content of a Serve config or a KubeRay manifest."""
 
     path: str  # relative to the build root
-    application: str = ""  # of all of them
+    application: str = ""  # name of the only application to serve; "" for all
 
 
 @dataclass(frozen=True)
 class LoadedImageConfig:
-    """The content of a file, or the problems that keep it from being read."""
+    """The content of a file, or the problems for which it was rejected."""
 
     config: Optional[ImageConfig]
     problems: tuple[Problem, ...] = ()
@@ -44,21 +44,24 @@ class LoadedImageConfig:
 
 @dataclass(frozen=True)
 class ConfigWarningRequest:
-    """A request to warn of what a file says."""
+    """A request to log a warning about the content of a file."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class ConfigWarning:
-    """A warning, which was logged."""
+    """Marker: the warning has been logged. As a cached result, it makes each text appear once."""
 
     text: str
 
 
 @rule(desc="Read the Serve config of a slim_ray_image")
 async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
-    """What the file says; re-runs when it changes. A mistake is no error yet: only what needs the image raises it."""
+    """Return the file's content; re-runs when the file changes.
+
+    A mistake in the file is returned as a problem. Only goals that need the image raise it.
+    """
     globs = PathGlobs([request.path], GlobMatchErrorBehavior.ignore)
     contents = await get_digest_contents(await path_globs_to_digest(globs))
     try:
@@ -83,7 +86,7 @@ async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
 def config_request(
     config: ServeConfigField, application: ServeApplicationField
 ) -> Optional[ImageConfigRequest]:
-    """Return the request for what a target's file says, if it names one."""
+    """Return the request for the content of a target's file, if the target names a file."""
     if config.file_path is None:
         return None
     return ImageConfigRequest(config.file_path, application.value or "")
@@ -91,7 +94,7 @@ def config_request(
 
 @rule
 async def warn_of_config(request: ConfigWarningRequest) -> ConfigWarning:
-    """Log a warning of a file, once for all images that it is of."""
+    """Log a warning about a file, once for all images that use the file."""
     logger.warning(request.text)
     return ConfigWarning(request.text)
 
@@ -105,7 +108,7 @@ def _check_names(names: Iterable[str], path: str) -> None:
     if wrong:
         characters = " ".join(sorted(BANNED_CHARS_IN_GENERATED_NAME))
         raise SlimRayImageError(
-            f"The applications of {path} name targets, so their names cannot have any of {characters}",
+            f"The applications of {path} become targets, so their names cannot contain any of {characters}",
             evidence=[repr(name) for name in wrong],
             fixes=["rename them", "write a `slim_ray_image` with `serve_application` for each"],
         )
@@ -115,7 +118,7 @@ def _check_overrides(overrides: Iterable[str], names: Iterable[str], path: str) 
     unknown = sorted(set(overrides) - set(names))
     if unknown:
         raise SlimRayImageError(
-            f"`overrides` has names that no application of {path} has: {', '.join(map(repr, unknown))}.",
+            f"`overrides` names applications that {path} does not have: {', '.join(map(repr, unknown))}.",
             evidence=[f"it has {name!r}" for name in names],
             fixes=["correct the names"],
         )
@@ -127,7 +130,7 @@ async def _application_names(path: str) -> tuple[str, ...]:
         raise SlimRayImageError.of(loaded.problems)
     if loaded.config.serve is None:
         raise SlimRayImageError(
-            f"{path} has a job, which is one image, and no Serve applications.",
+            f"{path} describes a job, which needs one image, and has no Serve applications.",
             fixes=["use `slim_ray_image` with the same `serve_config`"],
         )
     return tuple(application.name for application in loaded.config.serve.applications)
@@ -137,7 +140,7 @@ async def _application_names(path: str) -> tuple[str, ...]:
 async def generate_slim_ray_images(
     request: GenerateSlimRayImagesRequest, union_membership: UnionMembership
 ) -> GeneratedTargets:
-    """The images, one an application; re-runs when the file changes."""
+    """Return one `slim_ray_image` for each application; re-runs when the file changes."""
     config = request.generator[SlimRayImagesConfigField]
     path = config.file_path or ""
     overrides = request.require_unparametrized_overrides()

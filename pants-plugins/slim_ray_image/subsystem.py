@@ -29,10 +29,11 @@ class SlimRayImageSubsystem(Subsystem):
     base_image_sources = DictOption[str](
         help=softwrap(
             """
-            Where to read base images from instead: a mapping from a reference, as targets name it, to another
-            reference or to a local OCI image layout (`oci:PATH[:TAG]`). For mirrors, and for machines that reach no
-            registry. The image is still named by the reference that the target has. A reference with a digest is
-            looked for as a whole, then without the digest; what is read then must have it.
+            Other sources to read base images from, for mirrors and for machines without access to a registry: a
+            mapping from a reference, as targets name it, to another reference or to a local OCI image layout
+            (`oci:PATH[:TAG]`). image.json and messages still name the base by the target's reference. A reference with
+            a digest is looked up as a whole, then without the digest; in the second case the image that is read must
+            have this digest.
 
             For example, `{"python:3.10-slim": "mirror.example.com/library/python:3.10-slim"}`, or
             `{"python:3.10-slim": "oci:/srv/base-images/python:3.10-slim"}`.
@@ -42,8 +43,8 @@ class SlimRayImageSubsystem(Subsystem):
     insecure_registries = StrListOption(
         help=softwrap(
             """
-            Registries, as `host:port`, that are read over plain HTTP. Those on this machine (`localhost`, `127.*`)
-            always are.
+            Registries, as `host:port`, to read over plain HTTP. Registries on this machine (`localhost`, `127.*`) are
+            always read over plain HTTP.
             """
         ),
     )
@@ -51,8 +52,8 @@ class SlimRayImageSubsystem(Subsystem):
         default=True,
         help=softwrap(
             """
-            Whether to warn when a base image is named by a tag alone, so that an image can change while the repository
-            does not.
+            Whether to warn about a base image that is named by a tag only, because an image on it can change while the
+            repository does not.
             """
         ),
     )
@@ -67,23 +68,23 @@ class SlimRayImageSubsystem(Subsystem):
     host_built_distributions = StrListOption(
         help=softwrap(
             """
-            Distributions, by name, that may be built on this machine, against its libraries, because they have no
-            wheel for the image. One that is locked is built by Pants' own PEX rules, with a Python
-            of this machine of the base's minor version. What is built can differ from machine to machine, and need a
-            newer glibc than the base has: prefer versions that have wheels.
+            Names of distributions without a wheel for the image that may be built on this machine, against its
+            libraries. Pants' own PEX rules build a locked distribution, with a Python of this machine that has the
+            base's minor version. The result can differ from machine to machine, and can need a newer glibc than the
+            base has: prefer versions that have wheels.
             """
         ),
     )
     skip_check = BoolOption(
         default=False,
-        help="Whether `pants check` leaves all `slim_ray_image` targets out.",
+        help="Whether `pants check` skips all `slim_ray_image` targets.",
     )
     node_libraries = StrListOption(
         default=list(NODE_LIBRARIES),
         help=softwrap(
             """
             Shared libraries, as patterns of file names, that `pants check` does not expect in an image, because the
-            nodes of the cluster bring them into containers: by default those of NVIDIA's driver.
+            nodes of the cluster provide them to containers. The default lists the libraries of NVIDIA's driver.
             """
         ),
     )
@@ -91,9 +92,9 @@ class SlimRayImageSubsystem(Subsystem):
         default=["--rm", "--shm-size=1g"],
         help=softwrap(
             """
-            Arguments to give to `docker run` when `pants run` runs an image, before those that map its ports.
-            Ray wants shared memory, of which Docker's default is 64 MB. `1g` suits small machines; Ray wants 30 % of
-            the memory, and where it has less it warns and takes the disk, /tmp, instead.
+            Arguments of `docker run` when `pants run` runs an image, before the arguments that map its ports. Ray wants
+            30 % of the memory as shared memory; if there is less, Ray warns and uses the disk (/tmp) instead. Docker's
+            default is 64 MB; `1g` suits small machines.
             """
         ),
     )
@@ -101,7 +102,7 @@ class SlimRayImageSubsystem(Subsystem):
         default=["layout"],
         help=softwrap(
             """
-            What `pants package` writes for a `slim_ray_image` that does not set `outputs`: see that field.
+            The `outputs` of each `slim_ray_image` that does not set this field; see `pants help slim_ray_image`.
             """
         ),
     )
@@ -109,7 +110,7 @@ class SlimRayImageSubsystem(Subsystem):
         default=False,
         help=softwrap(
             """
-            Whether `pants test` runs each `slim_ray_image` that does not set `smoke_test` in Docker: see that field.
+            The `smoke_test` of each `slim_ray_image` that does not set this field; see `pants help slim_ray_image`.
             """
         ),
     )
@@ -117,7 +118,7 @@ class SlimRayImageSubsystem(Subsystem):
         default=["default"],
         help=softwrap(
             """
-            What the images of targets that do not set `prune` leave out of their distributions: see that field.
+            The `prune` of each `slim_ray_image` that does not set this field; see `pants help slim_ray_image`.
             """
         ),
     )
@@ -125,9 +126,10 @@ class SlimRayImageSubsystem(Subsystem):
         default=True,
         help=softwrap(
             """
-            Whether `pants tailor` adds a `slim_ray_image` beside a Python file that binds a Ray Serve application: that
-            imports `ray.serve` and has `NAME = X.bind(...)` at its top level. Of several names it takes `app`, else
-            the last. Tests, and modules that a target's `serve_app` or `serve_config` already names, are left out.
+            Whether `pants tailor` adds a `slim_ray_image` beside a Python file that binds a Ray Serve application: a
+            file that imports `ray.serve` and has `NAME = X.bind(...)` at its top level. If there are several names,
+            `serve_app` gets `app`, or else the last name. Tests, and modules that a target's `serve_app` or
+            `serve_config` already names, are skipped.
             """
         ),
         advanced=True,

@@ -41,7 +41,7 @@ class PutativeSlimRayImagesRequest(PutativeTargetsRequest):
 
 
 async def _find_applications(request: PutativeTargetsRequest) -> dict[str, str]:
-    """File -> name of the application that it binds; tests, which bind applications of their own, left out."""
+    """Map each file to the name of the application that it binds. Tests, which bind their own, are skipped."""
     tests = FilespecMatcher(
         [
             *PythonTestsGeneratingSourcesField.default,
@@ -60,7 +60,7 @@ async def _find_applications(request: PutativeTargetsRequest) -> dict[str, str]:
 
 
 async def _import_paths(applications: dict[str, str]) -> dict[str, ImportPath]:
-    """File -> `serve_app`, of those below a source root that an import path can name: no `my-app.py`."""
+    """Map each importable file below a source root to its `serve_app`; skip others, such as my-app.py."""
     roots = await get_optional_source_roots(SourceRootsRequest.for_files(applications))
     found = {}
     for path, name in applications.items():
@@ -73,7 +73,7 @@ async def _import_paths(applications: dict[str, str]) -> dict[str, ImportPath]:
 
 
 async def _served_modules(existing: AllUnexpandedTargets) -> set[str]:
-    """The modules whose applications images serve already."""
+    """Return the modules with applications that existing targets already serve."""
     import_paths = [target.get(ServeAppField).import_path for target in existing]
     files = {target.get(ServeConfigField).file_path for target in existing}
     loaded = await concurrently(
@@ -92,7 +92,7 @@ async def find_putative_images(
     existing: AllUnexpandedTargets,
     subsystem: SlimRayImageSubsystem,
 ) -> PutativeTargets:
-    """One target for each module that no image, wherever it is, already serves an application of."""
+    """Return a target for each module with an application, unless a target anywhere already serves that module."""
     if not subsystem.tailor:
         return PutativeTargets()
     import_paths = await _import_paths(await _find_applications(request))

@@ -1,4 +1,4 @@
-"""The `slim_ray_image` target and its fields. A field that Pants' `docker_image` has too has the same name."""
+"""The `slim_ray_image` target and its fields. A field that Pants' `docker_image` also has keeps its name here."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _Value = TypeVar("_Value")
 
 
 def _checked(field: Any, value: _Value, address: Address) -> _Value:
-    """Return `value` after the field's `check`, a function of core; raise its error with the field and the address."""
+    """Return `value` after running the field's `check`; re-raise its error with the field's name and the address."""
     if value is not None:
         try:
             field.check(value)
@@ -79,7 +79,7 @@ def _checked(field: Any, value: _Value, address: Address) -> _Value:
     return value
 
 
-# Two classes, since Pants takes the type that its help shows from the annotation.
+# Two classes, because the help that Pants prints shows the type from the annotation of `compute_value`.
 class _CheckedString(StringField):
     check: ClassVar[Any]  # a static method
 
@@ -105,12 +105,12 @@ class ServeAppField(_CheckedString):
         """
         The Ray Serve application to serve, as Ray Serve's import path `module.path:attribute`.
 
-        The module's owner, and everything that it imports, goes into the image; the image's default command is
-        `serve run` of the path, listening on all interfaces on port 8000. The module must
-        define the attribute, and not as a class or a deployment that has still to be bound; that is checked without
-        importing it.
+        The image contains the module's owner and everything that the module imports. The image's default command is
+        `serve run` of the import path, listening on all interfaces on port 8000. The module must define the attribute;
+        a class, or a deployment that is not bound yet, is an error. This check does not import the module.
 
-        For example, `serve_app="services.echo.app:app"`. At most one of `serve_app`, `serve_config` and `entry_point`.
+        For example, `serve_app="services.echo.app:app"`. Set at most one of `serve_app`, `serve_config` and
+        `entry_point`.
         """
     )
 
@@ -124,15 +124,16 @@ class ServeConfigField(OptionalSingleSourceField):
     uses_source_roots = False
     help = help_text(
         """
-        The Ray Serve applications to serve, as a file beside the BUILD file or below it: a Serve config, as
-        `serve build` writes it, or a KubeRay manifest with one RayService (`spec.serveConfigV2`) or RayJob
+        The Ray Serve applications to serve, as a file in the BUILD file's folder or below: a Serve config, such as
+        `serve build` writes, or a KubeRay manifest with one RayService (`spec.serveConfigV2`) or RayJob
         (`spec.entrypoint`).
 
-        The owner of each application's `import_path`, and everything that they import, goes into the image, and so
-        does the config, as `serve_config.yaml` in its working directory; the image's default command is `serve run` of
-        it. Of a RayJob it is the job's command.
+        The image contains the owner of each application's `import_path`, everything that these modules import, and the
+        config, as `serve_config.yaml` in the working directory. The image's default command is `serve run` of that
+        file. For a RayJob, the default command is the job's command.
 
-        For example, `serve_config="rayservice.yaml"`. At most one of `serve_app`, `serve_config` and `entry_point`.
+        For example, `serve_config="rayservice.yaml"`. Set at most one of `serve_app`, `serve_config` and
+        `entry_point`.
         """
     )
 
@@ -141,7 +142,8 @@ class ServeApplicationField(StringField):
     alias = "serve_application"
     help = help_text(
         """
-        The name of the one application of `serve_config` to serve; the others are left out. Default: all of them.
+        The name of one application of `serve_config`: the image serves this application only. Default: all
+        applications.
         """
     )
 
@@ -153,11 +155,12 @@ class EntryPointField(_CheckedString):
         """
         A driver or a job to run: a module, or a `.py` file beside the BUILD file, with its arguments.
 
-        Its owner, and everything that it imports, goes into the image; the image's default command is
+        The image contains the module's owner and everything that the module imports. The image's default command is
         `python -m` of the module, with the arguments.
 
-        For example, `entry_point="driver.py --rounds 3"` or `entry_point="jobs.nightly"`. At most one of `serve_app`,
-        `serve_config` and `entry_point`; with none, `dependencies` alone say what goes in.
+        For example, `entry_point="driver.py --rounds 3"` or `entry_point="jobs.nightly"`. Set at most one of
+        `serve_app`, `serve_config` and `entry_point`. Without any of the three, the image contains only
+        `dependencies`.
         """
     )
 
@@ -175,16 +178,16 @@ class RayExtrasField(StringSequenceField):
     check = staticmethod(check_ray_extras)
     help = help_text(
         f"""
-        The extras of Ray to install, as a list, in place of those that the requirement names. Or `"{INFER}"`, the
-        default: those that the code needs, by what it imports of `ray`.
+        The extras of Ray to install, as a list, instead of the extras in the requirement. Or `"{INFER}"`, the default:
+        the extras that the code needs, according to its imports from `ray`.
 
-        By imports, `ray.serve` brings `serve`, as do `serve_app` and a `serve_config` that serves; `ray.data` and
-        `ray.air` bring `data`; `ray.train`, `ray.tune` and `ray.rllib` bring their own and `data`; `ray.llm`,
-        `ray.serve.llm` and `ray.data.llm` bring `llm`; an address of `ray://` brings `client`. Each image has
-        `default`, of which `serve` has all: the head of a Ray cluster and its health checks need it. Extras that
-        imports do not tell, as `observability`, stay as required.
+        With `"{INFER}"`, `ray.serve` requires `serve`, as do `serve_app` and a `serve_config` with Serve applications;
+        `ray.data` and `ray.air` require `data`; `ray.train`, `ray.tune` and `ray.rllib` require the extra of the same
+        name and `data`; `ray.llm`, `ray.serve.llm` and `ray.data.llm` require `llm`; an address that starts with
+        `ray://` requires `client`. Every image has `default`, which is also a part of `serve`: the head of a Ray
+        cluster and its health checks need it. Extras that no import implies, such as `observability`, stay as required.
 
-        `ray_extras` in image.json says what was kept, added and dropped, and why. For example,
+        `ray_extras` in image.json lists the extras that were kept, added and dropped, with reasons. For example,
         `ray_extras=["serve-grpc"]`.
         """
     )
@@ -206,11 +209,11 @@ class BaseImageField(_CheckedString):
     help = help_text(
         """
         The image to build on: a reference to an image in a registry, by tag or digest, or a local OCI image layout as
-        `oci:PATH[:TAG]`, with PATH absolute or relative to the build root. It must hold glibc and the CPython of the
+        `oci:PATH[:TAG]`, with PATH absolute or relative to the build root. It must contain glibc and the CPython of the
         resolve.
 
-        Default: `[slim-ray].default_base_image`, which is `python:3.10-slim`. Name the digest
-        (`python:3.10-slim@sha256:...`) for an image that only changes when the repository does.
+        Default: `[slim-ray].default_base_image`, which is `python:3.10-slim`. Pin the digest
+        (`python:3.10-slim@sha256:...`) so that the image changes only when the repository changes.
         """
     )
 
@@ -221,7 +224,7 @@ class PlatformsField(_CheckedStrings):
     default = ("linux/amd64",)
     help = help_text(
         """
-        The OCI platforms to build for. One for now: `linux/amd64`.
+        The OCI platforms to build for. Only `linux/amd64` is supported.
         """
     )
 
@@ -231,7 +234,8 @@ class EnvField(DictStringToStringField):
     check = staticmethod(check_env)
     help = help_text(
         """
-        Environment variables of the image, on top of the base's. For example, `env={"LOG_LEVEL": "info"}`.
+        Environment variables of the image, in addition to those of the base. For example,
+        `env={"LOG_LEVEL": "info"}`.
         """
     )
 
@@ -249,10 +253,10 @@ class PortsField(SequenceField[int]):
     expected_type_description = "a list of port numbers"
     help = help_text(
         """
-        The TCP ports that the image listens on: recorded in the image config, and mapped by `pants run`.
+        The TCP ports that the image listens on. They are recorded in the image config, and `pants run` maps them.
 
-        Default: `[8000]`, Ray Serve's HTTP port, with `serve_app`; those of the config with `serve_config`; else
-        none.
+        Default: with `serve_app`, `[8000]`, Ray Serve's HTTP port; with `serve_config`, the ports in that config;
+        otherwise none.
         """
     )
 
@@ -268,11 +272,11 @@ class LabelsField(DictStringToStringField):
     check = staticmethod(check_labels)
     help = help_text(
         """
-        Labels of the image config, on top of the base's. For example,
+        Labels of the image config, in addition to those of the base. For example,
         `labels={"org.opencontainers.image.source": "https://git.example.com/monorepo"}`.
 
-        Names that start with `slim-ray-image.` are the plugin's own, for its containers: none is taken here, and those
-        of the base are left out.
+        Names that start with `slim-ray-image.` are reserved for the plugin's containers: this field rejects them, and
+        the base's labels with such names are removed.
         """
     )
 
@@ -290,11 +294,11 @@ class UserField(_CheckedString):
     value: str
     help = help_text(
         """
-        The user that the image runs as, as the image config has it: `uid`, `uid:gid` or a name that the base knows.
+        The user that the image runs as, in the form of the image config: `uid`, `uid:gid` or a user name of the base.
 
-        The default is numeric, so that Kubernetes' `runAsNonRoot` can tell that it is not root; its uid and gid are
-        those of Ray's own images. A numeric uid that the base does not know gets the name `ray` and the home
-        `/home/ray`, writable.
+        The default is numeric, so that Kubernetes' `runAsNonRoot` can see that it is not root. It is the uid and gid
+        of Ray's own images. A numeric uid without an account in the base gets the name `ray` and the writable home
+        `/home/ray`.
         """
     )
 
@@ -306,7 +310,7 @@ class WorkdirField(_CheckedString):
     value: str
     help = help_text(
         """
-        The working directory, which holds the first-party files, source roots stripped, and is on `PYTHONPATH`.
+        The working directory. It contains the first-party files, with source roots stripped, and is on `PYTHONPATH`.
         """
     )
 
@@ -315,8 +319,8 @@ class EntrypointField(StringSequenceField):
     alias = "entrypoint"
     help = help_text(
         """
-        The image config's `Entrypoint`. Default: the base's, which for `python:3.10-slim` is none. KubeRay starts Ray
-        by a command of its own, which an entrypoint would swallow.
+        The image config's `Entrypoint`. Default: the base's entrypoint; `python:3.10-slim` has none. An entrypoint
+        would swallow the command with which KubeRay starts Ray.
         """
     )
 
@@ -325,8 +329,8 @@ class CmdField(StringSequenceField):
     alias = "cmd"
     help = help_text(
         """
-        The image config's `Cmd`. Default: what runs `serve_app`, `serve_config` or `entry_point`; with none, the
-        base's.
+        The image config's `Cmd`. Default: the command that runs `serve_app`, `serve_config` or `entry_point`; without
+        any of the three, the base's command.
         """
     )
 
@@ -338,13 +342,14 @@ class LayerBudgetField(IntField):
     value: int
     help = help_text(
         f"""
-        The most layers that the image may add to its base, from {SMALLEST_LAYER_BUDGET} to {LARGEST_LAYER_BUDGET}.
+        The maximum number of layers that the image adds to its base, from {SMALLEST_LAYER_BUDGET} to
+        {LARGEST_LAYER_BUDGET}.
 
-        Ray, each large distribution (5 MB unpacked or more, before pruning), and each part of Ray that only some
-        services need, has a layer of its own, which all services share, as long as the budget lasts, largest first; the
-        others share one layer; the first-party files are the last. Lowest is one for what the base lacks, the same in
-        every image (see `bytecode`). First-party files of 1 MB or more that are no Python sources have a layer apart
-        from the others, where the budget is more than {SMALLEST_LAYER_BUDGET}.
+        The lowest layer contains files that the base lacks and is the same in every image (see `bytecode`). Then Ray,
+        each large distribution (5 MB unpacked or more, before pruning), and each part of Ray that only some services
+        need, get a layer each, largest first, as long as the budget lasts; all services share these layers. The other
+        distributions share one layer. The first-party files are the last layer. If the budget is more than
+        {SMALLEST_LAYER_BUDGET}, first-party files of 1 MB or more that are not Python sources get a separate layer.
         """
     )
 
@@ -359,9 +364,9 @@ class BytecodeField(BoolField):
     value: bool
     help = help_text(
         """
-        Whether to put the bytecode of every module into the image, as unchecked-hash pycs (PEP 552), and that of the
-        standard library where the base has none. A Ray service starts in less than half the time with it; without it,
-        the image is smaller by about a tenth.
+        Whether to put the bytecode of every module into the image, as unchecked-hash pycs (PEP 552). If the base lacks
+        the bytecode of the standard library, it is added too. With bytecode, a Ray service starts in less than half
+        the time; without it, the image is smaller by about a tenth.
         """
     )
 
@@ -379,10 +384,10 @@ class PruneField(_CheckedStrings):
     check = staticmethod(parse_pruning)
     help = help_text(
         f"""
-        The rules by which files that a service does not need are left out of its distributions: `default` stands for
-        those that are on by default, `all` for every one, `!` before a name takes one away, and `[]` prunes nothing.
-        `distribution:NAME` leaves out a distribution as a whole, which others require and no first-party code imports.
-        Whether the others work without it is not checked; `pip check` would name it.
+        The rules that remove files from distributions, where a service does not need them: `default` selects the rules
+        that are on by default, `all` selects every rule, `!` before a name deselects a rule, and `[]` prunes nothing.
+        `distribution:NAME` removes a whole distribution that other distributions require and no first-party code
+        imports. Whether the others work without it is not checked; `pip check` would report it as missing.
 
         Default: `[slim-ray].prune`, which is `["default"]`. For example, `prune=["default", "dashboard-ui", "!tests"]`.
 
@@ -394,7 +399,8 @@ class PruneField(_CheckedStrings):
 
         {_rules_help(False)}
 
-        `METADATA`, entry points and licences stay, and `RECORD` lists what is there. `image.json` says what went.
+        `METADATA`, entry points and licences stay, and `RECORD` lists the files that remain. `image.json` lists what
+        was removed.
         """
     )
 
@@ -404,10 +410,10 @@ class ExcludeFilesField(StringSequenceField):
     check = staticmethod(parse_exclude_files)
     help = help_text(
         """
-        Files that the image does not need at run time: paths in the image, absolute or relative to site-packages, with
-        `*` for any characters but `/`, and `**` for any folders. What is below a folder that matches goes too. They are
-        left out of the image's own layers; the base's stay as they are. A layer that loses files this way is no longer
-        the one that other images have.
+        Files to leave out because the image does not need them at run time: paths in the image, absolute or relative to
+        site-packages, with `*` for any characters except `/`, and `**` for any folders. A match on a folder includes
+        everything below the folder. The patterns apply to the layers that the plugin writes, not to the base's layers.
+        A layer that loses files this way is no longer shared with other images.
 
         For example, `exclude_files=["sklearn/datasets/images", "/usr/local/bin/serve"]`.
         """
@@ -426,13 +432,13 @@ class RepositoryField(StringField):
     help = help_text(
         """
         The repository of the image's names, without registry and tag. Default: `[docker].default_repository`, which is
-        `{name}`. A registry of `[docker].registries` may have a `repository` of its own instead.
+        `{name}`. A registry in `[docker].registries` can set its own `repository` instead.
 
-        The placeholders are those of `docker_image`: `{name}` is the target's name, the application's for a target that
-        `slim_ray_images` generates; `{directory}`,
-        `{parent_directory}` and `{full_directory}` are of the BUILD file, all these with capitals lowered;
-        `{default_repository}` and `{target_repository}` (this field) are for the values that replace them;
-        `{pants.hash}` is the SHA-256 of the image's manifest.
+        `docker_image` has the same placeholders. `{name}` is the target's name, or the application's name if
+        `slim_ray_images` generated the target; `{directory}`, `{parent_directory}` and `{full_directory}` are folders
+        of the BUILD file. These four are in lower case. `{default_repository}` is `[docker].default_repository`, and
+        `{target_repository}` is this field, for values that override them. `{pants.hash}` is the SHA-256 of the image's
+        manifest.
 
         For example, `repository="{parent_directory}/{directory}"`.
         """
@@ -444,10 +450,11 @@ class RegistriesField(StringSequenceField):
     default = (ALL_DEFAULT_REGISTRIES,)
     help = help_text(
         """
-        The registries of the image's names: `@` and the alias of one of `[docker].registries`, or an address, as
+        The registries of the image's names: `@` and the alias of one of `[docker].registries`, or an address, such as
         `registry.example.com:5000`.
 
-        Default: those of `[docker].registries` that have `default = true`. With none, the names have no registry.
+        Default: the registries in `[docker].registries` with `default = true`. If there are none, the names have no
+        registry.
         """
     )
 
@@ -457,10 +464,11 @@ class ImageTagsField(StringSequenceField):
     default = ("latest",)
     help = help_text(
         """
-        The tags of the image's names, in each registry. A registry of `[docker].registries` may have
+        The tags of the image's names, in each registry. A registry in `[docker].registries` can add
         `extra_image_tags`.
 
-        The placeholder `{pants.hash}` is the SHA-256 of the image's manifest: it changes exactly when the image does.
+        The placeholder `{pants.hash}` is the SHA-256 of the image's manifest: it changes exactly when the image
+        changes.
         For example, `image_tags=["1.2", "build-{pants.hash}"]`.
         """
     )
@@ -471,13 +479,19 @@ class OutputsField(_CheckedStrings):
     check = staticmethod(parse_outputs)
     help = help_text(
         """
-        What `pants package` writes besides `image.json`: `layout`, a complete OCI image layout in `oci/`;
-        `sparse-layout`, the same without the base's layers, which are the larger part of many images; `archive`,
-        `image.tar`, one file for `docker load`, `podman load`, `kind load image-archive` and skopeo; `pex`,
-        `requirements.pex`, the distributions as a PEX, which a Python of the base's version runs. With `[]`,
-        `image.json` alone. The two layouts exclude each other.
+        The outputs that `pants package` writes in addition to `image.json`:
 
-        Default: `[slim-ray].outputs`, which is `["layout"]`. `pants run` needs none of them.
+        - `layout`: `oci/`, a complete OCI image layout.
+
+        - `sparse-layout`: `oci/` without the base's layers, which are the larger part of many images. It excludes
+        `layout`.
+
+        - `archive`: `image.tar`, one file for `docker load`, `podman load`, `kind load image-archive` and skopeo.
+
+        - `pex`: `requirements.pex`, the distributions as a PEX for a Python of the base's version.
+
+        With `[]`, `pants package` writes only `image.json`. Default: `[slim-ray].outputs`, which is `["layout"]`.
+        `pants run` needs no output.
         """
     )
 
@@ -488,7 +502,7 @@ class SkipCheckField(BoolField):
     value: bool
     help = help_text(
         """
-        Whether `pants check` leaves this image out.
+        Whether `pants check` skips this image.
         """
     )
 
@@ -497,11 +511,11 @@ class SmokeTestField(TriBoolField):
     alias = "smoke_test"
     help = help_text(
         """
-        Whether `pants test` runs the image in Docker, as KubeRay runs it, and checks that it does what a cluster needs
-        of it: it becomes ready by the operator's own probes, deploys its Serve applications, answers
-        `smoke_requests`, exports Ray's metrics and runs a job.
+        Whether `pants test` runs the image in Docker, as KubeRay runs it. The test passes if the image becomes ready
+        according to the operator's own probes, deploys its Serve applications, answers `smoke_requests`, exports Ray's
+        metrics and runs a job.
 
-        Default: `[slim-ray].smoke_test`, which is false. Where no Docker answers, the test is skipped.
+        Default: `[slim-ray].smoke_test`, which is false. If no Docker answers, the test is skipped.
         """
     )
 
@@ -515,12 +529,12 @@ class SmokeRequestsField(SequenceField[SmokeRequest]):
         f"""
         The HTTP requests that a smoke test sends to the image's applications, in order. A path, such as `"/health"`,
         is a GET whose answer must have a status below 400. `smoke_request` has a `path`, a `method`, and either `json`,
-        a value that is sent as JSON, or `body`, a text whose `media_type` is "text/plain; charset=utf-8" unless it is
-        named; then `status`, which the answer must have, and `contains`, a text that it must contain.
+        a value to send as JSON, or `body`, a text whose default `media_type` is "text/plain; charset=utf-8". The answer
+        must have the `status` and contain the text `contains`, if these are set.
 
         For example, `smoke_requests=["/health", smoke_request(path="/missing", status=404), {EXAMPLE}]`.
 
-        Default: GET of the route prefix of each application.
+        Default: a GET of each application's route prefix.
         """
     )
 
@@ -539,12 +553,12 @@ class SmokeTestTimeoutField(IntField):
     valid_numbers = ValidNumbers.positive_only
     help = help_text(
         """
-        The seconds after which a smoke test has failed, counted from the start of its container.
+        The time limit of a smoke test, in seconds from the start of its container.
         """
     )
 
 
-# Those of `slim_ray_image` that do not say what it starts with.
+# The fields of `slim_ray_image`, without the ones that select its applications or its entry point.
 _COMMON_FIELDS = (
     SlimRayImageDependencies,
     RayExtrasField,
@@ -587,15 +601,16 @@ class SlimRayImageTarget(Target):
     )
     help = help_text(
         """
-        One Ray service as a minimal OCI image: the base image, the distributions that the service's code needs and no
-        others, and the first-party files it needs and no others.
+        One Ray service as a minimal OCI image: the base image, and only the distributions and the first-party files
+        that the service's code needs.
 
-        `pants package` writes an OCI image layout (`oci/`) and a description of what is in it and why (`image.json`);
-        `outputs` selects other forms.
-        No Dockerfile and no Docker is needed, and the same commit on the same base image gives the same image digest on
-        every machine, unless `[slim-ray].host_built_distributions` has something built there.
-        `pants run` loads it into Docker and runs it. `pants check` proves, without Docker, that it holds what it needs.
-        `pants test` tries it in Docker, where `smoke_test` says so.
+        `pants package` writes an OCI image layout (`oci/`) and `image.json`, which lists the content of the image with
+        reasons; `outputs` selects other forms. This needs no Dockerfile and no Docker. The same commit on the same base
+        image gives the same image digest on every machine, unless a distribution is built on the machine
+        (`[slim-ray].host_built_distributions`).
+
+        `pants run` loads the image into Docker and runs it. `pants check` proves, without Docker, that the image
+        contains everything that it needs. If `smoke_test` is set, `pants test` tries the image in Docker.
 
         For example:
 
@@ -614,20 +629,20 @@ class SlimRayImageTarget(Target):
             few = "both " if len(entries) == 2 else ""
             raise InvalidTargetException(
                 f"The target {self.address} has {few}{what}, but an image has one default command.\n\n"
-                f"To fix, remove {'one' if len(entries) == 2 else 'all but one'} of them; `dependencies` brings other "
-                "drivers into the image."
+                f"To fix, remove {'one' if len(entries) == 2 else 'all but one'} of them; to put other drivers into "
+                "the image, list them in `dependencies`."
             )
         application = self[ServeApplicationField].value
         if application and not self[ServeConfigField].value:
             raise InvalidTargetException(
-                f"The target {self.address} has `serve_application` ({application!r}), but no `serve_config` that "
-                "it is of.\n\nTo fix, set `serve_config`, or remove `serve_application`."
+                f"The target {self.address} has `serve_application` ({application!r}), but no `serve_config`.\n\n"
+                "To fix, set `serve_config`, or remove `serve_application`."
             )
         if not entries and not self[SlimRayImageDependencies].value:
             raise InvalidTargetException(
-                f"The target {self.address} has nothing to put into an image.\n\nTo fix, set `serve_app` (as "
-                "'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as 'driver.py') or "
-                "`dependencies`."
+                f"The target {self.address} has nothing to put into an image.\n\nTo fix, set `serve_app` (such as "
+                "'services.echo.app:app'), `serve_config` (such as 'serve.yaml'), `entry_point` (such as 'driver.py') "
+                "or `dependencies`."
             )
 
 
@@ -635,8 +650,8 @@ class SlimRayImagesConfigField(ServeConfigField):
     required = True
     help = help_text(
         """
-        The Ray Serve applications to make images of, as a file beside the BUILD file or below it: a Serve config, or a
-        KubeRay manifest with one RayService.
+        The Ray Serve applications to make images of, as a file in the BUILD file's folder or below: a Serve config, or
+        a KubeRay manifest with one RayService.
         """
     )
 
@@ -644,7 +659,7 @@ class SlimRayImagesConfigField(ServeConfigField):
 class SlimRayImagesOverridesField(OverridesField):
     help = help_text(
         """
-        Fields of single images, by the names of their applications. For example,
+        A mapping from an application's name to the fields of its image. For example,
         `overrides={"fruit": {"env": {"LOG_LEVEL": "debug"}}}`.
         """
     )
@@ -658,11 +673,12 @@ class SlimRayImagesTarget(TargetGenerator):
     moved_fields = _COMMON_FIELDS
     help = help_text(
         """
-        A `slim_ray_image` for each application of a Serve config, named as the application is. It serves that one
-        alone, at its own route prefix.
+        A `slim_ray_image` for each application of a Serve config. It has the application's name and serves this
+        application only, at the application's own route prefix.
 
-        For example, with applications `fruit` and `prices` in the file, `pants package src/services/shop:apart#fruit`
-        makes the image of one of them and `pants package src/services/shop:apart` both:
+        For example, if the file has the applications `fruit` and `prices`,
+        `pants package src/services/shop:apart#fruit` builds the image of `fruit`, and
+        `pants package src/services/shop:apart` builds both:
 
             slim_ray_images(
                 name="apart",

@@ -1,11 +1,11 @@
-"""The tools that the sandboxed programs run with, and how such a program is run.
+"""The tools of the sandboxed programs, and the functions that run these programs.
 
 Three Pythons, kept apart:
 
-- the *tool Python*: Pants' own Python for scripts. It fetches uv, reads the base image (`host_tools.lock`) and takes
-  the interpreter out of it. What it writes does not depend on which Python it is.
+- the *tool Python*: Pants' own Python for scripts. It fetches uv, reads the base image (`host_tools.lock`) and extracts
+  the base's interpreter. Its output does not depend on its version.
 - the *compile Python*: the base image's own interpreter, run in place (`base_tools.lock`). It packs, compiles and
-  writes the layers, so that their bytes hang on locked inputs alone.
+  writes the layers, so that their bytes depend on locked inputs only.
 - the *image Python*: the same interpreter, in a container.
 """
 
@@ -52,11 +52,11 @@ from slim_ray_image.sandbox.report import USER_ERROR
 
 _PACKAGE = "slim_ray_image"
 _REQUEST = "request.json"
-# uv's executable in the sandbox of a program that runs it.
+# Path of uv's executable in the sandbox of a program that runs uv.
 UV = "uv/uv"
 _UV_LOCK = "uv_executable.lock"
 _HOST_TOOLS_LOCK = "host_tools.lock"
-# Of the host's tools, what has no wheel, and what builds it.
+# Host tools without a wheel, and the build tools for them.
 _HOST_SOURCES_LOCK, _HOST_BUILD_LOCK = "host_sources.lock", "host_build.lock"
 _BASE_TOOLS_LOCK = "base_tools.lock"
 
@@ -68,7 +68,7 @@ class HostPythonRequest:
 
 @dataclass(frozen=True)
 class HostPython:
-    """The tool Python, by its absolute path."""
+    """The tool Python's absolute path."""
 
     path: str
 
@@ -80,19 +80,19 @@ class UvRequest:
 
 @dataclass(frozen=True)
 class Uv:
-    """A folder with uv's executable, for this host: `uv`."""
+    """A folder with `uv`, uv's executable for this host."""
 
     tree: Digest
 
 
 @dataclass(frozen=True)
 class HostToolsRequest:
-    """A request for what the tool Python needs to read a registry."""
+    """A request for the libraries that the tool Python needs to read a registry."""
 
 
 @dataclass(frozen=True)
 class HostTools:
-    """A folder for the tool Python's PYTHONPATH: the registry client."""
+    """A folder for the tool Python's PYTHONPATH, with the registry client."""
 
     tree: Digest
 
@@ -106,7 +106,7 @@ class ProgramRequest:
 
 @dataclass(frozen=True)
 class Program:
-    """A program's sources, itself and what it imports of ours, and nothing else: they are part of its cache key."""
+    """The program's own module and the modules of the plugin that it imports; only these are part of its cache key."""
 
     name: str
     tree: Digest
@@ -117,9 +117,9 @@ class BaseInterpreter:
     """The base's own interpreter, and facts of the base's files.
 
     Attributes:
-        tree: The interpreter, at its place in the image.
-        facts: Compared, but left out of the hash: they have thousands of paths, and each request for a layer is hashed.
-            Interpreters of different bases seldom have one `tree`.
+        tree: The interpreter, at its path in the image.
+        facts: Facts of the base's files. They are compared but not hashed, because they have thousands of paths and
+            each request for a layer is hashed; interpreters of different bases seldom have the same `tree`.
     """
 
     tree: Digest
@@ -128,7 +128,7 @@ class BaseInterpreter:
 
     @property
     def site_packages(self) -> str:
-        """Where the base's own Python looks for distributions."""
+        """The directory in which the base's own Python looks for distributions, absolute in the image."""
         prefix = posixpath.dirname(posixpath.dirname(self.facts.python))
         return f"{prefix}/lib/{posixpath.basename(self.facts.python)}/site-packages"
 
@@ -139,7 +139,7 @@ class BaseInterpreter:
 
 @dataclass(frozen=True)
 class BaseToolsRequest:
-    """A request for the tools that run on the base's interpreter. Bases that differ in nothing named share them."""
+    """A request for the tools that run on the base's interpreter. Bases with the same values share these tools."""
 
     python_minor: str
     glibc: str
@@ -148,7 +148,7 @@ class BaseToolsRequest:
 
 @dataclass(frozen=True)
 class BaseTools:
-    """A folder for the compile Python's PYTHONPATH (pex, isal, parsers), and uv."""
+    """A folder for the compile Python's PYTHONPATH (pex, isal, parsers), and uv's executable."""
 
     tree: Digest
     uv: Uv
@@ -170,19 +170,21 @@ def _read_module(module: str) -> bytes:
 
 
 def _packages_of(module: str) -> Iterable[str]:
-    """Return the packages that a module is in, the outermost first."""
+    """Return the packages that contain a module, outermost first."""
     parts = module.split(".")
     return (".".join(parts[:end]) for end in range(1, len(parts)))
 
 
 @rule
 async def load_program(request: ProgramRequest) -> Program:
-    """Return a program with the modules that it imports, found in its own text."""
+    """Return a program with the modules of the plugin that it imports, found in the syntax trees of the sources."""
     pending, contents = {f"{_PACKAGE}.sandbox.{request.name}"}, {}
     while pending:
         module = pending.pop()
         contents[module] = _read_module(module)
-        if module == f"{_PACKAGE}.sandbox.bytecode":  # runs it as a process of its own
+        if (
+            module == f"{_PACKAGE}.sandbox.bytecode"
+        ):  # It runs compile_bytecode as a process, without an import.
             pending.add(f"{_PACKAGE}.sandbox.compile_bytecode")
         pending |= _imported_modules(contents[module].decode()) - set(contents)
     packages = {package for module in contents for package in _packages_of(module)}
@@ -207,15 +209,15 @@ def _lock_content(name: str) -> FileContent:
 async def find_host_python(
     request: HostPythonRequest, python: PythonBuildStandaloneBinary
 ) -> HostPython:
-    """The Python that Pants runs its own scripts with."""
+    """Return the Python with which Pants runs its own scripts."""
     return HostPython(python.path)
 
 
 def raise_if_failed(result: FallibleProcessResult, description: str) -> None:
-    """Raise what a program of `sandbox/` reported.
+    """Raise the error that a program of `sandbox/` reported, if any.
 
     Raises:
-        SlimRayImageError: If it was a user's mistake; its text is the program's whole message.
+        SlimRayImageError: If the program reported a user's mistake; the text is the program's whole message.
         RuntimeError: If the program itself failed.
     """
     stderr = result.stderr.decode(errors="replace")
@@ -258,13 +260,13 @@ async def run_on_host(
     environment: Mapping[str, str] = MappingProxyType({}),
     reports_user_errors: bool = False,
 ) -> FallibleProcessResult:
-    """Run a program of `sandbox/` with the tool Python and raise what it reports.
+    """Run a program of `sandbox/` with the tool Python and raise the error that it reports.
 
     Args:
-        libraries: A folder for PYTHONPATH; what is installed beside Pants is out of reach.
-        uv: For programs that run it, as `uv/uv`.
-        caches: Named cache -> its folder, where the program has one.
-        environment: What the program is given besides its own variables.
+        libraries: A folder for PYTHONPATH; the program cannot import distributions that are installed beside Pants.
+        uv: uv, for programs that run it as `uv/uv`.
+        caches: Name of each named cache that the program uses -> its folder in the sandbox.
+        environment: Environment variables in addition to those that every program gets.
         reports_user_errors: Whether the caller reports a user's mistake itself, from the result.
     """
     python = await find_host_python(HostPythonRequest(), **implicitly())
@@ -308,13 +310,13 @@ async def run_on_base(
     description: str,
     uses_uv: bool = False,
 ) -> FallibleProcessResult:
-    """Run a program of `sandbox/` with the compile Python and raise what it reports.
+    """Run a program of `sandbox/` with the compile Python and raise the error that it reports.
 
-    A plain process with an environment of its own: a fixed hash seed, and nothing of this host in its cache key.
+    The process has a fixed environment with a fixed hash seed, and nothing of this host is in its cache key.
 
     Args:
-        tools: None for a program that must not see them.
-        immutable_inputs: Folder -> tree, of what many processes share and none writes to.
+        tools: The base's tools; None for a program that must not import them.
+        immutable_inputs: Folder -> its tree, for files that many processes share and none writes to.
     """
     shared = {BASE: interpreter.tree, **immutable_inputs}
     if tools:
@@ -343,7 +345,7 @@ async def run_on_base(
 
 @rule(desc="Fetch uv")
 async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
-    """The locked uv for this host; fetched once for a lock."""
+    """Return the locked uv for this host; fetched once for each lock."""
     lock_tree = await create_digest(CreateDigest([_lock_content(_UV_LOCK)]))
     result = await run_on_host(
         "tools.fetch_uv",
@@ -364,7 +366,7 @@ async def _install_tools(
     build: Optional[str] = None,
     base: Optional[BaseToolsRequest] = None,
 ) -> tuple[Digest, Uv]:
-    """Install lockfiles of ours into a folder, for the tool Python where there is no `base`."""
+    """Install the plugin's lockfiles into a folder, for the Python of `base`, or for the tool Python without `base`."""
     uv = await fetch_uv(UvRequest(), **implicitly())
     lock_tree = await create_digest(
         CreateDigest([_lock_content(name) for name in (lockfile, sources, build) if name])
@@ -390,7 +392,7 @@ async def _install_tools(
 
 @rule(desc="Prepare the host's tools of slim_ray_image")
 async def prepare_host_tools(request: HostToolsRequest, network: NetworkSettings) -> HostTools:
-    """The registry client; installed once for a lock and a Python."""
+    """Return the registry client; installed once for each lock and Python."""
     tree, _ = await _install_tools(
         network,
         "Install the registry client of slim_ray_image",
@@ -403,7 +405,7 @@ async def prepare_host_tools(request: HostToolsRequest, network: NetworkSettings
 
 @rule(desc="Prepare the base's tools of slim_ray_image")
 async def prepare_base_tools(request: BaseToolsRequest, network: NetworkSettings) -> BaseTools:
-    """The tools for a Python and a glibc; made once for a lock."""
+    """Return the tools for a Python and a glibc; installed once for each lock."""
     description = f"Install the tools of slim_ray_image for CPython {request.python_minor}"
     tree, uv = await _install_tools(network, description, _BASE_TOOLS_LOCK, base=request)
     return BaseTools(tree, uv)

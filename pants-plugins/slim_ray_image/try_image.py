@@ -1,7 +1,7 @@
-"""`pants test` of a `slim_ray_image`: the image, from the one build path, in Docker as KubeRay runs it.
+"""`pants test` of a `slim_ray_image`: run the image in Docker as KubeRay runs it.
 
-What is tested is what `pants package` writes and `pants run` runs. A test that passed is cached by the image's digest
-and what is requested of it, as any test; where no Docker answers, it is skipped.
+The test runs the same image as `pants package` writes and `pants run` runs. A test that passed is cached, like any
+test, by the image's digest and the test's request. If no Docker answers, the test is skipped.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from slim_ray_image.tools import read_output, run_on_host
 
 logger = logging.getLogger(__name__)
 
-# What Docker's command line reads: https://docs.docker.com/reference/cli/docker/#environment-variables. HOME has its
-# contexts, and `ssh://` wants an agent.
+# Variables of Docker's command line: https://docs.docker.com/reference/cli/docker/#environment-variables. Docker's
+# contexts are below HOME, and `ssh://` needs an agent.
 _VARIABLES = (
     *("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST"),
     *("DOCKER_TLS", "DOCKER_TLS_VERIFY", "HOME", "PATH", "SSH_AUTH_SOCK"),
@@ -61,7 +61,7 @@ _VARIABLES = (
 
 @dataclass(frozen=True)
 class SmokeTestFieldSet(SlimRayImageFieldSet, TestFieldSet):
-    """The fields of the build, and those of the test. `sources`, which Pants wants, is empty."""
+    """The fields of the build and of the test. The field `sources`, which Pants requires, is empty."""
 
     smoke_test: SmokeTestField
     smoke_requests: SmokeRequestsField
@@ -74,7 +74,7 @@ class SmokeTestFieldSet(SlimRayImageFieldSet, TestFieldSet):
 
 @dataclass(frozen=True)
 class SmokeTestRequest(TestRequest):
-    """A test of images, each by itself."""
+    """A request to test images, one in each process."""
 
     tool_subsystem = SlimRayImageSubsystem  # type: ignore[assignment]  # no `skip`: it is `smoke_test`
     field_set_type = SmokeTestFieldSet
@@ -86,8 +86,8 @@ class Docker:
     """The Docker of this machine.
 
     Attributes:
-        environment: By which its command line is found, and finds it.
-        problem: Why none can be used; empty where one answers.
+        environment: Environment variables to find Docker's command line (PATH), and with which it finds Docker.
+        problem: Reason why no Docker can be used; "" if one answers.
     """
 
     environment: FrozenDict[str, str]
@@ -98,7 +98,7 @@ class Docker:
 async def choose_smoke_tests(
     request: SmokeTestRequest.PartitionRequest, subsystem: SlimRayImageSubsystem
 ) -> Partitions:
-    """Those that their target, or else the option, wants."""
+    """Return the tests that are enabled by the target's `smoke_test`, or else by the option."""
     wanted = (
         field_set
         for field_set in request.field_sets
@@ -112,7 +112,7 @@ async def choose_smoke_tests(
 
 @uncacheable_rule(desc="Find Docker")
 async def find_docker(request: FindDockerRequest) -> Docker:
-    """Asked anew in each session, as Docker comes and goes; a session without it says so once."""
+    """Return this machine's Docker, or warn that there is none; runs in each session, as Docker may start or stop."""
     environment = await environment_vars_subset(EnvironmentVarsRequest(_VARIABLES), **implicitly())
     result = await run_on_host(
         "smoke.find_docker",
@@ -130,7 +130,7 @@ async def find_docker(request: FindDockerRequest) -> Docker:
 
 
 def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> TryImageRequest:
-    """Return the request for the test of an image that was built."""
+    """Return the request of the program that tests a built image."""
     applications = built.description.applications
     requests = field_set.smoke_requests.value
     if requests is None:
@@ -149,7 +149,7 @@ def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> TryImage
 async def run_smoke_test(
     batch: SmokeTestRequest.Batch, test_subsystem: TestSubsystem
 ) -> TestResult:
-    """One process, cached where it passes."""
+    """Test one image in one process, cached if the test passes."""
     field_set = batch.single_element
     address = field_set.address
     docker = await find_docker(FindDockerRequest(), **implicitly())

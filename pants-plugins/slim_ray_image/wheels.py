@@ -1,8 +1,8 @@
-"""Stage 3 of 6: requirement strings + lockfile + platform -> the wheels of an image, and what is in each.
+"""Stage 3 of 6: requirement strings + lockfile + platform -> the wheels of an image, and their content.
 
-The part of the lock is a cached process, keyed by the lock and the requirement strings. A wheel is fetched and
-described by processes that are keyed by it and a few others, whatever service needs it. What has to be built is built
-by Pants' own PEX rules, and goes on from there as a wheel.
+One process selects the needed part of the lock, cached by the lock and the requirement strings. Wheels are fetched and
+described in small batches, by processes that are cached by the batch, not by the service that needs the wheels. If a
+distribution has no wheel, Pants' own PEX rules build it, and the result is used like a fetched wheel.
 """
 
 from __future__ import annotations
@@ -89,16 +89,15 @@ _BUILT_PEX = "built.pex"
 
 @dataclass(frozen=True)
 class WheelsRequest:
-    """A request for the wheels that some requirements need, and for those of the repository itself."""
+    """A request for the wheels that requirements need, and for the wheels of the repository's own distributions."""
 
     address: Address
     requirements: tuple[str, ...]  # PEP 508, sorted
-    added_extras: tuple[
-        str, ...
-    ]  # those that no requirement of the repository names, with their reasons, for errors
+    # Extras of Ray that no requirement of the repository names, with their reasons, for errors.
+    added_extras: tuple[str, ...]
     resolve: str
-    own: tuple[ClosureWheel, ...]
-    own_tree: Digest  # those wheels, at their paths
+    own: tuple[ClosureWheel, ...]  # the repository's own distributions
+    own_tree: Digest  # the wheels of `own`, at their paths
     base_reference: str
     interpreter: BaseInterpreter
     tools: BaseTools
@@ -106,7 +105,7 @@ class WheelsRequest:
 
 @dataclass(frozen=True)
 class WheelBatchRequest:
-    """A request for wheels that one process fetches, and one describes."""
+    """A request for a batch of wheels: one process fetches them, another describes them."""
 
     wheels: tuple[LockedWheel, ...]
     interpreter: BaseInterpreter
@@ -115,10 +114,11 @@ class WheelBatchRequest:
 
 @dataclass(frozen=True)
 class DescribedWheels:
-    """Wheels, and what is in each.
+    """Wheels and their content.
 
     Attributes:
-        files: File name -> content.
+        facts: Facts about each wheel.
+        files: File name of a wheel -> its content.
     """
 
     facts: tuple[WheelFacts, ...]
@@ -130,9 +130,9 @@ class ImageWheels:
     """The wheels of an image.
 
     Attributes:
-        distributions: What is in each, sorted by name.
-        facts: The same of each by itself.
-        files: File name -> content.
+        distributions: The distributions in the wheels, sorted by name, each with facts about its wheel.
+        facts: Facts about each wheel by itself.
+        files: File name of a wheel -> its content.
     """
 
     distributions: tuple[Distribution, ...]
@@ -141,12 +141,12 @@ class ImageWheels:
 
 
 def wheel_entries(files: Mapping[str, FileDigest]) -> tuple[FileEntry, ...]:
-    """Return wheels where programs find them."""
+    """Return wheels at the paths where programs read them."""
     return tuple(FileEntry(f"{WHEELS}/{file}", digest) for file, digest in files.items())
 
 
 async def _files_below(tree: Digest, folder: str) -> dict[str, FileDigest]:
-    """Return file name -> content of the wheels in a folder."""
+    """Map the file name of each wheel in a folder to its content."""
     entries = await get_digest_entries(tree)
     return {
         posixpath.basename(entry.path): entry.file_digest
@@ -169,7 +169,7 @@ async def _describe(
         tools,
         inputs=await create_digest(CreateDigest(wheel_entries(files))),
         output_files=("described.json",),
-        description=f"Look into {what}",
+        description=f"Describe {what}",
     )
     text = await read_output(result.output_digest, "described.json")
     return from_json(DescribeResult, text).wheels
@@ -196,22 +196,22 @@ async def _fetch(
     fetched = from_json(FetchResult, await read_output(result.output_digest, "fetched.json"))
     if fetched.replaced and _was_run(result):
         logger.warning(
-            f"Changed since it was fetched, and fetched again: {', '.join(fetched.replaced)} in Pants' named cache "
-            "slim_ray_image_wheels. Look at the disk that it is on."
+            "Wheels in Pants' named cache slim_ray_image_wheels had changed since they were fetched, and are fetched "
+            f"again: {', '.join(fetched.replaced)}. Check the disk of this cache."
         )
     return await _files_below(result.output_digest, WHEELS)
 
 
 @rule(desc="Fetch and describe wheels of a slim_ray_image")
 async def prepare_batch(request: WheelBatchRequest, network: NetworkSettings) -> DescribedWheels:
-    """Some wheels; the process that fetches them is keyed by them alone."""
+    """Return the wheels of a batch; the process that fetches them is cached by the wheels only."""
     wheels = request.wheels
     what = wheels[0].name if len(wheels) == 1 else f"{len(wheels)} small wheels"
     files = await _fetch(wheels, what, network)
     expected = {wheel.file: wheel.sha256 for wheel in wheels}
     if {file: digest.fingerprint for file, digest in files.items()} != expected:
         raise RuntimeError(
-            f"What was fetched is not what the lock has: {files}. This is a fault in slim_ray_image; report it."
+            f"The fetched wheels are not the locked ones: {files}. This is a fault in slim_ray_image; report it."
         )
     facts = await _describe(files, what, request.interpreter, request.tools)
     return DescribedWheels(facts, FrozenDict(files))
@@ -225,7 +225,7 @@ async def _read_lockfile(request: WheelsRequest, python_setup: PythonSetup) -> F
         raise SlimRayImageError(
             f"The lockfile {path} of resolve {request.resolve!r}, which {request.address} needs, does not exist.",
             fixes=[
-                "create it, as with `uv pip compile --universal --generate-hashes`",
+                "create it, for example with `uv pip compile --universal --generate-hashes`",
                 "correct `[python].resolves`",
             ],
         )
@@ -261,7 +261,7 @@ def _subset_request(
 async def _find_subset(
     request: WheelsRequest, subset: SubsetRequest, lockfile: FileContent, network: NetworkSettings
 ) -> tuple[LockedWheels, Digest]:
-    """Return the wheels, and a folder with the requirements of what is to be built."""
+    """Return the locked wheels, and a folder with the requirements of the distributions to build."""
     lock_tree = await create_digest(CreateDigest([lockfile]))
     result = await run_on_base(
         "wheels.subset_lock",
@@ -270,23 +270,23 @@ async def _find_subset(
         request.tools,
         inputs=await merge_digests(MergeDigests([lock_tree, network.tree])),
         output_files=(_LOCKED, _TO_BUILD),
-        description=f"Find what {request.address} needs in {subset.lockfile_path}",
+        description=f"Find the wheels of {request.address} in {subset.lockfile_path}",
         uses_uv=True,
     )
     locked = from_json(LockedWheels, await read_output(result.output_digest, _LOCKED))
     if locked.was_cache_changed and _was_run(result):
         logger.warning(
-            "Changed since it was fetched, and emptied: what uv keeps of indexes in Pants' named cache "
-            "slim_ray_image_uv. Look at the disk that it is on."
+            "uv's files in Pants' named cache slim_ray_image_uv had changed since they were fetched, and the cache is "
+            "emptied. Check the disk of this cache."
         )
     tree = await digest_subset_to_digest(DigestSubset(result.output_digest, PathGlobs([_TO_BUILD])))
     return locked, tree
 
 
 def _requirements_of_pants(request: WheelsRequest, is_pex_lock: bool, to_build: Digest) -> dict:
-    """Return how a PEX is told what it holds.
+    """Return the arguments of `PexRequest` that select the distributions to build.
 
-    Of a Pex lock, Pants takes the part that it needs. Of a pip-style lock it would install the whole, so it is given
+    Pants can install a part of a Pex lock. It would install a whole pip-style lock, so in that case the arguments are
     the exact requirements.
     """
     if not is_pex_lock:
@@ -304,7 +304,7 @@ def _requirements_of_pants(request: WheelsRequest, is_pex_lock: bool, to_build: 
 async def _build(
     request: WheelsRequest, subset: SubsetRequest, locked: LockedWheels, to_build: Digest
 ) -> DescribedWheels:
-    """Return what Pants' own PEX rules build, as wheels."""
+    """Return the distributions that Pants' own PEX rules build, as wheels."""
     interpreter = request.interpreter
     built = await create_pex(
         PexRequest(
@@ -335,10 +335,10 @@ async def _build(
         request.tools,
         inputs=built.digest,
         output_directories=(BUILT,),
-        description=f"Make wheels of what was built for {request.address}",
+        description=f"Make wheels of the distributions that were built for {request.address}",
     )
     files = await _files_below(result.output_digest, BUILT)
-    facts = await _describe(files, "what was built", interpreter, request.tools)
+    facts = await _describe(files, "built wheels", interpreter, request.tools)
     return DescribedWheels(facts, FrozenDict(files))
 
 
@@ -351,9 +351,9 @@ def _warn_of_builds(address: Address, built: Sequence[str]) -> None:
 
 
 def _problem_of(facts: WheelFacts, interpreter: BaseInterpreter) -> str:
-    """Return why a wheel of the repository does not run in the image; "" where it may.
+    """Return the reason why a wheel of the repository cannot run in the image; "" if there is none.
 
-    One that was built against the libraries of this machine is refused elsewhere, if the user does not know better.
+    `packages` rejects a wheel that was built against the libraries of this machine, unless the user allows it.
     """
     platform, python = parse_platform(interpreter.platform), interpreter.python_minor
     tags = map(str, parse_wheel_filename(facts.file)[3])
@@ -368,7 +368,7 @@ def _problem_of(facts: WheelFacts, interpreter: BaseInterpreter) -> str:
 
 
 async def _describe_own(request: WheelsRequest) -> DescribedWheels:
-    """The wheels that Pants made of the repository."""
+    """Return the wheels of the repository's own distributions, which Pants built."""
     interpreter = request.interpreter
     entries = await get_digest_entries(request.own_tree)
     digests = {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
@@ -381,7 +381,7 @@ async def _describe_own(request: WheelsRequest) -> DescribedWheels:
             f"Cannot install the repository's own distributions for {interpreter.platform}, CPython "
             f"{interpreter.facts.python_version}, glibc {interpreter.facts.glibc}.",
             evidence=problems,
-            fixes=["build them for that Python, by `interpreter_constraints` of the code in them"],
+            fixes=["build them for that Python: set `interpreter_constraints` of the code in them"],
         )
     return DescribedWheels(facts, FrozenDict(files))
 
@@ -393,7 +393,7 @@ async def find_wheels(
     network: NetworkSettings,
     subsystem: SlimRayImageSubsystem,
 ) -> ImageWheels:
-    """The wheels; re-runs when the requirements, the lock, the base or the tools change."""
+    """Return the wheels; re-runs when the requirements, the lock, the base or the tools change."""
     subset = _subset_request(request, python_setup, network, subsystem)
     lockfile = await _read_lockfile(request, python_setup)
     locked, to_build = await _find_subset(request, subset, lockfile, network)

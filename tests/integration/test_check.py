@@ -71,7 +71,7 @@ def test_edit_of_a_library_checks_what_is_first_party_alone(repository: Reposito
     assert run.exit_code == 0, run.output
     assert sorted(run.started) == [
         "Import the first-party code of src/services/echo:image",
-        "List what the layer sources holds",
+        "List the files of the layer sources",
         "Unpack the layer sources to check it",
         "Write the layer of 7 first-party files of src/services/echo:image",
     ]

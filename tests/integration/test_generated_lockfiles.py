@@ -138,7 +138,7 @@ def test_warm_caches_need_no_network(repository: Repository, shapes: Shapes, res
     write_drivers(repository, resolve, first=both, third=both)
     targets = ("src/offline:first", "src/offline:third")
     run = repository.pants("--no-pantsd", *options, "package", *targets, within=no_network())
-    assert "Find what src/offline:first needs" in "\n".join(run.started)
+    assert "Find the wheels of src/offline:first" in "\n".join(run.started)
     for target in targets:
         image = PackagedImage(target, repository.output_of(target), run)
         assert {"redis", "starlette"} <= image.distributions

@@ -57,7 +57,7 @@ def test_image_is_right_whatever_is_in_a_named_cache(
         damage(path)
     again = build.package()
     assert again.description["manifest_digest"] == digest
-    named = [line for line in again.run.warnings if "Changed since it was fetched" in line]
+    named = [line for line in again.run.warnings if "changed since they were fetched" in line]
     assert bool(named) == (damage is not _add)
     assert all(cache in line for line in named)
     assert build.package().run.warnings == ()

@@ -20,7 +20,7 @@ TARGET = "src/services/echo:image"
 # such as bazel-remote, do not ask for them. What is made again is the same, so all that comes after it is found.
 MADE_AGAIN = {
     "Install the tools of slim_ray_image for CPython 3.10",
-    f"Take the interpreter out of {BASE_REFERENCE}",
+    f"Extract the interpreter of {BASE_REFERENCE}",
 }
 
 
@@ -85,7 +85,7 @@ def test_cache_that_dies_half_way_is_no_harm(
     repository, log = machine("third"), tmp_path / "log"
     options = ("--no-pantsd", "--remote-cache-read", *server.options)
     build = repository.start(*options, "package", TARGET, output=log)
-    while "Find what" not in log.read_text():
+    while "Find the wheels" not in log.read_text():
         assert build.poll() is None, log.read_text()
         time.sleep(0.01)
     server.close()

@@ -1,4 +1,4 @@
-"""The one repository that all tests of a process share: each starts with an empty one."""
+"""The repository that all tests of a process share: each test starts with an empty one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _shared_rule_runner() -> RuleRunner:
 @pytest.fixture
 def rule_runner(_shared_rule_runner: RuleRunner) -> RuleRunner:
     """An empty repository."""
-    # One for the process: a module with a rule runner of its own has changed it.
+    # The build root is one for the process, and a module with its own rule runner has changed it.
     BuildRoot().path = _shared_rule_runner.build_root
     empty_repository(_shared_rule_runner)
     return _shared_rule_runner

@@ -1,6 +1,6 @@
 """The repository of these tests: a temporary folder, with the backends that every user of the plugin has.
 
-In: BUILD files and sources, as text. Out: what a rule of the plugin returns, or the whole text of its error.
+In: BUILD files and sources, as text. Out: the result of a rule of the plugin, or the whole text of its error.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ OPTIONS = (
     "--python-infer-use-rust-parser",
 )
 IMAGE = Address("src/app", target_name="image")
-# What stands for a built image where none is built.
+# Stand-in for a built image, where a test builds none.
 SMALL_IMAGE = Image(
     manifest=b"the manifest",
     config=b"the config",
@@ -99,12 +99,12 @@ _NO_FACTS = BaseFacts(
 
 
 def make_interpreter(**facts: Any) -> BaseInterpreter:
-    """Return a stand-in for a base's interpreter, which no process runs, with these facts alone."""
+    """Return a stand-in for a base's interpreter with only these facts; no process runs it."""
     return BaseInterpreter(EMPTY_DIGEST, "linux/amd64", replace(_NO_FACTS, **facts))
 
 
 INTERPRETER = make_interpreter()
-# Stand-ins for a base's tools and what is packed with them.
+# Stand-ins for a base's tools, for a PEX that they would pack, and for the base.
 TOOLS = BaseTools(EMPTY_DIGEST, Uv(EMPTY_DIGEST))
 PEX = PackPexRequest(("foo==1.0",), (), FrozenDict(), INTERPRETER, TOOLS, "src/app:image")
 BASE = PreparedBase(BaseImage("", "", "", (), ""), EMPTY_DIGEST, INTERPRETER, TOOLS, 0)
@@ -150,10 +150,10 @@ BUILT = BuiltImage(
 
 
 def make_rule_runner(*backends: Any) -> RuleRunner:
-    """Return a runner whose rule graph is that of a repository with the Python backend and the plugin; it takes 4 s.
+    """Return a runner with the rule graph of a repository that uses the Python backend and the plugin; it takes 4 s.
 
     Args:
-        backends: More of them, as their modules `register`.
+        backends: Further backends, as their modules `register`.
     """
     return RuleRunner(
         rules=[
@@ -194,7 +194,7 @@ def make_rule_runner(*backends: Any) -> RuleRunner:
 
 
 def empty_repository(rule_runner: RuleRunner) -> None:
-    """Remove what an earlier test wrote, and set the options of `OPTIONS` again; empty lockfiles remain."""
+    """Remove the files of earlier tests, and set the options of `OPTIONS` again; empty lockfiles remain."""
     for path in Path(rule_runner.build_root).iterdir():
         if path.name == ".pants.d":
             continue
@@ -219,7 +219,7 @@ def find_owners(rule_runner: RuleRunner, address: Address = IMAGE) -> EntryOwner
 
 
 def find_owner(rule_runner: RuleRunner, address: Address = IMAGE) -> EntryOwner:
-    """Return the owner of the one thing that an image starts with."""
+    """Return the owner of the only module or file that an image starts with."""
     (owner,) = find_owners(rule_runner, address).owners
     return owner
 
@@ -241,7 +241,7 @@ def file_contents(rule_runner: RuleRunner, tree: Digest) -> dict[str, bytes]:
 
 
 def closure_contents(rule_runner: RuleRunner, closure: ImageClosure) -> dict[str, bytes]:
-    """Path in the image -> content, of the first-party files."""
+    """Map the path of each first-party file in the image to its content."""
     entries = [
         FileEntry(file.path, FileDigest(file.sha256, file.bytes), file.is_executable)
         for file in closure.files
@@ -255,7 +255,7 @@ def error_text(
     inputs: Sequence[Any],
     error_type: Type[Exception] = SlimRayImageError,
 ) -> str:
-    """Return the whole text of the error that a request ends with."""
+    """Return the whole text of the error that a request raises."""
     with pytest.raises(ExecutionError) as caught:
         rule_runner.request(output_type, inputs)
     (error,) = caught.value.wrapped_exceptions

@@ -1,4 +1,4 @@
-"""The base image in a local OCI image layout: what is read of it, and the whole text of each error."""
+"""The base image in a local OCI image layout: reading it, and the whole text of each error."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def blob_path(layout: Layout, descriptor: Mapping[str, Any]) -> Path:
 
 
 def test_image_in_a_layout_is_read(rule_runner: RuleRunner, layout: Layout) -> None:
-    """Digest, layers and config are those of the files, to the byte."""
+    """Digest, layers and config are exactly those of the files."""
     manifest = layout.add_image()
     layout.write_index(manifest)
     base = read_base(rule_runner)
@@ -112,13 +112,13 @@ def test_image_in_a_layout_is_read(rule_runner: RuleRunner, layout: Layout) -> N
 
 
 def test_image_of_docker_is_read_as_an_oci_image(rule_runner: RuleRunner, layout: Layout) -> None:
-    """Docker's media types stand for the same bytes, and our manifest names them by OCI's."""
+    """Docker's media types denote the same bytes, and our manifest uses the OCI media types instead."""
     layout.write_index(layout.add_image(media_type=DOCKER_MANIFEST, layer_media_type=DOCKER_LAYER))
     assert {layer.media_type for layer in read_base(rule_runner).layers} == {LAYER}
 
 
 def test_tag_selects_one_of_several_images(rule_runner: RuleRunner, layout: Layout) -> None:
-    """What follows the path is the tag of the layout's index."""
+    """The text after the path is the tag in the layout's index."""
     first, second = layout.add_image(layers=[b"1"]), layout.add_image(layers=[b"2"])
     layout.write_index(tagged(first, "3.10"), tagged(second, "3.11"))
     with_platform = [on(tagged(first, "3.10"), "amd64"), on(tagged(second, "3.11"), "amd64")]
@@ -133,7 +133,7 @@ def test_tag_selects_one_of_several_images(rule_runner: RuleRunner, layout: Layo
 def test_platform_selects_one_of_several_images(
     rule_runner: RuleRunner, layout: Layout, nested: bool
 ) -> None:
-    """An image index, in index.json itself or in a blob, is searched by platform; attestations are passed over."""
+    """An image index, in index.json itself or in a blob, is searched by platform, and attestations are skipped."""
     ours, other = layout.add_image(), layout.add_image(architecture="arm64")
     attestation = {
         **layout.add_image(layers=[b"statement"]),
@@ -156,7 +156,7 @@ def test_path_may_be_absolute(rule_runner: RuleRunner, tmp_path: Path) -> None:
 
 
 def test_source_of_a_reference_can_be_a_layout(rule_runner: RuleRunner, layout: Layout) -> None:
-    """`base_image_sources` says where to read a base from, and the image still has the target's reference."""
+    """`base_image_sources` names the source of a base, and the image still has the target's reference."""
     layout.write_index(layout.add_image())
     rule_runner.set_options(
         [*OPTIONS, "--slim-ray-base-image-sources={'python:3.10-slim': 'oci:base'}"]
@@ -172,7 +172,7 @@ SOURCES = "--slim-ray-base-image-sources={'python:3.10-slim': 'oci:base'}"
 def test_pinned_tag_is_read_from_the_source_of_the_tag(
     rule_runner: RuleRunner, layout: Layout, is_index: bool
 ) -> None:
-    """A digest needs no entry of its own in `base_image_sources`: of several images it selects the one that has it."""
+    """A digest without its own entry in `base_image_sources` selects its image among the images of the tag's source."""
     ours, other = layout.add_image(), layout.add_image(layers=[b"other"])
     pinned = ours
     if is_index:
@@ -186,7 +186,7 @@ def test_pinned_tag_is_read_from_the_source_of_the_tag(
 def test_source_without_the_pinned_image_is_an_error(
     rule_runner: RuleRunner, layout: Layout, golden: Golden
 ) -> None:
-    """What the tag's source has is not taken for what the digest names."""
+    """An image from the tag's source is rejected if it does not have the pinned digest."""
     layout.write_index(layout.add_image())
     rule_runner.set_options([*OPTIONS, SOURCES])
     text = base_error(rule_runner, f"python:3.10-slim@sha256:{'0' * 64}")
@@ -194,7 +194,7 @@ def test_source_without_the_pinned_image_is_an_error(
 
 
 def test_layout_is_read_anew_in_each_session(rule_runner: RuleRunner, layout: Layout) -> None:
-    """A layout that was made again is seen, though Pants does not watch it."""
+    """A layout that was written again is read again, although Pants does not watch it."""
     layout.write_index(layout.add_image(layers=[b"old"]))
     before = read_base(rule_runner)
     layout.write_index(layout.add_image(layers=[b"new"]))
@@ -213,7 +213,7 @@ def test_layers_are_read_into_a_layout(rule_runner: RuleRunner, layout: Layout) 
 
 
 def test_missing_layout_is_named(rule_runner: RuleRunner) -> None:
-    """The message says how to make a layout and where a path starts."""
+    """The message shows how to create a layout and which folder a relative path starts from."""
     assert base_error(rule_runner, "oci:nowhere:3.10") == (
         "The base image oci:nowhere:3.10 is not a readable OCI image layout.\n\n"
         "  * index.json: No such file or directory\n\n"
@@ -237,7 +237,7 @@ def test_missing_layout_is_named(rule_runner: RuleRunner) -> None:
 def test_broken_index_is_named(
     rule_runner: RuleRunner, layout: Layout, text: str, problem: str
 ) -> None:
-    """An index.json that is none is the same mistake, with what is wrong in it."""
+    """An index.json that is not valid is the same mistake, and the message describes the fault in it."""
     layout.write_index_text(text)
     assert base_error(rule_runner) == (
         "The base image oci:base is not a readable OCI image layout.\n\n"
@@ -249,7 +249,7 @@ def test_broken_index_is_named(
 
 
 def test_tag_that_the_layout_lacks_is_refused(rule_runner: RuleRunner, layout: Layout) -> None:
-    """The message has the tags that are there."""
+    """The message lists the tags in the layout."""
     manifest = layout.add_image()
     layout.write_index(tagged(manifest, "3.11"), tagged(manifest, "3.10"))
     assert base_error(rule_runner, "oci:base:3.12") == (
@@ -261,7 +261,7 @@ def test_tag_that_the_layout_lacks_is_refused(rule_runner: RuleRunner, layout: L
 
 
 def test_tag_of_a_layout_without_tags_is_refused(rule_runner: RuleRunner, layout: Layout) -> None:
-    """The message does not make up a tag."""
+    """The message does not invent a tag."""
     layout.write_index(layout.add_image())
     assert base_error(rule_runner, "oci:base:3.12") == (
         "The base image oci:base:3.12 was not found.\n\n"
@@ -273,7 +273,7 @@ def test_tag_of_a_layout_without_tags_is_refused(rule_runner: RuleRunner, layout
 def test_several_images_without_a_choice_are_refused(
     rule_runner: RuleRunner, layout: Layout
 ) -> None:
-    """Without a tag, a layout of two images for the platform is not guessed at."""
+    """Without a tag, a layout with two images for the platform is an error, because neither is preferred."""
     manifests = [layout.add_image(layers=[b"1"]), layout.add_image(layers=[b"2"])]
     layout.write_index(
         on(tagged(manifests[0], "3.11"), "amd64"), on(tagged(manifests[1], "3.10"), "amd64")
@@ -288,7 +288,7 @@ def test_several_images_without_a_choice_are_refused(
 
 @pytest.mark.parametrize("which", ["manifest", "config"])
 def test_missing_blob_is_named(rule_runner: RuleRunner, layout: Layout, which: str) -> None:
-    """The message has the digest of the blob that is not there."""
+    """The message has the digest of the missing blob."""
     manifest = layout.add_image()
     layout.write_index(manifest)
     descriptor = manifest
@@ -298,7 +298,7 @@ def test_missing_blob_is_named(rule_runner: RuleRunner, layout: Layout, which: s
     assert base_error(rule_runner) == (
         "The OCI image layout oci:base lacks a blob.\n\n"
         f"  * {descriptor['digest']}: No such file or directory\n\n"
-        "To fix, make the layout again, complete."
+        "To fix, create the complete layout again."
     )
 
 
@@ -306,7 +306,7 @@ def test_missing_blob_is_named(rule_runner: RuleRunner, layout: Layout, which: s
 def test_blob_with_other_bytes_is_refused(
     rule_runner: RuleRunner, layout: Layout, which: str
 ) -> None:
-    """A blob is what its digest says, or nothing is built on it."""
+    """A blob that does not match its digest is rejected before anything is built."""
     manifest = layout.add_image()
     layout.write_index(manifest)
     descriptor = manifest
@@ -322,7 +322,7 @@ def test_blob_with_other_bytes_is_refused(
 
 
 def test_layout_without_the_platform_is_refused(rule_runner: RuleRunner, layout: Layout) -> None:
-    """The message has the platforms that are there."""
+    """The message lists the platforms in the layout."""
     layout.write_index(
         on(layout.add_image(architecture="s390x"), "s390x"),
         on(layout.add_image(architecture="arm64"), "arm64"),
@@ -338,7 +338,7 @@ def test_layout_without_the_platform_is_refused(rule_runner: RuleRunner, layout:
 def test_image_that_is_for_another_platform_is_refused(
     rule_runner: RuleRunner, layout: Layout
 ) -> None:
-    """Where the index does not say the platform, the config does."""
+    """If the index does not state the platform, the config decides."""
     layout.write_index(layout.add_image(architecture="arm64"))
     assert base_error(rule_runner) == (
         "The base image oci:base is for linux/arm64, but the image is for linux/amd64.\n\n"
@@ -358,7 +358,7 @@ def test_image_that_is_for_another_platform_is_refused(
 def test_manifest_of_no_image_is_refused(
     rule_runner: RuleRunner, layout: Layout, manifest: Any, problem: str
 ) -> None:
-    """A blob that is JSON but no image manifest is named with what it lacks."""
+    """A JSON blob that is not an image manifest is named with the keys that it lacks."""
     layout.write_index(layout.add_json(MANIFEST, manifest))
     assert base_error(rule_runner) == (
         "The base image oci:base is not an OCI or Docker image.\n\n"
@@ -376,7 +376,7 @@ def test_manifest_of_no_image_is_refused(
 def test_manifest_or_index_that_is_no_json_object_is_refused(
     rule_runner: RuleRunner, layout: Layout, media_type: str, content: bytes, problem: str
 ) -> None:
-    """What the layout's index points at may have its digest and be damaged nevertheless."""
+    """A blob that the layout's index points at can match its digest and still be damaged."""
     layout.write_index(layout.add_blob(media_type, content))
     assert base_error(rule_runner).startswith(
         f"The base image oci:base is not an OCI or Docker image.\n\n  * its manifest: {problem}"
@@ -384,7 +384,7 @@ def test_manifest_or_index_that_is_no_json_object_is_refused(
 
 
 def test_index_that_an_index_points_at_must_be_one(rule_runner: RuleRunner, layout: Layout) -> None:
-    """An index in an index in index.json is one too many; an image index without images has none for the platform."""
+    """An index nested in an index of index.json is rejected; an index without images has none for the platform."""
     inner = layout.add_json(INDEX, {"manifests": []})
     layout.write_index(layout.add_json(INDEX, {"manifests": [on(inner, "amd64")]}))
     assert f"  * its manifest has the media type {INDEX}\n" in base_error(rule_runner)
@@ -407,7 +407,7 @@ def test_index_that_an_index_points_at_must_be_one(rule_runner: RuleRunner, layo
 def test_config_of_no_image_is_refused(
     rule_runner: RuleRunner, layout: Layout, config: Mapping[str, Any], problem: str
 ) -> None:
-    """An artifact, as a chart or a signature, has a manifest too, but no image config."""
+    """An artifact, such as a chart or a signature, has a manifest too, but no image config."""
     layout.write_index(layout.add_image(config=config))
     assert base_error(rule_runner) == (
         "The base image oci:base is not an OCI or Docker image.\n\n"
@@ -417,7 +417,7 @@ def test_config_of_no_image_is_refused(
 
 
 def test_image_that_contradicts_itself_is_refused(rule_runner: RuleRunner, layout: Layout) -> None:
-    """Each layer has a diff_id, or the image is not valid."""
+    """An image is not valid unless each layer has a diff_id."""
     config = {
         "os": "linux",
         "architecture": "amd64",
@@ -431,7 +431,7 @@ def test_image_that_contradicts_itself_is_refused(rule_runner: RuleRunner, layou
 
 
 def test_layers_of_an_unknown_kind_are_refused(rule_runner: RuleRunner, layout: Layout) -> None:
-    """What we could not read is refused before anything is built."""
+    """Layers that the plugin cannot read are rejected before anything is built."""
     layout.write_index(
         layout.add_image(layer_media_type="application/vnd.oci.image.layer.v1.tar+zstd")
     )
@@ -443,7 +443,7 @@ def test_layers_of_an_unknown_kind_are_refused(rule_runner: RuleRunner, layout: 
 
 
 def test_path_may_hold_what_a_url_encodes(rule_runner: RuleRunner) -> None:
-    """A folder with a space or an umlaut is read like any other, layers too."""
+    """A folder with a space or an umlaut is read like any other, including its layers."""
     layout = Layout(Path(rule_runner.build_root, "bäse images", "3.10"))
     layout.write_index(layout.add_image(layers=[b"a layer in a strange folder"]))
     base = read_base(rule_runner, "oci:bäse images/3.10")
@@ -452,7 +452,7 @@ def test_path_may_hold_what_a_url_encodes(rule_runner: RuleRunner) -> None:
 
 
 def test_missing_layer_is_named(rule_runner: RuleRunner, layout: Layout) -> None:
-    """A layer that is not there is the user's layout to mend, as is any other blob."""
+    """A missing layer is reported as the user's mistake, like any other missing blob."""
     content = b"a layer that no test ever wrote before: missing"
     layout.write_index(layout.add_image(layers=[b"one", content]))
     base = read_base(rule_runner)
@@ -460,12 +460,12 @@ def test_missing_layer_is_named(rule_runner: RuleRunner, layout: Layout) -> None
     assert error_text(rule_runner, BaseBlobs, [BaseBlobsRequest(base)]) == (
         "The OCI image layout oci:base lacks a blob.\n\n"
         f"  * {base.layers[1].digest}: No such file or directory\n\n"
-        "To fix, make the layout again, complete."
+        "To fix, create the complete layout again."
     )
 
 
 def test_layer_with_other_bytes_is_refused(rule_runner: RuleRunner, layout: Layout) -> None:
-    """A layer is what its digest says, or nothing is built on it."""
+    """A layer that does not match its digest is rejected before anything is built."""
     content = b"a layer that no test ever wrote before: other bytes"
     layout.write_index(layout.add_image(layers=[content]))
     base = read_base(rule_runner)

@@ -1,4 +1,4 @@
-"""What `pants check` says of several images: those that pass, fail, cannot be built, or are left out."""
+"""`pants check` of several images that pass, fail, cannot be built, or are skipped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from slim_ray_image.target_types import SlimRayImageTarget
 
 @rule
 async def check_without_building(request: CheckImageRequest) -> CheckedImage:
-    """Stand in for the check: what becomes of an image is its target's name."""
+    """Stand in for the check: the target's name decides its result."""
     name = request.field_set.address.target_name
     if name == "unbuildable":
         raise SlimRayImageError("The lock is stale.", fixes=["generate it"])
@@ -68,7 +68,7 @@ def check(rule_runner: RuleRunner, *names: str, options: tuple[str, ...] = ()) -
 
 
 def test_image_that_passes_is_one_line(check_rule_runner: RuleRunner) -> None:
-    """Of several, a line each, and nothing else."""
+    """Each image that passes prints one line and nothing else."""
     (result,) = check(check_rule_runner, "one", "two").results
     assert result.exit_code == 0
     assert result.stdout == "src/app:one: all good\nsrc/app:two: all good"
@@ -76,7 +76,7 @@ def test_image_that_passes_is_one_line(check_rule_runner: RuleRunner) -> None:
 
 
 def test_what_is_not_proven_is_a_line_more(check_rule_runner: RuleRunner) -> None:
-    """It fails nothing."""
+    """An unproven import adds a line and does not fail the check."""
     (result,) = check(check_rule_runner, "unproven").results
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
@@ -86,7 +86,7 @@ def test_what_is_not_proven_is_a_line_more(check_rule_runner: RuleRunner) -> Non
 
 
 def test_failure_hides_no_other_image(check_rule_runner: RuleRunner) -> None:
-    """One that cannot be built has failed; what is wrong with several is told once."""
+    """An image that cannot be built fails; a problem that several images share is printed once."""
     names = ("lacking", "one", "unbuildable")
     (result,) = check(check_rule_runner, *names).results
     assert result.exit_code == 1
@@ -97,12 +97,12 @@ def test_failure_hides_no_other_image(check_rule_runner: RuleRunner) -> None:
 
 
 def test_nothing_to_check_is_skipped(check_rule_runner: RuleRunner) -> None:
-    """By `[slim-ray].skip_check`, or where no image is among the targets."""
+    """The check is skipped with `[slim-ray].skip_check`, or if no target is an image."""
     assert check(check_rule_runner, "lacking", options=("--slim-ray-skip-check",)).skipped
     assert check(check_rule_runner).skipped
 
 
 def test_field_leaves_an_image_out() -> None:
-    """Pants asks the field set."""
+    """The field set does not apply to a target with `skip_check=True`."""
     assert CheckSlimRayImageFieldSet.is_applicable(target("one"))
     assert not CheckSlimRayImageFieldSet.is_applicable(target("one", skip_check=True))

@@ -1,4 +1,4 @@
-"""Stage 2: what goes into an image, each thing with the reason that it is there."""
+"""Stage 2: the content of an image, each file and requirement with its reason."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def requirement(name: str, text: str = "", **fields: object) -> str:
 
 
 def rows(files: Iterable[ClosureFile]) -> list[tuple[str, str, int, str]]:
-    """What image.json says of each file."""
+    """Return the description of each file, as in image.json."""
     return [(file.path, file.source, file.bytes, file.reason) for file in files]
 
 
 def files_of(rule_runner: RuleRunner, address: Address = IMAGE) -> dict[str, str]:
-    """Path in the image -> reason."""
+    """Map the path of each file in the image to its reason."""
     return {file.path: file.reason for file in find_closure(rule_runner, address).files}
 
 
 def requirements_of(rule_runner: RuleRunner) -> dict[str, str]:
-    """Requirement -> reason."""
+    """Map each requirement to its reason."""
     return {found.text: found.reason for found in find_closure(rule_runner).requirements}
 
 
 def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleRunner) -> None:
-    """Imports are followed through first-party code; what is beside it is left out, code and requirements alike."""
+    """Imports are followed through first-party code; code and requirements beside it are left out."""
     write(
         rule_runner,
         {
@@ -85,7 +85,7 @@ def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleR
 
 
 def test_reason_is_the_first_of_several_imports(rule_runner: RuleRunner) -> None:
-    """Of all imports the one with the first file, then the first line, is the reason, so that it never changes."""
+    """Of several imports, the one with the first file, then the first line, is the reason, so the reason is stable."""
     write(
         rule_runner,
         {
@@ -122,7 +122,7 @@ def test_import_in_a_block_is_an_import(rule_runner: RuleRunner) -> None:
 def test_explicit_dependencies_have_their_dependent_as_the_reason(
     rule_runner: RuleRunner,
 ) -> None:
-    """What no import brings is explained by the target whose `dependencies` name it."""
+    """A target that no code imports is explained by the target whose `dependencies` name it."""
     write(
         rule_runner,
         {
@@ -139,7 +139,7 @@ def test_explicit_dependencies_have_their_dependent_as_the_reason(
 
 
 def test_requirement_text_is_kept(rule_runner: RuleRunner) -> None:
-    """Extras, markers and every string of a target with several stay as they are."""
+    """Extras, markers and all strings of a target with several requirements stay unchanged."""
     write(
         rule_runner,
         {
@@ -156,7 +156,7 @@ def test_requirement_text_is_kept(rule_runner: RuleRunner) -> None:
 
 
 def test_requirements_generator_gives_single_requirements(rule_runner: RuleRunner) -> None:
-    """Only the lines of requirements.txt that the code imports are in the closure, and not the file itself."""
+    """The closure has only the lines of requirements.txt that the code imports, and not the file itself."""
     write(
         rule_runner,
         {
@@ -171,7 +171,7 @@ def test_requirements_generator_gives_single_requirements(rule_runner: RuleRunne
 
 
 def test_resources_and_files_have_their_paths_and_reasons(rule_runner: RuleRunner) -> None:
-    """A resource loses its source root, a `file` keeps its whole path, as both do for Pants' own goals."""
+    """A resource loses its source root and a `file` keeps its whole path, as in Pants' own goals."""
     write(
         rule_runner,
         {
@@ -200,7 +200,7 @@ def test_resources_and_files_have_their_paths_and_reasons(rule_runner: RuleRunne
 
 
 def test_source_root_is_stripped_wherever_it_is(rule_runner: RuleRunner) -> None:
-    """Each file loses its own source root, so code of several roots meets in one tree."""
+    """Each file loses its own source root, so code of several source roots meets in one tree."""
     rule_runner.set_options([*OPTIONS, "--source-root-patterns=['src', 'src/nested/lib']"])
     write(
         rule_runner,
@@ -215,7 +215,7 @@ def test_source_root_is_stripped_wherever_it_is(rule_runner: RuleRunner) -> None
 
 
 def test_generator_targets_stand_for_what_they_generate(rule_runner: RuleRunner) -> None:
-    """A generator in `dependencies` brings all of its targets, as if each were named there."""
+    """A generator in `dependencies` adds all of its targets, as if each were named there."""
     write(
         rule_runner,
         {
@@ -240,7 +240,7 @@ def test_generator_targets_stand_for_what_they_generate(rule_runner: RuleRunner)
 
 
 def test_group_of_dependencies_is_followed(rule_runner: RuleRunner) -> None:
-    """A `target`, which holds nothing itself, passes its dependencies on."""
+    """A `target`, which has no files itself, passes its dependencies on."""
     write(
         rule_runner,
         {
@@ -258,7 +258,7 @@ def test_group_of_dependencies_is_followed(rule_runner: RuleRunner) -> None:
 
 
 def test_init_files_with_content_come_along(rule_runner: RuleRunner) -> None:
-    """Pants brings the `__init__.py` of every parent that has content, and so does the image."""
+    """As in Pants, each parent's `__init__.py` with content is in the image."""
     write(
         rule_runner,
         {
@@ -274,7 +274,7 @@ def test_init_files_with_content_come_along(rule_runner: RuleRunner) -> None:
 
 
 def test_circle_of_imports_is_followed_once(rule_runner: RuleRunner) -> None:
-    """Modules that import each other are each in the closure, the entry with the field as its reason."""
+    """Modules that import each other are all in the closure, and the entry has the field as its reason."""
     write(
         rule_runner,
         {"app/BUILD": APP, "app/main.py": "import app.b\n", "app/b.py": "import app.main\n"},
@@ -286,7 +286,7 @@ def test_circle_of_imports_is_followed_once(rule_runner: RuleRunner) -> None:
 
 
 def test_entry_of_a_distribution_has_no_file(rule_runner: RuleRunner) -> None:
-    """With a distribution's module as the entry the closure may hold no first-party file at all."""
+    """If the entry is a distribution's module, the closure can be without first-party files."""
     build = requirement("third") + "slim_ray_image(name='image', entry_point='third.cli')\n"
     write(rule_runner, {"app/BUILD": build})
     closure = find_closure(rule_runner)
@@ -296,7 +296,7 @@ def test_entry_of_a_distribution_has_no_file(rule_runner: RuleRunner) -> None:
 
 
 def test_type_stubs_stay_out(rule_runner: RuleRunner) -> None:
-    """Type stubs beside the distribution or the source that they describe are not in the closure."""
+    """Type stubs for a distribution or a source are not in the closure."""
     third = requirement("third") + requirement("types-third")
     write(
         rule_runner,
@@ -313,7 +313,7 @@ def test_type_stubs_stay_out(rule_runner: RuleRunner) -> None:
 
 
 def test_closure_follows_a_change_of_a_source(rule_runner: RuleRunner) -> None:
-    """An import that is added brings its requirement without a new start of Pants."""
+    """A new import adds its requirement without a restart of Pants."""
     write(
         rule_runner,
         {"3rd/BUILD": requirement("third"), "app/BUILD": APP, "app/main.py": ""},
@@ -339,14 +339,14 @@ def test_dependencies_that_hold_nothing_are_refused(rule_runner: RuleRunner, not
     build = nothing + "slim_ray_image(name='image', dependencies=[':nothing'])\n"
     write(rule_runner, {"app/BUILD": build})
     assert closure_error(rule_runner) == (
-        "The image src/app:image would hold nothing but its base: none of its `dependencies` is Python code, a file, "
-        "a resource, a requirement or a package.\n\n"
-        "To fix, add the targets that the image should hold to `dependencies`."
+        "The image src/app:image would contain nothing but its base: none of its `dependencies` is Python code, a "
+        "file, a resource, a requirement or a package.\n\n"
+        "To fix, add the targets that the image should contain to `dependencies`."
     )
 
 
 def test_dependencies_of_another_resolve_are_refused(rule_runner: RuleRunner) -> None:
-    """Every target of another resolve is named with it, code and requirements alike."""
+    """Each target of another resolve is named with its resolve, code and requirements alike."""
     write(
         rule_runner,
         {
@@ -359,17 +359,17 @@ def test_dependencies_of_another_resolve_are_refused(rule_runner: RuleRunner) ->
         },
     )
     assert closure_error(rule_runner) == (
-        "The image src/app:image is of the resolve 'main', but some of its dependencies are not:\n\n"
+        "The image src/app:image uses the resolve 'main', but some of its dependencies use another one:\n\n"
         "  * src/3rd:third is in 'other'\n"
         "  * src/lib/a.py is in 'other'\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image to that of its dependencies\n"
-        "  * remove the dependencies of the other resolve"
+        "  * set `resolve` on src/app:image to the resolve of its dependencies\n"
+        "  * remove the dependencies in the other resolve"
     )
 
 
 def test_resolve_of_the_image_decides(rule_runner: RuleRunner) -> None:
-    """An image of another resolve has that resolve's requirement for the same import."""
+    """The same import gets the requirement of the image's own resolve."""
     write(
         rule_runner,
         {
@@ -385,7 +385,7 @@ def test_resolve_of_the_image_decides(rule_runner: RuleRunner) -> None:
 
 
 def test_repository_without_resolves_is_refused(rule_runner: RuleRunner) -> None:
-    """Without a lockfile an image could not be the same tomorrow, so the message says how to have one."""
+    """Without a lockfile an image could change from day to day, so the message explains how to get one."""
     rule_runner.set_options([*OPTIONS, "--no-python-enable-resolves"])
     write(rule_runner, {"app/BUILD": APP, "app/main.py": ""})
     assert closure_error(rule_runner) == (
@@ -395,7 +395,7 @@ def test_repository_without_resolves_is_refused(rule_runner: RuleRunner) -> None
 
 
 def test_file_of_several_targets_is_there_once(rule_runner: RuleRunner) -> None:
-    """Two targets that own one file give it one entry, so that no layer holds a path twice."""
+    """A file with two owning targets has one entry, so that no layer has a path twice."""
     write(
         rule_runner,
         {
@@ -410,7 +410,7 @@ def test_file_of_several_targets_is_there_once(rule_runner: RuleRunner) -> None:
 
 
 def test_equal_files_of_several_source_roots_meet_at_one_path(rule_runner: RuleRunner) -> None:
-    """The `__init__.py` of a package that is in two source roots is one file when both are alike."""
+    """The equal `__init__.py` files of a package in two source roots become one file."""
     rule_runner.set_options([*OPTIONS, "--source-root-patterns=['src', 'src/more']"])
     build = (
         "python_sources()\nslim_ray_image(name='image', dependencies=[':app', 'src/more/app'])\n"
@@ -428,7 +428,7 @@ def test_equal_files_of_several_source_roots_meet_at_one_path(rule_runner: RuleR
 
 
 def test_different_files_at_one_path_are_refused(rule_runner: RuleRunner, golden: Golden) -> None:
-    """The message has every such path with the files that would be there, and none of their content."""
+    """The message lists each such path with its source files, but not their content."""
     rule_runner.set_options([*OPTIONS, "--source-root-patterns=['src', 'src/more']"])
     build = (
         "resources(sources=['*.txt'])\n"
@@ -449,7 +449,7 @@ def test_different_files_at_one_path_are_refused(rule_runner: RuleRunner, golden
 
 
 def test_generated_files_come_along(rule_runner: RuleRunner) -> None:
-    """What Pants generates for a target, as `relocated_files` and `http_source`, is in the image like a file."""
+    """Files that Pants generates for a target, such as `relocated_files` and `http_source`, are in the image."""
     downloaded = Path(rule_runner.build_root, "table.csv")
     downloaded.write_text("1,2\n")
     source = (
@@ -478,7 +478,7 @@ def test_generated_files_come_along(rule_runner: RuleRunner) -> None:
 
 
 def test_exclusion_leaves_out_what_others_depend_on(rule_runner: RuleRunner) -> None:
-    """`!!` leaves a target out of the image, wherever it would come from, as for Pants' own package targets."""
+    """`!!` leaves a target out of the image, whichever target depends on it, as for Pants' own package targets."""
     write(
         rule_runner,
         {
@@ -495,7 +495,7 @@ def test_exclusion_leaves_out_what_others_depend_on(rule_runner: RuleRunner) -> 
 
 @pytest.mark.parametrize("exclusion", ["!src/app/main.py", "!!src/app/main.py"])
 def test_exclusion_of_the_entry_is_refused(rule_runner: RuleRunner, exclusion: str) -> None:
-    """An image cannot start with what it does not hold."""
+    """An image cannot exclude the module that it starts with."""
     write(
         rule_runner,
         {
@@ -506,14 +506,14 @@ def test_exclusion_of_the_entry_is_refused(rule_runner: RuleRunner, exclusion: s
         },
     )
     assert closure_error(rule_runner) == (
-        "The image src/app:image would start with src/app/main.py, by `serve_app` 'app.main:app', but its "
-        "`dependencies` exclude that.\n\n"
+        "The image src/app:image starts with src/app/main.py, named by `serve_app` 'app.main:app', but its "
+        "`dependencies` exclude this target.\n\n"
         "To fix, remove the exclusion, which starts with `!`, from `dependencies`."
     )
 
 
 def test_shell_sources_come_along_executable(rule_runner: RuleRunner) -> None:
-    """`shell_source` and `shell_sources` keep their whole paths, as for Pants' own goals, and the executable bit."""
+    """`shell_source` and `shell_sources` keep their whole paths, as in Pants' own goals, and the executable bit."""
     write(
         rule_runner,
         {
@@ -534,7 +534,7 @@ def test_shell_sources_come_along_executable(rule_runner: RuleRunner) -> None:
 
 
 def test_generated_sources_keep_their_executable_bit(rule_runner: RuleRunner) -> None:
-    """A `file` that is executable is so where `relocated_files` puts it."""
+    """An executable `file` is still executable at the path to which `relocated_files` moves it."""
     write(
         rule_runner,
         {
@@ -553,7 +553,7 @@ def test_generated_sources_keep_their_executable_bit(rule_runner: RuleRunner) ->
 
 
 def test_package_goes_in_at_its_output_path(rule_runner: RuleRunner) -> None:
-    """What `pants package` writes for a dependency is in the image, with its reason; at `output_path` where that is set."""
+    """The files that `pants package` writes for a dependency are in the image, with a reason, at its `output_path`."""
     write(
         rule_runner,
         {
@@ -578,7 +578,7 @@ def test_package_goes_in_at_its_output_path(rule_runner: RuleRunner) -> None:
 
 
 def test_image_is_not_put_into_an_image(rule_runner: RuleRunner, golden: Golden) -> None:
-    """An image among the dependencies, or theirs, is named with its kind, and nothing is built."""
+    """An image among direct or transitive dependencies is named with its kind, and nothing is built."""
     write(
         rule_runner,
         {
@@ -602,7 +602,7 @@ def test_image_is_not_put_into_an_image(rule_runner: RuleRunner, golden: Golden)
     ids=["up", "absolute", "package"],
 )
 def test_path_outside_the_working_directory_is_refused(rule_runner: RuleRunner, moved: str) -> None:
-    """Whatever says where a file goes is looked at before Pants, which ends without a word to the user, moves it."""
+    """Fields with a file's path are checked before Pants moves the file, because Pants would fail without a message."""
     write(
         rule_runner,
         {
@@ -643,7 +643,7 @@ RAY_APP = {
 
 
 def test_extras_of_ray_are_those_that_the_code_uses(rule_runner: RuleRunner) -> None:
-    """Imports and look-ups decide, whatever the requirement names; each extra says why."""
+    """Imports and attributes of `ray` decide on extras, not the requirement; each extra has a reason."""
     write(rule_runner, RAY_APP)
     closure = find_closure(rule_runner)
     assert [requirement.text for requirement in closure.requirements] == ["ray[data,serve]==2.48.0"]
@@ -655,7 +655,7 @@ def test_extras_of_ray_are_those_that_the_code_uses(rule_runner: RuleRunner) -> 
 
 
 def test_module_removed_from_ray_is_an_error(rule_runner: RuleRunner) -> None:
-    """`ray.workflow` is refused before anything is built."""
+    """`ray.workflow` is rejected before anything is built."""
     write(rule_runner, {**RAY_APP, "app/main.py": "from ray import workflow\n\napp = 1\n"})
     assert closure_error(rule_runner) == (
         "The code of the image src/app:image uses modules that Ray no longer has, so their import fails.\n\n"
@@ -665,7 +665,7 @@ def test_module_removed_from_ray_is_an_error(rule_runner: RuleRunner) -> None:
 
 
 def test_module_of_ray_that_the_image_starts_with_is_a_use_of_it(rule_runner: RuleRunner) -> None:
-    """An application of Ray's own is imported by no code of the repository."""
+    """An application in Ray itself counts as a use of Ray, although no code of the repository imports it."""
     config = "applications: [{import_path: 'ray.serve.llm:build_openai_app'}]\n"
     build = "slim_ray_image(name='image', serve_config='serve.yaml')\n"
     write(rule_runner, {**RAY_APP, "app/BUILD": build, "app/serve.yaml": config})

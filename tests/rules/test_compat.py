@@ -1,4 +1,4 @@
-"""The two sides of `compat`: the same names on both, and on Pants 2.17 the meaning that they have on modern Pants."""
+"""The two modules of `compat`: the same names in both, and on Pants 2.17 the same meaning as on modern Pants."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parse(path: Path) -> ast.Module:
 
 
 def exported_names(path: Path) -> set[str]:
-    """Return what a side exports: its own public definitions, and imports that it renames, if only to the same name."""
+    """Return the names that a module exports: its public definitions, and imports with `as`, even to the same name."""
     names = set()
     for node in parse(path).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -55,14 +55,14 @@ def names_imported_from_compat() -> Iterator[str]:
 
 
 def test_both_sides_export_the_same_names() -> None:
-    """A name that one Pants has and the other lacks would fail on the Pants that nobody tried."""
+    """A name that only one Pants version has would fail on the version that nobody tried."""
     assert exported_names(PACKAGE / "compat/pants_2_17.py") == exported_names(
         PACKAGE / "compat/modern.py"
     )
 
 
 def test_what_is_exported_is_what_is_used() -> None:
-    """No name is kept for later, and none is taken that is only there by accident of an import."""
+    """The rules use every exported name, and no name that a module only happens to import."""
     assert set(names_imported_from_compat()) == exported_names(PACKAGE / "compat/modern.py")
 
 
@@ -79,7 +79,7 @@ def test_only_compat_asks_for_the_version_of_pants() -> None:
 
 
 def attributes_read(tree: ast.AST, variables: set[str]) -> set[str]:
-    """Return the attributes that are read of variables."""
+    """Return the attributes that a module reads from variables."""
     return {
         node.attr
         for node in ast.walk(tree)
@@ -90,7 +90,7 @@ def attributes_read(tree: ast.AST, variables: set[str]) -> set[str]:
 
 
 def attributes_of_requirements(tree: ast.AST) -> set[str]:
-    """Return the attributes that are read of what a loop finds in a `requirements` field."""
+    """Return the attributes that a module reads from the items of a `requirements` field in a loop."""
     loops = [node for node in ast.walk(tree) if isinstance(node, (ast.For, ast.comprehension))]
     over_fields = [loop for loop in loops if "PythonRequirementsField" in ast.unparse(loop.iter)]
     return attributes_read(tree, {ast.unparse(loop.target) for loop in over_fields})
@@ -98,7 +98,7 @@ def attributes_of_requirements(tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("spelling", ["name", "project_name"])
 def test_attributes_of_requirements_are_found(spelling: str) -> None:
-    """The next test sees a spelling in a loop and in a comprehension."""
+    """The next test finds the spelling in loops and comprehensions."""
     field = "target[PythonRequirementsField].value"
     loop = f"for found in {field}:\n    print(found.{spelling})"
     listed = f"[found.{spelling}.lower() for target in targets for found in {field}]"
@@ -107,7 +107,7 @@ def test_attributes_of_requirements_are_found(spelling: str) -> None:
 
 
 def test_only_compat_knows_how_a_requirement_spells_its_name() -> None:
-    """Pants has renamed that attribute, so no other module reads one of a requirement, or takes its class."""
+    """Pants has renamed this attribute, so no other module reads a requirement's attributes or imports its class."""
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.parent.name == "compat":
             continue
@@ -120,7 +120,7 @@ def test_only_compat_knows_how_a_requirement_spells_its_name() -> None:
 
 
 def function_of(side: str, name: str) -> Callable[..., Any]:
-    """Return a function of a side of compat, without what that side imports."""
+    """Return a function of one module of compat, without importing the module."""
     (definition,) = (
         node
         for node in parse(PACKAGE / f"compat/{side}.py").body
@@ -143,7 +143,7 @@ def function_of(side: str, name: str) -> Callable[..., Any]:
     ],
 )
 def test_name_of_a_requirement(side: str, requirement: Any) -> None:
-    """Each side reads the attribute that its own Pants has; the other one is not there."""
+    """Each module reads the attribute of its own Pants; the other attribute does not exist there."""
     assert function_of(side, "requirement_name")(requirement) == "Ray"
     other = {"modern": "pants_2_17", "pants_2_17": "modern"}[side]
     with pytest.raises(AttributeError):
@@ -208,7 +208,7 @@ async def count_sessions() -> Session:
 
 
 async def write_and_read(value: str) -> str:
-    """Several steps, one after the other, with a batch in the middle."""
+    """Await several steps in turn, with a batch in the middle."""
     trees = await concurrently(
         create_digest(CreateDigest([FileContent("a", value.encode())])),
         create_digest(CreateDigest([FileContent("b", b"-" + value.encode())])),
@@ -219,7 +219,7 @@ async def write_and_read(value: str) -> str:
 
 
 async def say(value: str) -> str:
-    """No step at all."""
+    """Return without awaiting a step."""
     return value
 
 
@@ -237,7 +237,7 @@ async def greet_all(request: Names) -> Greetings:
 
 @pytest.fixture
 def compat_rule_runner() -> RuleRunner:
-    """A new one: what a rule has returned is remembered."""
+    """A new rule runner for each test, because results of rules are memoized."""
     return RuleRunner(
         rules=[
             make_suffix,
@@ -251,7 +251,7 @@ def compat_rule_runner() -> RuleRunner:
 
 
 def test_rules_are_called_by_name_and_remembered(compat_rule_runner: RuleRunner) -> None:
-    """Results come in the order of the calls; a rule runs once for a request, as one that the engine calls does."""
+    """Results come in the order of the calls; a rule runs once for each request, as when the engine calls it."""
     CALLS.clear()
     greetings = compat_rule_runner.request(Greetings, [Names(("ann", "bob", "ann"))])
     assert greetings.values == ("hello ann!", "hello bob!", "hello ann!", "x-x", "y", "hello ann!")
@@ -259,7 +259,7 @@ def test_rules_are_called_by_name_and_remembered(compat_rule_runner: RuleRunner)
 
 
 def test_uncacheable_rule_runs_in_each_session(compat_rule_runner: RuleRunner) -> None:
-    """A new session runs it again, and what depends on it, but no more."""
+    """In a new session only this rule and the rules that depend on it run again."""
     compat_rule_runner.request(Greetings, [Names(("carol",))])
     CALLS.clear()
     compat_rule_runner.new_session("another")
@@ -269,7 +269,7 @@ def test_uncacheable_rule_runs_in_each_session(compat_rule_runner: RuleRunner) -
 
 
 def test_failure_of_one_branch_is_the_failure_of_all(compat_rule_runner: RuleRunner) -> None:
-    """The error of a rule that was called in a batch reaches the caller as it was raised."""
+    """The error of a rule that was called in a batch reaches the caller unchanged."""
     with pytest.raises(ExecutionError) as caught:
         compat_rule_runner.request(Greetings, [Names(("ann", "nobody"))])
     (error,) = caught.value.wrapped_exceptions
@@ -277,7 +277,7 @@ def test_failure_of_one_branch_is_the_failure_of_all(compat_rule_runner: RuleRun
 
 
 class Step:
-    """A pending engine request, as a by-name call gives it to the engine."""
+    """A pending engine request, as a by-name call passes it to the engine."""
 
     def __init__(self, *pending: Any) -> None:
         self.pending = pending
@@ -307,7 +307,7 @@ def drive(awaitable: Any) -> tuple[list[Any], Any]:
 
 
 def test_concurrent_branches_go_to_the_engine_as_one_batch() -> None:
-    """Each round holds the next request of every branch that still runs, nested batches included."""
+    """Each round has the next request of every branch that still runs, including nested batches."""
     batches, results = drive(
         concurrently(
             walk(Step("a1"), Step("a2"), Step("a3")),
@@ -328,7 +328,7 @@ def test_nothing_concurrent_is_nothing() -> None:
 
 
 def test_branches_are_closed_when_one_fails() -> None:
-    """What the other branches hold is let go of."""
+    """If a branch fails, the other branches are closed and run their `finally` blocks."""
     closed = []
 
     async def hold() -> None:
@@ -345,7 +345,7 @@ def test_branches_are_closed_when_one_fails() -> None:
 
 
 def test_rule_keeps_its_name_and_text() -> None:
-    """What `help` and an engine trace show of a rule is what its author wrote."""
+    """`help` and an engine trace show the name and docstring that the rule's author wrote."""
     assert greet.__name__ == "greet"
     assert greet.__module__ == __name__
     assert greet.__doc__ == "A rule that another calls by name."

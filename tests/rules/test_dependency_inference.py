@@ -1,4 +1,4 @@
-"""Stage 1: who owns what `serve_app` and `entry_point` name, and the whole text of the error where nobody does."""
+"""Stage 1: the owners of `serve_app` and `entry_point`, and the whole text of each error without an owner."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_owner_of_serve_app_is_inferred(rule_runner: RuleRunner) -> None:
 
 
 def test_package_is_owned_by_its_init_file(rule_runner: RuleRunner) -> None:
-    """An import path that names a package is owned by `__init__.py`."""
+    """`__init__.py` owns an import path that names a package."""
     write(
         rule_runner,
         {"app/BUILD": "python_sources()\n" + image(serve_app="app:app"), "app/__init__.py": ""},
@@ -67,7 +67,7 @@ def test_package_is_owned_by_its_init_file(rule_runner: RuleRunner) -> None:
 def test_owner_of_entry_point_is_inferred(
     rule_runner: RuleRunner, entry_point: str, source: str
 ) -> None:
-    """A module is looked up from the source roots, a file beside the BUILD file."""
+    """A module is looked up from the source roots, and a file from the BUILD file's folder."""
     build = "python_sources(sources=['**/*.py'])\n" + image(entry_point=entry_point)
     files = {"app/main.py": "", "app/jobs/night.py": "", "app/two words.py": ""}
     write(rule_runner, {"app/BUILD": build, **files})
@@ -77,7 +77,7 @@ def test_owner_of_entry_point_is_inferred(
 
 
 def test_package_is_run_by_its_main(rule_runner: RuleRunner) -> None:
-    """As `python -m` does; its `__init__.py` alone is what an application is imported from."""
+    """An `entry_point` runs a package's `__main__`, like `python -m`; a `serve_app` imports its `__init__.py`."""
     files = {"app/__init__.py": "VALUE = 1\n", "app/__main__.py": "", "app/main.py": ""}
     write(rule_runner, {"app/BUILD": "python_sources()\n" + image(entry_point="app"), **files})
     assert find_owner(rule_runner).source == "src/app/__main__.py"
@@ -97,14 +97,14 @@ def test_package_is_run_by_its_main(rule_runner: RuleRunner) -> None:
 def test_what_python_runs_is_the_entry(
     files: list[str], entry_point: str, source: str, rule_runner: RuleRunner
 ) -> None:
-    """A module wins over a folder of its name, which is no package."""
+    """A module wins over a folder of the same name that is not a package."""
     build = "python_sources(sources=['**/*.py'])\n" + image(entry_point=entry_point)
     write(rule_runner, {"BUILD": build, **dict.fromkeys(files, "VALUE = 1\n")})
     assert find_owner(rule_runner, Address("src", target_name="image")).source == source
 
 
 def test_package_that_cannot_be_run_is_named(rule_runner: RuleRunner) -> None:
-    """`python -m` would refuse it in the container."""
+    """A package without `__main__` is an error, because `python -m` would reject it in the container."""
     build = "python_sources()\n" + image(entry_point="app --rounds 3")
     write(rule_runner, {"app/BUILD": build, "app/__init__.py": "", "app/main.py": ""})
     assert str(find_owner(rule_runner).problem) == (
@@ -118,7 +118,7 @@ def test_package_that_cannot_be_run_is_named(rule_runner: RuleRunner) -> None:
 
 
 def test_requirement_owns_a_module_of_a_distribution(rule_runner: RuleRunner) -> None:
-    """A module that comes from a distribution has its requirement as the owner, and no file."""
+    """A distribution's module has its requirement as the owner, and no file."""
     build = "python_requirement(name='third', requirements=['third==1.0'])\n"
     write(rule_runner, {"app/BUILD": build + image(entry_point="third.cli.main --port 1")})
     owner = find_owner(rule_runner)
@@ -127,7 +127,7 @@ def test_requirement_owns_a_module_of_a_distribution(rule_runner: RuleRunner) ->
 
 
 def test_test_file_can_be_an_entry(rule_runner: RuleRunner) -> None:
-    """Every target type that has Python source can own the entry."""
+    """Every target type with Python source can own the entry."""
     write(
         rule_runner,
         {
@@ -139,7 +139,7 @@ def test_test_file_can_be_an_entry(rule_runner: RuleRunner) -> None:
 
 
 def test_image_of_dependencies_alone_has_no_entry(rule_runner: RuleRunner) -> None:
-    """Without an entry nothing is inferred, and nothing is wrong."""
+    """Without an entry nothing is inferred, and there is no error."""
     write(
         rule_runner,
         {"app/BUILD": "python_sources()\n" + image(dependencies=[":app"]), "app/main.py": ""},
@@ -153,7 +153,7 @@ def test_image_of_dependencies_alone_has_no_entry(rule_runner: RuleRunner) -> No
 def test_owner_of_the_parent_is_not_taken_for_the_owner(
     rule_runner: RuleRunner, field: str
 ) -> None:
-    """Pants finds the owner of `app.main` for `app.main.inner`, but no image can start with that."""
+    """Pants finds the owner of `app.main` for `app.main.inner`, but an image cannot start with `app.main.inner`."""
     text = "app.main.inner:app" if field == "serve_app" else "app.main.inner"
     write(
         rule_runner,
@@ -171,14 +171,14 @@ def test_owner_of_the_parent_is_not_taken_for_the_owner(
 
 
 def test_type_stub_beside_the_source_is_no_second_owner(rule_runner: RuleRunner) -> None:
-    """The `.py` file owns the module, and its stub does not make that ambiguous."""
+    """The `.py` file owns the module, and a stub does not make the owner ambiguous."""
     build = "python_sources(sources=['*.py', '*.pyi'])\n" + image(serve_app="app.main:app")
     write(rule_runner, {"app/BUILD": build, "app/main.py": "", "app/main.pyi": ""})
     assert find_owner(rule_runner).source == "src/app/main.py"
 
 
 def test_type_stub_alone_is_no_owner(rule_runner: RuleRunner) -> None:
-    """A stub holds no code, so the module is not owned, in no resolve."""
+    """A stub contains no code, so the module has no owner in any resolve."""
     build = "python_sources(sources=['*.pyi'])\n" + image(serve_app="app.main:app")
     write(rule_runner, {"app/BUILD": build, "app/main.pyi": ""})
     assert closure_error(rule_runner) == (
@@ -205,7 +205,7 @@ def test_module_that_nobody_owns_is_named(rule_runner: RuleRunner) -> None:
 
 
 def test_file_that_nobody_owns_is_named_by_its_path(rule_runner: RuleRunner) -> None:
-    """The message has the path from the build root, and how the file gets a target."""
+    """The message has the path from the build root, and explains how to create a target for the file."""
     write(
         rule_runner,
         {"app/BUILD": image(entry_point="driver.py --rounds 3"), "app/driver.py": ""},
@@ -232,7 +232,7 @@ def test_file_that_nobody_owns_is_named_by_its_path(rule_runner: RuleRunner) -> 
 def test_file_that_is_not_there_is_not_another_file(
     rule_runner: RuleRunner, golden: Golden, entry_point: str, files: list[str], golden_name: str
 ) -> None:
-    """Pants names the owners of the folder for a file that is not there; none of them is what the image starts."""
+    """For a missing file Pants returns the owners of the folder; none of them becomes the image's entry."""
     build = "python_sources()\n" + image(entry_point=entry_point)
     write(rule_runner, {"app/BUILD": build, **{f"app/{file}": "" for file in files}})
     assert direct_dependencies(rule_runner) == []
@@ -254,7 +254,7 @@ class TestSeveralOwners:
     def test_candidates_and_fixes_are_named(
         self, rule_runner: RuleRunner, field: str, text: str, what: str
     ) -> None:
-        """Without a choice the message has every candidate and both ways to choose."""
+        """Without a choice the message lists each candidate and both ways to choose."""
         write(
             rule_runner,
             {"app/BUILD": TWO_OWNERS + image(**{field: text}), "app/main.py": ""},
@@ -280,7 +280,7 @@ class TestSeveralOwners:
         what: str,
         dependencies: list[str],
     ) -> None:
-        """Each fix that the message names is one."""
+        """Each fix in the message solves the problem."""
         build = TWO_OWNERS + image(**{field: text, "dependencies": dependencies})
         write(rule_runner, {"app/BUILD": build, "app/main.py": ""})
         assert str(find_owner(rule_runner).address) == "src/app:b"
@@ -290,7 +290,7 @@ class TestSeveralOwners:
     def test_choice_of_both_is_none(
         self, rule_runner: RuleRunner, field: str, text: str, what: str
     ) -> None:
-        """With both as dependencies, or both excluded, the same question is open."""
+        """If both owners are dependencies, or both are excluded, the owner is still ambiguous."""
         for dependencies in ([":a", ":b"], ["!:a", "!:b"]):
             build = TWO_OWNERS + image(**{field: text, "dependencies": dependencies})
             write(rule_runner, {"app/BUILD": build, "app/main.py": ""})
@@ -319,7 +319,7 @@ def test_generator_as_dependency_chooses_its_file(rule_runner: RuleRunner) -> No
 def test_owner_in_another_resolve_is_named(
     rule_runner: RuleRunner, field: str, text: str, what: str
 ) -> None:
-    """The message says which resolve the owner is in, and both ways to bring them together."""
+    """The message names the owner's resolve, and both ways to make the resolves agree."""
     build = "python_sources(resolve='other')\n" + image(**{field: text})
     write(rule_runner, {"app/BUILD": build, "app/main.py": ""})
     assert direct_dependencies(rule_runner) == []
@@ -328,14 +328,14 @@ def test_owner_in_another_resolve_is_named(
         f"It is named by `{field}` {text!r}. Another resolve has it:\n\n"
         "  * src/app/main.py (resolve 'other')\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image to that of the owner\n"
-        "  * give the owner `resolve='main'`"
+        "  * set `resolve` on src/app:image to the owner's resolve\n"
+        "  * set `resolve='main'` on the owner"
     )
 
 
 @pytest.mark.parametrize("field", ["serve_app", "entry_point"])
 def test_owner_of_each_resolve_is_found_in_its_own(rule_runner: RuleRunner, field: str) -> None:
-    """A source that is in both resolves is not ambiguous: the image's resolve decides."""
+    """A source in both resolves is not ambiguous: the image's resolve decides."""
     entry = {field: "app.main:app" if field == "serve_app" else "main.py"}
     build = "python_sources(resolve=parametrize('main', 'other'))\n" + image(
         **entry, resolve="other"
@@ -345,7 +345,7 @@ def test_owner_of_each_resolve_is_found_in_its_own(rule_runner: RuleRunner, fiel
 
 
 def test_requirement_in_another_resolve_is_named(rule_runner: RuleRunner) -> None:
-    """A distribution's module is looked for in the other resolves too."""
+    """A distribution's module is also looked up in the other resolves."""
     build = "python_requirement(name='third', requirements=['third==1.0'], resolve='other')\n"
     write(rule_runner, {"app/BUILD": build + image(entry_point="third.cli")})
     assert closure_error(rule_runner) == (
@@ -353,8 +353,8 @@ def test_requirement_in_another_resolve_is_named(rule_runner: RuleRunner) -> Non
         "It is named by `entry_point` 'third.cli'. Another resolve has it:\n\n"
         "  * src/app:third (resolve 'other')\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image to that of the owner\n"
-        "  * give the owner `resolve='main'`"
+        "  * set `resolve` on src/app:image to the owner's resolve\n"
+        "  * set `resolve='main'` on the owner"
     )
 
 
@@ -368,7 +368,7 @@ def test_requirement_in_another_resolve_is_named(rule_runner: RuleRunner) -> Non
     ids=["unowned", "wrong-resolve", "ambiguous"],
 )
 def test_listing_works_though_nobody_owns_the_entry(rule_runner: RuleRunner, build: str) -> None:
-    """`pants list` and `pants dependencies` of a repository do not end with the error: only the image does."""
+    """`pants list` and `pants dependencies` do not fail; only a goal that builds the image does."""
     write(rule_runner, {"app/BUILD": build, "app/main.py": ""})
     listed = rule_runner.run_goal_rule(List, global_args=OPTIONS, args=["::"])
     assert listed.exit_code == 0
@@ -380,7 +380,7 @@ def test_listing_works_though_nobody_owns_the_entry(rule_runner: RuleRunner, bui
 
 
 def test_owner_follows_a_change_of_the_files(rule_runner: RuleRunner) -> None:
-    """A module that comes into being is found without a new start of Pants."""
+    """A new module is found without a restart of Pants."""
     build = "python_sources()\n" + image(serve_app="app.main:app")
     write(rule_runner, {"app/BUILD": build, "app/other.py": ""})
     assert find_owner(rule_runner).problem is not None

@@ -1,4 +1,4 @@
-"""What an image is called: the target's fields, and the options of Pants' docker backend, enabled or not."""
+"""The names of an image: the target's fields, and the options of Pants' docker backend, enabled or not."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def names_of(
 
 
 def test_fields_are_those_of_docker_image() -> None:
-    """Names and defaults are the same, so that who knows `docker_image` knows them."""
+    """Names and defaults of the fields are the same as `docker_image`'s, for users who know that target."""
     pairs: tuple[tuple[type[Field], type[Field]], ...] = (
         (RepositoryField, DockerImageRepositoryField),
         (RegistriesField, DockerImageRegistriesField),
@@ -101,7 +101,7 @@ def test_nothing_configured_gives_the_target_s_name(runner: RuleRunner) -> None:
 
 
 def test_options_of_docker_name_the_image(runner: RuleRunner) -> None:
-    """`[docker]` is read whether its backend is enabled or not; `default` is that of the alias, too."""
+    """`[docker]` is read whether or not its backend is enabled, and registries with `default` name the image."""
     fields = "image_tags=['1', '{pants.hash}']"
     assert names_of(runner, fields, REGISTRIES, "{parent_directory}/{directory}") == (
         "b.example.com:5000/team/app:1",
@@ -138,7 +138,7 @@ def test_names_are_those_of_the_docker_backend(docker_rule_runner: RuleRunner) -
 
 
 def test_registry_that_is_not_configured_is_an_error(runner: RuleRunner, golden: Golden) -> None:
-    """The whole text is what a user sees."""
+    """The golden file has the whole text that a user sees."""
     request = names_request(runner, "registries=['@staging']", REGISTRIES, "{name}")
     golden.check("errors/names-of-unknown-registry.txt", error_text(runner, ImageNames, [request]))
 
@@ -150,13 +150,13 @@ def test_registry_that_is_not_configured_is_an_error(runner: RuleRunner, golden:
 def test_registries_that_cannot_be_read_are_an_error(
     registries: Mapping[str, Any], name: str, runner: RuleRunner, golden: Golden
 ) -> None:
-    """An entry that the docker backend cannot read either is the user's mistake, not a fault."""
+    """An entry that the docker backend cannot read either is reported as the user's mistake, not as a fault."""
     request = names_request(runner, "", registries, "{name}")
     golden.check(f"errors/registries-{name}.txt", error_text(runner, ImageNames, [request]))
 
 
 def test_generated_image_is_named_as_its_application(rule_runner: RuleRunner) -> None:
-    """`{name}` tells the images of one generator apart."""
+    """`{name}` differs between the images of one generator."""
     config = "applications: [{name: fruit, import_path: 'a:b'}]\n"
     build = "slim_ray_images(name='apart', serve_config='serve.yaml')\n"
     write(rule_runner, {"shop/BUILD": build, "shop/serve.yaml": config})

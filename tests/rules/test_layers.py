@@ -1,4 +1,4 @@
-"""Requests for layers: each depends on the layer's own content, and never on the service that has the layer."""
+"""Requests for layers: each depends on the layer's own content, and never on the service that uses the layer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def planned(
     bytecode: bool = True,
     changed: Sequence[str] = (),
 ) -> PlannedDistributions:
-    """Return what the layers of a service depend on.
+    """Return the values that the layers of a service depend on.
 
     Args:
         changed: Names of the distributions whose wheels have another content.
@@ -86,7 +86,7 @@ FIRST = planned([LARGE, distribution("click")])
     ],
 )
 def test_large_distribution_has_one_layer_in_all_services(other: PlannedDistributions) -> None:
-    """The request, and so the cached process and the blob, is the same whatever else a service holds."""
+    """The request, and so the cached process and the blob, is the same whatever else a service contains."""
     assert own_layer(other) == own_layer(FIRST)
 
 
@@ -108,7 +108,7 @@ def test_large_distribution_has_one_layer_in_all_services(other: PlannedDistribu
     ],
 )
 def test_layer_has_another_key_where_its_bytes_may_differ(other: PlannedDistributions) -> None:
-    """Each thing that the bytes of the layer depend on is a part of the request."""
+    """Each input that changes the bytes of the layer is a part of the request."""
     assert (
         own_layer(other).request != own_layer(FIRST).request
         or own_layer(other).files != own_layer(FIRST).files
@@ -116,7 +116,7 @@ def test_layer_has_another_key_where_its_bytes_may_differ(other: PlannedDistribu
 
 
 def test_new_small_distribution_changes_one_slice() -> None:
-    """The layer that small distributions share is written in slices: the others come from the cache."""
+    """The layer that small distributions share is written in slices, and unchanged slices come from the cache."""
     small = [distribution(f"d{number}") for number in range(40)]
     before = set(shared_layer(planned(small)).slices)
     after = set(shared_layer(planned([*small, distribution("new")])).slices)

@@ -1,7 +1,7 @@
-"""The plugin on modern Pants, as far as that can be told without its engine: it is imported against its sources.
+"""The plugin on modern Pants, checked without the engine: it is imported against Pants' sources.
 
-Runs where MODERN_PANTS_SOURCE names the folder of Pants' Python sources (`src/python` of a checkout, 2.32 or newer)
-and MODERN_PANTS_PYTHON an interpreter with what those import; modern_pants/README.md has the commands.
+Runs if MODERN_PANTS_SOURCE names the folder of Pants' Python sources (`src/python` of a checkout, 2.32 or newer) and
+MODERN_PANTS_PYTHON an interpreter with the distributions that they import; modern_pants/README.md has the commands.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def problems_of(description: Mapping[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def description() -> Mapping[str, Any]:
-    """What the plugin is on modern Pants."""
+    """The plugin's targets and rules on modern Pants, from check_plugin.py."""
     result = check(PLUGIN_SOURCE, "slim_ray_image")
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -69,12 +69,12 @@ def rules_here() -> Iterator[TaskRule]:
 
 
 def test_plugin_is_loaded(description: Mapping[str, Any]) -> None:
-    """Every name that it imports is there, every rule is declared as it may be, and the target types are registered."""
+    """All imported names exist, `@rule` accepts every declaration, and the target types are registered."""
     assert description["target_types"] == [t.alias for t in register.target_types()]
 
 
 def test_rules_are_the_same(description: Mapping[str, Any]) -> None:
-    """Both Pants have the same rules, of the same types, cached alike."""
+    """Both Pants versions have the same rules, with the same types and the same caching."""
     there = {
         name: (rule["output"], [MOVED.get(p, p) for p in rule["parameters"]], rule["cacheable"])
         for name, rule in description["rules"].items()
@@ -91,12 +91,12 @@ def test_rules_are_the_same(description: Mapping[str, Any]) -> None:
 
 
 def test_every_call_by_name_can_be_followed(description: Mapping[str, Any]) -> None:
-    """What a rule awaits is a rule, and what it is given can become that rule's parameter."""
+    """Each rule awaits only rules, and each argument can become a parameter of the awaited rule."""
     assert problems_of(description) == []
 
 
 def test_rules_await_the_same(description: Mapping[str, Any]) -> None:
-    """The engine finds the same results awaited in the text of each rule: none is hidden from one of the two."""
+    """The engine finds the same awaited results in each rule's text on both Pants versions."""
     there = {
         name: {awaited["output"] for awaited in rule["awaits"]}
         for name, rule in description["rules"].items()
@@ -161,7 +161,7 @@ def rules():
     ids=["sound", "helper-below-its-caller", "wrong-implicit-type", "too-many-arguments"],
 )
 def test_check_notices_a_faulty_call(tmp_path: Path, statement: str, problem: str) -> None:
-    """The check is one: it finds what the engine of modern Pants would refuse."""
+    """check_plugin.py finds the calls that the engine of modern Pants would reject."""
     (tmp_path / "faulty").mkdir()
     (tmp_path / "faulty" / "register.py").write_text(FAULTY_PLUGIN.format(statement=statement))
     result = check(tmp_path, "faulty")
@@ -183,7 +183,7 @@ def test_check_notices_a_faulty_call(tmp_path: Path, statement: str, problem: st
     ids=["removed-name", "keyword-argument"],
 )
 def test_check_notices_what_cannot_be_loaded(tmp_path: Path, statement: str, error: str) -> None:
-    """An import of a name that is gone and a call that `@rule` refuses end with Python's own error."""
+    """An import of a removed name and a call that `@rule` rejects end with Python's own error."""
     text = FAULTY_PLUGIN.format(statement="pass" if "import" in statement else statement)
     (tmp_path / "faulty").mkdir()
     (tmp_path / "faulty" / "register.py").write_text(

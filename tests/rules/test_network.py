@@ -1,4 +1,4 @@
-"""What the programs of the sandbox are told of the network, and what they must find by themselves."""
+"""The network settings that sandboxed programs get as input, and the credentials that they read from Pants' memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINKS = "https://links.example.com/page"
 
 
 def held_in_memory() -> Mapping[str, Any]:
-    """What this process, which is Pants here, holds for its programs."""
+    """Return the content of this process's memory file; this process stands for Pants."""
     for descriptor in os.listdir("/proc/self/fd"):
         path = f"/proc/self/fd/{descriptor}"
         if os.path.exists(path) and os.readlink(path).startswith(f"/memfd:{MEMORY_FILE} "):
@@ -46,7 +46,7 @@ def settings(
 
 
 def test_login_in_a_url_is_held_apart(rule_runner: RuleRunner) -> None:
-    """Programs get the URL without it as their input; the login is in the memory of Pants alone."""
+    """Programs get the URL without the login as input; the login is only in Pants' memory."""
     found = settings(
         rule_runner,
         "--python-repos-indexes=['https://robot:s3%2Fcret@index.example.com/simple/']",
@@ -59,7 +59,7 @@ def test_login_in_a_url_is_held_apart(rule_runner: RuleRunner) -> None:
 def test_python_without_files_in_memory_holds_logins_too(
     rule_runner: RuleRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a build of python-build-standalone, whose glibc is older than the machine's."""
+    """A python-build-standalone built with an older glibc lacks `os.memfd_create`, but the login is still stored."""
     monkeypatch.delattr(os, "memfd_create")
     settings(
         rule_runner,
@@ -69,7 +69,7 @@ def test_python_without_files_in_memory_holds_logins_too(
 
 
 def test_login_of_a_netrc_file_is_used(rule_runner: RuleRunner, tmp_path: Path) -> None:
-    """It is looked up by host, as pip and uv do; one in the URL comes first."""
+    """The login is looked up by host, as in pip and uv; a login in the URL comes first."""
     file = tmp_path / "netrc"
     file.write_text("machine index.example.com login robot password of-the-file\n")
     file.chmod(0o600)
@@ -87,16 +87,16 @@ def test_login_of_a_netrc_file_is_used(rule_runner: RuleRunner, tmp_path: Path) 
 def test_netrc_file_that_is_none_is_a_warning(
     rule_runner: RuleRunner, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The build goes on without it: the index may want no login."""
+    """The build continues without the netrc file, because the index may need no login."""
     file = tmp_path / "netrc"
     file.write_text("what is this\n")
     settings(rule_runner, f"--python-repos-indexes=['{INDEX}']", env={"NETRC": str(file)})
     assert held_in_memory()["credentials"] == []
-    assert f"Credentials of {file} are not used" in caplog.text
+    assert f"Credentials in {file} are not used" in caplog.text
 
 
 def test_proxies_are_those_that_pants_passes_on(rule_runner: RuleRunner) -> None:
-    """Of `[subprocess-environment].env_vars`, those of the network; no other variable of the user."""
+    """Only network variables of `[subprocess-environment].env_vars` are stored, no other variable of the user."""
     settings(
         rule_runner,
         "--subprocess-environment-env-vars=['https_proxy', 'NO_PROXY', 'EDITOR']",
@@ -127,7 +127,7 @@ def test_certificates_are_an_input_by_their_content(
 
 
 def test_what_is_held_is_never_there_in_part() -> None:
-    """A program of one build reads it while the next build writes it: it gets the old or the new."""
+    """A program that reads while the next build writes gets either the old or the new content."""
     file, ended = _MEMORY_FILE, threading.Event()
     texts = [json.dumps({"credentials": [], "environment": {"n": c * 100_000}}) for c in "ab"]
     file.write(texts[0].encode())

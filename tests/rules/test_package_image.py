@@ -1,4 +1,4 @@
-"""What `pants package` writes: image.json always, and what the field or the option `outputs` says."""
+"""The outputs of `pants package`: image.json always, and the outputs that the field or the option `outputs` selects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OWN, BASE = "blobs/sha256/own", "blobs/sha256/base"
 
 @rule
 async def build_without_building(request: BuildImageRequest) -> BuiltImage:
-    """Stand in for the build: a blob of ours and one of the base."""
+    """Stand in for the build: one of our blobs and one of the base."""
     own = FileContent(OWN, b"own")
     sparse = await create_digest(CreateDigest([own]))
     complete = await create_digest(CreateDigest([own, FileContent(BASE, b"base")]))
@@ -45,7 +45,7 @@ async def build_without_building(request: BuildImageRequest) -> BuiltImage:
 
 @rule
 async def pack_requirements(request: PackPexRequest) -> PackedPex:
-    """Stand in for the process that packs: what the PEX was to hold is its content, where it is wanted."""
+    """Stand in for the process that packs a PEX: its content is the list of requirements."""
     assert request.is_output
     content = FileContent("requirements.pex/PEX-INFO", " ".join(request.requirements).encode())
     return PackedPex(await create_digest(CreateDigest([content])))
@@ -53,7 +53,7 @@ async def pack_requirements(request: PackPexRequest) -> PackedPex:
 
 @rule
 async def write_names(request: ArchiveRequest) -> Archive:
-    """Stand in for the process that writes the archive: its names are its content."""
+    """Stand in for the process that writes the archive: its content is the list of names."""
     content = FileContent("image.tar", " ".join(request.references).encode())
     return Archive(await create_digest(CreateDigest([content])))
 
@@ -82,7 +82,7 @@ def field_set(address: Address = ADDRESS, **fields: Any) -> SlimRayImageFieldSet
 def package(
     rule_runner: RuleRunner, outputs: Optional[Sequence[str]], option: Optional[Sequence[str]]
 ) -> dict[str, bytes]:
-    """Return what is written below the target's folder, with the field and the option where they are set."""
+    """Return the files written below the target's folder, with the field and the option if they are given."""
     rule_runner.set_options([] if option is None else [f"--slim-ray-outputs={list(option)!r}"])
     fields: dict[str, Any] = {} if outputs is None else {"outputs": outputs}
     built = rule_runner.request(BuiltPackage, [field_set(**fields)])
@@ -120,14 +120,14 @@ def test_outputs_are_selected(
     expected: set[str],
     package_rule_runner: RuleRunner,
 ) -> None:
-    """The field says what is written, else the option; image.json always is."""
+    """The field selects the outputs, or else the option; image.json is always written."""
     assert set(package(package_rule_runner, field, option)) == {"image.json", *expected}
 
 
 def test_layout_has_each_tag_once_and_the_archive_each_name(
     package_rule_runner: RuleRunner,
 ) -> None:
-    """Two registries may share a tag, which is one entry of index.json; an archive tells them apart."""
+    """A tag in two registries is one entry of index.json, while an archive has both names."""
     files = package(package_rule_runner, ["layout", "archive"], None)
     manifests = json.loads(files["oci/index.json"])["manifests"]
     assert [entry["annotations"]["org.opencontainers.image.ref.name"] for entry in manifests] == [
@@ -138,7 +138,7 @@ def test_layout_has_each_tag_once_and_the_archive_each_name(
 
 
 def test_parametrized_targets_have_folders_of_their_own(package_rule_runner: RuleRunner) -> None:
-    """The parameters of an address are in the path, as for every other target of Pants."""
+    """The parameters of an address are in the output path, as for every other target of Pants."""
     address = Address("src/app", target_name="image", parameters={"base_image": "py3.11"})
     package_rule_runner.set_options([])
     built = package_rule_runner.request(BuiltPackage, [field_set(address)])
@@ -149,7 +149,7 @@ def test_parametrized_targets_have_folders_of_their_own(package_rule_runner: Rul
 def test_option_that_cannot_be_written_is_an_error(
     package_rule_runner: RuleRunner, golden: Golden
 ) -> None:
-    """The message names the option, since the target is not at fault."""
+    """The message names the option, because the target is not at fault."""
     package_rule_runner.set_options(["--slim-ray-outputs=['layout', 'sparse-layout']"])
     text = error_text(package_rule_runner, BuiltPackage, [field_set()])
     golden.check("errors/outputs-of-option.txt", text)

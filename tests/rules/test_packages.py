@@ -1,4 +1,4 @@
-"""Stage 2: what a package of the closure must be."""
+"""Stage 2: the requirements on a package of the closure."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def check(*files: str, allowed: Sequence[str] = ()) -> None:
 
 @pytest.mark.parametrize("tags", ["py3-none-any", "py2.py3-none-any", "cp310-none-any"])
 def test_wheel_for_every_platform_is_accepted(tags: str) -> None:
-    """What holds no machine code is the same wherever it was built."""
+    """A wheel without machine code does not depend on the machine that built it."""
     check(f"dist/lib-1.0-{tags}.whl")
 
 
 @pytest.mark.parametrize("tags", ["cp310-cp310-linux_x86_64", "py3-none-manylinux_2_17_x86_64"])
 def test_wheel_for_one_platform_is_accepted_by_name(tags: str) -> None:
-    """The option names distributions, in whatever spelling."""
+    """The option names distributions, in any spelling."""
     wheel = f"Some_Lib-1.0-{tags}.whl"
-    assert "cannot hold the distribution some-lib" in error_text(lambda: check(wheel))
+    assert "cannot contain the distribution some-lib" in error_text(lambda: check(wheel))
     check(wheel, allowed=["some.LIB"])
 
 
 def test_distribution_without_a_wheel_is_refused(golden: Golden) -> None:
-    """There is nothing to install."""
+    """A `python_distribution` that builds no wheel is an error, because nothing can be installed."""
     golden.check("errors/distribution_without_a_wheel.txt", error_text(check))

@@ -1,4 +1,4 @@
-"""One target for several resolves or bases, by Pants' `parametrize`: each of its addresses is an image of its own."""
+"""One target for several resolves or bases, by Pants' `parametrize`: each of its addresses is a separate image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_service(rule_runner: RuleRunner, resolves: str) -> None:
 
 
 def test_each_resolve_has_its_own_closure(rule_runner: RuleRunner) -> None:
-    """The image of a resolve depends on the code and the requirements of that resolve alone."""
+    """The image of a resolve depends only on the code and the requirements of that resolve."""
     write_service(rule_runner, "parametrize('main', 'other')")
     assert direct_dependencies(rule_runner, MAIN) == ["src/app/main.py:lib@resolve=main"]
     assert direct_dependencies(rule_runner, OTHER) == ["src/app/main.py:lib@resolve=other"]
@@ -47,7 +47,7 @@ def test_each_resolve_has_its_own_closure(rule_runner: RuleRunner) -> None:
 
 
 def test_error_names_the_address_with_its_parameters(rule_runner: RuleRunner) -> None:
-    """What is wrong with one of them says which one it is, as Pants takes it on the command line."""
+    """The message names the parametrized address in the form of Pants' command line."""
     write_service(rule_runner, "'main'")
     assert find_closure(rule_runner, MAIN).resolve == "main"
     assert closure_error(rule_runner, OTHER) == (
@@ -55,8 +55,8 @@ def test_error_names_the_address_with_its_parameters(rule_runner: RuleRunner) ->
         "src/app:image@resolve=other. It is named by `serve_app` 'app.main:app'. Another resolve has it:\n\n"
         "  * src/app/main.py:lib (resolve 'main')\n\n"
         "To fix, do one of the following:\n"
-        "  * set `resolve` on src/app:image@resolve=other to that of the owner\n"
-        "  * give the owner `resolve='other'`"
+        "  * set `resolve` on src/app:image@resolve=other to the owner's resolve\n"
+        "  * set `resolve='other'` on the owner"
     )
 
 
@@ -66,7 +66,7 @@ def test_error_names_the_address_with_its_parameters(rule_runner: RuleRunner) ->
 def test_bases_are_told_apart_by_the_names_they_are_given(
     name: str, base_image: str, rule_runner: RuleRunner
 ) -> None:
-    """A reference has characters that an address must not have, so each gets a name."""
+    """A reference has characters that an address must not have, so `parametrize` gives each base a name."""
     write(
         rule_runner,
         {

@@ -1,4 +1,4 @@
-"""What Pants gets when it loads the backend."""
+"""The backend that Pants loads."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 
 
 def test_rule_graph_solves_beside_the_python_backend() -> None:
-    """Every input of every rule can be made, with the backends that a user has at least."""
+    """Every input of every rule can be computed with only the backends that each user has."""
     assert make_rule_runner().scheduler is not None
 
 
 def test_two_target_types_are_registered() -> None:
-    """The backend has the target `slim_ray_image`, and `slim_ray_images`, which generates some."""
+    """The backend has the target `slim_ray_image` and its generator `slim_ray_images`."""
     assert list(register.target_types()) == [SlimRayImageTarget, SlimRayImagesTarget]
     assert SlimRayImageTarget.alias == "slim_ray_image"
     assert SlimRayImagesTarget.alias == "slim_ray_images"
 
 
 def test_every_field_has_a_help_text() -> None:
-    """`pants help slim_ray_image` explains each field, and so does that of `slim_ray_images`."""
+    """`pants help slim_ray_image` and `pants help slim_ray_images` explain each field."""
     for field in (*SlimRayImageTarget.core_fields, *SlimRayImagesTarget.core_fields):
         text = field.help() if callable(field.help) else field.help
         assert text.strip(), field.alias
 
 
 def test_no_rule_is_made_twice() -> None:
-    """A rule that several modules import is one rule, so its result is remembered once."""
+    """A rule that several modules import is one rule, so its result is memoized once."""
     by_name: dict[str, set[int]] = {}
     for entry in register.rules():
         task = getattr(entry, "rule", entry)
@@ -50,7 +50,7 @@ def test_no_rule_is_made_twice() -> None:
 
 
 def test_goals_know_the_target(rule_runner: RuleRunner) -> None:
-    """`package`, `run` and dependency inference have a member for it."""
+    """`package`, `run` and dependency inference have a union member for the target."""
     unions = [entry for entry in register.rules() if isinstance(entry, UnionRule)]
     assert UnionRule(PackageFieldSet, SlimRayImageFieldSet) in unions
     assert UnionRule(InferDependenciesRequest, InferSlimRayImageDependencies) in unions
@@ -58,7 +58,7 @@ def test_goals_know_the_target(rule_runner: RuleRunner) -> None:
 
 
 def test_field_sets_apply_to_our_target_alone(rule_runner: RuleRunner) -> None:
-    """Other targets are none of our business."""
+    """The field sets do not apply to targets of other types."""
     write(
         rule_runner,
         {"app/BUILD": "target(name='other')\nslim_ray_image(name='image', serve_app='a:b')\n"},

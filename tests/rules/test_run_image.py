@@ -1,4 +1,4 @@
-"""What `pants run` starts: the arguments, the files beside them, and the script that Docker is called by."""
+"""The process that `pants run` starts: its arguments, the files beside the script, and the script that calls Docker."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ class TestProgram:
         )
 
     def test_does_not_load_what_is_there(self, folder: Path) -> None:
-        """An image of the same digest is run at once."""
+        """An image whose digest is already in Docker is run at once."""
         self.add_docker(folder, has_image=True)
         assert self.run(folder).stderr == ""
         assert self.calls(folder) == [
@@ -243,7 +243,7 @@ class TestProgram:
         ]
 
     def test_says_that_there_is_no_docker(self, folder: Path) -> None:
-        """Without Docker on PATH the message says so, and what else can be done."""
+        """Without Docker on PATH the message says so, and names an alternative."""
         result = self.run(folder)
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr == (
@@ -258,5 +258,5 @@ class TestProgram:
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr == (
             "Cannot run the image: Docker does not answer: Cannot connect.\n\n"
-            "To fix, start Docker, or set DOCKER_HOST to one that runs.\n"
+            "To fix, start Docker, or set DOCKER_HOST to a Docker that runs.\n"
         )

@@ -1,4 +1,4 @@
-"""Stage 1: what the file of `serve_config` brings into an image, and the targets that `slim_ray_images` makes of it."""
+"""Stage 1: the modules that the file of `serve_config` adds to an image, and the targets of `slim_ray_images`."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def generation_error(rule_runner: RuleRunner, name: str = "fruit") -> str:
 
 
 def test_owner_of_each_application_is_inferred(rule_runner: RuleRunner) -> None:
-    """Builders as well as what is bound, each with the line of the file as its reason."""
+    """Owners of builders and of bound applications are inferred, each with its line of the file as the reason."""
     write_shop(rule_runner)
     assert direct_dependencies(rule_runner) == ["src/app/fruit.py", "src/app/prices.py"]
     closure = find_closure(rule_runner)
@@ -99,7 +99,7 @@ def test_owner_of_each_application_is_inferred(rule_runner: RuleRunner) -> None:
 
 
 def test_edit_of_the_file_changes_the_closure(rule_runner: RuleRunner) -> None:
-    """What no application names any more is not in the image, and the config in it is the new one."""
+    """After an edit, modules that no application names are gone, and the image has the new config."""
     write_shop(rule_runner)
     before = {file.path for file in find_closure(rule_runner).files}
     edited = CONFIG.replace("app.prices:build", "app.fruit:app")
@@ -110,7 +110,7 @@ def test_edit_of_the_file_changes_the_closure(rule_runner: RuleRunner) -> None:
 
 
 def test_attribute_of_each_application_is_looked_up(rule_runner: RuleRunner) -> None:
-    """The layer's process is asked for all of them, each named by its application."""
+    """The layer's process checks the attribute of each application, named by its application."""
     write_shop(rule_runner)
     assert attribute_checks("src/app:image", find_closure(rule_runner)) == tuple(
         AttributeCheck(
@@ -127,7 +127,7 @@ def test_attribute_of_each_application_is_looked_up(rule_runner: RuleRunner) -> 
 def test_two_applications_of_one_module_have_the_reason_of_the_first(
     rule_runner: RuleRunner,
 ) -> None:
-    """A module is in the image once."""
+    """A module with two applications is in the image once, with the first application as its reason."""
     write_shop(rule_runner, config=CONFIG.replace("app.prices:build", "app.fruit:other"))
     closure = find_closure(rule_runner)
     assert closure.files[0].reason == "application 'fruit' at src/app/serve.yaml:4"
@@ -135,7 +135,7 @@ def test_two_applications_of_one_module_have_the_reason_of_the_first(
 
 
 def test_environment_of_the_file_is_told_when_an_image_is_made(rule_runner: RuleRunner) -> None:
-    """The code is known all the same, for every other goal of Pants."""
+    """A `runtime_env` is an error of the image only; other goals of Pants still know its code."""
     write_shop(rule_runner, config=CONFIG + "  runtime_env: {pip: [requests]}\n")
     assert direct_dependencies(rule_runner) == ["src/app/fruit.py", "src/app/prices.py"]
     assert closure_error(rule_runner).startswith(
@@ -147,7 +147,7 @@ def test_environment_of_the_file_is_told_when_an_image_is_made(rule_runner: Rule
 def test_environment_of_one_application_leaves_the_images_of_others_alone(
     rule_runner: RuleRunner,
 ) -> None:
-    """The generator makes each, and one of them cannot be packaged."""
+    """Each image is generated, and only the image of the application with a `runtime_env` is an error."""
     config = CONFIG + "  runtime_env: {pip: [requests]}\n"
     write_shop(rule_runner, build=APART.format(""), config=config)
     assert {file.path for file in find_closure(rule_runner, apart("fruit")).files} == {
@@ -157,7 +157,7 @@ def test_environment_of_one_application_leaves_the_images_of_others_alone(
 
 
 def test_servicers_of_grpc_are_in_the_image(rule_runner: RuleRunner) -> None:
-    """Ray imports them when it starts its proxy; they are no applications, and no program."""
+    """Ray imports gRPC servicers when it starts its proxy; they are neither applications nor a program."""
     write_shop(
         rule_runner, config=CONFIG + "grpc_options: {grpc_servicer_functions: [app.pb.add]}\n"
     )
@@ -172,7 +172,7 @@ def test_servicers_of_grpc_are_in_the_image(rule_runner: RuleRunner) -> None:
 
 
 def test_job_of_a_manifest_is_what_the_image_starts_with(rule_runner: RuleRunner) -> None:
-    """Its command is followed to its file, and there is no config to put into the image."""
+    """The job's command is followed to its file, and no config is added to the image."""
     write_shop(rule_runner, config=JOB)
     closure = find_closure(rule_runner)
     assert [file.path for file in closure.files] == ["app/fruit.py", "app/goods.py"]
@@ -186,7 +186,7 @@ def test_job_of_a_manifest_is_what_the_image_starts_with(rule_runner: RuleRunner
 
 
 def test_package_is_no_file_that_a_job_runs(rule_runner: RuleRunner) -> None:
-    """Python would not find `goods.py`."""
+    """A job that runs a path needs a file: a package of that name is not its owner."""
     write_shop(rule_runner, config=JOB.replace("app/fruit.py", "app/stand.py"))
     write(rule_runner, {"app/stand/BUILD": "python_sources()\n", "app/stand/__init__.py": ""})
     assert closure_error(rule_runner).startswith("No target owns the module app.stand, so")
@@ -195,28 +195,28 @@ def test_package_is_no_file_that_a_job_runs(rule_runner: RuleRunner) -> None:
 def test_module_that_nobody_owns_is_named_by_its_application(
     rule_runner: RuleRunner, golden: Golden
 ) -> None:
-    """The message has the line of the file; nothing else of the repository is in the way of it."""
+    """The message has the line of the file, and the other application is still inferred."""
     write_shop(rule_runner, config=CONFIG.replace("app.prices:", "app.price:"))
     assert direct_dependencies(rule_runner) == ["src/app/fruit.py"]
     golden.check("errors/serve-config-no-owner.txt", closure_error(rule_runner))
 
 
 def test_file_that_is_not_there_is_an_error(rule_runner: RuleRunner, golden: Golden) -> None:
-    """Of the image alone: listing targets and dependencies goes on."""
+    """Only the image fails: goals that list targets and dependencies still work."""
     write_shop(rule_runner, config=None)
     assert direct_dependencies(rule_runner) == []
     golden.check("errors/serve-config-missing.txt", closure_error(rule_runner))
 
 
 def test_file_that_is_no_text_is_an_error(rule_runner: RuleRunner, golden: Golden) -> None:
-    """YAML is UTF-8."""
+    """A file that is not UTF-8 is an error."""
     write_shop(rule_runner)
     rule_runner.write_files({"src/app/serve.yaml": b"name: \xff\n"})
     golden.check("errors/serve-config-no-utf-8.txt", closure_error(rule_runner))
 
 
 def test_first_party_file_at_the_place_of_the_config_is_an_error(rule_runner: RuleRunner) -> None:
-    """Both are named; neither is left out."""
+    """The message names both files."""
     write_shop(rule_runner, BUILD.replace("yaml')", "yaml', dependencies=['src:other'])"))
     write(
         rule_runner,
@@ -232,7 +232,7 @@ def test_first_party_file_at_the_place_of_the_config_is_an_error(rule_runner: Ru
 def test_warnings_of_a_file_are_logged(
     rule_runner: RuleRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By a rule of their own, which runs once for all images that a warning is of."""
+    """A separate rule logs a warning once for all images that use the file."""
     write_shop(rule_runner, config=CONFIG + "ignored: 1\n")
     config = find_owners(rule_runner).config
     assert config is not None
@@ -248,7 +248,7 @@ def test_warnings_of_a_file_are_logged(
 
 
 def test_one_application_is_served_alone(rule_runner: RuleRunner) -> None:
-    """`serve_application` works by hand; code and config of the others stay out."""
+    """With `serve_application`, code and config of the other applications stay out."""
     write_shop(rule_runner, BUILD.replace("yaml')", "yaml', serve_application='prices')"))
     closure = find_closure(rule_runner)
     assert [file.path for file in closure.files] == [
@@ -259,13 +259,13 @@ def test_one_application_is_served_alone(rule_runner: RuleRunner) -> None:
 
 
 def test_unknown_application_is_an_error(rule_runner: RuleRunner) -> None:
-    """The image is refused, with the names that there are."""
+    """The message names the unknown application."""
     write_shop(rule_runner, BUILD.replace("yaml')", "yaml', serve_application='fish')"))
     assert "has no application 'fish'" in closure_error(rule_runner)
 
 
 def test_image_is_generated_for_each_application(rule_runner: RuleRunner) -> None:
-    """Each has the name of its application, the file, and the fields of the generator."""
+    """Each image has the name of its application, the file, and the fields of the generator."""
     build = APART.format(", labels={'a': 'b'}, overrides={'prices': {'base_image': 'python:3.10'}}")
     write_shop(rule_runner, build)
     common = {"serve_config": "serve.yaml", "labels": FrozenDict({"a": "b"})}
@@ -283,7 +283,7 @@ def test_image_is_generated_for_each_application(rule_runner: RuleRunner) -> Non
 
 
 def test_edit_of_the_file_changes_the_generated_images(rule_runner: RuleRunner) -> None:
-    """An application that is new has an image."""
+    """A new application gets an image."""
     write_shop(rule_runner, APART.format(""))
     assert generated(rule_runner, "fruit")["serve_application"] == "fruit"
     write(rule_runner, {"app/serve.yaml": CONFIG.replace("name: fruit", "name: apples")})
@@ -291,7 +291,7 @@ def test_edit_of_the_file_changes_the_generated_images(rule_runner: RuleRunner) 
 
 
 def test_fields_of_the_generator_can_be_parametrized(rule_runner: RuleRunner) -> None:
-    """An image for each application and each value."""
+    """There is an image for each application and each value."""
     write_shop(rule_runner, APART.format(", base_image=parametrize(a='a:1', b='b:1')"))
     address = Address(
         "src/app", target_name="apart", generated_name="fruit", parameters={"base_image": "b"}
@@ -312,13 +312,13 @@ def test_fields_of_the_generator_can_be_parametrized(rule_runner: RuleRunner) ->
 def test_file_of_which_nothing_can_be_generated_is_an_error(
     name: str, arguments: str, config: str, rule_runner: RuleRunner, golden: Golden
 ) -> None:
-    """The message names the generator, and says what is wrong with the file."""
+    """The message names the generator and describes the mistake in the file."""
     write_shop(rule_runner, APART.format(arguments), config)
     golden.check(f"errors/generated-images-{name}.txt", generation_error(rule_runner))
 
 
 def test_config_is_a_source_of_the_image(rule_runner: RuleRunner) -> None:
-    """So that `--changed-since` finds the image when its config changed."""
+    """The file is a source, so that `--changed-since` finds the image when its config changes."""
     write_shop(rule_runner)
     assert rule_runner.get_target(IMAGE)[ServeConfigField].file_path == "src/app/serve.yaml"
     assert find_owners(rule_runner).config is not None

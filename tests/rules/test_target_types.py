@@ -1,4 +1,4 @@
-"""What a BUILD file may say of a `slim_ray_image`, and the whole text of the error where it may not."""
+"""The values that a BUILD file may set on a `slim_ray_image`, and the whole text of each error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_service(**fields: Any) -> SlimRayImageTarget:
 
 
 def error_of(**fields: Any) -> str:
-    """Return the whole text of the error, without the place of the target that Pants puts before it."""
+    """Return the whole text of the error, without the target's place, which Pants prints before it."""
     with pytest.raises(InvalidTargetException) as caught:
         make_target(**fields)
     text = str(caught.value)
@@ -56,7 +56,7 @@ def field_error(**fields: Any) -> str:
 
 
 def test_defaults_are_those_of_a_ray_service() -> None:
-    """A target with `serve_app` alone has a value for all that an image must have."""
+    """A target with only `serve_app` has a value for everything that an image must have."""
     target = make_service()
     assert target[PlatformsField].value == ("linux/amd64",)
     assert target[UserField].value == "1000:100"
@@ -68,7 +68,7 @@ def test_defaults_are_those_of_a_ray_service() -> None:
 
 
 def test_serve_app_is_a_module_and_an_attribute() -> None:
-    """`serve_app` gives both parts of the import path."""
+    """`serve_app` is parsed into both parts of the import path."""
     field = make_target(serve_app="services.echo.app:app")[ServeAppField]
     assert field.import_path == ImportPath("services.echo.app", "app")
 
@@ -87,7 +87,7 @@ def test_serve_app_is_a_module_and_an_attribute() -> None:
     ids=["module", "file", "file-below", "arguments"],
 )
 def test_entry_point_is_a_module_or_a_file_with_arguments(text: str, expected: EntryPoint) -> None:
-    """`entry_point` is split as a shell does; its first word is a module or a file beside the BUILD file."""
+    """`entry_point` is split like a shell command; its first word is a module or a file beside the BUILD file."""
     assert make_target(entry_point=text)[EntryPointField].entry_point == expected
 
 
@@ -108,7 +108,7 @@ def test_entry_point_is_a_module_or_a_file_with_arguments(text: str, expected: E
     ids=repr,
 )
 def test_malformed_serve_app_is_refused(text: str) -> None:
-    """The message has the form that is wanted, the text that was received and an example."""
+    """The message has the expected form, the received text and an example."""
     assert error_of(serve_app=text) == (
         "The `serve_app` field in target src/app:image must be an import path `module.path:attribute`, "
         f"but was {text!r}.\n\n"
@@ -132,7 +132,7 @@ def test_malformed_serve_app_is_refused(text: str) -> None:
     ids=repr,
 )
 def test_malformed_entry_point_is_refused(text: str) -> None:
-    """An absolute path, one with '..' and what is neither a module nor a `.py` file are named as received."""
+    """An absolute path, a path with '..', and a text that is neither module nor `.py` file are shown as received."""
     assert error_of(entry_point=text) == (
         f"The `entry_point` field in target src/app:image must be a module or a file with arguments, but was {text!r}."
         "\n\nTo fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
@@ -140,7 +140,7 @@ def test_malformed_entry_point_is_refused(text: str) -> None:
 
 
 def test_entry_point_with_unbalanced_quotes_is_refused() -> None:
-    """The message says what is wrong with the quotes."""
+    """The message describes the fault in the quotes."""
     assert error_of(entry_point="driver.py --name 'two words") == (
         "The `entry_point` field in target src/app:image must be a module or a file with arguments, but was "
         '"driver.py --name \'two words" (No closing quotation).\n\n'
@@ -153,7 +153,7 @@ def test_serve_app_and_entry_point_together_are_refused() -> None:
     assert error_of(serve_app="app.main:app", entry_point="driver.py") == (
         "The target src/app:image has both `serve_app` ('app.main:app') and `entry_point` ('driver.py'), but an image "
         "has one default command.\n\n"
-        "To fix, remove one of them; `dependencies` brings other drivers into the image."
+        "To fix, remove one of them; to put other drivers into the image, list them in `dependencies`."
     )
 
 
@@ -162,20 +162,20 @@ def test_serve_config_beside_others_is_refused() -> None:
     assert error_of(serve_config="serve.yaml", entry_point="driver.py") == (
         "The target src/app:image has both `serve_config` ('serve.yaml') and `entry_point` ('driver.py'), but an image "
         "has one default command.\n\n"
-        "To fix, remove one of them; `dependencies` brings other drivers into the image."
+        "To fix, remove one of them; to put other drivers into the image, list them in `dependencies`."
     )
     three = error_of(serve_app="a:b", serve_config="serve.yaml", entry_point="driver.py")
     assert three == (
         "The target src/app:image has `serve_app` ('a:b') and `serve_config` ('serve.yaml') and `entry_point` "
         "('driver.py'), but an image has one default command.\n\n"
-        "To fix, remove all but one of them; `dependencies` brings other drivers into the image."
+        "To fix, remove all but one of them; to put other drivers into the image, list them in `dependencies`."
     )
 
 
 def test_serve_application_wants_a_config() -> None:
-    """An application is one of those of a file."""
+    """`serve_application` requires `serve_config`, which has the applications."""
     assert error_of(serve_app="a:b", serve_application="fruit") == (
-        "The target src/app:image has `serve_application` ('fruit'), but no `serve_config` that it is of.\n\n"
+        "The target src/app:image has `serve_application` ('fruit'), but no `serve_config`.\n\n"
         "To fix, set `serve_config`, or remove `serve_application`."
     )
 
@@ -185,19 +185,19 @@ def test_target_with_nothing_to_put_in_is_refused(fields: dict[str, Any]) -> Non
     """Without `serve_app`, `serve_config`, `entry_point` and `dependencies` the message names all four."""
     assert error_of(**fields) == (
         "The target src/app:image has nothing to put into an image.\n\n"
-        "To fix, set `serve_app` (as 'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as "
-        "'driver.py') or `dependencies`."
+        "To fix, set `serve_app` (such as 'services.echo.app:app'), `serve_config` (such as 'serve.yaml'), "
+        "`entry_point` (such as 'driver.py') or `dependencies`."
     )
 
 
 def test_dependencies_alone_are_enough() -> None:
-    """An image may hold code without saying what to run."""
+    """An image may contain code without a command to run."""
     assert make_target(dependencies=[":lib"])[SlimRayImageDependencies].value == (":lib",)
 
 
 @pytest.mark.parametrize("platform", ["linux/arm64", "linux", "windows/amd64", ""], ids=repr)
 def test_other_platform_is_refused(platform: str) -> None:
-    """The message names the one platform there is."""
+    """The message names the only supported platform."""
     assert field_error(platforms=[platform]) == (
         f"The `platforms` field in target src/app:image must be one of 'linux/amd64', but was {platform!r}.\n\n"
         "To fix, use 'linux/amd64', the one platform that this version builds for."
@@ -206,7 +206,7 @@ def test_other_platform_is_refused(platform: str) -> None:
 
 @pytest.mark.parametrize("platforms", [[], ["linux/amd64", "linux/arm64"]], ids=["none", "two"])
 def test_platforms_names_exactly_one(platforms: list[str]) -> None:
-    """None and two platforms are refused."""
+    """No platform and two platforms are rejected."""
     assert field_error(platforms=platforms) == (
         f"The `platforms` field in target src/app:image must name exactly one platform, but was {platforms!r}.\n\n"
         "To fix, use ['linux/amd64']."
@@ -222,7 +222,7 @@ def test_ports_out_of_range_are_refused_at_once() -> None:
 
 
 def test_boolean_is_no_port() -> None:
-    """Python takes it for a number, a port is none."""
+    """A boolean is a number in Python, but not a port."""
     assert field_error(ports=[True]) == (
         "The `ports` field in target src/app:image must contain numbers from 1 to 65535, but has True.\n\n"
         "To fix, correct the port numbers."
@@ -251,7 +251,7 @@ def test_boolean_is_no_port() -> None:
     ],
 )
 def test_value_of_another_type_is_refused(field: str, value: Any, wanted: str) -> None:
-    """Pants' own check says which type a field has, and what it got."""
+    """Pants' own check names the type of the field and the received value."""
     fields = {field: value} if field == "serve_app" else {"serve_app": "a:b", field: value}
     assert error_of(**fields) == (
         f"The {field!r} field in target src/app:image must be {wanted}, but was `{value!r}` with type "
@@ -261,7 +261,7 @@ def test_value_of_another_type_is_refused(field: str, value: Any, wanted: str) -
 
 @pytest.mark.parametrize("ports", [["8000"], 8000, "8000"], ids=repr)
 def test_ports_are_numbers(ports: Any) -> None:
-    """A port as text is refused by Pants' own check, with our words for what is wanted."""
+    """Pants' own check rejects a port as text, with the plugin's description of the expected type."""
     assert field_error(ports=ports) == (
         f"The 'ports' field in target src/app:image must be a list of port numbers, but was `{ports!r}` with type "
         f"`{type(ports).__name__}`."
@@ -279,7 +279,7 @@ def test_layer_budget_out_of_range_is_refused(budget: int) -> None:
 
 @pytest.mark.parametrize("budget", [4, 100])
 def test_layer_budget_may_be_each_end_of_its_range(budget: int) -> None:
-    """Both ends of the range are in it."""
+    """Both ends of the range are accepted."""
     assert make_service(layer_budget=budget)[LayerBudgetField].value == budget
 
 
@@ -287,7 +287,7 @@ def test_layer_budget_may_be_each_end_of_its_range(budget: int) -> None:
     "workdir", ["", "app", "/", "/app/", "/app//x", "/app/..", "/./app", "/a:b", "/a\nb"], ids=repr
 )
 def test_workdir_that_is_not_a_plain_absolute_path_is_refused(workdir: str) -> None:
-    """A relative path, the root, and what a path must not hold are named as received."""
+    """A relative path, the root, and a path with forbidden characters are shown as received."""
     assert field_error(workdir=workdir) == (
         "The `workdir` field in target src/app:image must be an absolute path below /, without '.', '..', ':' or "
         "control characters, "
@@ -303,7 +303,7 @@ def test_workdir_may_be_any_plain_absolute_path(workdir: str) -> None:
 
 @pytest.mark.parametrize("user", ["", ":", "1000:", ":100", "1000:100:1", "a b", "a/b"], ids=repr)
 def test_malformed_user_is_refused(user: str) -> None:
-    """The message has both forms."""
+    """The message has both accepted forms."""
     assert field_error(user=user) == (
         f"The `user` field in target src/app:image must be `user` or `user:group`, but was {user!r}.\n\n"
         "To fix, use numbers, such as '1000:100', or names of users and groups in the base image."
@@ -312,7 +312,7 @@ def test_malformed_user_is_refused(user: str) -> None:
 
 @pytest.mark.parametrize("user", ["0", "1000", "1000:100", "nobody", "www-data:www-data", "_apt"])
 def test_user_may_be_numbers_or_names(user: str) -> None:
-    """Both forms are taken as they are."""
+    """Both forms are accepted unchanged."""
     assert make_service(user=user)[UserField].value == user
 
 
@@ -345,12 +345,12 @@ def test_malformed_base_image_is_refused(reference: str) -> None:
     ],
 )
 def test_base_image_may_be_a_reference_or_a_layout(reference: str) -> None:
-    """References by tag and by digest, and layouts with and without a tag, are taken as they are."""
+    """References by tag and by digest, and layouts with and without a tag, are accepted unchanged."""
     assert make_service(base_image=reference)[BaseImageField].value == reference
 
 
 def test_label_of_the_plugin_s_containers_is_refused() -> None:
-    """What an image says is what each container of it says."""
+    """A label of the image is a label of each of its containers, so the plugin's own names are reserved."""
     assert field_error(labels={"slim-ray-image.smoke-test": "1", "a": "2"}) == (
         "The `labels` field in target src/app:image must not have names that start with 'slim-ray-image.', which the "
         "plugin sets on its containers, but has 'slim-ray-image.smoke-test'.\n\n"
@@ -359,7 +359,7 @@ def test_label_of_the_plugin_s_containers_is_refused() -> None:
 
 
 def test_env_with_a_name_that_no_variable_has_is_refused() -> None:
-    """An empty name and one with '=' cannot be in an image config."""
+    """An empty name and a name with '=' are rejected, because an image config cannot have them."""
     assert field_error(env={"B=C": "1", "": "2", "GOOD": "3"}) == (
         "The `env` field in target src/app:image must have names without '=' that are not empty, but has '', 'B=C'."
         "\n\nTo fix, correct the names of the variables."
@@ -372,13 +372,13 @@ def test_env_with_a_name_that_no_variable_has_is_refused() -> None:
 def test_outputs_that_cannot_be_written_are_refused(
     outputs: list[str], golden: Golden, request: pytest.FixtureRequest
 ) -> None:
-    """The message has the names there are, or the two that exclude each other."""
+    """The message lists the valid names, or the two that exclude each other."""
     name = request.node.callspec.id
     golden.check(f"errors/field-outputs-{name}.txt", field_error(outputs=outputs))
 
 
 def test_no_outputs_is_not_the_default() -> None:
-    """An empty list stays empty, and unset is told from it: the option says what unset means."""
+    """An empty list stays empty and differs from an unset field, for which the option decides."""
     assert make_service(outputs=[])[OutputsField].value == ()
     assert make_service()[OutputsField].value is None
 
@@ -396,12 +396,12 @@ def test_no_outputs_is_not_the_default() -> None:
     ids=["unknown rule", "only away", "path outside"],
 )
 def test_what_cannot_be_pruned_is_refused(fields: dict[str, Any], start: str) -> None:
-    """The field and the target are named; `core` has the whole messages."""
+    """The message names the field and the target; the tests of `core` have the whole messages."""
     assert field_error(**fields).startswith(start)
 
 
 def test_pruning_nothing_is_not_the_default() -> None:
-    """An empty list stays empty, and unset is told from it: the option says what unset means."""
+    """An empty list stays empty and differs from an unset field, for which the option decides."""
     assert make_service(prune=[])[PruneField].value == ()
     assert make_service()[PruneField].value is None
     assert make_service(exclude_files=["b", "a"])[ExcludeFilesField].value == ("a", "b")
@@ -414,7 +414,7 @@ def test_empty_command_is_not_the_default() -> None:
 
 
 def test_error_names_the_line_of_the_build_file(rule_runner: RuleRunner) -> None:
-    """What a user sees is the same text after the BUILD file's place."""
+    """A user sees the same text after the place in the BUILD file."""
     write(rule_runner, {"app/BUILD": "\nslim_ray_image(name='image', serve_app='app.main')\n"})
     assert target_error(rule_runner, IMAGE) == (
         "src/app/BUILD:2: The `serve_app` field in target src/app:image must be an import path "
@@ -426,10 +426,10 @@ def test_error_names_the_line_of_the_build_file(rule_runner: RuleRunner) -> None
 def test_target_that_contradicts_itself_names_the_line_of_the_build_file(
     rule_runner: RuleRunner,
 ) -> None:
-    """The check of the whole target is seen the same way."""
+    """An error of the whole target has its place in the BUILD file too."""
     write(rule_runner, {"app/BUILD": "slim_ray_image(name='image')\n"})
     assert target_error(rule_runner, IMAGE) == (
         "src/app/BUILD:1: The target src/app:image has nothing to put into an image.\n\n"
-        "To fix, set `serve_app` (as 'services.echo.app:app'), `serve_config` (as 'serve.yaml'), `entry_point` (as "
-        "'driver.py') or `dependencies`."
+        "To fix, set `serve_app` (such as 'services.echo.app:app'), `serve_config` (such as 'serve.yaml'), "
+        "`entry_point` (such as 'driver.py') or `dependencies`."
     )

@@ -1,4 +1,4 @@
-"""What a sandboxed program is shipped with, what Pants' settings become in a sandbox, and how a program's end is told."""
+"""The files of a sandboxed program, Pants' settings in a sandbox, and the errors of a failed program."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def imported_modules(source: bytes) -> Iterator[str]:
 
 
 def reachable_files(start: str) -> set[str]:
-    """Return the modules of the package that `start` reaches by imports, found from the files on disk."""
+    """Return the modules of the plugin that `start` reaches by imports, found in the files on disk."""
     found, pending = set(), {start}
     while pending:
         path = pending.pop()
@@ -67,7 +67,7 @@ def reachable_files(start: str) -> set[str]:
 def test_program_is_shipped_with_exactly_what_it_imports(
     rule_runner: RuleRunner, name: str
 ) -> None:
-    """Its modules are those that it reaches by imports, so a change of any other keeps its cache."""
+    """A program has only the modules that it reaches by imports, so a change of another module keeps its cache."""
     files = load(rule_runner, name)
     modules = {path for path in files if not path.endswith("/__init__.py")}
     expected = reachable_files(f"slim_ray_image/sandbox/{name.replace('.', '/')}.py")
@@ -81,7 +81,7 @@ def test_program_is_shipped_with_exactly_what_it_imports(
 def test_program_has_an_empty_package_file_for_each_folder(
     rule_runner: RuleRunner, name: str
 ) -> None:
-    """Packages can be imported, but no `__init__.py` of ours, nor its docstring, is part of a cache key."""
+    """Packages can be imported, but no `__init__.py` of the plugin, nor its docstring, is part of a cache key."""
     files = load(rule_runner, name)
     packages = {path: content for path, content in files.items() if path.endswith("__init__.py")}
     folders = {str(folder) for path in files for folder in Path(path).parents} - {"."}
@@ -93,7 +93,7 @@ def test_program_has_an_empty_package_file_for_each_folder(
 def test_shipped_program_can_be_imported_alone(
     rule_runner: RuleRunner, name: str, tmp_path: Path
 ) -> None:
-    """Nothing is missing: the program loads where only its own tree and its tools are."""
+    """The program can be imported with only its own tree and its tools."""
     for path, content in load(rule_runner, name).items():
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def test_shipped_program_can_be_imported_alone(
 
 
 def test_programs_are_found() -> None:
-    """The tests above have programs to look at, and no library among them."""
+    """The tests above find the programs, and no library among them."""
     assert {"layers.write_slice", "smoke.ask_http"} <= set(PROGRAMS)
     assert not {"report", "wheels.wheel"} & set(PROGRAMS)
 
@@ -129,21 +129,21 @@ def test_programs_are_found() -> None:
 def test_interpreters_are_equal_by_every_fact_and_hashed_without_them(
     facts: dict[str, Any]
 ) -> None:
-    """A request for a layer is hashed often: thousands of paths are compared only where all else is the same."""
+    """Facts with thousands of paths are not hashed with each layer request, but they are compared."""
     one, other = make_interpreter(), make_interpreter(**facts)
     assert one == make_interpreter() != other
     assert hash(one) == hash(other)
 
 
 def test_interpreter_knows_its_minor_version_and_site_packages() -> None:
-    """Both follow from its version and its path."""
+    """Both are derived from the interpreter's version and path."""
     interpreter = make_interpreter(python="/opt/python/bin/python3.10", python_version="3.10.13")
     assert interpreter.python_minor == "3.10"
     assert interpreter.site_packages == "/opt/python/lib/python3.10/site-packages"
 
 
 def test_settings_of_the_network_are_those_of_pants(rule_runner: RuleRunner) -> None:
-    """Indexes and find-links reach the sandbox as they are; without certificates there is no file."""
+    """Indexes and find-links reach the sandbox unchanged; without certificates there is no file."""
     rule_runner.set_options(
         [*OPTIONS, INDEXES, "--python-repos-find-links=['https://wheels.example.com/']"]
     )
@@ -173,12 +173,12 @@ def result_of(exit_code: int, stdout: bytes = b"", stderr: bytes = b"") -> Any:
 
 
 def test_success_is_silent() -> None:
-    """A program that ended well raises nothing, whatever it wrote."""
+    """A program that succeeded raises nothing, whatever it wrote."""
     raise_if_failed(result_of(0, stderr=b"a note"), "Do a thing")
 
 
 def test_mistake_of_the_user_is_told_in_the_program_s_own_words() -> None:
-    """The message that a program wrote is the whole message."""
+    """The program's message is the whole message."""
     text = "The image is wrong.\n\nTo fix, mend it \N{EM DASH} now."
     with pytest.raises(SlimRayImageError) as caught:
         raise_if_failed(result_of(USER_ERROR, b"noise", text.encode()), "Do a thing")
@@ -186,7 +186,7 @@ def test_mistake_of_the_user_is_told_in_the_program_s_own_words() -> None:
 
 
 def test_fault_of_a_program_says_so_and_has_all_output() -> None:
-    """An unexpected end is no mistake of the user, and what was written helps to find it; bytes that are no text too."""
+    """An unexpected exit code is a fault, and the message has all output, even bytes that are not UTF-8."""
     with pytest.raises(RuntimeError) as caught:
         raise_if_failed(result_of(1, b"some output\n", b"a traceback \xff"), "Do a thing")
     assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""What `pants test` makes of a `slim_ray_image`: which are tested, what the program is told, and what is skipped."""
+"""`pants test` of a `slim_ray_image`: the targets to test, the program's request, and skipped tests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ APPLICATION = ServedApplication("default", "/", "app.main:app")
 
 
 class QueryRules:
-    """A backend of queries alone."""
+    """A backend with only queries."""
 
     def __init__(self, *queries: QueryRule) -> None:
         self._queries = queries
@@ -86,13 +86,13 @@ def chosen(rule_runner: RuleRunner, *options: str) -> list[str]:
 
 
 def test_only_targets_that_want_it_are_tested(smoke_rule_runner: RuleRunner) -> None:
-    """Unset, the field leaves it to the option, which is off; each target is a test of its own."""
+    """If the field is unset, the option decides, which is off by default; each target is a separate test."""
     assert chosen(smoke_rule_runner) == ["yes"]
     assert chosen(smoke_rule_runner, "--slim-ray-smoke-test") == ["unset", "yes"]
 
 
 def test_target_that_says_no_is_no_test() -> None:
-    """With `smoke_test=False` there is nothing to test, whatever the option says."""
+    """With `smoke_test=False` nothing is tested, whatever the option is."""
     target = {"serve_app": "app.main:app"}
     assert SmokeTestFieldSet.is_applicable(SlimRayImageTarget(target, ADDRESS))
     refusing = SlimRayImageTarget({**target, "smoke_test": False}, ADDRESS)
@@ -100,7 +100,7 @@ def test_target_that_says_no_is_no_test() -> None:
 
 
 def test_program_is_told_applications_and_requests() -> None:
-    """It has what image.json says, the name that `pants run` gives the image, and the target's requests."""
+    """The request has facts of image.json, the image's name in `pants run`, and the target's requests."""
     builder = ServedApplication("built", None, "app.main:build", ("size",))
     sent = smoke_request(method="POST", path="/", json={}, status=400, contains="list")
     request = program_request(
@@ -122,7 +122,7 @@ def test_program_is_told_applications_and_requests() -> None:
 
 
 def test_program_asks_each_route_by_default() -> None:
-    """Where the target names no request, each application is asked; of an image without any, none."""
+    """Without `smoke_requests`, the test requests each application's route, or none if there is no application."""
     second = ServedApplication("second", "/second", "app.second:app")
     request = program_request(field_set(), built(APPLICATION, second))
     assert [sent.path for sent in request.requests] == ["/", "/second"]
@@ -142,7 +142,7 @@ def test_program_asks_each_route_by_default() -> None:
 def test_without_docker_the_test_is_skipped(
     smoke_rule_runner: RuleRunner, tmp_path: Path, script: object, problem: str
 ) -> None:
-    """The reason is told, nothing is built, and there is no result that counts."""
+    """The reason is reported, nothing is built, and the result does not count as a test."""
     if script:
         (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "docker").chmod(0o755)
@@ -172,7 +172,7 @@ WRONG = {
 
 @pytest.mark.parametrize("value", WRONG)
 def test_wrong_requests_are_refused(rule_runner: RuleRunner, value: str) -> None:
-    """The message names field and target, and never a line of Python."""
+    """The message names field and target, and has no traceback."""
     write(rule_runner, {"app/BUILD": build_file(value)})
     text = target_error(rule_runner, ADDRESS)
     assert "smoke_requests" in text
@@ -182,7 +182,7 @@ def test_wrong_requests_are_refused(rule_runner: RuleRunner, value: str) -> None
 
 
 def test_build_file_has_smoke_request(rule_runner: RuleRunner) -> None:
-    """It needs no import; the generated images have what their generator says, or `overrides`."""
+    """`smoke_request` needs no import, and generated images have the generator's requests, or those of `overrides`."""
     write(
         rule_runner,
         {

@@ -61,7 +61,7 @@ def test_tag_warns_once_with_the_digest_that_it_has(
     by_digest = repository.pants(f"--slim-ray-default-base-image={pinned}", "package", ECHO, DRIVER)
     assert "is a tag" not in by_digest.output
     for reference, run in ((name, by_tag), (pinned, by_digest)):
-        assert f"Take the interpreter out of {reference}" in run.started
+        assert f"Extract the interpreter of {reference}" in run.started
         assert "Write the layer of ray" not in run.started
 
 

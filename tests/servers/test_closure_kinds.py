@@ -288,7 +288,7 @@ def test_distribution_is_the_same_layer_from_any_build(
     target = write_distribution(repository, folder)
     before = repository.package(target, root_option(folder)).description["manifest_digest"]
     again = repository.package(target, root_option(folder), "--no-local-cache", "--no-pantsd")
-    assert "Look into shapes-for-tests of this repository" in again.run.started
+    assert "Describe shapes-for-tests of this repository" in again.run.started
     assert again.description["manifest_digest"] == before
 
 

@@ -156,4 +156,4 @@ def test_run_without_docker_says_so(repository: Repository, driver: str) -> None
     run = repository.pants("run", driver, check=False, DOCKER_HOST="tcp://127.0.0.1:1")
     assert run.exit_code == 1
     assert "Cannot run the image: Docker does not answer" in run.output
-    assert "To fix, start Docker, or set DOCKER_HOST to one that runs." in run.output
+    assert "To fix, start Docker, or set DOCKER_HOST to a Docker that runs." in run.output

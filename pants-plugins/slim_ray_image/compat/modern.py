@@ -1,4 +1,4 @@
-"""Pants >= 2.30: its own names, under the spelling that the plugin uses."""
+"""Pants >= 2.30: the names of Pants itself, in the spelling that the plugin uses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from pants.util.pip_requirement import PipRequirement
 
 
 async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:
-    """Return module -> line of the imports that Pants' own inference sees in a Python target's source."""
+    """Map each module that a Python target's source imports, according to Pants' own inference, to its line."""
     files = await determine_source_files(SourceFilesRequest([target[PythonSourceField]]))
     parsed = await parse_python_dependencies(ParsePythonDependenciesRequest(files), **implicitly())
     (dependencies,) = parsed.path_to_deps.values()
@@ -59,12 +59,12 @@ async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str,
 
 
 def requirement_name(requirement: PipRequirement) -> str:
-    """Return the name of the distribution that a requirement asks for, as it is written."""
+    """Return the name of the distribution in a requirement, as written there."""
     return requirement.name
 
 
 def test_result(
     result: FallibleProcessResult, address: Address, output_setting: ShowOutput
 ) -> TestResult:
-    """Return what `pants test` reports of a process."""
+    """Return the result of a process as `pants test` reports it."""
     return TestResult.from_fallible_process_result((result,), address, output_setting)

@@ -1,8 +1,8 @@
-"""Pants 2.17: the call-by-name names on top of its `Get`.
+"""Pants 2.17: the names of call-by-name, implemented with `Get`.
 
-Pants 2.17 finds a rule's `Get`s in the syntax tree of the rule, and goes on into every coroutine function that the
-rule calls and that it can look up in module globals or closure cells. So each name here is a small coroutine function
-around one `Get`.
+Pants 2.17 finds a rule's `Get`s in the syntax tree of the rule, and in every coroutine function that the rule calls and
+that Pants can look up in module globals or closure cells. So each name here is a small coroutine function around one
+`Get`.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ _IMPLICITLY = "__implicitly"
 
 
 def implicitly(*args: Any) -> dict:
-    """Hold the input of a by-name call that is not given positionally."""
+    """Return keyword arguments that carry the input of a by-name call."""
     return {_IMPLICITLY: args}
 
 
 def _input(args: tuple, kwargs: dict) -> Any:
-    """The value a by-name call was given: positionally, or as `**implicitly(value_or_dict)`."""
+    """Return the input of a by-name call, passed positionally or as `**implicitly(value_or_dict)`."""
     if args:
         return args[0]
     (value,) = kwargs[_IMPLICITLY]
@@ -80,7 +80,7 @@ def _input(args: tuple, kwargs: dict) -> Any:
 def _by_name(_output: type, _input_type: type, *others: type) -> Callable:
     """Return a coroutine function for "the rule that makes an `_output` from an `_input_type`".
 
-    With `others`, from a value of any of those types: on modern Pants that is one rule, called as
+    With `others`, the input may also be of one of these types: on modern Pants that is one rule, called as
     `name(**implicitly(value))`. The rule visitor finds `_output`, `_input_type`, `first` and `rest` as closure cells.
     """
 
@@ -108,7 +108,7 @@ def _no_input(_output: type) -> Callable:
 
 
 class _Concurrently:
-    """Drives coroutines in lockstep and hands the engine all of their pending `Get`s at once."""
+    """Runs coroutines in lockstep and passes all of their pending `Get`s to the engine at once."""
 
     def __init__(self, awaitables: tuple) -> None:
         self.awaitables = awaitables
@@ -146,7 +146,7 @@ def _as_tuple(pending: Any) -> tuple:
 
 
 def concurrently(*args: Any) -> _Concurrently:
-    """Await several by-name calls at once: as arguments, or as one iterable."""
+    """Await several by-name calls at once, passed as arguments or as one iterable."""
     if len(args) == 1 and not hasattr(args[0], "__await__"):
         return _Concurrently(tuple(args[0]))
     return _Concurrently(args)
@@ -194,7 +194,7 @@ _parse_python_dependencies = _by_name(ParsedPythonDependencies, ParsePythonDepen
 
 
 async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str, int]:
-    """Return module -> line of the imports that Pants' own inference sees in a Python target's source."""
+    """Map each module that a Python target's source imports, according to Pants' own inference, to its line."""
     constraints = InterpreterConstraints.create_from_compatibility_fields(
         [target[InterpreterConstraintsField]], python_setup
     )
@@ -205,19 +205,19 @@ async def python_imports(target: Target, python_setup: PythonSetup) -> dict[str,
 
 
 def requirement_name(requirement: PipRequirement) -> str:
-    """Return the name of the distribution that a requirement asks for, as it is written."""
+    """Return the name of the distribution in a requirement, as written there."""
     return requirement.project_name
 
 
 def test_result(
     result: FallibleProcessResult, address: Address, output_setting: ShowOutput
 ) -> TestResult:
-    """Return what `pants test` reports of a process."""
+    """Return the result of a process as `pants test` reports it."""
     return TestResult.from_fallible_process_result(result, address, output_setting)
 
 
 def rule(*args: Any, **kwargs: Any) -> Callable:
-    """`@rule`, but what it returns is called by name.
+    """Like `@rule`, but returns a function to call by name.
 
     The request is the rule's first parameter: `await my_rule(request, **implicitly())`. A rule without parameters is
     called as `await my_rule(**implicitly())`.
@@ -226,7 +226,7 @@ def rule(*args: Any, **kwargs: Any) -> Callable:
 
 
 def uncacheable_rule(*args: Any, **kwargs: Any) -> Callable:
-    """`rule`, run anew in each session of pantsd: for what Pants does not watch."""
+    """Like `rule`, but the rule runs again in each session of pantsd: for inputs that Pants does not watch."""
     return _callable_by_name(_pants_uncacheable_rule, args, kwargs)
 
 
@@ -245,6 +245,6 @@ def _shim(function: Any) -> Callable:
     )
     for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(shim, attribute, getattr(function, attribute))
-    shim.rule = task  # by which collect_rules() finds it
-    shim.__wrapped_rule__ = function  # not __wrapped__, which inspect.getsource follows
+    shim.rule = task  # collect_rules() looks for this attribute.
+    shim.__wrapped_rule__ = function  # Not __wrapped__, which inspect.getsource follows.
     return shim

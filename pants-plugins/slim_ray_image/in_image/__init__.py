@@ -1,4 +1,4 @@
-"""Programs that go into the image as they are, and run there on the base's interpreter and its standard library alone.
+"""Programs that are copied into the image and run there on the base's interpreter, with only its standard library.
 
-None of them imports anything of ours; the docstring of each says what calls it.
+None of them imports a module of the plugin; the docstring of each names its caller.
 """

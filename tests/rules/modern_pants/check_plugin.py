@@ -1,15 +1,15 @@
-"""Import a plugin against the Python sources of a Pants without its engine, and write down what its rules are.
+"""Import a plugin against the Python sources of a Pants without its engine, and print its target types and rules.
 
 Usage: python check_plugin.py PANTS_SOURCE PLUGIN_SOURCE PACKAGE
 
-Pants' engine is one extension module. Its interface is in the sources, as a stub file; here a module is made of that
-which is enough to import Pants, and so to run each check that `@rule` makes: that every name can be imported, that
-every parameter and result is a class, that every call by name has the form that the engine can follow.
+Pants' engine is one extension module, and the sources have its interface as a stub file. This program makes a module
+from the stub file, which is enough to import Pants and so to run the checks of `@rule`: every name can be imported,
+every parameter and result is a class, and every call by name has a form that the engine can follow.
 It does not solve the rule graph and runs no rule.
 
-Out, as JSON: the types of the package's targets, and of each rule its types, the rules that it awaits and what is
-wrong with that.
-Needs the Python that the Pants is for, or one not much older, and Pants' own requirements.
+Out, as JSON: the types of the package's targets, and for each rule its types, the rules that it awaits and the problem
+of each call.
+Needs Pants' own requirements, and the Python of this Pants or a slightly older one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENGINE = "pants.engine.internals.native_engine"
 
 
 class FrozenDict(dict):
-    """The engine's FrozenDict, as far as importing needs it."""
+    """The engine's FrozenDict, with the methods that an import needs."""
 
     def __class_getitem__(cls, _: Any) -> Any:
         return cls
@@ -44,7 +44,7 @@ class FrozenDict(dict):
 
 
 class FrozenOrderedSet(tuple):
-    """The engine's FrozenOrderedSet, as far as importing needs it."""
+    """The engine's FrozenOrderedSet, with the methods that an import needs."""
 
     def __new__(cls, values: Any = ()) -> FrozenOrderedSet:
         return super().__new__(cls, dict.fromkeys(values or ()))
@@ -66,7 +66,7 @@ class LockedMap(dict):
 
 
 class RuleCallTrampoline:
-    """What `@rule` returns: it knows its rule, and stands for the function that was decorated."""
+    """The result of `@rule`: a wrapper that knows its rule and stands for the decorated function."""
 
     def __init__(self, rule_id: str, output_type: type, wrapped: Callable, rule: Any) -> None:
         self.rule_id = rule_id
@@ -84,7 +84,7 @@ class RuleCallTrampoline:
         return getattr(self.__dict__["__wrapped__"], name)
 
 
-# What the stub file only declares, but Pants uses while it is imported.
+# Names that the stub file only declares, but that Pants uses while it is imported.
 OWN: Mapping[str, Any] = {
     "FrozenDict": FrozenDict,
     "FrozenOrderedSet": FrozenOrderedSet,
@@ -111,7 +111,7 @@ def _make_method(node: Any) -> Any:
 
 
 def _make_class(node: ast.ClassDef, known: Mapping[str, Any]) -> type:
-    """Return a class with the methods of the declared one, all of which do nothing."""
+    """Return a class with the methods of a declared class; the methods do nothing."""
     names = [ast.unparse(base).partition("[")[0] for base in node.bases]
     if "Enum" in names:
         return enum.Enum(  # type: ignore[return-value]
@@ -155,7 +155,7 @@ def make_engine(stub: str) -> types.ModuleType:
 
 
 def _shim_annotationlib() -> None:
-    """Give a Python before 3.14 the module that Pants takes two classes and a function of."""
+    """Add the module `annotationlib`, from which Pants imports three names, to a Python before 3.14."""
     if sys.version_info < (3, 14):
         module: Any = types.ModuleType("annotationlib")
         formats = enum.Enum("Format", ["VALUE", "FORWARDREF", "STRING"])  # type: ignore[misc]
@@ -170,7 +170,7 @@ def _name(cls: Any) -> str:
 
 
 def _find_rule(rule_id: str) -> Optional[Any]:
-    """Return the rule called `rule_id`, if its module has it; its name is not always that of the function."""
+    """Return the rule called `rule_id`, if its module has it; the rule's name can differ from its function's."""
     module = importlib.import_module(rule_id.rpartition(".")[0])
     for value in vars(module).values():
         rule = getattr(value, "rule", None)
@@ -180,7 +180,7 @@ def _find_rule(rule_id: str) -> Optional[Any]:
 
 
 def _loaded_rules() -> Iterator[Any]:
-    """Yield every rule of every module that is imported by now."""
+    """Yield every rule of all modules that have been imported."""
     for module in list(sys.modules.values()):
         for value in list(vars(module).values()):
             if isinstance(value, RuleCallTrampoline):
@@ -188,7 +188,7 @@ def _loaded_rules() -> Iterator[Any]:
 
 
 def _problem_of(awaitable: Any, awaited: Optional[Any]) -> Optional[str]:
-    """Return what is wrong with a call by name, as far as can be told without the rule graph."""
+    """Return the problem of a call by name, if one is visible without the rule graph."""
     if awaited is None:
         return "there is no such rule"
     parameters = list(awaited.parameters.values())
@@ -215,7 +215,7 @@ def _describe_awaits(rule: Any) -> Iterator[dict[str, Any]]:
 
 
 def describe_plugin(package: str) -> dict[str, Any]:
-    """Load the backend as Pants does, and return what it registers."""
+    """Load the backend as Pants does, and return its target types and rules."""
     register = importlib.import_module(f"{package}.register")
     rules = {}
     for entry in register.rules():
@@ -231,7 +231,7 @@ def describe_plugin(package: str) -> dict[str, Any]:
 
 
 def main(pants_source: str, plugin_source: str, package: str) -> None:
-    """Print the description."""
+    """Print the description of the plugin as JSON."""
     sys.path[:0] = [pants_source, plugin_source]
     stub = Path(pants_source, *ENGINE.split(".")).with_suffix(".pyi").read_text()
     sys.modules[ENGINE] = make_engine(stub)

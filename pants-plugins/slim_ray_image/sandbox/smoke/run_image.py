@@ -25,7 +25,7 @@ def _check_docker() -> None:
                 (
                     "install Docker, or run the image of `pants package` elsewhere"
                     if problem == NO_DOCKER
-                    else "start Docker, or set DOCKER_HOST to one that runs"
+                    else "start Docker, or set DOCKER_HOST to a Docker that runs"
                 )
             ],
         )
