@@ -1,4 +1,4 @@
-"""Tests of sandbox.layers.write_distribution_layer, write_slice and join_slices: the content of the layers of wheels."""
+"""Tests of sandbox.layers.write_distribution_layer, write_slice and join_slices: the content of their layers."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_files_go_to_site_packages(sandbox: Path) -> None:
 def test_files_of_data_go_where_the_wheel_meant_them(
     sandbox: Path, member: str, placed: str
 ) -> None:
-    """Each of a wheel's schemes goes where pip would install it (PEP 427)."""
+    """Files of each scheme of a wheel go where pip would install them (PEP 427)."""
     wheel = make_wheel(WHEELS, "foo", files={f"foo-1.0.data/{member}": "content"})
     layer = Layer(write(wheel))
     assert files_of(layer) == [placed]
@@ -173,7 +173,7 @@ def test_bytecode_that_a_distribution_brings_is_left_out(sandbox: Path) -> None:
 
 
 def test_metadata_of_a_vendored_distribution_is_a_file_like_others(sandbox: Path) -> None:
-    """Only a dist-info folder at the top is the distribution's own."""
+    """Entry points in a dist-info folder below the top level make no commands."""
     vendored = "foo/_vendor/bar-2.dist-info/entry_points.txt"
     wheel = make_wheel(
         WHEELS,
@@ -339,7 +339,7 @@ def test_record_lists_what_is_really_there(sandbox: Path) -> None:
 
 
 def test_record_keeps_the_hashes_of_what_is_untouched(sandbox: Path) -> None:
-    """Only what is another file in the image has another hash: what was stripped, and scripts."""
+    """Only stripped files and scripts have another hash in the image's RECORD than in the wheel's."""
     script = "foo-1.0.data/scripts/run"
     files: dict[str, Content] = {
         "foo/a.py": "x = 1",
@@ -366,7 +366,7 @@ def recorded(record: bytes) -> dict[str, str]:
 
 
 def test_file_that_is_not_what_record_says_is_an_error(sandbox: Path) -> None:
-    """A wheel whose files were changed after it was made is refused, with the wheel and the file."""
+    """A wheel with a file that does not match RECORD is refused; the error names the wheel and the file."""
     wheel = make_wheel(
         WHEELS, "foo", files={"foo/a.py": "x = 1"}, recorded={"foo/a.py": hash_of(b"x = 2")}
     )
@@ -527,7 +527,7 @@ def test_layer_of_slices_is_one_stream(sandbox: Path) -> None:
 
 
 def test_layer_of_slices_is_what_is_told_of_it(sandbox: Path) -> None:
-    """Digest, size, diff_id, bytes and files match the blob; each slice's facts have the shares of its distributions."""
+    """Digest, size, diff_id, bytes and files match the blob; each slice reports the shares of its distributions."""
     wheels = noisy_wheels()
     request, facts = write_slices(*([wheel] for wheel in wheels))
     join_slices.main(request)

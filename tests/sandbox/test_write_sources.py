@@ -296,7 +296,7 @@ def dynamic_imports(files: Mapping[str, Content]) -> list[tuple[str, int, str]]:
 
 
 def test_imports_by_name_are_told(sandbox: Path) -> None:
-    """Computed names, and literal ones that are neither first-party nor standard library, are listed, sorted by file."""
+    """Computed names, and literal ones that are neither first-party nor standard library, are listed by file."""
     assert dynamic_imports(
         {
             "app/b.py": "\n__import__(name)\n",

@@ -32,7 +32,7 @@ def run_compiler(
             for row in group:
                 for name in row:
                     encoded = name.encode("utf-8", "surrogateescape")
-                    if b"\0" in encoded:  # it would end the name too early
+                    if b"\0" in encoded:  # a null byte would end the name early
                         raise ValueError(f"A path has a null byte: {name!r}.")
                     file.write(encoded + b"\0")
             file.write(b"\0\0\0")

@@ -5,8 +5,8 @@ first-party files; the imports to do. Out: imports.json, with an outcome for eac
 objects that were mapped from outside the image.
 
 One child process does all imports, one after the other, so that it imports shared modules once. An import that fails is
-tried again in a new process, so that no other import can be the cause. An import that ends the process has an outcome
-of its own. Imports reach no network and start no program: both belong to the place where an image runs, not to the
+tried again in a new process, so that no other import can be the cause. An import that ends the process is reported as
+such. Imports reach no network and start no program: both belong to the place where an image runs, not to the
 image.
 """
 
@@ -179,7 +179,7 @@ class _Outcomes:
         self._places = places  # absolute path in the sandbox -> absolute path in the image
 
     def _image_path(self, path: str) -> Optional[str]:
-        """Return the path in the image of a source, which bytecode names already; None for another file."""
+        """Return the path in the image of a source; None for other files. Bytecode names the image's path already."""
         for here, there in self._places.items():
             for prefix in (here, there):
                 if path.startswith(f"{prefix}/"):

@@ -1,7 +1,7 @@
 """Stage 4 of 6: installs wheels into the virtual environment at its fixed path, prunes them and compiles them.
 
-A piece is a distribution or a part of one. Console scripts and RECORD are the ones that an installer would write. Each file
-is compared with the wheel's RECORD on the way. Format:
+A piece is a distribution or a part of one. Console scripts and RECORD are the ones that an installer would write. Each
+file is compared with the wheel's RECORD on the way. Format:
 https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
 """
 

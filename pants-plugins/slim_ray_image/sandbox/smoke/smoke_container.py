@@ -30,7 +30,7 @@ _UNTIL_LABEL = f"{LABEL}.until"
 _NAME_PREFIX = "slim-ray-image-smoke-test-"
 _NAME = re.compile(f"{_NAME_PREFIX}[0-9a-f]{{32}}")
 _SECONDS = re.compile("[0-9]{1,12}")
-# Greatest difference between the clocks of hosts that share a Docker. A test's processes have ended by then.
+# Allowance for differing clocks of hosts that share a Docker. The container's processes have ended by then.
 _GRACE_SECONDS = 3600
 _COMMAND_SECONDS = 60
 _SESSION_LOGS = "/tmp/ray/session_latest/logs"
@@ -157,8 +157,8 @@ def _inspect(*containers: str) -> tuple[_Container, ...]:
 def _is_expired(container: _Container) -> bool:
     """Return whether a container belongs to a smoke test whose time has long been over.
 
-    The name proves that a test made the container, since no image can name a container. So the label is also the
-    test's own, which overrides a label of the image.
+    The name proves that a test made the container, since no image can name a container. So the label is also from
+    the test: its label overrides a label of the image.
     """
     if not _NAME.fullmatch(container.name):
         return False

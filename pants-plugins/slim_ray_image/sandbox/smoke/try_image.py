@@ -82,7 +82,9 @@ def _load_image(reference: str) -> str:
         raise SlimRayImageError(
             f"Cannot load the image {reference} into Docker.",
             evidence=said or [f"`docker load` ended with exit code {load.returncode}"],
-            fixes=["check that Docker answers and has space left, for example with `docker system df`"],
+            fixes=[
+                "check that Docker answers and has space left, for example with `docker system df`"
+            ],
         )
     return "the image is loaded into Docker"
 
@@ -244,7 +246,7 @@ class SmokeTest:
                 evidence=problems,
                 fixes=[
                     "correct the application; its logs are above",
-                    'expect this answer in `smoke_requests`, for example with `smoke_request(path="/", status=404)`',
+                    'if an answer is right, expect it in `smoke_requests`, such as `smoke_request(path="/", status=404)`',
                 ],
             )
         return f"{count_of(len(self._requests), 'request')} answered as expected"
