@@ -246,7 +246,8 @@ class SmokeTest:
                 evidence=problems,
                 fixes=[
                     "correct the application; its logs are above",
-                    'if an answer is right, expect it in `smoke_requests`, such as `smoke_request(path="/", status=404)`',
+                    "if an answer is right, expect it in `smoke_requests`, such as "
+                    '`smoke_request(path="/", status=404)`',
                 ],
             )
         return f"{count_of(len(self._requests), 'request')} answered as expected"
