@@ -16,7 +16,7 @@ from slim_ray_image.sandbox.smoke import ask_http
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with what it was asked; without a user agent it fails, as Ray's dashboard."""
+    """Answers with the request itself; fails without a user agent, like Ray's dashboard."""
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
@@ -43,7 +43,7 @@ def port() -> Iterator[int]:
 
 
 def ask(port: int, method: str, path: str, body: Optional[str] = None) -> Any:
-    """Return the answer as the smoke test gets it: from the text of the program alone."""
+    """Return the answer, from the program's source alone, the way the smoke test runs it."""
     request = ask_http.HttpRequest(port, method, path, body, "text/x-fox", 5)
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-c", Path(str(ask_http.__file__)).read_text()],
@@ -56,13 +56,13 @@ def ask(port: int, method: str, path: str, body: Optional[str] = None) -> Any:
 
 
 def test_request_arrives_and_its_answer_returns(port: int) -> None:
-    """Method, path, body and its media type; without a body there is no media type."""
+    """A request has method, path, body and media type; without a body, it has no media type."""
     assert ask(port, "GET", "/a?b=c") == {"status": 200, "body": "GET|/a?b=c|-|"}
     assert ask(port, "PUT", "/", "A föx") == {"status": 200, "body": "PUT|/|text/x-fox|A föx"}
 
 
 def test_no_server_is_an_answer_too(port: int) -> None:
-    """Where nothing listens, the status is 0 and the reason is told."""
+    """If nothing listens on the port, the status is 0 and the body is the reason."""
     answer = ask(1, "GET", "/")
     assert answer["status"] == 0
     assert answer["body"].startswith("ConnectionRefusedError: ")

@@ -1,4 +1,4 @@
-"""Tests of sandbox.compile_bytecode, through sandbox.bytecode, which calls it, and alone."""
+"""Tests of sandbox.compile_bytecode, through sandbox.bytecode, which runs it, and alone."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from slim_ray_image.sandbox.bytecode import compile_sources, run_compiler
 
 PROGRAM = Path(sandbox_package.__file__).parent / "compile_bytecode.py"
 TAG = sys.implementation.cache_tag
-# A set of strings in the code is a constant whose order in memory, and so in a pyc, is that of the hashes.
+# A set of strings in the code is a constant; the hashes determine its order in memory, and so in a pyc.
 SENSITIVE = b'def f(x):\n    return x in {"a", "b", "c", "d", "e", "f", "g", "h"}\n'
 
 
 def compile_group(sources: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Path of the pyc in the image -> its content, of sources that are one group."""
+    """Compile sources as one group; return path of the pyc in the image -> its content."""
     return {path: Path(file).read_bytes() for path, file in compile_sources([sources]).items()}
 
 
 def codes(code: CodeType) -> list[CodeType]:
-    """A code object and all that are in it."""
+    """Return a code object and all code objects nested in it."""
     inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
     return [code, *(c for nested in inner for c in codes(nested))]
 
@@ -46,7 +46,7 @@ def test_bytecode_goes_where_python_looks_for_it(sandbox: Path) -> None:
 
 
 def test_bytecode_is_unchecked_hash(sandbox: Path) -> None:
-    """A pyc says that Python need not check it, and has its source's hash (PEP 552)."""
+    """A pyc is marked as unchecked, and contains the hash of its source (PEP 552)."""
     source = b"x = 1\n"
     (pyc,) = compile_group([("/app/a.py", source)]).values()
     assert pyc[:4] == importlib.util.MAGIC_NUMBER
@@ -55,7 +55,7 @@ def test_bytecode_is_unchecked_hash(sandbox: Path) -> None:
 
 
 def test_bytecode_has_the_final_path(sandbox: Path) -> None:
-    """Every code object names the file that will be in the image, so tracebacks do."""
+    """Every code object names the file in the image, so tracebacks name it, too."""
     source = b"class A:\n    def f(self):\n        return [lambda: x for x in y]\n"
     (pyc,) = compile_group([("/app/a.py", source)]).values()
     compiled = codes(marshal.loads(pyc[16:]))
@@ -64,7 +64,7 @@ def test_bytecode_has_the_final_path(sandbox: Path) -> None:
 
 
 def test_bytecode_is_used_whatever_time_its_source_has(sandbox: Path) -> None:
-    """Python runs the pyc though the source is newer, and does not write another."""
+    """Python uses the pyc even if the source is newer."""
     (pyc,) = compile_group([("/app/a.py", b"x = 'compiled'\n")]).values()
     module = sandbox / "a.py"
     module.write_text("x = 'a newer source'\n")
@@ -77,7 +77,7 @@ def test_bytecode_is_used_whatever_time_its_source_has(sandbox: Path) -> None:
 
 
 def test_bytecode_keeps_asserts_and_docstrings(sandbox: Path) -> None:
-    """Code is compiled as Python does by default, without optimisation."""
+    """Code is compiled without optimisation, which is Python's default."""
     (pyc,) = compile_group([("/app/a.py", b'"""Doc."""\nassert x, "kept"\n')]).values()
     constants = marshal.loads(pyc[16:]).co_consts
     assert {"Doc.", "kept"} <= set(constants)
@@ -99,13 +99,13 @@ def test_bytecode_keeps_asserts_and_docstrings(sandbox: Path) -> None:
     ],
 )
 def test_source_that_does_not_compile_is_skipped(sandbox: Path, source: bytes) -> None:
-    """A file that is no valid Python has no pyc; its neighbours have theirs."""
+    """A file that is not valid Python has no pyc; the files beside it have pycs."""
     compiled = compile_group([(f"/app/{n}.py", s) for n, s in zip("abc", (b"", source, b""))])
     assert list(compiled) == [f"/app/__pycache__/{n}.{TAG}.pyc" for n in "ac"]
 
 
 def test_sources_are_decoded_as_python_does(sandbox: Path) -> None:
-    """A declared encoding and a byte order mark are heeded."""
+    """A declared encoding and a byte order mark are respected."""
     compiled = compile_group(
         [("/app/a.py", b"# coding: latin-1\nx = '\xe9'\n"), ("/app/b.py", b"\xef\xbb\xbfx = 'b'\n")]
     )
@@ -113,7 +113,7 @@ def test_sources_are_decoded_as_python_does(sandbox: Path) -> None:
     assert constants == ["é", "b"]
 
 
-# Spaces, quotes, other scripts, and what turns the direction of text are no reason to leave a file out.
+# Spaces, quotes, other scripts and marks that change the direction of text: such files are not omitted.
 UNUSUAL = [
     "a b",
     "it's",
@@ -131,7 +131,7 @@ UNUSUAL = [
 
 @pytest.mark.parametrize("name", UNUSUAL, ids=ascii)
 def test_bytecode_of_an_unusual_name_is_its_own(sandbox: Path, name: str) -> None:
-    """Whatever a path is like, its code names it, and its neighbours have theirs."""
+    """Code at an unusual path names that path, and the files beside it keep their own."""
     paths = ["/app/a.py", f"/app/{name}/m.py", "/app/z.py"]
     compiled = compile_group([(path, b"") for path in paths])
     assert [marshal.loads(pyc[16:]).co_filename for pyc in compiled.values()] == paths
@@ -139,7 +139,7 @@ def test_bytecode_of_an_unusual_name_is_its_own(sandbox: Path, name: str) -> Non
 
 @pytest.mark.parametrize("separator", ["\n", "\r", "\r\n", "\x0b", "\x85"], ids=ascii)
 def test_name_cannot_move_bytecode(sandbox: Path, tmp_path: Path, separator: str) -> None:
-    """A path with line breaks is one path: nothing is read from where it says, or written to where it says."""
+    """A path with line breaks is one path: no path inside its text is read or written."""
     victim = tmp_path / "victim.pyc"
     hostile = f"/app/a{separator}compile/0.py{separator}{victim}{separator}z.py"
     paths = ["/app/a.py", hostile, "/app/z.py"]
@@ -149,7 +149,7 @@ def test_name_cannot_move_bytecode(sandbox: Path, tmp_path: Path, separator: str
 
 
 def test_name_that_no_list_can_hold_is_refused(sandbox: Path) -> None:
-    """No file has a null byte in its name, so who says that one has would have something else compiled."""
+    """A path with a null byte is refused, because the list would be read differently."""
     with pytest.raises(ValueError, match="A path has a null byte: '/app/a"):
         compile_group([("/app/a\0b.py", b"")])
 
@@ -160,20 +160,20 @@ def test_no_sources_make_no_bytecode(sandbox: Path) -> None:
 
 
 def test_bytecode_does_not_inherit_the_program_s_future_imports(sandbox: Path) -> None:
-    """A source is compiled by its own rules: annotations are evaluated unless it says otherwise."""
+    """A source is compiled by its own future imports alone: without any, annotations are evaluated."""
     (pyc,) = compile_group([("/app/a.py", b"def f(x: undefined): pass\n")]).values()
     with pytest.raises(NameError):
         exec(marshal.loads(pyc[16:]), {})
 
 
-# What modules share is written in another way into the pyc of the first of them.
+# Names that modules share have other bytes in the pyc of the first module that is compiled.
 SHARING = (
     b"def f(shared_name, other_name=('a text of both', 300)):\n    return shared_name.other_name\n"
 )
 
 
 def compile_groups(*groups: Sequence[str]) -> dict[str, bytes]:
-    """Path in the image -> its bytecode, of modules of one source in these groups."""
+    """Compile modules with equal sources in these groups; return name of the module -> its bytecode."""
     compiled = compile_sources([(f"/app/{name}.py", SHARING) for name in group] for group in groups)
     return {
         name: Path(compiled[f"/app/__pycache__/{name}.{TAG}.pyc"]).read_bytes()
@@ -191,14 +191,14 @@ def test_bytecode_of_a_group_depends_on_no_other_group(sandbox: Path) -> None:
 
 
 def test_bytecode_depends_on_what_is_before_it_in_its_group(sandbox: Path) -> None:
-    """Else the test above would show nothing, and a group could be in any order."""
+    """Bytecode depends on the order in a group, so the test above can fail and the order must be fixed."""
     differs = compile_groups(["a", "b"])["b"] != compile_groups(["b"])["b"]
-    # From 3.11 on, Python itself writes the names of one module in one way.
+    # Since 3.11, Python itself writes the names of a module with the same bytes.
     assert differs or sys.version_info >= (3, 11)
 
 
 def test_disk_that_is_full_ends_the_build(sandbox: Path) -> None:
-    """A pyc that cannot be written is told, though a process of its own was to write it."""
+    """A full disk in the process that writes the pycs raises an error here."""
     Path("a.py").write_bytes(b"x = 1")
     Path("b.py").write_bytes(b"x = 1")
     groups = [[("a.py", "/app/a.py", "/dev/full")], [("b.py", "/app/b.py", "b.pyc")]]
@@ -208,13 +208,13 @@ def test_disk_that_is_full_ends_the_build(sandbox: Path) -> None:
 
 
 def test_process_that_ends_early_ends_the_build(sandbox: Path) -> None:
-    """No module is left without bytecode because of a fault."""
+    """A failure of the process raises an error instead of leaving a module without bytecode."""
     with pytest.raises(subprocess.CalledProcessError):
         run_compiler([sys.executable], [[("missing.py", "/app/a.py", "a.pyc")]], "list", {})
 
 
 def run_program(folder: Path, hash_seed: str) -> bytes:
-    """The pyc that the program itself makes of SENSITIVE under this hash seed."""
+    """Return the pyc that compile_bytecode makes of SENSITIVE when it runs under this hash seed."""
     folder.mkdir()
     source, pyc, listed = folder / "a.py", folder / "a.pyc", folder / "list"
     source.write_bytes(SENSITIVE)
@@ -228,7 +228,7 @@ def run_program(folder: Path, hash_seed: str) -> bytes:
 
 
 def compile_under(folder: Path, hash_seed: str) -> bytes:
-    """The pyc that a program makes of SENSITIVE when it itself runs under this hash seed."""
+    """Return the pyc of SENSITIVE from `compile_sources` in a program that runs under this hash seed."""
     folder.mkdir()
     program = (
         "import sys; from slim_ray_image.sandbox.bytecode import compile_sources;"
@@ -252,7 +252,7 @@ def compile_under(folder: Path, hash_seed: str) -> bytes:
 def test_bytecode_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     """The pyc is the same under every hash seed, for a source whose bytecode the seed would change."""
     direct = [run_program(tmp_path / f"direct{seed}", seed) for seed in ("0", "1", "2")]
-    # From 3.11 on, Python itself writes such constants in one order (bpo-37596).
+    # Since 3.11, Python itself writes such constants in one order (bpo-37596).
     assert len(set(direct)) > 1 or sys.version_info >= (3, 11)
     ours = [compile_under(tmp_path / f"ours{seed}", seed) for seed in ("1", "2", "random")]
     assert set(ours) == {direct[0]}

@@ -27,7 +27,7 @@ ENTRIES = (
 
 
 def write(*entries: Entry) -> bytes:
-    """The blob of these entries."""
+    """Return the blob of a layer of these entries."""
     sink = io.BytesIO()
     with closing(LayerWriter(sink)) as writer:
         for entry in entries:
@@ -36,7 +36,7 @@ def write(*entries: Entry) -> bytes:
 
 
 def test_entries_are_what_they_say() -> None:
-    """Files, links and directories are read back as they were added, below the root, in their order."""
+    """Files, links and directories are read back unchanged, in the order in which they were added."""
     layer = Layer(write(*ENTRIES))
     assert layer.names == ["opt", "opt/a.txt", "opt/run", "opt/link", "opt/home"]
     assert layer.contents == {"opt/a.txt": b"text", "opt/run": b"#!/bin/sh\n"}
@@ -51,7 +51,7 @@ def test_entries_are_what_they_say() -> None:
 
 
 def test_modes_say_directory_executable_or_neither() -> None:
-    """There are four modes: of directories, executables, other files, and symlinks."""
+    """Directories, executables, other files and symlinks have one mode each."""
     layer = Layer(write(*ENTRIES))
     assert {name: member.mode for name, member in layer.members.items()} == {
         "opt": 0o755,
@@ -63,7 +63,7 @@ def test_modes_say_directory_executable_or_neither() -> None:
 
 
 def test_owners_are_root_by_number_unless_given() -> None:
-    """Owners are numbers without names, and root's where none is given."""
+    """Owners are numbers without names, 0 by default."""
     layer = Layer(write(*ENTRIES))
     owners = {
         name: (member.uid, member.gid, member.uname, member.gname)
@@ -74,7 +74,7 @@ def test_owners_are_root_by_number_unless_given() -> None:
 
 
 def test_timestamps_are_the_epoch() -> None:
-    """Every entry has one time, 0, and none besides in a PAX header."""
+    """Every entry has the time 0, and no PAX header has another time."""
     layer = Layer(write(*ENTRIES, Entry("/opt/é", content=b"")))
     assert {member.mtime for member in layer.members.values()} == {0}
     headers = [member.pax_headers for member in layer.members.values()]
@@ -82,19 +82,19 @@ def test_timestamps_are_the_epoch() -> None:
 
 
 def test_gzip_header_has_neither_name_nor_time() -> None:
-    """The ten bytes of the gzip header are constant: no flags, so no name; no time; no system."""
+    """The gzip header is constant: no flags, and so no name; no time; an unknown system."""
     blob = write(*ENTRIES)
     magic, method, flags, time, _, system = struct.unpack("<2sBBLBB", blob[:10])
     assert (magic, method, flags, time, system) == (b"\x1f\x8b", 8, 0, 0, 255)
 
 
 def test_same_entries_twice_are_the_same_blob() -> None:
-    """Equal entries are equal bytes, compressed too."""
+    """Equal entries give equal bytes, even compressed."""
     assert write(*ENTRIES) == write(*ENTRIES)
 
 
 def test_order_of_the_entries_is_the_caller_s() -> None:
-    """The writer keeps the order it is given, so whoever sorts decides it."""
+    """The writer keeps the order in which entries are added."""
     assert Layer(write(*ENTRIES[::-1])).names == [e.path[1:] for e in ENTRIES[::-1]]
 
 
@@ -112,14 +112,14 @@ def test_order_of_the_entries_is_the_caller_s() -> None:
     ],
 )
 def test_any_path_is_kept_whole(path: str) -> None:
-    """PAX headers hold what tar's own fields cannot."""
+    """Paths that do not fit into tar's own fields are kept in PAX headers."""
     layer = Layer(write(Entry(path, content=b"x"), Entry("/opt/link", link=path)))
     assert layer.names == [path[1:], "opt/link"]
     assert layer.members["opt/link"].linkname == path
 
 
 def test_entry_may_be_of_a_file(tmp_path: Path) -> None:
-    """What is read from a file is written as if it had been given."""
+    """An entry whose content is in a file gives the same bytes as an entry with that content."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"text" * 1000)
     of_file = Entry("/a", file=str(path), is_executable=True)
@@ -129,7 +129,7 @@ def test_entry_may_be_of_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bytes_in_memory", [1, 1 << 30])
 def test_entry_may_be_of_a_spool(sandbox: Path, bytes_in_memory: int) -> None:
-    """What a spool keeps is written as if it had been given, whatever else the spool has."""
+    """An entry whose content is in a spool gives the same bytes as an entry with that content."""
     spool = Spool(bytes_in_memory)
     contents = [b"text" * 1_000_000, b"", b"other"]
     entries = [
@@ -145,7 +145,7 @@ def test_entry_may_be_of_a_spool(sandbox: Path, bytes_in_memory: int) -> None:
 
 
 def test_path_is_written_once() -> None:
-    """An entry that is added again is there once; layers must not have duplicates."""
+    """An entry that is added twice is written once, since layers must not have duplicates."""
     layer = Layer(write(*ENTRIES, *ENTRIES))
     assert layer.names == [entry.path[1:] for entry in ENTRIES]
 
@@ -161,7 +161,7 @@ def test_path_is_written_once() -> None:
     ],
 )
 def test_path_with_other_content_is_refused(other: Entry) -> None:
-    """Two different things cannot have one path."""
+    """A second entry for a path, with other content, is refused."""
     with pytest.raises(ValueError, match="/opt/a.txt"):
         write(Entry("/opt/a.txt", content=b"text"), other)
 
@@ -169,13 +169,13 @@ def test_path_with_other_content_is_refused(other: Entry) -> None:
 @pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x1b", "\x7f", "\x85"], ids=ascii)
 @pytest.mark.parametrize("kind", [{"content": b""}, {"link": "a"}, {"is_directory": True}], ids=str)
 def test_path_with_a_control_character_is_refused(character: str, kind: Any) -> None:
-    """Whatever comes to a layer, and by whatever way, its path is one line."""
+    """A path with a control character is refused, for every kind of entry."""
     with pytest.raises(ValueError, match="A path has control characters: "):
         write(Entry(f"/opt/a{character}b", **kind))
 
 
 def test_digests_and_sizes_are_those_of_the_bytes() -> None:
-    """The blob's digest and size, and the diff_id of the tar within, are what the bytes have."""
+    """The digest and size of the blob, and the diff_id of its tar, match the bytes."""
     sink = io.BytesIO()
     writer = LayerWriter(sink)
     for entry in ENTRIES:
@@ -188,7 +188,7 @@ def test_digests_and_sizes_are_those_of_the_bytes() -> None:
 
 
 def test_flush_counts_what_was_added_before_it() -> None:
-    """Bytes of the blob are attributed to the entries that they are made of, be they few or many."""
+    """The growth of the blob from flush to flush is the compressed size of the entries in between."""
     noise = random.Random(0)
     sizes = [100, 50_000, 300, 2_000_000, 0]
     writer = LayerWriter(io.BytesIO())
@@ -205,7 +205,7 @@ def test_flush_counts_what_was_added_before_it() -> None:
 
 
 def test_directories_are_named_once_parents_first() -> None:
-    """Every directory from the root down to each path is named, the root included, and none above it."""
+    """Every directory from the root down to each path is returned once, with the root and none above it."""
     paths = ["/app/a/b/c.py", "/app/a/d.py", "/app/e.py", "/app/a-b/f.py"]
     assert directories_of(iter(paths), "/app") == ["/app", "/app/a", "/app/a-b", "/app/a/b"]
     assert directories_of(iter([]), "/app") == ["/app"]

@@ -1,4 +1,4 @@
-"""Tests of sandbox.check.import_modules: imports of an image that the tests write, in processes that see nothing else."""
+"""Tests of sandbox.check.import_modules: imports in images that the tests write, isolated from this machine."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ def run(
 
 
 def outcome(source: str, **more: Any) -> Optional[ImportOutcome]:
-    """What becomes of the import of one first-party module."""
+    """Return the outcome of the import of one first-party module with this source."""
     (found,) = run([job("one")], first_party={"one.py": source}, **more).outcomes
     return found
 
 
-# --- What can be imported
+# --- Importable modules
 
 
 def test_first_party_code_and_every_layer_can_be_imported(sandbox: Path) -> None:
-    """As from one site-packages, whatever layer a distribution is in."""
+    """Distributions of all layers are importable, like from one site-packages."""
     found = run(
         [job("app", attribute="made.upper")],
         {"a.py": "value = 1\n"},
@@ -92,7 +92,7 @@ def test_first_party_code_and_every_layer_can_be_imported(sandbox: Path) -> None
 
 
 def test_one_package_can_be_in_several_layers(sandbox: Path) -> None:
-    """A namespace package, and a regular one whose parts have layers of their own."""
+    """A namespace package, and a regular package whose parts have their own layers, can be imported whole."""
     found = run(
         [job("ns.one"), job("ns.two"), job("ray.part.inner")],
         {"ns/one.py": "", "ray/__init__.py": ""},
@@ -102,19 +102,19 @@ def test_one_package_can_be_in_several_layers(sandbox: Path) -> None:
 
 
 def test_pth_files_are_honoured(sandbox: Path) -> None:
-    """As Python's `site` does for a virtual environment."""
+    """A .pth file in site-packages adds its folder to the path."""
     found = run([job("inner")], {"x.pth": "folder\n", "folder/inner.py": ""})
     assert found.outcomes == (None,)
 
 
 def test_nothing_else_can_be_imported(sandbox: Path) -> None:
-    """Not what this process has, nor the plugin's own tools; pytest stands for both."""
+    """Modules of this machine and the plugin's tools cannot be imported; pytest stands for both."""
     found = outcome("import pytest\n")
     assert found and found.missing == ("pytest",)
 
 
 def test_environment_is_that_of_the_image(sandbox: Path) -> None:
-    """What the image config sets is there, and nothing of this machine but an empty home."""
+    """An import sees the image config's variables and an empty home, and no variable of this machine."""
     source = """\
         import os
         assert os.environ["SET"] == "1"
@@ -125,7 +125,7 @@ def test_environment_is_that_of_the_image(sandbox: Path) -> None:
 
 
 def test_working_directory_is_that_of_the_code(sandbox: Path) -> None:
-    """As in the image: a module may read a file beside it by its relative path."""
+    """A module may read a file beside it by its relative path, like in the image."""
     found = run(
         [job("one")],
         first_party={"one.py": 'open("data.txt").close()\n', "data.txt": ""},
@@ -133,11 +133,11 @@ def test_working_directory_is_that_of_the_code(sandbox: Path) -> None:
     assert found.outcomes == (None,)
 
 
-# --- What is said of an import that fails
+# --- Outcomes of imports that fail
 
 
 def test_missing_module_names_the_statement_that_imports_it(sandbox: Path) -> None:
-    """The innermost frame in the image, by its path there, with the line's text."""
+    """The innermost frame names the file by its path in the image, with the line and its text."""
     found = run(
         [job("app")],
         {"dist/__init__.py": "\nimport gone.inner\n"},
@@ -151,7 +151,7 @@ def test_missing_module_names_the_statement_that_imports_it(sandbox: Path) -> No
 
 
 def test_module_behind_an_error_of_a_distribution_is_named(sandbox: Path) -> None:
-    """As Ray's "Can't import ray.tune as some dependencies are missing"."""
+    """A missing module is named even if another error hides it, like Ray's "some dependencies are missing"."""
     source = """\
         try:
             import pyarrow
@@ -165,7 +165,7 @@ def test_module_behind_an_error_of_a_distribution_is_named(sandbox: Path) -> Non
 
 
 def test_attribute_that_is_not_there_is_a_fault_of_the_image(sandbox: Path) -> None:
-    """A console script or an application names it."""
+    """A missing attribute that a console script or an application names is a fault of the image's content."""
     found = run(
         [job("one", attribute="main"), job("one", attribute="here")],
         first_party={"one.py": "here = 1\n"},
@@ -187,24 +187,24 @@ def test_attribute_that_is_not_there_is_a_fault_of_the_image(sandbox: Path) -> N
 def test_what_an_import_wants_of_its_place_is_named(
     source: str, wanted: str, sandbox: Path
 ) -> None:
-    """It is refused, and the outcome says so."""
+    """An import that needs a variable, the network or a program fails, and its outcome names that."""
     found = outcome(source)
     assert found and found.wanted == wanted
 
 
 def test_refusal_that_is_caught_is_no_failure(sandbox: Path) -> None:
-    """An import that tries, and goes on without, works in the image too."""
+    """An import that handles a refusal succeeds, since it works in the image, too."""
     assert outcome("import os\ntry:\n    os.environ['X']\nexcept KeyError:\n    pass\n") is None
 
 
 def test_other_key_error_is_not_one_of_the_environment(sandbox: Path) -> None:
-    """A table of the module's own."""
+    """A KeyError of another mapping is not reported as a missing environment variable."""
     found = outcome("{}['x']\n")
     assert found and found.wanted is None and not found.is_of_content
 
 
 def test_broken_source_is_a_fault_of_the_image(sandbox: Path) -> None:
-    """A syntax error of the image's Python."""
+    """A syntax error is a fault of the image's content."""
     found = outcome("def f(:\n")
     assert found and found.error == "SyntaxError" and found.is_of_content
 
@@ -228,13 +228,13 @@ def test_broken_source_is_a_fault_of_the_image(sandbox: Path) -> None:
 def test_name_that_nothing_has_is_a_fault_of_the_image(
     source: str, is_of_content: bool, sandbox: Path
 ) -> None:
-    """Wherever it runs: an attribute of a module, a name. A value, or an object's attribute, may be of the place."""
+    """Missing names and module attributes are faults of the content; values and object attributes need not be."""
     found = outcome(source)
     assert found and found.is_of_content is is_of_content
 
 
 def test_library_that_is_not_there_is_the_reason_whatever_was_tried_before(sandbox: Path) -> None:
-    """A module that can do without another is not said to lack that."""
+    """A missing library is the cause, not the optional module that was tried before."""
     source = """\
         import ctypes
         try:
@@ -246,7 +246,7 @@ def test_library_that_is_not_there_is_the_reason_whatever_was_tried_before(sandb
     assert found and found.missing == () and "libslower.so.1" in found.text
 
 
-# --- One import must not decide over another
+# --- Independence of imports
 
 
 def test_failure_hides_no_other(sandbox: Path) -> None:
@@ -271,29 +271,29 @@ def test_failure_hides_no_other(sandbox: Path) -> None:
 def test_import_that_ends_its_process_is_told_as_that(
     source: str, text: str, sandbox: Path
 ) -> None:
-    """And those after it are done all the same."""
+    """An import that ends its process has an outcome, and the imports after it still run."""
     found = run([job("one"), job("two")], first_party={"one.py": source, "two.py": ""}).outcomes
     assert found[0].is_of_content and text in found[0].text
     assert found[1] is None
 
 
 def test_import_that_is_killed_is_no_fault_of_the_image(sandbox: Path) -> None:
-    """As by a kernel that has no memory left: it is an error of this run, which is not cached."""
+    """An import ended by SIGKILL, for example for lack of memory, is an error of this run, which is not cached."""
     source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
     with pytest.raises(
-        RuntimeError, match="The import of one was killed.\n\nTo fix, see that this"
+        RuntimeError, match="The import of one was killed.\n\nTo fix, make sure that this"
     ):
         outcome(source)
 
 
 def test_exit_is_an_error_of_the_module_alone(sandbox: Path) -> None:
-    """`sys.exit()` at the top of a module is an exception like another."""
+    """`sys.exit()` at the top level of a module is reported like any other exception."""
     found = outcome("import sys\nsys.exit(2)\n")
     assert found and found.error == "SystemExit" and not found.is_of_content
 
 
 def test_module_that_another_has_spoilt_is_tried_alone(sandbox: Path) -> None:
-    """What fails only after others does not fail."""
+    """An import that fails only after another import succeeds when it is tried alone."""
     found = run(
         [job("bad"), job("good")],
         first_party={
@@ -305,7 +305,7 @@ def test_module_that_another_has_spoilt_is_tried_alone(sandbox: Path) -> None:
 
 
 def test_process_that_an_import_leaves_behind_is_ended(sandbox: Path) -> None:
-    """A fork that goes on does not keep the check waiting."""
+    """A process that an import forked does not keep the check waiting."""
     source = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\n"
     assert outcome(source) is None
 
@@ -314,7 +314,7 @@ def test_process_that_an_import_leaves_behind_is_ended(sandbox: Path) -> None:
 
 
 def test_script_without_a_guard_is_not_run_but_its_imports_are_done(sandbox: Path) -> None:
-    """To import it would be to do its work."""
+    """Only the import statements of a script without a guard are run, because importing it would run it."""
     driver = job("jobs.driver", script="jobs/driver.py")
     files = {
         "jobs/driver.py": "from jobs import helper\nopen('ran', 'w').close()\n",
@@ -335,7 +335,7 @@ def test_script_without_a_guard_is_not_run_but_its_imports_are_done(sandbox: Pat
 def test_script_that_is_run_by_its_path_is_of_no_package(
     guard: str, is_by_path: bool, sandbox: Path
 ) -> None:
-    """As `python jobs/driver.py` has it, and `python -m jobs.driver` has not."""
+    """A relative import fails for `python jobs/driver.py`, and works for `python -m jobs.driver`."""
     driver = job("jobs.driver", script="jobs/driver.py", is_by_path=is_by_path)
     files = {"jobs/driver.py": f"from .helper import work\n{guard}", "jobs/helper.py": "work = 1\n"}
     (found,) = run([driver], first_party=files).outcomes
@@ -344,7 +344,7 @@ def test_script_that_is_run_by_its_path_is_of_no_package(
 
 
 def test_script_with_a_guard_is_imported() -> None:
-    """Its work is under `__main__`."""
+    """A script with a `__main__` guard can be imported whole."""
     source = b"import sys\nif __name__ == '__main__':\n    sys.exit()\n"
     assert imports_of_script(source, "x.py") is None
 
@@ -353,13 +353,13 @@ def test_script_with_a_guard_is_imported() -> None:
 
 
 def test_shared_objects_of_this_machine_are_reported(sandbox: Path) -> None:
-    """Here all of them are: these tests run with no base."""
+    """Shared objects from outside the image are reported: here all of them, since these tests have no base."""
     found = run([job("one")], first_party={"one.py": "import ctypes\n"})
     assert any("libc.so" in path or "libc-" in path for path in found.outside)
 
 
 def test_memory_of_the_process_itself_is_not_of_this_machine(sandbox: Path) -> None:
-    """As what a compiler at run time maps: a file that has no name any more."""
+    """A mapped file without a name, for example of a run-time compiler, is not reported."""
     source = """\
         import ctypes, mmap, os
         file = ctypes.CDLL(None).memfd_create(b"jit", 1)
@@ -372,7 +372,7 @@ def test_memory_of_the_process_itself_is_not_of_this_machine(sandbox: Path) -> N
 
 
 def test_libraries_of_the_base_are_found_by_name(sandbox: Path) -> None:
-    """Though the program that knows of them may not be started."""
+    """`find_library` finds libraries of the base, although it must not start `ldconfig`."""
     write("base/usr/lib/x86_64-linux-gnu", {"libzbar.so.0": "", "libzbar2.so.1": ""})
     source = """\
         from ctypes.util import find_library
@@ -382,7 +382,7 @@ def test_libraries_of_the_base_are_found_by_name(sandbox: Path) -> None:
 
 
 def test_merged_folder_shows_each_file_of_each_folder(tmp_path: Path) -> None:
-    """By links, in folders that are none: beside each is what is beside it in the image."""
+    """Files are links and folders are not, so relative paths between files work like in the image."""
     write(str(tmp_path / "a"), {"x/1": "", "only/2": ""})
     write(str(tmp_path / "b"), {"x/3": "", "4": ""})
     merge_folders([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "merged"))

@@ -1,4 +1,4 @@
-"""Tests of sandbox.check.list_layer: what it reads of a layer without running anything."""
+"""Tests of sandbox.check.list_layer, which reads a layer without running anything in it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ SITE = "opt/venv/lib/python3.10/site-packages"
 
 
 def contents_of(*members: TarMember) -> LayerContents:
-    """What is listed of a layer of these members, as the rules read it."""
+    """Return the contents of a layer of these members, parsed the way the rules do."""
     main(ListRequest(make_layer_tar(Path("layer.tar.gz"), *members)))
     return from_json(LayerContents, Path(RESULT).read_text())
 
 
 def test_entries_are_listed_with_kind_mode_and_owner(sandbox: Path) -> None:
-    """In the tar's order and with its names, whiteouts too: they are applied by who puts layers together."""
+    """Entries keep the tar's order and names, and whiteouts are entries: the reader of all layers applies them."""
     contents = contents_of(
         tar_directory("app", 0o750),
         tar_file("app/run", "x", 0o755),
@@ -57,7 +57,7 @@ def test_entries_are_listed_with_kind_mode_and_owner(sandbox: Path) -> None:
 
 
 def test_dynamic_section_of_an_elf_file_is_read(sandbox: Path) -> None:
-    """DT_NEEDED in order, DT_SONAME, and where the file says to look; a hard link is the same file."""
+    """DT_NEEDED in order, DT_SONAME and the search paths are read; a hard link has the facts of its file."""
     content = make_elf("liba.so.1", "libb.so", soname="libc.so.2", runpath="$ORIGIN/../x.libs:/y")
     contents = contents_of(tar_file("lib/c.so", content), tar_hard_link("lib/d.so", "lib/c.so"))
     expected = Elf(
@@ -67,7 +67,7 @@ def test_dynamic_section_of_an_elf_file_is_read(sandbox: Path) -> None:
 
 
 def test_runpath_stands_in_for_rpath() -> None:
-    """As the loader has it: DT_RPATH counts where there is no DT_RUNPATH."""
+    """DT_RPATH counts only without DT_RUNPATH, by the loader's rule."""
     both = elf_facts(make_elf(rpath="/old", runpath="/new"))
     only = elf_facts(make_elf(rpath="/old"))
     assert both and both.search == ("/new",)
@@ -75,7 +75,7 @@ def test_runpath_stands_in_for_rpath() -> None:
 
 
 def test_machine_of_an_elf_file_is_read() -> None:
-    """183 is AArch64."""
+    """The machine is read by its name: 183 is AArch64."""
     facts = elf_facts(make_elf(machine=183))
     assert facts and facts.machine == "EM_AARCH64/64"
 
@@ -86,20 +86,20 @@ def test_machine_of_an_elf_file_is_read() -> None:
     ids=["empty", "script", "magic alone", "cut off"],
 )
 def test_file_that_is_no_whole_elf_file_has_no_facts(content: bytes) -> None:
-    """Test data of a distribution, say, is no reason to fail."""
+    """An incomplete ELF file, such as a distribution's test data, raises no error."""
     facts = elf_facts(content)
     assert facts is None or facts["needed"] == []
 
 
 def test_elf_file_that_is_damaged_has_no_facts_or_some() -> None:
-    """Whatever a library for reading it says of that."""
+    """A damaged ELF file raises no error, whatever byte is wrong."""
     content = make_elf("liba.so")
     for at in range(16, len(content)):
         elf_facts(content[:at] + b"\xff" + content[at + 1 :])
 
 
 def test_configuration_of_the_loader_is_read(sandbox: Path) -> None:
-    """And no other text of /etc."""
+    """The loader's configuration is read, and no other text of /etc."""
     contents = contents_of(
         tar_file("etc/ld.so.conf", "include x\n"),
         tar_file("etc/ld.so.conf.d/libc.conf", "/usr/local/lib\n"),
@@ -109,13 +109,13 @@ def test_configuration_of_the_loader_is_read(sandbox: Path) -> None:
 
 
 def test_metadata_of_distributions_is_read(sandbox: Path) -> None:
-    """Name, requirements, console scripts, and which files are its binaries, by RECORD."""
+    """Name, requirements, console scripts and, from RECORD, possible binaries of a distribution are read."""
     info = f"{SITE}/Foo_Bar-1.0.dist-info"
     record = "".join(
         record_line(path, b"")
         for path in (
             *("foo/ext.so", "foo/a.py", "../../../bin/foo-tool", "foo.libs/libz.so.1"),
-            "foo/a\u2028b.so",  # which is no line of a file, though Python's splitlines says so
+            "foo/a\u2028b.so",  # no line break in a file, unlike in Python's splitlines
         )
     )
     (distribution,) = contents_of(
@@ -139,19 +139,19 @@ def test_metadata_of_distributions_is_read(sandbox: Path) -> None:
 
 
 def test_vendored_metadata_is_no_distribution(sandbox: Path) -> None:
-    """What a distribution has in a folder of its own is not installed."""
+    """A dist-info folder inside a distribution's folder is no installed distribution."""
     metadata = "Metadata-Version: 2.1\nName: inner\nVersion: 1.0\n"
     contents = contents_of(tar_file(f"{SITE}/ray/vendor/inner-1.0.dist-info/METADATA", metadata))
     assert contents.distributions == ()
 
 
 def test_other_groups_of_entry_points_are_no_scripts() -> None:
-    """They are for the programs that look them up."""
+    """Entry points of groups other than console_scripts are no commands."""
     assert parse_scripts("[pytest11]\nx = y\n") == {}
 
 
 def test_listing_is_the_same_each_time(sandbox: Path) -> None:
-    """Its bytes are keyed and cached."""
+    """Listing equal layers gives equal JSON."""
 
     def listing() -> Any:
         contents_of(tar_file("lib/c.so", make_elf("liba.so")), tar_file("b", "x"))

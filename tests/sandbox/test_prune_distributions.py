@@ -1,4 +1,4 @@
-"""Tests of sandbox.layers.prune_files, by way of sandbox.layers.write_distribution_layer: what goes into a layer when rules are on."""
+"""Tests of sandbox.layers.prune_files through write_distribution_layer: the content of a layer when rules are on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVERY_RULE = [rule.name for rule in RULES]
 
 
 class Written:
-    """The layer of distributions, and what was told of it."""
+    """A written layer of distributions, and its facts."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Written:
 
     @property
     def files(self) -> list[str]:
-        """Relative to site-packages; without the distributions' metadata."""
+        """Paths relative to site-packages, sorted, without the distributions' metadata."""
         found = (name[len(SITE_PACKAGES) + 1 :] for name in self.layer.contents)
         return sorted(name for name in found if ".dist-info" not in name)
 
@@ -64,7 +64,7 @@ class Written:
 
 
 def write(files: Mapping[str, Content], name: str = "foo", **arguments: Any) -> Written:
-    """The layer of a distribution with these files."""
+    """Write the layer of a distribution with these files."""
     return Written(piece_of(make_wheel(WHEELS, name, files=files)), **arguments)
 
 
@@ -82,7 +82,7 @@ def write(files: Mapping[str, Content], name: str = "foo", **arguments: Any) -> 
     ],
 )
 def test_rule_takes_files_by_their_names(sandbox: Path, rule: str, gone: list[str]) -> None:
-    """Each rule takes what it says and counts it; nothing else goes."""
+    """Each rule removes and counts the files that it describes, and no others."""
     stays = ["foo/a.py", "foo/data.map", "foo/main.js", "foo/mapping.json", "foo/py.typed"]
     written = write({path: "12" for path in (*gone, *stays)}, rules=[rule])
     assert written.files == stays
@@ -96,14 +96,14 @@ def test_folders_that_a_rule_empties_are_not_there(sandbox: Path) -> None:
 
 
 def test_without_rules_everything_is_there(sandbox: Path) -> None:
-    """No rule, no change."""
+    """Without rules, no file is removed."""
     files = ["foo/a.h", "foo/a.pyi", "foo/tests/test_a.py"]
     written = write({path: "1" for path in files}, rules=[])
     assert (written.files, written.pruned) == (files, {})
 
 
 def test_header_that_a_module_names_stays(sandbox: Path) -> None:
-    """As cffi reads a header of its own to generate code."""
+    """A header that a module names stays: cffi, for example, reads its own header to generate code."""
     source = "open(os.path.join(here, '_cffi_include.h'))"
     written = write({"foo/a.py": source, "foo/_cffi_include.h": "1", "foo/include.h": "1"})
     assert written.files == ["foo/_cffi_include.h", "foo/a.py"]
@@ -122,7 +122,7 @@ def test_header_that_a_module_names_stays(sandbox: Path) -> None:
     ],
 )
 def test_names_of_headers_are_found(source: bytes, found: list[bytes]) -> None:
-    """A name ends with one of the suffixes, and is as long as characters of names go."""
+    """A name ends with one of the suffixes, and contains all characters of names before it."""
     assert list(find_file_names(source, (b".h", b".cpp"))) == found
 
 
@@ -130,19 +130,19 @@ def test_names_of_headers_are_found(source: bytes, found: list[bytes]) -> None:
 def test_distributions_that_compile_on_their_own_keep_their_headers(
     sandbox: Path, name: str
 ) -> None:
-    """What is compiled at run time, without a compiler of the system, needs its headers there."""
+    """Distributions that compile at run time, without the system's compiler, keep the headers they need."""
     assert write({"a.h": "1"}, name).files == ["a.h"]
 
 
 def test_stubs_that_are_read_at_run_time_stay(sandbox: Path) -> None:
-    """A package that loads its names by its stub has no names without it."""
+    """A package that reads its stub at run time to load its names keeps the stub."""
     source = "import lazy_loader\n__getattr__, *_ = lazy_loader.attach_stub(__name__, __file__)"
     files = {"foo/__init__.py": source, "foo/__init__.pyi": "from .a import b", "foo/a.py": ""}
     assert "foo/__init__.pyi" in write(files).files
 
 
 def test_metadata_and_licences_stay(sandbox: Path) -> None:
-    """Nothing of a dist-info folder goes, whatever its name."""
+    """No file of a dist-info folder is removed, whatever its name."""
     licence = "foo-1.0.dist-info/licenses/tests/test_licence.py"
     written = write({licence: "1", "foo-1.0.dist-info/sboms/a.h": "1"})
     assert f"{SITE_PACKAGES}/{licence}" in written.layer.contents
@@ -153,7 +153,7 @@ def test_metadata_and_licences_stay(sandbox: Path) -> None:
 
 
 def test_tests_go_but_for_what_other_modules_import(sandbox: Path) -> None:
-    """As numpy: the module of `tests` that `numpy.testing` imports stays, and is a package's."""
+    """The test module that `numpy.testing` imports stays, with the `__init__.py` of its package."""
     written = write(
         {
             "numpy/__init__.py": "",
@@ -188,7 +188,7 @@ def test_tests_go_but_for_what_other_modules_import(sandbox: Path) -> None:
 
 
 def test_pruned_distribution_is_whole_for_importlib_metadata(sandbox: Path, tmp_path: Path) -> None:
-    """Every file that RECORD lists is there with the size it says, and the metadata can be read."""
+    """Every file that RECORD lists exists with the recorded size, and the metadata can be read."""
     written = write(
         {
             "foo/__init__.py": "",
@@ -220,7 +220,7 @@ def test_pruned_distribution_is_whole_for_importlib_metadata(sandbox: Path, tmp_
 
 
 def test_symbols_go_from_programs_and_shared_objects(sandbox: Path) -> None:
-    """By what a file is, not by its name; also where a wheel's repair tool changed it after linking."""
+    """ELF files are found by content, not by name, and stripped even if a repair tool changed them after linking."""
     elf, changed = make_elf(), make_elf(behind=b"strings", section_bytes=5000)
     files: dict[str, Content] = {
         "foo/a.so": elf,
@@ -257,7 +257,7 @@ TABLE = (
     ids=["this Python", "others", "not spelled out"],
 )
 def test_wheels_for_other_pythons_go(sandbox: Path, table: str, wheels: list[str]) -> None:
-    """By virtualenv's own table; where that does not have the image's Python, every wheel stays."""
+    """Wheels are removed by virtualenv's own table; if it lacks the image's Python, every wheel stays."""
     folder = "virtualenv/seed/wheels/embed"
     files = {f"{folder}/pip-{number}.whl": "1" for number in (1, 2, 3)}
     written = write({**files, f"{folder}/__init__.py": table}, "virtualenv")
@@ -279,7 +279,7 @@ DASHBOARD = {
 def test_pages_of_the_dashboard_leave_an_empty_folder(
     sandbox: Path, rules: list[str], has_pages: bool
 ) -> None:
-    """The dashboard asks for its `build/static` when it starts, though nothing need be in it."""
+    """The folder `build/static` stays, since the dashboard requires it at its start, even if it is empty."""
     written = write(DASHBOARD, "ray", rules=rules)
     assert written.layer.members[f"{SITE_PACKAGES}/ray/dashboard/client/build/static"].isdir()
     assert ("ray/dashboard/client/build/index.html" in written.files) == has_pages
@@ -308,7 +308,7 @@ def ray(part: str = "", rules: Optional[Sequence[str]] = None) -> Written:
 
 
 def test_distribution_is_without_its_parts_whatever_rules_are_on(sandbox: Path) -> None:
-    """The layer of Ray itself has no part and tells what is in each, so that it is one for all services."""
+    """The layer of Ray itself has no part and reports the size of each, so that all services share the layer."""
     written = ray()
     assert "opt/venv/bin/ray" in written.layer.names
     assert not [name for name in written.files if name.startswith(("ray/jars", "ray/data"))]
@@ -318,7 +318,7 @@ def test_distribution_is_without_its_parts_whatever_rules_are_on(sandbox: Path) 
 
 
 def test_part_is_what_the_distribution_is_without(sandbox: Path) -> None:
-    """The layer of a part has its files, no metadata and no commands; fixed rules hold in it too."""
+    """The layer of a part has the part's files, without metadata and commands; fixed rules apply to it, too."""
     written = ray("ray-data-train")
     assert sorted(written.layer.contents) == [
         f"{SITE_PACKAGES}/ray/data/__init__.py",
@@ -329,7 +329,7 @@ def test_part_is_what_the_distribution_is_without(sandbox: Path) -> None:
 
 
 def test_distribution_and_its_part_may_be_in_one_layer(sandbox: Path) -> None:
-    """With a small budget a part is among the rest; nothing is there twice."""
+    """A distribution and its part can share a layer, as with a small budget; no path is there twice."""
     wheel = make_wheel(WHEELS, "ray", files=RAY)
     both = Written(piece_of(wheel), piece_of(wheel, "ray-java"))
     assert both.files == ["ray/__init__.py", "ray/jars/ray_dist.jar"]
@@ -337,7 +337,7 @@ def test_distribution_and_its_part_may_be_in_one_layer(sandbox: Path) -> None:
 
 
 def test_record_of_a_distribution_lists_nothing_of_its_parts(sandbox: Path) -> None:
-    """No file that RECORD names is missing where a part is not there."""
+    """RECORD lists no file of a part, so no recorded file is missing in an image without the part."""
     record = ray().layer.contents[f"{SITE_PACKAGES}/ray-1.0.dist-info/RECORD"].decode()
     assert "ray/__init__.py" in record
     assert "ray/jars" not in record and "ray/data" not in record
@@ -347,7 +347,7 @@ def test_record_of_a_distribution_lists_nothing_of_its_parts(sandbox: Path) -> N
 
 
 def test_excluded_files_go_and_are_counted(sandbox: Path) -> None:
-    """Modules go with their bytecode, links with their command; a pattern that took something is told."""
+    """Excluded modules have no bytecode, excluded links are omitted; patterns that excluded a file are reported."""
     wheel = make_wheel(
         WHEELS,
         "ray",
@@ -364,7 +364,7 @@ def test_excluded_files_go_and_are_counted(sandbox: Path) -> None:
 
 
 def test_two_contents_of_a_path_that_is_excluded_are_no_error(sandbox: Path) -> None:
-    """A path that two distributions disagree on can be left out."""
+    """A path with different content in two distributions can be excluded."""
     pieces = [
         piece_of(make_wheel(WHEELS, name, files={"examples/a.py": name, f"{name}.py": ""}))
         for name in ("bar", "foo")
@@ -376,7 +376,7 @@ def test_two_contents_of_a_path_that_is_excluded_are_no_error(sandbox: Path) -> 
 
 
 def test_unpacked_bytes_are_those_of_what_is_there(sandbox: Path) -> None:
-    """They count what stays, without bytecode."""
+    """The unpacked bytes count the files that stay, without bytecode."""
     written = write({"foo/a.py": "12", "foo/a.h": "1234"}, bytecode=True)
     (size,) = written.facts.unpacked_bytes_of.values()
     pycs = [c for name, c in written.layer.contents.items() if name.endswith(".pyc")]

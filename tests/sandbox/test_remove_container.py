@@ -1,4 +1,4 @@
-"""Tests of sandbox.smoke.remove_container: the container goes whatever ends the program that started it."""
+"""Tests of sandbox.smoke.remove_container: it removes the container however the program that started it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from slim_ray_image.sandbox.smoke import remove_container
 
-# A program that starts the remover as a smoke test does, tells it an id, and then hangs.
+# A program that starts the remover the way a smoke test does, sends it an id, and then hangs.
 _STARTER = """\
 import subprocess, sys, time
 remover = subprocess.Popen(
@@ -26,7 +26,7 @@ remover.stdin.flush()
 print(remover.pid, flush=True)
 time.sleep(60)
 """
-# Docker, that knows of no container until the third time it is asked.
+# A fake Docker that knows no container until the third call.
 _DOCKER = """\
 #!/bin/sh
 echo "$@" >> "$0.calls"
@@ -36,7 +36,7 @@ echo "$@" >> "$0.calls"
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a Docker that stands in for the real one writes what it was asked."""
+    """Put a fake Docker first on PATH, and return the path of the file with its calls."""
     docker = tmp_path / "docker"
     docker.write_text(_DOCKER)
     docker.chmod(0o755)
@@ -46,7 +46,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[str]]]:
-    """The programs that a test started."""
+    """Collect the programs that a test starts, and kill them at its end."""
     found: list[subprocess.Popen[str]] = []
     yield found
     for process in found:
@@ -75,7 +75,7 @@ def await_calls(calls: Path, count: int) -> list[str]:
     while time.monotonic() < until:
         found = calls.read_text().splitlines() if calls.exists() else []
         if len(found) >= count:
-            time.sleep(1.5)  # for one too many
+            time.sleep(1.5)  # time for a call too many
             return calls.read_text().splitlines()
         time.sleep(0.1)
     raise AssertionError("Docker was not asked.")
@@ -85,7 +85,7 @@ def await_calls(calls: Path, count: int) -> list[str]:
 def test_container_goes_with_its_program(
     calls: Path, started: list[subprocess.Popen[str]], number: signal.Signals
 ) -> None:
-    """However the program's process group is ended, its container is removed, by its id, until Docker says so."""
+    """If a program's process group is killed, the remover tries to remove the container by id until Docker confirms."""
     process = start(started, "the-id", 60)
     assert not calls.exists()
     os.killpg(process.pid, number)
@@ -95,7 +95,7 @@ def test_container_goes_with_its_program(
 def test_container_without_an_id_goes_by_its_name(
     calls: Path, started: list[subprocess.Popen[str]]
 ) -> None:
-    """The program may be gone before Docker has made the container: its name is asked for until it is there."""
+    """Without an id, since the program may end before Docker makes the container, it is removed by name."""
     os.killpg(start(started, "", 60).pid, signal.SIGKILL)
     assert await_calls(calls, 3) == ["rm --force --volumes the-name"] * 3
 
@@ -103,7 +103,7 @@ def test_container_without_an_id_goes_by_its_name(
 def test_container_goes_when_the_time_is_over(
     calls: Path, started: list[subprocess.Popen[str]]
 ) -> None:
-    """A program that hangs keeps no container."""
+    """The container of a program that hangs is removed after the time limit."""
     process = start(started, "the-id", 0.5)
     assert set(await_calls(calls, 3)) == {"rm --force --volumes the-id"}
     assert process.poll() is None

@@ -1,4 +1,4 @@
-"""Tests of sandbox.layers.write_runtime_layer: what the base lacks."""
+"""Tests of sandbox.layers.write_runtime_layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PYTHON = "/usr/local/bin/python3.10"
 
 @pytest.fixture
 def base(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The base's folder, with a small standard library, and the program for the image."""
+    """Make a base's folder with a small standard library, and the program wget; return the folder."""
     root = sandbox / "base"
     for name in (
         "os.py",
@@ -50,7 +50,7 @@ def layer_of(
 
 
 def test_wget_runs_on_the_interpreter_of_the_base(base: Path) -> None:
-    """The program is executable, in a directory that every shell searches, and names the base's own Python."""
+    """The program is executable, lies in a directory that every shell searches, and names the base's own Python."""
     layer = layer_of(bytecode=False)
     assert layer.names == ["usr/local/bin/wget"]
     assert (
@@ -60,7 +60,7 @@ def test_wget_runs_on_the_interpreter_of_the_base(base: Path) -> None:
 
 
 def test_standard_library_gets_its_bytecode(base: Path) -> None:
-    """Each module's pyc lies where Python looks for it; what services do not import has none."""
+    """Each module has its pyc where Python looks for it, except modules that services do not import."""
     layer = layer_of(wget=False)
     assert layer.names == [
         "usr/local/lib/python3.10/__pycache__",
@@ -71,14 +71,14 @@ def test_standard_library_gets_its_bytecode(base: Path) -> None:
 
 
 def test_bytecode_names_the_paths_of_the_image(base: Path) -> None:
-    """Tracebacks name the standard library's own files, not where it lay when it was compiled."""
+    """Bytecode names the paths of the sources in the image, not their paths when they were compiled."""
     pyc = layer_of(wget=False).contents[f"usr/local/lib/python3.10/__pycache__/os.{TAG}.pyc"]
     assert f"{LIBRARY}/os.py".encode() in pyc
     assert str(base).encode() not in pyc
 
 
 def test_excluded_files_are_not_in_the_layer(base: Path) -> None:
-    """Who has a wget, or needs none, can leave ours out; the pattern is told, as in every layer."""
+    """Files that `exclude_files` matches are omitted, even wget; the patterns that matched are reported."""
     layer = layer_of(exclude_files=["/usr/local/bin/wget", f"{LIBRARY}/json"])
     assert layer.names == [
         "usr/local/lib/python3.10/__pycache__",

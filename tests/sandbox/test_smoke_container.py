@@ -1,6 +1,6 @@
-"""Tests of sandbox.smoke.smoke_container: which containers are removed, and by what.
+"""Tests of sandbox.smoke.smoke_container: which containers it removes, and how.
 
-Docker is a program that answers from a list of containers; tests/servers has the real one.
+A fake `docker` answers from a list of containers; tests/servers uses a real Docker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slim_ray_image.sandbox.smoke.smoke_container import LABEL, _remove_expired,
 
 OURS, STRANGER = "a" * 64, "b" * 64
 NAME = "slim-ray-image-smoke-test-" + "0" * 32
-# As Docker: `ps` by name, `inspect`, `run`, which adds a container unless it is told not to, and `rm`.
+# A fake Docker: `ps` by name, `inspect`, `run`, which adds a container if started.json exists, and `rm`.
 _DOCKER = """\
 #!/usr/bin/env python3
 import json, os, re, sys
@@ -60,13 +60,13 @@ def container(identity: str, name: str, **labels: Any) -> dict[str, Any]:
 
 
 def until(seconds: float) -> dict[str, str]:
-    """The label of a test whose time is over then, from now."""
+    """Return the label of a test whose time is over in `seconds`."""
     return {f"{LABEL}.until": str(int(time.time() + seconds))}
 
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a Docker that stands in for the real one, first on PATH."""
+    """Put a fake Docker first on PATH, and return its folder."""
     program = tmp_path / "docker"
     program.write_text(_DOCKER)
     program.chmod(0o755)
@@ -88,7 +88,7 @@ def removed(docker: Path, *containers: dict[str, Any]) -> list[str]:
 
 
 def test_container_that_its_host_left_behind_is_removed(docker: Path) -> None:
-    """It goes with its volumes, by its id, though one without a label or an ended one stands beside it."""
+    """A container whose test is long over is removed by its id, with its volumes; another container stays."""
     left = container(OURS, NAME, **until(-7200))
     assert removed(docker, container(STRANGER, "db"), left) == [OURS]
     assert calls(docker, "rm") == [["rm", "--force", "--volumes", OURS]]
@@ -108,12 +108,12 @@ def test_container_that_its_host_left_behind_is_removed(docker: Path) -> None:
     ],
 )
 def test_container_of_somebody_else_stays(docker: Path, stranger: dict[str, Any]) -> None:
-    """Whatever labels its image has, and whatever it is called."""
+    """A container that no smoke test made stays, whatever its labels and its name."""
     assert removed(docker, stranger) == []
 
 
 def test_label_cannot_name_another_container(docker: Path) -> None:
-    """Lines of a label are no lines of a list."""
+    """Line breaks in a label cannot make another container look expired."""
     for name in ("some-name", NAME):
         hostile = {f"{LABEL}.until": f"soon\n{STRANGER} 1\nproduction-db 1"}
         bait = container(OURS, name, **hostile)
@@ -121,7 +121,7 @@ def test_label_cannot_name_another_container(docker: Path) -> None:
 
 
 def test_each_container_is_judged_by_itself(docker: Path) -> None:
-    """One call asks for all of them; those of tests that are over go, the others stay."""
+    """One call inspects all containers; only containers of expired tests are removed."""
     over, going = until(-7200), until(300)
     names = [f"slim-ray-image-smoke-test-{digit * 32}" for digit in "123"]
     found = [container(d * 64, name, **over) for d, name in zip("12", names)]
@@ -131,12 +131,12 @@ def test_each_container_is_judged_by_itself(docker: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [300, -60, -1800])
 def test_test_of_another_host_goes_on(docker: Path, seconds: float) -> None:
-    """Its time is not over, or only by a clock that is not quite the same."""
+    """The container of a running test stays, even if the clock of its host is slightly different."""
     assert removed(docker, container(OURS, NAME, **until(seconds))) == []
 
 
 def await_removal(docker: Path) -> str:
-    """Return what the remover, a process of its own, has removed."""
+    """Return the id or name that the remover, a separate process, has removed."""
     deadline = time.monotonic() + 20
     while not calls(docker, "rm") and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -144,7 +144,7 @@ def await_removal(docker: Path) -> str:
 
 
 def test_container_goes_by_the_id_that_docker_knows(docker: Path) -> None:
-    """Whatever `docker run` writes: the container is asked for by its name, which nobody else can have."""
+    """The id comes from `docker container inspect` by the unique name, whatever `docker run` prints."""
     (docker / "started.json").write_text(json.dumps(container(OURS, "")))
     with smoke_container("src/app:image", "image", 1) as started:
         assert started.ended() is None
@@ -153,7 +153,7 @@ def test_container_goes_by_the_id_that_docker_knows(docker: Path) -> None:
 
 
 def test_container_that_docker_does_not_know_goes_by_its_name(docker: Path) -> None:
-    """It is not tested; should it come into being later, it is removed."""
+    """A container that Docker does not know is not tested, and is removed by its name if it appears later."""
     refused = pytest.raises(SlimRayImageError, match="Docker does not know the container")
     with refused, smoke_container("src/app:image", "image", 1):
         pass

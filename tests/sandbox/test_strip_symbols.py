@@ -30,19 +30,19 @@ from slim_ray_image.sandbox.layers import strip_symbols
 from slim_ray_image.sandbox.layers.strip_symbols import Stripped
 from slim_ray_image.sandbox.spool import Spool
 
-# What a second segment loads. Sections before it are larger than a page, as it moves by pages.
+# Content that a second segment loads. Sections before it are larger than a page, because it moves by pages.
 BEHIND = b"strings that a program moved to the end"
 SECTION_BYTES = 5000
 
 
 def strip(content: bytes, kind: Stripped) -> Optional[bytes]:
-    """The content without what is of this kind; None where that stays."""
+    """Return the content without this kind of content; None if nothing is stripped."""
     found = strip_symbols.strip(Spool().take([content]), kind)
     return None if found is None else b"".join(found)
 
 
 def strip_all(content: bytes) -> Optional[bytes]:
-    """The content without debug information and symbol tables, None where neither goes."""
+    """Return the content without debug information and symbol tables; None if neither is stripped."""
     found = None
     for kind in Stripped:
         stripped = strip(content, kind)
@@ -53,7 +53,7 @@ def strip_all(content: bytes) -> Optional[bytes]:
 
 @pytest.mark.parametrize("behind", [b"", BEHIND], ids=["at the end", "between segments"])
 def test_debug_information_goes_and_symbols_stay(behind: bytes) -> None:
-    """Each kind goes alone, so that names in native stack traces can stay without lines."""
+    """Debug information and symbols are stripped independently, so native stack traces can keep names without lines."""
     content = make_elf(behind=behind, section_bytes=SECTION_BYTES)
     stripped = strip(content, Stripped.DEBUG_INFORMATION) or b""
     assert live_sections(content) - live_sections(stripped) == {".debug_info"}
@@ -63,20 +63,20 @@ def test_debug_information_goes_and_symbols_stay(behind: bytes) -> None:
 
 @pytest.mark.parametrize("length", range(64, len(make_elf()), 61))
 def test_file_that_is_cut_off_is_left_as_it_is(length: int) -> None:
-    """Wherever it ends: nothing in it can be relied on."""
+    """A truncated file is left unchanged, wherever it ends."""
     assert strip_all(make_elf()[:length]) is None
 
 
 @pytest.mark.parametrize("at", range(16, 64))
 def test_header_that_does_not_hold_ends_no_build(at: int) -> None:
-    """Its file may be a test's data, or kept from being read on purpose."""
+    """An invalid header raises no error: the file may be test data, or damaged on purpose."""
     content = bytearray(make_elf())
     content[at] = 0xFF
     strip_all(bytes(content))
 
 
 def test_symbols_that_stay_name_their_sections_by_the_same_numbers() -> None:
-    """The header of a section that went is inactive (`SHT_NULL`), so the table of symbols stays as it is."""
+    """The header of a stripped section stays, inactive (`SHT_NULL`), so the symbol table stays valid unchanged."""
     content = make_elf([TEXT, DEBUG, COMMENT, SYMBOLS, STRINGS])
     stripped = strip(content, Stripped.DEBUG_INFORMATION) or b""
     assert section_names(stripped) == section_names(content)
@@ -85,7 +85,7 @@ def test_symbols_that_stay_name_their_sections_by_the_same_numbers() -> None:
 
 
 def test_symbols_and_debug_information_go_and_the_rest_stays() -> None:
-    """Tables of symbols, their strings and debug information go; others are where the headers say."""
+    """Symbol tables, their strings and debug information are stripped; the headers lead to the other sections."""
     content = make_elf()
     stripped = strip_all(content)
     assert stripped is not None
@@ -97,7 +97,7 @@ def test_symbols_and_debug_information_go_and_the_rest_stays() -> None:
 
 
 def test_what_is_loaded_does_not_move() -> None:
-    """But for the place of the section headers, the loaded part is the same byte for byte."""
+    """The loaded part stays the same byte for byte, except for the offset of the section headers."""
     content = make_elf()
     stripped = strip_all(content) or b""
     end = content.index(LOADED) + len(LOADED)
@@ -108,7 +108,7 @@ def test_what_is_loaded_does_not_move() -> None:
 
 @pytest.mark.parametrize("page_bytes", [4096, 1 << 16])
 def test_what_is_loaded_behind_moves_up_by_pages(page_bytes: int) -> None:
-    """It has the same bytes at the same address, and an offset that systems can map to that."""
+    """A loaded part behind stripped sections keeps its bytes and address, and moves by whole pages."""
     content = make_elf(behind=BEHIND, page_bytes=page_bytes, section_bytes=page_bytes + 1)
     stripped = strip_all(content) or b""
     assert segments_of(content)[1][2] == BEHIND
@@ -122,19 +122,19 @@ def test_what_is_loaded_behind_moves_up_by_pages(page_bytes: int) -> None:
 
 
 def test_zeros_at_the_end_are_nothing() -> None:
-    """As patchelf leaves one behind a library that it has changed."""
+    """Fewer than a page of zeros at the end is accepted: patchelf leaves one behind a library that it changes."""
     content = make_elf()
     assert strip_all(content + b"\0") == strip_all(content) is not None
     assert strip_all(content + bytes(4096)) is None
 
 
 def test_gap_that_pages_would_fill_again_stays() -> None:
-    """Nothing is rewritten where it makes no file smaller."""
+    """A file that stripping would not make smaller is left unchanged."""
     assert strip_all(make_elf(behind=BEHIND)) is None
 
 
 def test_stripping_twice_changes_nothing() -> None:
-    """There is nothing left to strip."""
+    """A stripped file has nothing left to strip."""
     stripped = strip_all(make_elf())
     assert stripped is not None and strip_all(stripped) is None
 
@@ -158,12 +158,12 @@ def test_stripping_twice_changes_nothing() -> None:
     ],
 )
 def test_what_cannot_be_stripped_safely_is_left_alone(content: bytes) -> None:
-    """Other formats, what is stripped already, and files in which something could refer to what would go."""
+    """Other formats, stripped files, and files that may refer to stripped content are left unchanged."""
     assert strip_all(content) is None
 
 
 def test_section_that_refers_to_what_would_go_keeps_it() -> None:
-    """A section that links to the strings by their number would name another one."""
+    """A symbol table stays if another section links to its strings."""
     content = bytearray(make_elf([TEXT, DEBUG, SYMBOLS, STRINGS, COMMENT]))
     headers = int.from_bytes(content[40:48], "little")
     comment = headers + 5 * 64
@@ -183,12 +183,12 @@ def test_section_that_refers_to_what_would_go_keeps_it() -> None:
     ids=lambda value: value.name if isinstance(value, Stripped) else "",
 )
 def test_stripped_file_is_the_same_in_every_version(kind: Stripped, digest: str) -> None:
-    """The digests of layers hang on it."""
+    """The bytes of a stripped file are fixed, since the digests of layers depend on them."""
     assert hashlib.sha256(strip(make_elf(), kind) or b"").hexdigest() == digest
 
 
 def with_field(section: int, offset: int, value: int, width: int = 8) -> bytes:
-    """A file whose section header, by its number, has another value at an offset (`Elf64_Shdr`)."""
+    """Return an ELF file with another value at an offset of a section header (`Elf64_Shdr`)."""
     content = bytearray(make_elf())
     at = int.from_bytes(content[40:48], "little") + section * 64 + offset
     content[at : at + width] = value.to_bytes(width, "little")
@@ -208,14 +208,14 @@ HOSTILE = {
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
 def test_headers_that_ask_for_memory_or_time_get_none(content: bytes) -> None:
-    """A size or a place that no tool writes ends nothing, and takes nothing: the file stays as it is."""
+    """Sizes and offsets that no tool writes raise no error and cost no memory or time; the file stays unchanged."""
     start = time.process_time()
     assert strip_all(content) is None
     assert time.process_time() - start < 30
 
 
 def many_sections(count: int, name_bytes: int, shared_bytes: int) -> bytes:
-    """A file of sections that have one name in common, and one content."""
+    """Return an ELF file whose sections share one name and one content."""
     names = b"\0" + b"a" * name_bytes + b"\0.shstrtab\0.debug_info\0"
     start = 64 + 56
     at = start + len(names)
@@ -235,7 +235,7 @@ def many_sections(count: int, name_bytes: int, shared_bytes: int) -> bytes:
 
 
 def test_long_name_of_many_sections_is_not_read_for_each() -> None:
-    """A megabyte 65,000 times would be 65 GB."""
+    """A name of a megabyte is not read in full for each of 65,000 sections, which would be 65 GB."""
     content = many_sections(65_000, 1_000_000, 0)
     start = time.process_time()
     found = strip(content, Stripped.DEBUG_INFORMATION)
@@ -245,14 +245,14 @@ def test_long_name_of_many_sections_is_not_read_for_each() -> None:
 
 
 def test_content_of_many_sections_is_not_written_for_each() -> None:
-    """A file that would grow when it is stripped, a megabyte for each section, is left alone."""
+    """A file that would grow by a megabyte for each section is left unchanged."""
     start = time.process_time()
     assert strip_all(many_sections(65_000, 8, 1_000_000)) is None
     assert time.process_time() - start < 30
 
 
 def test_file_of_few_sections_that_is_made_alike_is_stripped() -> None:
-    """The two tests above are of files that would be stripped, were they not so large."""
+    """A small file of the same form is stripped, so the two tests above can fail."""
     content = many_sections(1, 8, 100)
     assert section_names(content) == ["", "a" * 8, ".debug_info", ".shstrtab"]
     stripped = strip(content, Stripped.DEBUG_INFORMATION)
@@ -260,9 +260,9 @@ def test_file_of_few_sections_that_is_made_alike_is_stripped() -> None:
 
 
 def with_strings_behind(content: bytes) -> bytes:
-    """Change a linked library as programs for wheels do: `.dynstr` behind everything, in a segment of its own.
+    """Move `.dynstr` of a linked library to the end, into a segment of its own, the way programs for wheels do.
 
-    The program header of its first note, which nothing needs, becomes that of the segment.
+    The new segment takes the program header of the first note, which nothing needs.
     """
     segments_at, sections_at = struct.unpack_from("<QQ", content, 32)
     (segment_count,) = struct.unpack_from("<H", content, 56)
@@ -289,7 +289,7 @@ def with_strings_behind(content: bytes) -> bytes:
 @needs("compiler")
 @pytest.mark.parametrize("change", [bytes, with_strings_behind], ids=["linked", "changed"])
 def test_stripped_library_loads_and_works(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    """A library as a compiler makes it loads without debug information, also where a program changed it after linking."""
+    """A stripped library from a compiler loads and works, even if a program changed it after linking."""
     source = tmp_path / "answer.c"
     names = [f"a_long_name_for_the_table_of_symbols_{n}" for n in range(200)]
     source.write_text(

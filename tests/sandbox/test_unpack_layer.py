@@ -13,7 +13,7 @@ SITE = "opt/venv/lib/python3.10/site-packages"
 
 
 def test_regular_files_below_the_folder_are_unpacked(sandbox: Path) -> None:
-    """With their paths from there on and whether they can be run; links, and what lies elsewhere, stay behind."""
+    """Files below the folder keep relative paths and executable bits; links and other files are omitted."""
     blob = make_layer_tar(
         Path("layer.tar.gz"),
         tar_directory(SITE),
@@ -34,7 +34,7 @@ def test_regular_files_below_the_folder_are_unpacked(sandbox: Path) -> None:
 
 
 def test_layer_without_such_files_gives_an_empty_folder(sandbox: Path) -> None:
-    """As a layer of the runtime alone."""
+    """A layer without files below the folder, such as the layer `runtime`, gives an empty folder."""
     blob = make_layer_tar(Path("layer.tar.gz"), tar_file("usr/local/bin/wget"))
     main(UnpackRequest(blob, f"/{SITE}"))
     assert list(Path("files").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Tests of in_image.wget, run as the image runs it, against a server of this machine."""
+"""Tests of in_image.wget, run the way the image runs it, against a server on this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 from slim_ray_image import in_image
 
 PROGRAM = Path(in_image.__file__).parent / "wget.py"
-# As KubeRay calls it: https://github.com/ray-project/kuberay, BaseWgetHealthCommand.
+# Options that KubeRay passes: https://github.com/ray-project/kuberay, BaseWgetHealthCommand.
 PROBE = ("--tries", "1", "-T", "2", "-q", "-O-")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers as Ray's health endpoints do, badly, or not at all."""
+    """Answers like Ray's health endpoints, incorrectly, or not at all."""
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -34,11 +34,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"success")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A server on a free port of this machine."""
+    """A server on a free port of this machine; `asked` has the paths of its requests."""
 
     daemon_threads = True
 
@@ -72,20 +72,20 @@ def wget(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def test_probe_prints_the_answer(server: Server) -> None:
-    """The probe's own command line writes the body, and nothing else, to stdout."""
+    """The probe's own command line writes only the body to stdout."""
     result = wget(*PROBE, f"{server.url}/api/local_raylet_healthz")
     assert (result.returncode, result.stdout, result.stderr) == (0, "success", "")
 
 
 def test_proxy_is_not_asked_for_this_machine(server: Server) -> None:
-    """A proxy that the cluster sets for all does not come between a probe and its own machine."""
+    """A proxy from the environment is not used for a request to this machine."""
     proxy = "http://127.0.0.1:9"
     result = wget(*PROBE, f"{server.url}/healthz", http_proxy=proxy, HTTP_PROXY=proxy)
     assert (result.returncode, result.stdout) == (0, "success")
 
 
 def test_proxy_is_asked_for_another_machine(server: Server) -> None:
-    """For other machines the proxy settings hold, as they do for Wget."""
+    """Requests to other machines use the proxy from the environment, like Wget."""
     result = wget(*PROBE, "http://ray-head.example.com/healthz", http_proxy=server.url)
     assert (result.returncode, result.stdout) == (0, "success")
     assert server.asked == ["http://ray-head.example.com/healthz"]
@@ -100,32 +100,32 @@ def test_answer_of_a_broken_server_is_no_success(server: Server) -> None:
 
 
 def test_answer_that_is_no_http_is_no_success(server: Server) -> None:
-    """Another server listens there: it is told in a line."""
+    """An answer that is not HTTP is reported in one line, with exit status 4."""
     result = wget("-t1", "-O-", f"{server.url}/babble")
     assert (result.returncode, result.stderr) == (4, f"wget: {server.url}/babble: no status line\n")
 
 
 def test_silent_server_is_given_up_after_the_timeout(server: Server) -> None:
-    """`-T` bounds the wait; the exit status is Wget's for the network."""
+    """`-T` limits the wait; the exit status is 4, Wget's for network failures."""
     result = wget("-t1", "--timeout=0.2", "-O-", f"{server.url}/silence")
     assert result.returncode == 4
     assert result.stderr == f"wget: {server.url}/silence: timed out\n"
 
 
 def test_silent_server_is_asked_as_often_as_tries_say(server: Server) -> None:
-    """`--tries` counts the attempts."""
+    """`--tries` sets the number of attempts."""
     assert wget("--tries=2", "-T0.2", "-q", "-O-", f"{server.url}/silence").returncode == 4
     assert server.asked == ["/silence"] * 2
 
 
 def test_refused_connection_is_not_tried_again() -> None:
-    """Who refuses a connection is not there yet, which a probe wants to know at once."""
+    """A refused connection fails without another try, so a probe knows at once that the server is not up."""
     result = wget("-q", "-O-", "http://127.0.0.1:9/")
     assert result.returncode == 4
 
 
 def test_answer_is_written_to_a_file(server: Server, tmp_path: Path) -> None:
-    """`-O FILE` writes there; a folder that is not there is Wget's exit status 3."""
+    """`-O FILE` writes the body to FILE; if its folder is missing, the exit status is 3, like Wget's."""
     assert wget("-q", "-O", str(tmp_path / "answer"), f"{server.url}/x").returncode == 0
     assert (tmp_path / "answer").read_text() == "success"
     assert wget("-q", "-O", str(tmp_path / "none/answer"), f"{server.url}/x").returncode == 3
@@ -140,7 +140,7 @@ def test_answer_is_written_to_a_file(server: Server, tmp_path: Path) -> None:
     ],
 )
 def test_what_it_does_not_know_is_refused(arguments: tuple[str, ...], problem: str) -> None:
-    """An option of Wget that it lacks, or a wrong value, is said with the usage, even when it is to be quiet."""
+    """An unsupported option of Wget or a wrong value is reported with the usage, even with `-q`."""
     result = wget(*arguments)
     assert result.returncode == 2
     usage = "usage: wget [-q] [-nv] [-t TRIES] [-T SECONDS] [-O FILE] URL..."

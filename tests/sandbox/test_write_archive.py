@@ -23,7 +23,7 @@ FILES = {
 
 @pytest.fixture
 def files(sandbox: Path) -> list[str]:
-    """The files of a layout in the working directory; their names, in no order."""
+    """Write the files of a layout to the working directory; return their names, unsorted."""
     for path, content in FILES.items():
         (sandbox / path).parent.mkdir(parents=True, exist_ok=True)
         (sandbox / path).write_bytes(content)
@@ -36,7 +36,7 @@ def digest_of_archive(paths: Sequence[str]) -> str:
 
 
 def test_archive_holds_the_files_and_nothing_else(files: list[str]) -> None:
-    """image.tar has each file with its content, and each folder before what is in it."""
+    """image.tar has each file with its content, and each folder before the content of the folder."""
     Path("other").write_text("not named")
     main(ArchiveFilesRequest(tuple(files)))
     with tarfile.open("image.tar", "r:") as archive:
@@ -46,7 +46,7 @@ def test_archive_holds_the_files_and_nothing_else(files: list[str]) -> None:
 
 
 def test_entries_say_nothing_of_the_machine(files: list[str]) -> None:
-    """Owners are numbers, the time is the epoch, and modes are 0644 and 0755, whatever the files have."""
+    """Owners are 0, times are the epoch, and modes are 0644 and 0755, whatever the files have."""
     Path("index.json").chmod(0o600)
     main(ArchiveFilesRequest(tuple(files)))
     with tarfile.open("image.tar", "r:") as archive:
@@ -57,7 +57,7 @@ def test_entries_say_nothing_of_the_machine(files: list[str]) -> None:
 
 
 def test_equal_files_are_equal_bytes(files: list[str]) -> None:
-    """Neither the order of the names, nor modes, nor times change the archive."""
+    """The order of the names, modes and times do not change the archive."""
     before = digest_of_archive(files)
     for path in files:
         Path(path).chmod(0o755)
@@ -66,7 +66,7 @@ def test_equal_files_are_equal_bytes(files: list[str]) -> None:
 
 
 def test_changed_file_changes_the_archive(files: list[str]) -> None:
-    """The archive depends on what is in the files."""
+    """The archive depends on the content of the files."""
     before = digest_of_archive(files)
     Path("index.json").write_bytes(b"xedni")
     assert digest_of_archive(files) != before

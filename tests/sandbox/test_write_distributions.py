@@ -1,4 +1,4 @@
-"""Tests of sandbox.layers.write_distribution_layer, write_slice and join_slices: what is in the layers of wheels."""
+"""Tests of sandbox.layers.write_distribution_layer, write_slice and join_slices: the content of their layers."""
 
 from __future__ import annotations
 
@@ -72,19 +72,19 @@ def request_of(
 
 
 def write(*wheels: Path, **changes: Any) -> bytes:
-    """The blob of the layer of these wheels in `wheels`."""
+    """Write the layer of these wheels, and return its blob."""
     write_distribution_layer.main(request_of(*wheels, **changes))
     return Path(BLOB).read_bytes()
 
 
 def write_facts(*wheels: Path, **changes: Any) -> PiecesFacts:
-    """What is told of that layer."""
+    """Write the layer of these wheels, and return its facts."""
     write(*wheels, **changes)
     return from_json(DistributionLayerResult, Path(RESULT).read_bytes()).facts
 
 
 def write_slices(*slices: Sequence[Path], **changes: Any) -> tuple[JoinRequest, list[PiecesFacts]]:
-    """Write slices of these wheels, to `slices`, and return the request to join them, and what is told of them."""
+    """Write slices of these wheels to `slices`, and return the request to join them and their facts."""
     results = []
     Path("slices").mkdir(exist_ok=True)
     for number, wheels in enumerate(slices):
@@ -104,13 +104,13 @@ def write_slices(*slices: Sequence[Path], **changes: Any) -> tuple[JoinRequest, 
 
 
 def write_shared(*slices: Sequence[Path], **changes: Any) -> bytes:
-    """The blob of the layer of the virtual environment and of slices of these wheels."""
+    """Write the layer of the virtual environment and of slices of these wheels, and return its blob."""
     join_slices.main(write_slices(*slices, **changes)[0])
     return Path(BLOB).read_bytes()
 
 
 def files_of(layer: Layer) -> list[str]:
-    """Paths of what is no directory, without the metadata of the distributions."""
+    """Return the paths of files and links, without the metadata of the distributions."""
     return [n for n, m in layer.members.items() if not m.isdir() and ".dist-info" not in n]
 
 
@@ -145,7 +145,7 @@ def test_files_go_to_site_packages(sandbox: Path) -> None:
 def test_files_of_data_go_where_the_wheel_meant_them(
     sandbox: Path, member: str, placed: str
 ) -> None:
-    """Each of a wheel's schemes goes where pip would install it (PEP 427)."""
+    """Files of each scheme of a wheel go where pip would install them (PEP 427)."""
     wheel = make_wheel(WHEELS, "foo", files={f"foo-1.0.data/{member}": "content"})
     layer = Layer(write(wheel))
     assert files_of(layer) == [placed]
@@ -153,7 +153,7 @@ def test_files_of_data_go_where_the_wheel_meant_them(
 
 
 def test_pth_file_is_installed_and_never_run(sandbox: Path) -> None:
-    """It is for the image's interpreter, at its start; nothing that makes the layer runs its code."""
+    """A .pth file is for the image's interpreter at its start; no program that makes the layer runs its code."""
     line = f"import pathlib; pathlib.Path({str(sandbox / 'mark')!r}).touch()\n"
     wheel = make_wheel(WHEELS, "foo", files={"foo.pth": line, "foo.py": "x = 1"})
     layer = Layer(write(wheel, bytecode=True))
@@ -163,7 +163,7 @@ def test_pth_file_is_installed_and_never_run(sandbox: Path) -> None:
 
 
 def test_bytecode_that_a_distribution_brings_is_left_out(sandbox: Path) -> None:
-    """A pyc of another machine is not installed, nor in RECORD."""
+    """A pyc from the wheel is neither installed nor listed in RECORD."""
     wheel = make_wheel(
         WHEELS, "foo", files={"foo/a.py": "", "foo/__pycache__/a.cpython-310.pyc": "theirs"}
     )
@@ -173,7 +173,7 @@ def test_bytecode_that_a_distribution_brings_is_left_out(sandbox: Path) -> None:
 
 
 def test_metadata_of_a_vendored_distribution_is_a_file_like_others(sandbox: Path) -> None:
-    """Only a dist-info folder at the top is the distribution's own."""
+    """Entry points in a dist-info folder below the top level make no commands."""
     vendored = "foo/_vendor/bar-2.dist-info/entry_points.txt"
     wheel = make_wheel(
         WHEELS,
@@ -187,7 +187,7 @@ def test_metadata_of_a_vendored_distribution_is_a_file_like_others(sandbox: Path
 
 
 def test_executables_stay_executable_and_others_do_not_become_it(sandbox: Path) -> None:
-    """Mode bits of a wheel that say executable are kept, every script is executable, the rest is not."""
+    """Files that are executable in the wheel, and all scripts, are executable; other files are not."""
     wheel = make_wheel(
         WHEELS,
         "foo",
@@ -211,7 +211,7 @@ def test_executables_stay_executable_and_others_do_not_become_it(sandbox: Path) 
 
 
 def test_console_script_runs_on_the_environment_s_python(sandbox: Path) -> None:
-    """The script of an entry point is written, for the interpreter at its final path, whatever the wheel has there."""
+    """The script of an entry point names the interpreter at its final path, and replaces a file of the wheel."""
     wheel = make_wheel(
         WHEELS,
         "foo",
@@ -247,7 +247,7 @@ def test_console_script_runs_on_the_environment_s_python(sandbox: Path) -> None:
     ],
 )
 def test_console_script_calls_its_entry_point(sandbox: Path, entry_points: str, call: str) -> None:
-    """The script imports the module, calls the attribute and exits with what that returns."""
+    """The script imports the module, calls the attribute and exits with the value that the call returns."""
     wheel = make_wheel(WHEELS, "foo", entry_points=entry_points)
     script = sandbox / "foo-script"
     script.write_bytes(Layer(write(wheel)).contents[f"{VENV}/bin/foo"])
@@ -279,7 +279,7 @@ def test_console_script_calls_its_entry_point(sandbox: Path, entry_points: str, 
 def test_shebang_of_another_script_names_the_environment_s_python(
     sandbox: Path, before: str, after: str
 ) -> None:
-    """A script that is no entry point keeps its text, with `#!python` in its first line made a real path."""
+    """A script that is no entry point keeps its text, except that `#!python` at its start becomes a real path."""
     wheel = make_wheel(WHEELS, "foo", files={"foo-1.0.data/scripts/foo": before})
     assert Layer(write(wheel)).contents[f"{VENV}/bin/foo"].decode() == after
 
@@ -298,7 +298,7 @@ SCRIPTS = "[console_scripts]\nray = ray:main\nserve = ray:serve\ntune = ray:tune
 def test_ray_and_serve_are_linked_where_a_login_shell_finds_them(
     sandbox: Path, commands: list[str], linked: list[str]
 ) -> None:
-    """`ray` and `serve` are in /usr/local/bin too, unless the base has one there; other scripts are not."""
+    """`ray` and `serve` are linked in /usr/local/bin, unless the base has a file there; other scripts are not."""
     wheel = make_wheel(WHEELS, "ray", entry_points=SCRIPTS)
     layer = Layer(write(wheel, commands=commands))
     links = {n: m.linkname for n, m in layer.members.items() if n.startswith("usr/local/bin/")}
@@ -309,7 +309,7 @@ def test_ray_and_serve_are_linked_where_a_login_shell_finds_them(
 
 
 def test_record_lists_what_is_really_there(sandbox: Path) -> None:
-    """RECORD has each installed file with the hash and size of its bytes in the image, and itself without."""
+    """RECORD lists each installed file with the hash and size of its bytes in the image, and itself without both."""
     wheel = make_wheel(
         WHEELS,
         "foo",
@@ -339,7 +339,7 @@ def test_record_lists_what_is_really_there(sandbox: Path) -> None:
 
 
 def test_record_keeps_the_hashes_of_what_is_untouched(sandbox: Path) -> None:
-    """Only what is another file in the image has another hash: what was stripped, and scripts."""
+    """Only stripped files and scripts have another hash in the image's RECORD than in the wheel's."""
     script = "foo-1.0.data/scripts/run"
     files: dict[str, Content] = {
         "foo/a.py": "x = 1",
@@ -361,19 +361,19 @@ def test_record_keeps_the_hashes_of_what_is_untouched(sandbox: Path) -> None:
 
 
 def recorded(record: bytes) -> dict[str, str]:
-    """Path -> hash, of RECORD."""
+    """Return path -> hash, from RECORD."""
     return {path: hash_ for path, hash_, _ in csv.reader(io.StringIO(record.decode()))}
 
 
 def test_file_that_is_not_what_record_says_is_an_error(sandbox: Path) -> None:
-    """A wheel whose files were changed after it was made is refused, with the wheel and the file."""
+    """A wheel with a file that does not match RECORD is refused; the error names the wheel and the file."""
     wheel = make_wheel(
         WHEELS, "foo", files={"foo/a.py": "x = 1"}, recorded={"foo/a.py": hash_of(b"x = 2")}
     )
     assert error_text(lambda: write(wheel)) == (
         f"The wheel {FOO} cannot be installed: it does not hold to the format of wheels.\n"
         "\n"
-        f"  * /{SITE_PACKAGES}/foo/a.py is not what RECORD says of it\n"
+        f"  * /{SITE_PACKAGES}/foo/a.py does not match its hash in RECORD\n"
         "\n"
         "To fix, require another version of it, and tell its maintainers."
     )
@@ -382,18 +382,18 @@ def test_file_that_is_not_what_record_says_is_an_error(sandbox: Path) -> None:
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
 def test_hash_of_record_may_be_of_another_kind(sandbox: Path, algorithm: str) -> None:
-    """A file is held against the hash that RECORD has; that of the image has SHA-256."""
+    """A file is compared with the hash in the wheel's RECORD; the image's RECORD has its SHA-256."""
     hash_ = hash_of(b"x = 1", algorithm)
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "x = 1"}, recorded={"foo.py": hash_})
     record = Layer(write(wheel)).contents[f"{SITE_PACKAGES}/foo-1.0.dist-info/RECORD"]
     assert recorded(record)["foo.py"] == hash_of(b"x = 1")
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "x = 2"}, recorded={"foo.py": hash_})
-    assert "foo.py is not what RECORD says of it" in error_text(lambda: write(wheel))
+    assert "foo.py does not match its hash in RECORD" in error_text(lambda: write(wheel))
 
 
 @pytest.mark.parametrize("hash_", [None, ""], ids=["no line", "no hash"])
 def test_file_that_record_does_not_know_is_taken(sandbox: Path, hash_: str) -> None:
-    """RECORD may leave out a file, as one that was added by hand; that of the image has it."""
+    """The wheel's RECORD may omit a file, such as one added by hand; the image's RECORD lists the file."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "x = 1"}, recorded={"foo.py": hash_})
     layer = Layer(write(wheel))
     assert layer.contents[f"{SITE_PACKAGES}/foo.py"] == b"x = 1"
@@ -402,7 +402,7 @@ def test_file_that_record_does_not_know_is_taken(sandbox: Path, hash_: str) -> N
 
 
 def test_wheel_that_is_not_the_fetched_one_is_an_error(sandbox: Path) -> None:
-    """A wheel whose bytes changed on the way is named, before anything of it is read."""
+    """A wheel whose bytes changed since the fetch is refused by name, before any of its files is read."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": ""})
     request = request_of(wheel)
     with wheel.open("ab") as file:
@@ -417,7 +417,7 @@ def test_wheel_that_is_not_the_fetched_one_is_an_error(sandbox: Path) -> None:
 
 
 def test_every_module_has_its_bytecode(sandbox: Path) -> None:
-    """With bytecode, each source that compiles has a pyc beside it, of every distribution in the layer."""
+    """With bytecode, each source that compiles has a pyc, in every distribution of the layer."""
     wheels = [
         make_wheel(
             WHEELS, "bar", files={"bar/a.py": "", "bar/b.c.py": "", "bar/template.py": "{{ x }} ="}
@@ -436,7 +436,7 @@ def test_every_module_has_its_bytecode(sandbox: Path) -> None:
 
 
 def test_identical_file_of_two_distributions_is_written_once(sandbox: Path) -> None:
-    """Distributions may share a file when it is the same, as the __init__.py of a common package."""
+    """Distributions may share an identical file, such as the __init__.py of a common package."""
     wheels = [
         make_wheel(WHEELS, name, files={"google/__init__.py": "# ns", f"google/{name}.py": ""})
         for name in ("bar", "foo")
@@ -448,7 +448,7 @@ def test_identical_file_of_two_distributions_is_written_once(sandbox: Path) -> N
 
 
 def test_different_files_of_one_path_are_an_error(sandbox: Path) -> None:
-    """Distributions that disagree on a file are refused, with every such file and who brings it."""
+    """Distributions that disagree on a file are refused; the error names every such file and its distributions."""
     shared = {"tests/__init__.py": "", "tests/same.py": ""}
     wheels = [
         make_wheel(WHEELS, "foo", files={**shared, "tests/a.py": "foo", "tests/b.py": "foo"}),
@@ -461,12 +461,12 @@ def test_different_files_of_one_path_are_an_error(sandbox: Path) -> None:
         f"  * /{SITE_PACKAGES}/tests/a.py: from bar-1.0-py3-none-any.whl, foo-1.0-py3-none-any.whl\n"
         f"  * /{SITE_PACKAGES}/tests/b.py: from bar-1.0-py3-none-any.whl, baz-1.0-py3-none-any.whl\n"
         "\n"
-        "To fix, remove one of the distributions from what the service imports."
+        "To fix, remove the service's imports of one of these distributions."
     )
 
 
 def noisy_wheels() -> dict[Path, int]:
-    """Wheels, and about how large they are."""
+    """Return wheels with their approximate sizes in bytes."""
     noise = random.Random(0)
     sizes = {"bar": 100_000, "baz": 1_000, "foo": 10_000}
     return {
@@ -476,7 +476,7 @@ def noisy_wheels() -> dict[Path, int]:
 
 
 def test_compressed_bytes_are_those_of_each_distribution(sandbox: Path) -> None:
-    """Each distribution is told its share of the blob, and the shares are the blob but for its ends."""
+    """Each distribution has its share of the blob in bytes, and the shares add up to the blob without its ends."""
     wheels = noisy_wheels()
     shares = write_facts(*wheels).compressed_bytes_of
     for wheel, size in wheels.items():
@@ -489,7 +489,7 @@ def test_compressed_bytes_are_those_of_each_distribution(sandbox: Path) -> None:
 
 
 def test_layer_of_slices_holds_what_is_in_each(sandbox: Path) -> None:
-    """A layer of slices has the environment and the files of each slice, with their links, once each."""
+    """A layer of slices has the environment and the files and links of each slice, once each."""
     bar = make_wheel(WHEELS, "bar", files={"ns/bar.py": "bar"})
     foo = make_wheel(WHEELS, "foo", files={"ns/foo.py": "foo"})
     ray = make_wheel(WHEELS, "ray", entry_points=SCRIPTS)
@@ -514,7 +514,7 @@ def test_layer_of_slices_holds_what_is_in_each(sandbox: Path) -> None:
 
 
 def test_layer_of_slices_is_one_stream(sandbox: Path) -> None:
-    """A reader that takes the blob piece by piece, and knows of one gzip member alone, comes to its end."""
+    """A reader that streams the blob and stops after one gzip member reads the whole layer."""
     blob = write_shared(*([wheel] for wheel in noisy_wheels()))
     with tarfile.open(fileobj=io.BytesIO(blob), mode="r|gz") as layer:
         streamed = [entry.name for entry in layer]
@@ -527,7 +527,7 @@ def test_layer_of_slices_is_one_stream(sandbox: Path) -> None:
 
 
 def test_layer_of_slices_is_what_is_told_of_it(sandbox: Path) -> None:
-    """Digest, size, diff_id, bytes and files are those of the blob; each slice tells the share of its distributions."""
+    """Digest, size, diff_id, bytes and files match the blob; each slice reports the shares of its distributions."""
     wheels = noisy_wheels()
     request, facts = write_slices(*([wheel] for wheel in wheels))
     join_slices.main(request)
@@ -547,12 +547,12 @@ def test_layer_of_slices_is_what_is_told_of_it(sandbox: Path) -> None:
 
 
 def test_layer_of_no_slices_is_the_environment(sandbox: Path) -> None:
-    """Where every distribution has a layer of its own, or there is none, the environment still has one."""
+    """If every distribution has a layer of its own, or there is none, the environment still has a layer."""
     assert f"{VENV}/pyvenv.cfg" in Layer(write_shared()).contents
 
 
 def test_slice_is_the_same_whatever_is_beside_it(sandbox: Path) -> None:
-    """A slice is kept when another changes: it hangs on its own wheels alone."""
+    """A slice depends on its own wheels alone, so it stays the same when another slice changes."""
     source = "shared_name = 1"
     foo = make_wheel(WHEELS, "foo", files={f"foo/{name}.py": source for name in "zyx"})
     write_slices([foo], bytecode=True)
@@ -565,7 +565,7 @@ def test_slice_is_the_same_whatever_is_beside_it(sandbox: Path) -> None:
 
 
 def test_virtual_environment_is_on_the_base_s_interpreter(sandbox: Path) -> None:
-    """The environment names the base's interpreter in pyvenv.cfg (PEP 405), in links, and is open to the base's own."""
+    """pyvenv.cfg (PEP 405) and links lead to the base's interpreter, which finds the environment by a .pth file."""
     layer = Layer(write_shared())
     links = {name: m.linkname for name, m in layer.members.items() if m.issym()}
     assert links == {
@@ -584,7 +584,7 @@ def test_virtual_environment_is_on_the_base_s_interpreter(sandbox: Path) -> None
 
 
 def test_virtual_environment_is_in_one_layer_alone(sandbox: Path) -> None:
-    """The layer of a distribution has none of the environment, nor the directories above it."""
+    """The layer of a distribution has no file of the environment itself, and no directory above it."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": ""})
     layer = Layer(write(wheel))
     assert not [name for name in layer.names if name.endswith(("pyvenv.cfg", "python", ".pth"))]
@@ -600,7 +600,7 @@ def parents_of(name: str) -> list[str]:
 
 
 def test_parents_are_explicit_and_come_first(sandbox: Path) -> None:
-    """Every directory that the base lacks has one entry, before anything in it."""
+    """Every directory that the base lacks has one entry, before the entries of its content."""
     wheel = make_wheel(WHEELS, "ray", files={"ray/a/b.py": ""}, entry_points=SCRIPTS)
     layer = Layer(write_shared([wheel], bytecode=True, directories=["/"]))
     for number, name in enumerate(layer.names):
@@ -611,7 +611,7 @@ def test_parents_are_explicit_and_come_first(sandbox: Path) -> None:
 
 
 def test_directories_of_the_base_have_no_entry(sandbox: Path) -> None:
-    """A directory, or a symlink to one, that the base has is left as the base has it."""
+    """A directory of the base, or a symlink to one, gets no entry."""
     wheel = make_wheel(WHEELS, "ray", files={"ray/a.py": ""}, entry_points=SCRIPTS)
     directories = [*BASE_DIRECTORIES, "/opt/venv", "/opt/venv/bin", "/usr/local/lib"]
     layer = Layer(write_shared([wheel], directories=directories))
@@ -629,7 +629,7 @@ def test_directories_of_the_base_have_no_entry(sandbox: Path) -> None:
 
 
 def test_no_path_is_there_twice(sandbox: Path) -> None:
-    """No path has two entries, which layers must not have."""
+    """No path has two entries, since layers must not have duplicates."""
     wheels = [
         make_wheel(
             WHEELS,
@@ -655,7 +655,7 @@ def many() -> list[Path]:
         make_wheel(
             WHEELS,
             name,
-            # A name that modules share is written in another way into the pyc of the first of them.
+            # A name that modules share has other bytes in the pyc of the first module that is compiled.
             files={f"{name}/{module}.py": "shared_name = 1" for module in "zyx"},
         )
         for name in ("bar", "baz", "foo")
@@ -677,7 +677,7 @@ def test_order_of_the_distributions_does_not_matter(sandbox: Path) -> None:
 
 
 def test_order_and_times_in_the_wheels_do_not_matter(sandbox: Path) -> None:
-    """Only names, contents and executable bits of a wheel's members count."""
+    """A layer depends only on the names, contents and executable bits of a wheel's members."""
     wheels = many()
     before = write(*wheels, bytecode=True)
     for wheel in wheels:
@@ -693,14 +693,14 @@ def test_order_and_times_in_the_wheels_do_not_matter(sandbox: Path) -> None:
 
 @pytest.mark.parametrize("timestamp", [0, 1704067200])
 def test_every_entry_has_the_time_that_is_asked_for(sandbox: Path, timestamp: int) -> None:
-    """The time of the wheel's members is none of them."""
+    """Every entry has the requested time, not the time of the wheel's member."""
     wheels = many()
     for blob in (write(*wheels, timestamp=timestamp), write_shared(wheels, timestamp=timestamp)):
         assert {member.mtime for member in Layer(blob).members.values()} == {timestamp}
 
 
 def test_layer_of_one_distribution_does_not_depend_on_the_others(sandbox: Path) -> None:
-    """What else lies beside a wheel does not change its layer."""
+    """Other wheels in the same folder do not change a layer."""
     foo = make_wheel(WHEELS, "foo", files={"foo.py": ""})
     alone = write(foo, bytecode=True)
     make_wheel(WHEELS, "bar", files={"bar.py": ""})
@@ -708,7 +708,7 @@ def test_layer_of_one_distribution_does_not_depend_on_the_others(sandbox: Path) 
 
 
 def test_bytecode_of_a_distribution_does_not_depend_on_its_neighbours(sandbox: Path) -> None:
-    """A distribution has the same bytecode in a layer of its own, beside others, and whatever their names."""
+    """A distribution has the same bytecode in a layer of its own and beside any others."""
     source = "shared_name = 1\ndef f(x, y=('a shared text', 300)):\n    return shared_name in y\n"
     foo = make_wheel(WHEELS, "foo", files={f"foo/{module}.py": source for module in "zyx"})
     alone = pycs_of(write(foo, bytecode=True))

@@ -1,4 +1,4 @@
-"""Tests of the programs of layers, as Pants runs them: equal bytes, whatever the machine, in little memory."""
+"""Tests of the programs that write layers, run the way Pants does: equal bytes on any machine, in little memory."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from slim_ray_image.core.layers.sources_layer import AttributeCheck, SourcesLaye
 from slim_ray_image.core.wire import to_json
 from slim_ray_image.sandbox.report import USER_ERROR
 
-# Modules whose bytecode would show the hash seed, were it not fixed.
+# A module whose bytecode would depend on the hash seed if the seed were not fixed.
 SOURCE = "def f(x):\n    return x in {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}\n"
 BASE = LayerBase("/usr/local/bin/python3.10", "3.10.13", ("/",))
 
 
 @dataclass(frozen=True)
 class Call:
-    """A program of `sandbox/` and its request; its inputs are where it looks for them."""
+    """A program of `sandbox/` and its request; its input files are in place."""
 
     program: str
     request: Any
@@ -46,7 +46,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def distribution_call(folder: Path) -> Call:
-    """A layer of two distributions."""
+    """Return the call for a layer of two distributions."""
     wheels = [
         make_wheel(folder / "wheels", name, files={f"{name}/a.py": SOURCE, f"{name}/é.txt": "é"})
         for name in ("bar", "foo")
@@ -60,7 +60,7 @@ def slice_call(folder: Path) -> Call:
 
 
 def join_call(folder: Path) -> Call:
-    """A layer of the environment and of a slice."""
+    """Return the call for a layer of the environment and of a slice."""
     _, told = run(folder / "slice", slice_call)
     request = JoinRequest(
         (f"slice/{SLICE}",),
@@ -73,13 +73,13 @@ def join_call(folder: Path) -> Call:
 
 
 def files_call(folder: Path) -> Call:
-    """A layer of large files."""
+    """Return the call for a layer of large files."""
     write_file(folder / "files/model/weights.bin", b"w" * 3_000_000)
     return Call("layers.write_files_layer", FilesLayerRequest(("model/weights.bin",), "/app", BASE))
 
 
 def runtime_call(folder: Path) -> Call:
-    """A layer of what a base lacks."""
+    """Return the call for the layer `runtime`."""
     write_file(folder / "wget.py", b"print()\n")
     for name in ("os.py", "json/__init__.py"):
         write_file(folder / "usr/local/lib/python3.10" / name, SOURCE.encode())
@@ -87,7 +87,7 @@ def runtime_call(folder: Path) -> Call:
 
 
 def sources_call(folder: Path) -> Call:
-    """A layer of first-party files."""
+    """Return the call for a layer of first-party files."""
     for name in ("app/app.py", "lib/words.txt"):
         write_file(folder / "files" / name, SOURCE.encode())
     return Call(
@@ -122,7 +122,7 @@ def run(
     umask: int = 0o022,
     **changes: Any,
 ) -> tuple[bytes, dict[str, Any]]:
-    """Run the program in `folder`, which is made, and return what it wrote: the blob, and what it tells of it."""
+    """Make `folder`, run the program in it, and return the blob and the content of the JSON file."""
     folder.mkdir(parents=True)
     call = make_call(folder)
     (folder / "request.json").write_text(to_json(replace(call.request, **changes)))
@@ -145,7 +145,7 @@ def run(
 
 @pytest.mark.parametrize("make_call", LAYERS)
 def test_layer_json_describes_the_blob(tmp_path: Path, make_call: MakeCall) -> None:
-    """Digest, diff_id and sizes in layer.json are those of the blob that was written."""
+    """Digest, diff_id and sizes in layer.json match the blob."""
     blob, told = run(tmp_path / "a", make_call)
     layer = Layer(blob)
     assert told["blob"] == {
@@ -182,7 +182,7 @@ def test_layer_does_not_depend_on_the_machine(
 
 @pytest.mark.parametrize("make_call", [distribution_call, slice_call, runtime_call, sources_call])
 def test_content_of_a_layer_is_part_of_its_bytes(tmp_path: Path, make_call: MakeCall) -> None:
-    """A layer with bytecode and one without are different, so that the tests above could fail."""
+    """A layer with bytecode differs from one without, so the tests above can fail."""
     blobs = {
         run(tmp_path / str(bytecode), make_call, bytecode=bytecode)[0] for bytecode in (True, False)
     }
@@ -191,8 +191,8 @@ def test_content_of_a_layer_is_part_of_its_bytes(tmp_path: Path, make_call: Make
 
 # --- Memory
 
-# Starts a program and tells the most memory that it, or what it started itself, took. A process of this size alone:
-# what the starting one takes counts for the one that it starts, too.
+# Starts a program and prints the peak memory of the program and its children. It is a small process of its own, since
+# the memory of the process that starts a program counts for the program, too.
 MEASURED = """\
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
@@ -201,7 +201,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def peak_bytes(folder: Path, call: Call) -> int:
-    """Run a program in a folder and return the most memory that it took."""
+    """Run a program in a folder, and return its peak memory in bytes."""
     (folder / "request.json").write_text(to_json(call.request))
     result = subprocess.run(
         [sys.executable, "-c", MEASURED, *command(call.program)],
@@ -215,7 +215,7 @@ def peak_bytes(folder: Path, call: Call) -> int:
 
 
 def large_elf(hole: int) -> Iterator[bytes]:
-    """A shared object with symbols, that loads so many zeros more than another."""
+    """Yield a shared object with symbols that loads `hole` more zeros than `make_elf()`, in pieces."""
     content = bytearray(make_elf())
     end = content.index(LOADED) + len(LOADED)
 
@@ -228,7 +228,7 @@ def large_elf(hole: int) -> Iterator[bytes]:
         offset = sections + number * 64 + 24
         if int.from_bytes(content[offset : offset + 8], "little") >= end:
             move(offset)
-    for at in (40, 64 + 32, 64 + 40):  # where sections are, how much is loaded
+    for at in (40, 64 + 32, 64 + 40):  # offset of the sections, sizes of the loaded segment
         move(at)
     yield bytes(content[:end])
     for _ in range(hole // 1_000_000):
@@ -241,7 +241,7 @@ LARGE = 400_000_000
 
 @pytest.fixture(scope="module")
 def deflated_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of a shared object of 400 MB."""
+    """A wheel with a shared object of 400 MB."""
     wheel = make_wheel(tmp_path_factory.mktemp("large"), "foo", files={"foo.py": ""})
     member = zipfile.ZipInfo("foo/lib.so")
     member.compress_type = zipfile.ZIP_DEFLATED
@@ -256,7 +256,7 @@ def deflated_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def large_wheel(tmp_path: Path, deflated_wheel: Path) -> Path:
-    """That wheel, where a program finds it."""
+    """A copy of `deflated_wheel` in the folder where programs look for wheels."""
     (tmp_path / "wheels").mkdir()
     return Path(shutil.copy(deflated_wheel, tmp_path / "wheels"))
 
@@ -278,7 +278,7 @@ def test_layer_of_a_large_wheel_needs_little_memory(
 
 
 def test_layer_of_a_large_slice_needs_little_memory(tmp_path: Path, large_wheel: Path) -> None:
-    """What slices hold is unpacked in pieces to be hashed, however much a few bytes become."""
+    """The content of slices is unpacked in pieces to be hashed, however much a few bytes become."""
     pieces = PiecesRequest((piece_of(large_wheel),), (), (), False, (), BASE)
     peak_bytes(tmp_path, Call("layers.write_slice", pieces))
     request = JoinRequest((SLICE,), (), LARGE, 1, BASE)
@@ -286,7 +286,7 @@ def test_layer_of_a_large_slice_needs_little_memory(tmp_path: Path, large_wheel:
 
 
 def test_layer_of_large_files_needs_little_memory(tmp_path: Path) -> None:
-    """A file is read and written in pieces: the program has room for far less than the file."""
+    """A file is read and written in pieces: the program succeeds with less memory than the file needs."""
     call = files_call(tmp_path)
     with (tmp_path / "files/model/weights.bin").open("wb") as file:
         file.truncate(300_000_000)
@@ -306,7 +306,7 @@ def test_layer_of_large_files_needs_little_memory(tmp_path: Path) -> None:
 
 
 def failure(folder: Path, call: Call) -> str:
-    """What a program says of a user's mistake; it writes no layer."""
+    """Return the message of a program that ends with a user's mistake and writes no layer."""
     (folder / "request.json").write_text(to_json(call.request))
     ran = subprocess.run(
         command(call.program),
@@ -322,7 +322,7 @@ def failure(folder: Path, call: Call) -> str:
 
 
 def test_mistake_of_the_user_ends_the_program_with_the_message(tmp_path: Path) -> None:
-    """A mistake is told on stderr, alone and whole, with the exit code that the rules know."""
+    """A mistake is the whole text on stderr, with the exit code that the rules know."""
     call = sources_call(tmp_path)
     check = AttributeCheck(
         file="app/app.py",
@@ -344,7 +344,7 @@ def test_mistake_of_the_user_ends_the_program_with_the_message(tmp_path: Path) -
 def test_wheel_that_cannot_be_installed_ends_the_program_with_the_message(
     tmp_path: Path, make_call: MakeCall
 ) -> None:
-    """A wheel that is not what it says is told like a mistake: whoever chose it can choose another."""
+    """An invalid wheel is reported like a mistake, because the user can choose another wheel."""
     call = make_call(tmp_path)
     wheel = make_wheel(tmp_path / "wheels", "foo", files={"../a.py": ""})
     request = replace(call.request, pieces=(piece_of(wheel),))

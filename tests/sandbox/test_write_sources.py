@@ -28,7 +28,7 @@ ACCOUNT = Account(1000, 100, "/home/ray", "ray:x:1000:100::/home/ray:/bin/bash",
 
 
 def write_files(files: Mapping[str, Content]) -> None:
-    """Write first-party files to where Pants puts them."""
+    """Write first-party files to the folder where Pants puts them."""
     for name, content in files.items():
         path = Path("files", name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def write_facts(
     passwd: str = PASSWD,
     group: str = GROUP,
 ) -> tuple[bytes, SourcesLayerResult]:
-    """The blob of the layer of these files, which are in `files/`, and what is said of them."""
+    """Write the layer of these files, which are in `files/`; return its blob and its description."""
     main(
         SourcesLayerRequest(
             files=tuple(files),
@@ -76,7 +76,7 @@ def layer_of(files: Mapping[str, Content], **changes: Any) -> Layer:
 
 
 def test_files_go_to_the_working_directory(sandbox: Path) -> None:
-    """Files are below the working directory by their names, sorted, with the directories that they are in."""
+    """Files are below the working directory by their names, sorted, with their directories."""
     layer = layer_of({"lib/words.txt": "the", "app/app.py": "x = 1", "app/__init__.py": ""})
     assert layer.names == [
         "app",
@@ -90,18 +90,18 @@ def test_files_go_to_the_working_directory(sandbox: Path) -> None:
 
 
 def test_only_the_files_that_are_asked_for_are_written(sandbox: Path) -> None:
-    """A file that happens to lie there is not in the image."""
+    """Another file in the folder is not in the image."""
     write_files({"a.py": "", "b.py": ""})
     assert list(Layer(write(["a.py"])).contents) == ["app/a.py"]
 
 
 def test_no_files_still_make_the_working_directory(sandbox: Path) -> None:
-    """An image without first-party files starts in its working directory all the same."""
+    """An image without first-party files has its working directory, too."""
     assert layer_of({}, workdir="/srv/app").names == ["srv", "srv/app"]
 
 
 def test_executable_files_stay_executable(sandbox: Path) -> None:
-    """A file that its owner may execute, as a shell source, is executable in the image, every other is not."""
+    """A file that its owner may execute is executable in the image; other files are not."""
     write_files({"run.sh": "", "a.py": "", "b.py": ""})
     os.chmod("files/run.sh", 0o700)
     os.chmod("files/a.py", 0o466)
@@ -123,7 +123,7 @@ def test_modules_have_their_bytecode(sandbox: Path) -> None:
 
 
 def test_working_directory_and_home_are_the_user_s_own(sandbox: Path) -> None:
-    """The user may write to the working directory and to its home; the files and directories in them are root's."""
+    """The user owns the working directory and the home; root owns the files and directories in them."""
     layer = layer_of({"app/app.py": ""}, account=ACCOUNT)
     owners = {name: (member.uid, member.gid) for name, member in layer.members.items()}
     assert owners == {
@@ -136,7 +136,7 @@ def test_working_directory_and_home_are_the_user_s_own(sandbox: Path) -> None:
 
 
 def test_user_of_the_base_needs_no_account(sandbox: Path) -> None:
-    """Without an account nothing is written to /etc and /home."""
+    """Without an account, the layer has nothing in /etc and /home."""
     assert layer_of({"a.py": ""}).names == ["app", "app/a.py"]
 
 
@@ -149,20 +149,20 @@ def test_user_of_the_base_needs_no_account(sandbox: Path) -> None:
     ],
 )
 def test_user_is_added_to_the_base_s_passwd(sandbox: Path, passwd: str, expected: str) -> None:
-    """/etc/passwd keeps the base's lines, and has the user's at its end."""
+    """/etc/passwd keeps the base's lines, followed by the user's line."""
     layer = layer_of({}, account=replace(ACCOUNT, passwd="ray:x:1000"), passwd=passwd)
     assert layer.contents == {"etc/passwd": expected.encode()}
 
 
 def test_passwd_of_another_encoding_is_kept_byte_for_byte(sandbox: Path) -> None:
-    """Bytes of the base's /etc/passwd that are no UTF-8 stay as they are."""
+    """Bytes of the base's /etc/passwd that are not UTF-8 stay unchanged."""
     content = b"jos\xe9:x:1:1::/:/bin/sh\n"
     layer = layer_of({}, account=ACCOUNT, passwd=content.decode(errors="surrogateescape"))
     assert layer.contents["etc/passwd"].startswith(content)
 
 
 def test_group_is_added_where_the_base_lacks_it(sandbox: Path) -> None:
-    """/etc/group is written only when the account brings a group."""
+    """/etc/group is written only if the account has a new group."""
     layer = layer_of({}, account=replace(ACCOUNT, group="ray:x:100:"))
     assert layer.contents["etc/group"] == (GROUP + "ray:x:100:\n").encode()
     assert "etc/group" not in layer_of({}, account=ACCOUNT).contents
@@ -172,7 +172,7 @@ def test_group_is_added_where_the_base_lacks_it(sandbox: Path) -> None:
 
 
 def test_parents_are_explicit_and_come_first(sandbox: Path) -> None:
-    """Every directory that the base lacks has one entry, before anything in it, though home holds the files."""
+    """Every directory that the base lacks has one entry, before its content, even if the home contains the files."""
     layer = layer_of(
         {"a/b/c.py": ""}, account=ACCOUNT, workdir="/home/ray/src/app", directories=["/"]
     )
@@ -191,13 +191,13 @@ def test_parents_are_explicit_and_come_first(sandbox: Path) -> None:
 
 
 def test_home_may_be_the_working_directory(sandbox: Path) -> None:
-    """A directory that is both has one entry."""
+    """A directory that is both home and working directory has one entry."""
     layer = layer_of({"a.py": ""}, account=ACCOUNT, workdir="/home/ray")
     assert layer.names == ["home/ray", "etc/passwd", "home/ray/a.py"]
 
 
 def test_directories_of_the_base_have_no_entry(sandbox: Path) -> None:
-    """A directory, or a symlink to one, that the base has is left as it is: its owner, its mode, its target."""
+    """A directory of the base, or a symlink to one, keeps its owner, mode and target."""
     layer = layer_of(
         {"lib/a.py": ""},
         account=ACCOUNT,
@@ -229,13 +229,13 @@ CHECK = AttributeCheck(
     ],
 )
 def test_module_that_may_define_the_application_is_accepted(sandbox: Path, source: Content) -> None:
-    """The image is built when the application's module defines it, or might."""
+    """The image is built if the module defines the application, or might define it."""
     layer = layer_of({CHECK.file: source}, check=CHECK)
     assert layer.contents["app/services/echo/app.py"] == encoded(source)
 
 
 def test_module_without_the_application_is_an_error(sandbox: Path) -> None:
-    """A name that the module does not define is refused, with those that it does."""
+    """A name that the module does not define is refused; the error lists the names that the module defines."""
     source = "import ray\n_private = 1\nclass Echo: pass\nserver = Echo()\n"
     assert error_text(lambda: layer_of({CHECK.file: source}, check=CHECK)) == (
         "The module services.echo.app does not define 'app', which `serve_app` of src/services/echo:image names.\n"
@@ -247,7 +247,7 @@ def test_module_without_the_application_is_an_error(sandbox: Path) -> None:
 
 
 def test_module_without_any_name_is_an_error(sandbox: Path) -> None:
-    """A module that defines nothing is refused, and said to define nothing."""
+    """A module that defines no public name is refused, and the error says so."""
     text = error_text(lambda: layer_of({CHECK.file: "_x = 1"}, check=CHECK))
     assert "  * src/services/echo/app.py defines no name\n" in text
 
@@ -266,14 +266,14 @@ def test_module_without_any_name_is_an_error(sandbox: Path) -> None:
 def test_class_is_no_application(
     sandbox: Path, golden: Golden, source: str, golden_name: str
 ) -> None:
-    """What has still to be bound is refused, and the name that is bound is told."""
+    """A class that is not bound is refused; the error names a bound application of the module, if any."""
     check = replace(CHECK, attribute="Greeter")
     text = error_text(lambda: layer_of({CHECK.file: source}, check=check))
     golden.check(f"errors/{golden_name}", text)
 
 
 def test_module_that_is_no_valid_python_is_an_error(sandbox: Path) -> None:
-    """A module that does not parse is refused with the line and what Python says of it."""
+    """A module that does not parse is refused, with the line and Python's message."""
     minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
     text = error_text(lambda: layer_of({CHECK.file: "x = 1\nreturn = 2\n"}, check=CHECK))
     assert text == (
@@ -289,14 +289,14 @@ def test_module_that_is_no_valid_python_is_an_error(sandbox: Path) -> None:
 
 
 def dynamic_imports(files: Mapping[str, Content]) -> list[tuple[str, int, str]]:
-    """(file, line, text) of the imports that a layer's sources make by name."""
+    """Return (file, line, text) of the imports that a layer's sources make by name."""
     write_files(files)
     _, facts = write_facts(list(files))
     return [(found.path, found.line, found.text) for found in facts.dynamic_imports]
 
 
 def test_imports_by_name_are_told(sandbox: Path) -> None:
-    """What is computed, or spelled out but neither first-party nor of the standard library, is told; sorted by file."""
+    """Computed names, and literal ones that are neither first-party nor standard library, are listed by file."""
     assert dynamic_imports(
         {
             "app/b.py": "\n__import__(name)\n",
@@ -313,12 +313,12 @@ def test_imports_by_name_are_told(sandbox: Path) -> None:
 
 
 def test_source_that_is_not_valid_has_no_imports_by_name(sandbox: Path) -> None:
-    """A template that ends with .py is no mistake."""
+    """A template whose name ends with .py is not reported as a mistake."""
     assert dynamic_imports({"template.py": "{{ __import__(name) }} ="}) == []
 
 
 def test_import_statements_that_lead_out_of_the_sources_are_told(sandbox: Path) -> None:
-    """What is first-party or of the standard library of the image's Python is not; the rest may be installed."""
+    """Imports that are neither first-party nor of the standard library of the image's Python are listed."""
     write_files(
         {
             "app/b.py": "import __main__\nfrom __future__ import annotations\nimport _socket, json.decoder\n",
@@ -333,7 +333,7 @@ def test_import_statements_that_lead_out_of_the_sources_are_told(sandbox: Path) 
 
 
 def test_uses_of_distributions_with_parts_are_told(sandbox: Path) -> None:
-    """What any file imports or spells of Ray's parts, sorted: a config may name a module, too."""
+    """Modules of Ray's parts that any file imports or names, even a config, are listed, sorted."""
     write_files({"app/b.py": "import ray.tune\n", "app/a.yaml": "path: ray.rllib.env\n"})
     _, facts = write_facts(["app/b.py", "app/a.yaml"])
     assert facts.uses == ("ray.rllib.env", "ray.tune")
@@ -344,7 +344,7 @@ def test_uses_of_distributions_with_parts_are_told(sandbox: Path) -> None:
 
 def test_order_of_the_files_does_not_matter(sandbox: Path) -> None:
     """The same files in any order make the same blob, though bytecode depends on the order of compiling."""
-    # A name that modules share is written in another way into the pyc of the first of them.
+    # A name that modules share has other bytes in the pyc of the first module that is compiled.
     files = {f"{folder}/{name}.py": "shared_name = 1" for folder in "cab" for name in "zxy"}
     write_files(files)
     names = list(files)
@@ -353,7 +353,7 @@ def test_order_of_the_files_does_not_matter(sandbox: Path) -> None:
 
 
 def test_times_of_the_files_do_not_matter(sandbox: Path) -> None:
-    """When a file was written is no part of the layer."""
+    """The modification time of a file does not change the layer."""
     write_files({"a.py": "x = 1"})
     before = write(["a.py"], bytecode=True)
     os.utime("files/a.py", (1, 1))

@@ -28,7 +28,7 @@ STEPS = (
     "1 application deployed by the REST API: default",
     "the proxy answers the operator's probe",
     "2 requests answered as expected",
-    "the metrics on :8080 hold ray_serve_ series",
+    "the metrics on :8080 include ray_serve_ series",
     "`ray job submit` runs a job",
     "`ray health-check` succeeds",
 )
@@ -123,7 +123,7 @@ def test_wrong_answer_fails_with_the_logs(
     )
     assert run.exit_code != 0
     assert (
-        f"2 of 3 requests to src/services/{service}:image had another answer than expected.\n\n"
+        f"2 of 3 requests to src/services/{service}:image were not answered as expected.\n\n"
         '  * GET / answered without \'Goodbye\': {"echo":"Hello from Ray Serve"'
     ) in run.output
     assert "  * POST / answered 200, not 404: " in run.output

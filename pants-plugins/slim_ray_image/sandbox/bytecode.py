@@ -1,4 +1,4 @@
-"""Stage 4 of 6: sources -> bytecode, by `compile_bytecode` in a process of its own."""
+"""Stage 4 of 6: compiles sources to bytecode by running `compile_bytecode` as a separate process."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ def run_compiler(
     list_path: str,
     environment: Mapping[str, str],
 ) -> None:
-    """Compile files by `compile_bytecode`.
+    """Run `compile_bytecode` on groups of files.
 
     Args:
-        groups: (source, path in the image, pyc), in the order to compile; a group's bytecode depends on no other group.
-        list_path: Where to write the list of them.
+        interpreter: Command line of the Python that compiles.
+        groups: Rows (path of the source, path in the image, path of the pyc), in the order to compile. The bytecode of
+            a group depends on no other group.
+        list_path: Path of the list of rows, which this function writes for `compile_bytecode`.
+        environment: Environment variables of the process, besides PYTHONHASHSEED.
     """
     with open(list_path, "wb") as file:
         for group in groups:
             for row in group:
                 for name in row:
                     encoded = name.encode("utf-8", "surrogateescape")
-                    if b"\0" in encoded:  # the list would not be the one that was meant
+                    if b"\0" in encoded:  # a null byte would end the name early
                         raise ValueError(f"A path has a null byte: {name!r}.")
                     file.write(encoded + b"\0")
             file.write(b"\0\0\0")
@@ -43,7 +46,7 @@ def run_compiler(
 def _rows(
     sources: Iterable[tuple[str, bytes]], compiled: dict[str, str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Write the sources, yield a row for each, and note where its pyc goes in the image."""
+    """Write each source to a file, yield its row, and record the image path of its pyc in `compiled`."""
     for path, content in sources:
         number = len(compiled)
         source, target = f"{_COMPILE}/{number}.py", f"{_COMPILE}/{number}.pyc"
@@ -54,11 +57,11 @@ def _rows(
 
 
 def compile_sources(groups: Iterable[Iterable[tuple[str, bytes]]]) -> dict[str, str]:
-    """Return image path of the pyc -> the file that has it here, for each source that compiles.
+    """Map the image path of each pyc to the file here that contains it, for each source that compiles.
 
     Args:
-        groups: (path in the image, content), in the order to compile, as of one distribution; read one by one. The
-            bytecode of a group depends on no other group.
+        groups: Pairs (path in the image, content), in the order to compile, for example one group for each
+            distribution; read one by one. The bytecode of a group depends on no other group.
     """
     os.makedirs(_COMPILE, exist_ok=True)
     compiled: dict[str, str] = {}
@@ -72,7 +75,7 @@ def compile_sources(groups: Iterable[Iterable[tuple[str, bytes]]]) -> dict[str, 
 
 
 def pyc_path(source: str) -> str:
-    """PEP 3147's place for the bytecode of `source`."""
+    """Return the path that PEP 3147 gives to the bytecode of `source`."""
     directory, name = posixpath.split(source)
     tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
     return f"{directory}/__pycache__/{name[:-3]}.{tag}.pyc"

@@ -1,14 +1,14 @@
 """Compiles sources to unchecked-hash pycs (PEP 552) whose bytes depend on the sources and the interpreter alone.
 
-Called by extract_base and the programs of layers as `python -B -s -S compile_bytecode.py LIST` with PYTHONHASHSEED=0.
-LIST has three names for a file, each with a null byte behind it, the one byte that no path can have: where its source
-is, its path in the image, and where to put its pyc. Three empty names end a group.
+`extract_base` and the programs that write layers run it as `python -B -s -S compile_bytecode.py LIST` with
+PYTHONHASHSEED=0. LIST has three names for each file: the path of its source, its path in the image, and the path of
+the pyc to write. A null byte, the one byte that no path can contain, ends each name. Three empty names end a group.
 
-Bytecode is marshalled with a flag on each object that is referred to more than once, and the interpreter shares
-strings with whatever else it has loaded. So this process imports nothing but what the interpreter has already
-loaded itself; it compiles nothing either, but has a fork of itself compile each group, in the order of the list, with
-each code object kept alive to the end. So the bytecode of a distribution does not depend on what is compiled beside
-it. Names in this program are such strings, too: a new one that the interpreter does not have itself would change pycs.
+`marshal` flags each object that has more than one reference, and the interpreter shares strings among all the code
+that it has loaded. So this process imports only modules that the interpreter itself has already loaded. It compiles
+nothing itself either: a fork of it compiles each group, in the order of the list, and keeps each code object alive to
+the end. So the bytecode of a distribution does not depend on the distributions that are compiled beside it. The names
+in this program are shared strings, too: a new name that the interpreter itself does not have would change pycs.
 """
 
 import marshal
@@ -33,8 +33,8 @@ def _compile(lines: list) -> None:
             alive.append(code)
             data = marshal.dumps(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-            # As compileall does: distributions ship templates, code for other Pythons, and expressions that are nested
-            # too deeply for the compiler or, with ValueError, for marshal.
+            # compileall skips such files, too: distributions ship templates, code for other Pythons, and expressions
+            # that are nested too deeply for the compiler or, with ValueError, for marshal.
             continue
         with open(pyc_path, "wb") as pyc_file:
             pyc_file.write(_MAGIC_NUMBER)
@@ -60,8 +60,8 @@ def _compile_apart(lines: list) -> None:
 
 
 def _main() -> None:
-    # By keyword: the first such call makes the interpreter keep the names of all parameters, such as `opener`, on which
-    # flags in pycs hang, and so the digests of layers from the start.
+    # `mode` must be a keyword: the first such call makes the interpreter keep the names of all parameters, such as
+    # `opener`. Flags in pycs depend on these names, and so do the digests of all layers built so far.
     with open(sys.argv[1], mode="rb") as file:
         lines = file.read().decode("utf-8", sys.getfilesystemencodeerrors()).split("\0")[:-1]
     start = 0

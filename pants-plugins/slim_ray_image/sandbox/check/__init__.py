@@ -1,1 +1,1 @@
-"""Programs of `pants check`: list, unpack and import what layers hold."""
+"""Programs of `pants check`: list, unpack and import the content of layers."""

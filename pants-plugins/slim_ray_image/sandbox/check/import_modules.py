@@ -1,12 +1,13 @@
-"""Imports modules of an image where nothing else is, for `pants check`, and says what becomes of each.
+"""Imports modules of an image where no other code is available, for `pants check`, and reports the outcomes.
 
-In: the unpacked layers of the distributions, each a folder of its own with what it has of the virtual environment;
-first-party files; what to import. Out: imports.json, an outcome for each import, in order, and the shared objects that
-were mapped from outside the image.
+In: the unpacked layers of the distributions, each a folder with the layer's files of the virtual environment;
+first-party files; the imports to do. Out: imports.json, with an outcome for each import, in order, and the shared
+objects that were mapped from outside the image.
 
-All imports are made one after the other in a process of their own, as what they share is imported once. One that fails
-is tried again in a new process, so that nothing but itself can be the reason, and one that ends the process is told as
-that. Imports reach no network and start no program: what an import needs of either is of the place that it runs in.
+One child process does all imports, one after the other, so that it imports shared modules once. An import that fails is
+tried again in a new process, so that no other import can be the cause. An import that ends the process is reported as
+such. Imports reach no network and start no program: both belong to the place where an image runs, not to the
+image.
 """
 
 from __future__ import annotations
@@ -64,17 +65,18 @@ _PROGRAM_EVENTS = frozenset(
 )
 
 
-# --- One virtual environment of many layers
+# --- One virtual environment from many layers
 
 
 def merge_folders(folders: Sequence[str], target: str) -> None:
-    """Make `target` a folder that shows what all of `folders` have: folders, with links to their files.
+    """Make a folder that shows the content of several: real folders, with links to their files.
 
-    A folder is never a link: a shared object finds others by paths as `$ORIGIN/../../other.libs`, and what `..` is of
-    a link is beside what it leads to.
+    No folder is a link: a shared object finds others by paths such as `$ORIGIN/../../other.libs`, and `..` behind a
+    link leads to the parent of the link's target.
 
     Args:
-        folders: Absolute. No two have one file.
+        folders: Absolute paths. No two folders have the same file.
+        target: Path of the folder to make.
     """
     os.mkdir(target)
     directories: dict[str, list[str]] = {}
@@ -89,19 +91,19 @@ def merge_folders(folders: Sequence[str], target: str) -> None:
         merge_folders(paths, os.path.join(target, name))
 
 
-# --- What an import may not do
+# --- Limits of an import
 
 
 class _NoNetworkError(OSError):
-    """An import asked for the network."""
+    """An import tried to use the network."""
 
 
 class _NoProgramError(FileNotFoundError):
-    """An import started another program."""
+    """An import tried to start another program."""
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: what reaches out of this process fails as on a machine that has nothing there."""
+    """Refuse the network and programs, as an audit hook, with the errors of a machine that has neither."""
     if event in _NETWORK_EVENTS:
         raise _NoNetworkError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
     if event in _PROGRAM_EVENTS:
@@ -109,10 +111,13 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def library_finder(root: str) -> Callable[[str], Optional[str]]:
-    """Return what stands for `ldconfig -p` in `ctypes.util.find_library`: a name -> a file's, of the base's libraries.
+    """Return a substitute for `ldconfig -p` in `ctypes.util.find_library`.
 
     Args:
-        root: The folder of the base.
+        root: Folder of the base.
+
+    Returns:
+        A function that maps the name of a library to its file name in the base, or to None.
     """
     names = sorted(
         os.path.basename(path)
@@ -127,7 +132,7 @@ def library_finder(root: str) -> Callable[[str], Optional[str]]:
 
 
 def _leave_network() -> None:
-    """Go into a network namespace without interfaces, for what is not written in Python; where this machine lets us."""
+    """Enter a network namespace without interfaces, if the machine allows it: no audit hook stops native code."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
@@ -141,13 +146,13 @@ def _leave_network() -> None:
             file.write(text)
 
 
-# --- What became of an import
+# --- Outcomes
 
 
 def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
-    """The error and what it was raised from or beside, outermost first.
+    """Yield the error and the errors that caused it or that were being handled, outermost first.
 
-    An error of the system, as of a library that is not there, has its own reason, whatever was tried before it.
+    An OSError, for example for a missing library, is its own cause, whatever error was being handled.
     """
     while error is not None:
         yield error
@@ -156,10 +161,10 @@ def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
 
 
 def _is_of_content(error: BaseException) -> bool:
-    """Whether an error is of what the image holds, wherever it runs."""
+    """Return whether the cause of an error lies in the image's content, wherever the image runs."""
     if isinstance(
         error, AttributeError
-    ):  # as `np.float_` of another numpy than the code is written for
+    ):  # such as `np.float_`, of another numpy than the code is written for
         return str(error).startswith(("module '", "partially initialized module '"))
     if isinstance(error, ValueError) and "binary incompatibility" in str(error):
         return True
@@ -168,13 +173,13 @@ def _is_of_content(error: BaseException) -> bool:
 
 
 class _Outcomes:
-    """Describes errors in the paths of the image."""
+    """Describes errors with the paths of the image."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = places  # absolute in the sandbox -> absolute in the image
+        self._places = places  # absolute path in the sandbox -> absolute path in the image
 
     def _image_path(self, path: str) -> Optional[str]:
-        """The path in the image of a source; bytecode has that already."""
+        """Return the path in the image of a source; None for other files. Bytecode names the image's path already."""
         for here, there in self._places.items():
             for prefix in (here, there):
                 if path.startswith(f"{prefix}/"):
@@ -192,7 +197,7 @@ class _Outcomes:
         return ""
 
     def _frames(self, error: BaseException) -> tuple[Frame, ...]:
-        """Return the frames in files of the image, the innermost first."""
+        """Return the innermost frames in files of the image, innermost first."""
         found = []
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             path = self._image_path(frame.filename)
@@ -216,7 +221,7 @@ class _Outcomes:
 
 
 def _wanted(error: BaseException) -> Optional[str]:
-    """What the import asked of the place that it runs in, and did not get, where that is the error."""
+    """Return the thing outside the image, such as "the network", that the import lacked, if that is the error."""
     if isinstance(error, _NoNetworkError):
         return "the network"
     if isinstance(error, _NoProgramError):
@@ -241,7 +246,7 @@ def _is_main_guard(node: ast.stmt) -> bool:
 
 
 def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
-    """Return the import statements at the top of a script; None of one that does its work under `__main__` alone."""
+    """Return the import statements at the top level of a script; None for a script with a `__main__` guard."""
     tree = ast.parse(source)
     if any(map(_is_main_guard, tree.body)):
         return None
@@ -250,9 +255,9 @@ def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
 
 
 def _import(job: ImportJob, first_party: str) -> None:
-    """Do one import; of a script without a guard, what it imports, since to import it is to run it.
+    """Do one import. For a script without a `__main__` guard, run only its imports: to import it would be to run it.
 
-    A script that is run by its path gets the name that it has as the only module of its folder.
+    A script that is run by its path is no part of a package, so its name has no dots.
     """
     module = job.module.rpartition(".")[2] if job.is_by_path else job.module
     if job.script:
@@ -274,13 +279,13 @@ def _import(job: ImportJob, first_party: str) -> None:
 
 
 def _mapped_from_outside(allowed: Sequence[str]) -> tuple[str, ...]:
-    """The shared objects of this process that are in none of the folders `allowed`."""
+    """Return the shared objects of this process that are in none of the folders `allowed`, sorted."""
     mapped = set()
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
         for line in file:
             fields = line.split(maxsplit=5)
             path = fields[5].strip() if len(fields) == 6 else ""
-            # What has no name any more is of the process itself, as what a compiler at run time makes.
+            # A deleted file belongs to the process itself, for example code that a run-time compiler made.
             if path.startswith("/") and "x" in fields[1] and not path.endswith(" (deleted)"):
                 mapped.add(path)
     folders = tuple(f"{folder}/" for folder in allowed)
@@ -303,7 +308,7 @@ class _LastAnswer:
 
 
 class _Importer:
-    """Runs jobs in processes of their own."""
+    """Runs jobs in child processes."""
 
     def __init__(self, request: ImportModulesRequest) -> None:
         self._jobs = request.jobs
@@ -329,26 +334,26 @@ class _Importer:
         self.outside: set[str] = set()
 
     def _prepare(self, home: str) -> None:
-        """Make this process one that sees the image alone."""
+        """Restrict this process to the content of the image."""
         os.environ.clear()
         os.environ.update({**self._environment, "HOME": home, "TMPDIR": home})
         sys.path[:] = self._path
         site.addsitedir(self._site_packages)
         sys.argv[:] = [""]
-        os.chdir(self._first_party)  # as the image's working directory
-        # The original asks programs, which are refused.
+        os.chdir(self._first_party)  # the image's working directory
+        # The original function starts programs, which are refused.
         ctypes.util._findSoname_ldconfig = self._find_library  # type: ignore[attr-defined]
         sys.addaudithook(_refuse)
 
     def _run_jobs(self, numbers: Sequence[int], answers: int, home: str) -> None:
-        """Write a line of JSON for each job, then one of what was mapped."""
+        """Write a line of JSON for each job, then a line with the shared objects from outside the image."""
         self._prepare(home)
         with os.fdopen(answers, "w", encoding="utf-8") as file:
             for number in numbers:
                 outcome = None
                 try:
                     _import(self._jobs[number], self._first_party)
-                except BaseException as error:  # `SystemExit`, too: an import that ends the process
+                except BaseException as error:  # `SystemExit`, too: an import may call `sys.exit`
                     outcome = self._outcomes.describe(error)
                 file.write(f"{to_json(_Answer(number, outcome))}\n")
                 file.flush()
@@ -357,7 +362,7 @@ class _Importer:
     def _fork(
         self, numbers: Sequence[int], home: str
     ) -> tuple[dict[int, Optional[ImportOutcome]], str]:
-        """Return the outcomes of jobs, up to one that ended the process, and how it ended."""
+        """Run jobs in a child process; return their outcomes, up to a job that ended the process, and how it ended."""
         reading, writing = os.pipe()
         output = tempfile.TemporaryFile(dir=home)
         child = os.fork()
@@ -407,17 +412,17 @@ class _Importer:
 
 
 def _killed_error(module: str) -> SlimRayImageError:
-    """As by a kernel without memory: this machine's fault, so it must not be cached."""
+    """Return the error of an import that was killed, for example for lack of memory; it must not be cached."""
     return SlimRayImageError(
         f"The import of {module} was killed.",
-        fixes=["see that this machine has memory left, and try again"],
+        fixes=["make sure that this machine has enough free memory, and try again"],
     )
 
 
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:  # of real time
+    except ValueError:  # a real-time signal has no name
         return f"signal {number}"
 
 
@@ -428,10 +433,10 @@ def _ending(status: int) -> str:
 
 
 def _read_lines(reading: int, jobs: Sequence[ImportJob], numbers: Sequence[int]) -> list[str]:
-    """The lines that a child writes until it ends.
+    """Return the lines that a child process writes until it ends.
 
     Raises:
-        SlimRayImageError: If an import takes minutes. That can be this machine's fault, so it must not be cached.
+        SlimRayImageError: If an import takes minutes. This machine may be the reason, so the error must not be cached.
     """
     content = b""
     while True:
@@ -448,13 +453,13 @@ def _read_lines(reading: int, jobs: Sequence[ImportJob], numbers: Sequence[int])
         block = os.read(reading, 1 << 16)
         content += block
         *_, last = content.splitlines() or [b""]
-        # The pipe may stay open: a process that an import made by `fork` has it, too.
+        # The pipe may stay open: a process that an import forked has it, too.
         if not block or (content.endswith(b"\n") and last.startswith(_LAST_LINE)):
             return content.decode().splitlines()
 
 
 def main(request: ImportModulesRequest) -> None:
-    """Write the outcomes."""
+    """Write the outcomes of the imports."""
     merge_folders([os.path.realpath(layer) for layer in request.layers], _VENV)
     os.makedirs(FIRST_PARTY, exist_ok=True)
     home = os.path.abspath("home")

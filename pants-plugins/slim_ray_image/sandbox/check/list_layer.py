@@ -1,7 +1,7 @@
 """Lists the content of one layer, for `pants check`; nothing in the layer is run.
 
-In: a layer's blob, of the base or ours. Out: the `LayerContents` of `core/check/layer_contents.py`: every entry, the
-dynamic sections of ELF files, the configuration of the loader, and the metadata of distributions.
+In: the blob of a layer, of the base or of this plugin. Out: the `LayerContents` of `core/check/layer_contents.py`:
+every entry, the dynamic sections of ELF files, the configuration of the loader, and the metadata of distributions.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _METADATA = re.compile(r"(?P<site>.*)/(?P<dist_info>[^/]+\.dist-info)/METADATA")
 
 
 def elf_facts(content: bytes) -> Optional[Elf]:
-    """Return what the loader reads of an ELF file; None of a file that is none, or not a whole one."""
+    """Return the facts that the loader reads from an ELF file; None for another or an incomplete file."""
     if not content.startswith(_ELF_MAGIC):
         return None
     try:
@@ -60,7 +60,7 @@ def elf_facts(content: bytes) -> Optional[Elf]:
                     rpath = tag.rpath
                 elif tag.entry.d_tag == "DT_RUNPATH":
                     runpath = tag.runpath
-    except Exception:  # of a damaged file the library raises whatever comes
+    except Exception:  # the library raises any exception for a damaged file
         return None
     return Elf(
         machine=f"{elf.header.e_machine}/{elf.elfclass}",
@@ -71,11 +71,11 @@ def elf_facts(content: bytes) -> Optional[Elf]:
 
 
 class _Listing:
-    """The entries of one layer, and the texts of its distributions."""
+    """Entries of one layer, and metadata files of its distributions."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, ImageFile]] = []
-        self.texts: dict[str, str] = {}  # path -> content, of *.dist-info
+        self.texts: dict[str, str] = {}  # path -> content of a metadata file in *.dist-info
         self._files: dict[str, ImageFile] = {}
 
     def add(self, layer: tarfile.TarFile, info: tarfile.TarInfo) -> None:
@@ -113,7 +113,7 @@ class _Listing:
 
 
 def parse_scripts(entry_points: str) -> dict[str, str]:
-    """Return command -> "module:attribute" of the console scripts of an entry_points.txt."""
+    """Map the command of each console script in an entry_points.txt to its "module:attribute"."""
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[method-assign,assignment]
     parser.read_string(entry_points)
@@ -126,7 +126,7 @@ def parse_scripts(entry_points: str) -> dict[str, str]:
 
 
 def _binaries(site: str, record: str) -> Iterator[str]:
-    """The absolute paths of RECORD that can be ELF files: shared objects, and programs, which have no suffix."""
+    """Yield the absolute paths in RECORD that can be ELF files: shared objects, and programs, which have no suffix."""
     for row in csv.reader(io.StringIO(record, newline="")):
         name = posixpath.basename(row[0]) if row else ""
         if ".so" in name or (name and "." not in name):
@@ -136,7 +136,7 @@ def _binaries(site: str, record: str) -> Iterator[str]:
 def _distributions(texts: Mapping[str, str]) -> Iterator[LayerDistribution]:
     for path, text in sorted(texts.items()):
         match = _METADATA.fullmatch(path)
-        # What a distribution vendors has metadata, too, deeper in its own folder.
+        # Vendored distributions have metadata, too, deeper in the folder of another distribution.
         if not match or not match["site"].endswith("/site-packages"):
             continue
         folder = posixpath.dirname(path)

@@ -1,7 +1,7 @@
 """Unpacks the files that one layer has below a folder, for `pants check`.
 
-In: a layer's blob and the folder, absolute in the image. Out: `files/`, the regular files below it with their paths
-from there on. Links are left out: ours lead to the base's interpreter, or are for people.
+In: the blob of a layer, and the folder's absolute path in the image. Out: `files/`, the regular files below the folder,
+by their paths relative to the folder. Links are omitted: ours lead to the base's interpreter, or are for people.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from slim_ray_image.sandbox.report import run_program
 
 
 def main(request: UnpackRequest) -> None:
-    """Write `files/`."""
+    """Write the folder `files/`."""
     os.makedirs(UNPACKED)
     with tarfile.open(request.blob) as layer:
         for info in layer:

@@ -1,7 +1,8 @@
-"""Stage 6 of 6: one file of an image, for `docker load` and its like.
+"""Stage 6 of 6: writes an image as one file, for `docker load` and similar programs.
 
-In: the names of files, and the files. Out: image.tar, with equal bytes for equal files: sorted, each folder before what
-is in it, numeric owners, one time. Files are copied through; none is held in memory.
+In: the names of files, and the files. Out: image.tar, with equal bytes for equal files: entries are sorted, each folder
+comes before its content, owners are numbers, and all entries have one time. Files are copied in blocks; none is in
+memory as a whole.
 """
 
 from __future__ import annotations

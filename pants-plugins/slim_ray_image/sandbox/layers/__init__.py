@@ -1,1 +1,1 @@
-"""Programs that write layers; `deterministic_tar` is where equal input becomes equal bytes."""
+"""Programs that write layers; their module `deterministic_tar` turns equal input into equal bytes."""

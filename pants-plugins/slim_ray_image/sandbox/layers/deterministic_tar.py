@@ -1,8 +1,8 @@
 """Writes a layer so that equal files give equal bytes, on every machine.
 
-Entries in the order given, each path once; numeric owners without names; modes of 0644 and 0755; one time;
-PAX headers without access or change times; gzip without a name and a time. Specification:
-https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md.
+Entries keep the order given, and each path has one entry. Owners are numbers without names, modes are 0644 and 0755
+(0777 for symlinks), and all entries have one time. PAX headers have no access or change times, and the gzip header has
+neither a name nor a time. Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from isal import igzip
 from slim_ray_image.core.image_paths import has_control_character, missing_parents
 from slim_ray_image.sandbox.spool import Content, sha256_of
 
-# Of isal's 0 to 3: the smallest it makes, at some eight times zlib's speed.
+# The level with the smallest output of isal's levels 0 to 3, at some eight times zlib's speed.
 COMPRESSION_LEVEL = 3
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a layer. Exactly one of `content`, `spooled`, `file`, `link` and `is_directory` says what it is."""
+    """One entry of a layer. Exactly one of `content`, `spooled`, `file`, `link` and `is_directory` is set."""
 
-    path: str  # absolute in the image
+    path: str  # absolute path in the image
     content: Optional[bytes] = None
     spooled: Optional[Content] = None
     file: Optional[str] = (
-        None  # the path of a file with the content, which is never in memory as a whole
+        None  # path of a file with the content, which is never in memory as a whole
     )
-    link: Optional[str] = None  # a symlink's target
+    link: Optional[str] = None  # target of a symlink
     is_directory: bool = False
     is_executable: bool = False
     uid: int = 0
@@ -41,7 +41,7 @@ class Entry:
 
 
 class _HashingWriter(io.RawIOBase):
-    """Passes bytes on, and knows their SHA-256 and number."""
+    """Passes bytes on to `sink`, counts them and computes their SHA-256."""
 
     def __init__(self, sink: Any) -> None:
         self._sink = sink
@@ -69,8 +69,8 @@ class TarWriter:
     """A tar being written.
 
     Attributes:
-        unpacked_bytes: Sum of the regular files so far.
-        file_count: Their number.
+        unpacked_bytes: Total size of the regular files so far, in bytes.
+        file_count: Number of the regular files so far.
     """
 
     def __init__(self, sink: Any, timestamp: int) -> None:
@@ -88,8 +88,8 @@ class TarWriter:
         """Write one entry.
 
         Raises:
-            ValueError: If the path was written before with other content, or from another file (layer.md forbids
-                duplicates); or if it has control characters.
+            ValueError: If the path was written before with other content or from another file, since layer.md forbids
+                duplicates; or if the path has control characters.
         """
         if has_control_character(entry.path):
             raise ValueError(f"A path has control characters: {entry.path!r}.")
@@ -141,19 +141,19 @@ class LayerWriter(TarWriter):
         super().__init__(self._gzip, timestamp)
 
     def flush(self) -> int:
-        """Put all that was added into the blob, and return the blob's bytes so far."""
+        """Write everything added so far to the blob, and return the size of the blob so far, in bytes."""
         self._gzip.flush()
         return self._blob.byte_count
 
     def close(self) -> tuple[str, str, int]:
-        """Finish and return the blob's digest, its diff_id and its size in bytes."""
+        """Finish the blob, and return its digest, its diff_id and its size in bytes."""
         self._tar.close()
         self._gzip.close()
         return self._blob.digest, self._tar_stream.digest, self._blob.byte_count
 
 
 def directories_of(paths: Iterator[str], root: str) -> list[str]:
-    """Return every directory between `root` (included) and `paths`, each once, parents first."""
+    """Return `root` and every directory between `root` and `paths`, each once, parents first."""
     found = {root}
     for path in paths:
         parent = path.rpartition("/")[0]
@@ -166,7 +166,7 @@ def directories_of(paths: Iterator[str], root: str) -> list[str]:
 def write_entries(
     writer: TarWriter, entries: Iterable[Entry], base_directories: frozenset[str]
 ) -> None:
-    """Write the directories of `entries` and above them, parents first, but for those of the base; then the rest."""
+    """Write the directories of `entries` and their parents unless the base has them, parents first; then the rest."""
     entries = list(entries)
     needed = missing_parents((entry.path for entry in entries), base_directories)
     directories = {path: Entry(path, is_directory=True) for path in needed}

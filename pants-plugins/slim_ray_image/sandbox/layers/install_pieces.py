@@ -1,7 +1,8 @@
-"""Stage 4 of 6: wheels, installed into the virtual environment at its fixed path, pruned and compiled, as a layer.
+"""Stage 4 of 6: installs wheels into the virtual environment at its fixed path, prunes them and compiles them.
 
-Console scripts and RECORD are there as an installer writes them; each file is held against the wheel's RECORD on the
-way. Format: https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
+A piece is a distribution or a part of one. Console scripts and RECORD are the ones that an installer would write. Each
+file is compared with the wheel's RECORD on the way. Format:
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _ANY_PYTHON = b"#!python"
 
 
 def _check_content(member: Member, content: Content) -> None:
-    """Raise if a file is not what RECORD says of it."""
+    """Raise if the content of a file does not match its hash in RECORD."""
     recorded = member.recorded
     if recorded is None:
         return
@@ -54,11 +55,11 @@ def _check_content(member: Member, content: Content) -> None:
         else recorded.validate(content.read())
     )
     if not same:
-        raise ValueError(f"{member.path} is not what RECORD says of it")
+        raise ValueError(f"{member.path} does not match its hash in RECORD")
 
 
 def _with_interpreter(content: Content, spool: Spool) -> Content:
-    """Return a script that names the image's interpreter, where the wheel leaves that open."""
+    """Return a script with the image's interpreter in place of `#!python`, the placeholder of wheels."""
     if content.read_at(0, len(_ANY_PYTHON)) != _ANY_PYTHON:
         return content
     start = f"#!{SCRIPTS}/python".encode()
@@ -66,7 +67,7 @@ def _with_interpreter(content: Content, spool: Spool) -> Content:
 
 
 class _Installed:
-    """A distribution, or a part of one, as the files it becomes in the image."""
+    """Files in the image of a distribution, or of a part of one."""
 
     def __init__(self, piece: PieceRequest, request: PiecesRequest, spool: Spool) -> None:
         self._spool = spool
@@ -101,7 +102,7 @@ class _Installed:
         return {member.path: File(content, member.is_executable)}
 
     def _record(self, path: str) -> bytes:
-        """RECORD of what is really there, paths relative to site-packages."""
+        """Return a RECORD of the files that are really installed, with paths relative to site-packages."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for installed, file in sorted(self.files.items()):
@@ -114,7 +115,7 @@ class _Installed:
 
 
 def _links(distribution: _Installed, request: PiecesRequest) -> tuple[list[Entry], list[str]]:
-    """Return the links to a distribution's commands, and the patterns of `exclude_files` that took one."""
+    """Return the links to a distribution's commands, and the patterns of `exclude_files` that excluded a link."""
     links, matched = [], []
     for script in sorted(set(LINKED_SCRIPTS) & set(distribution.scripts)):
         path = f"{COMMAND_DIRECTORY}/{script}"
@@ -136,12 +137,12 @@ def _check_collisions(files: Mapping[str, Mapping[str, File]]) -> None:
         raise SlimRayImageError(
             f"{len(collisions)} files would be written twice with different content.",
             evidence=[f"{path}: from {', '.join(owners)}" for path, owners in collisions],
-            fixes=["remove one of the distributions from what the service imports"],
+            fixes=["remove the service's imports of one of these distributions"],
         )
 
 
 def _owned(installed: Mapping[str, _Installed]) -> dict[str, list[str]]:
-    """Return key -> the paths that a distribution brings, sorted; the first one brings what several have alike."""
+    """Map each key to the sorted paths that its distribution writes; the first writes a path that several share."""
     owner: dict[str, str] = {}
     for key, distribution in installed.items():
         for path in distribution.files:
@@ -155,7 +156,7 @@ def _owned(installed: Mapping[str, _Installed]) -> dict[str, list[str]]:
 def _entries(
     installed: Mapping[str, _Installed], owned: Mapping[str, Sequence[str]], bytecode: bool
 ) -> dict[str, list[Entry]]:
-    """Return key -> its files, and the bytecode of its modules, sorted."""
+    """Map each key to the entries of its files and of their bytecode, sorted by path."""
     modules = {
         key: [path for path in paths if bytecode and path.endswith(".py")]
         for key, paths in owned.items()
@@ -181,11 +182,11 @@ def _entries(
 
 @dataclass(frozen=True)
 class InstalledPieces:
-    """The pieces of a request, installed.
+    """Pieces of a request, installed.
 
     Attributes:
-        entries: Key -> its entries, but for directories; each path once.
-        directories: Those that are needed and that the base does not have, sorted.
+        entries: Key of a piece -> its entries without directories; each path once.
+        directories: Directories that the entries need and the base lacks, sorted.
     """
 
     entries: Mapping[str, Sequence[Entry]]
@@ -194,7 +195,7 @@ class InstalledPieces:
     _matched: frozenset[str]
 
     def write(self, writer: Union[LayerWriter, SliceWriter]) -> PiecesFacts:
-        """Write the entries, and return what became of the pieces."""
+        """Write the entries, and return the facts of the pieces."""
         compressed = {}
         for key, entries in self.entries.items():
             before = writer.flush()
@@ -217,11 +218,11 @@ def _rows(saved: Iterable[tuple[str, Mapping[str, Saved]]]) -> tuple[SavedRow, .
 
 
 def install_pieces(request: PiecesRequest) -> InstalledPieces:
-    """Return the pieces, in the order of their keys.
+    """Install the pieces of `request`, in the order of their keys.
 
     Raises:
-        SlimRayImageError: If a wheel is not what it should be, or if two distributions have one path with different
-            content. `core/layers/conflicts.py` tells the latter before.
+        SlimRayImageError: If a wheel is invalid or has another hash, or if two distributions have different content at
+            one path. `core/layers/conflicts.py` reports such conflicts earlier.
     """
     spool = Spool()
     pieces = sorted(request.pieces, key=lambda piece: piece.key)

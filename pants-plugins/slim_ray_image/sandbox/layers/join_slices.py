@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the layer that the small distributions share, of the virtual environment itself and of slices.
+"""Stage 4 of 6: joins slices and the virtual environment's own files to the layer that small distributions share.
 
 In: the slices. Out: layer.tar.gz and layer.json. Directories come first: distributions of one namespace share them.
 """
@@ -19,7 +19,10 @@ from slim_ray_image.sandbox.spool import chunks_of
 
 
 def _virtual_environment(base: LayerBase, site_packages: str) -> Iterator[Entry]:
-    """The environment itself: PEP 405's pyvenv.cfg, its interpreter, and a way in for the base's own `python`."""
+    """Yield the environment's own files: PEP 405's pyvenv.cfg, links to the base's interpreter, and a .pth file.
+
+    The .pth file adds the environment's site-packages to the path of the base's own `python`.
+    """
     name = posixpath.basename(base.python)
     config = (
         f"home = {posixpath.dirname(base.python)}\n"
@@ -38,7 +41,7 @@ def _virtual_environment(base: LayerBase, site_packages: str) -> Iterator[Entry]
 
 
 def _first_slice(request: JoinRequest) -> tuple[SliceWriter, bytes]:
-    """Return the slice of the directories and of the environment, and what wrote it."""
+    """Write the slice of the directories and of the environment; return its writer and its content."""
     content = io.BytesIO()
     writer = SliceWriter(content, request.base.timestamp)
     for directory in request.directories:
@@ -51,7 +54,7 @@ def _first_slice(request: JoinRequest) -> tuple[SliceWriter, bytes]:
 
 
 def main(request: JoinRequest) -> None:
-    """Write the layer's blob and what it is."""
+    """Write the layer's blob and its description."""
     writer, first = _first_slice(request)
     with whole_file(BLOB) as blob:
         joiner = LayerJoiner(blob)

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: a layer's blob, written whole or not at all."""
+"""Stage 4 of 6: writes a layer's blob, whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def write_blob(write: Callable[[LayerWriter], T], base: LayerBase) -> tuple[LayerBlob, T]:
-    """Write the blob by `write`, and return what it is, and what `write` returned."""
+    """Write the blob by `write`; return the description of the blob and the result of `write`."""
     with whole_file(BLOB) as file:
         writer = LayerWriter(file, base.timestamp)
         found = write(writer)

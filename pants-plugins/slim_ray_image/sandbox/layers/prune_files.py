@@ -1,7 +1,8 @@
-"""Stage 4 of 6: the files of one distribution, without what the rules of `core/layers/pruning.py` take away.
+"""Stage 4 of 6: removes files from one distribution by the rules of `core/layers/prune_rules.py`.
 
-In: the files as they would be in the image, and the names of rules. Out: those that stay, and what each rule saved.
-Everything is decided by the content of that one distribution, so that its layer is the same in every service.
+In: the files by their paths in the image, and the names of rules. Out: the files that stay, and the bytes and files
+that each rule saved. The result depends on the content of that one distribution alone, so that its layer is the same in
+every service.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from slim_ray_image.core.python.parsing import parse_module
 from slim_ray_image.sandbox.layers.strip_symbols import Stripped, strip
 from slim_ray_image.sandbox.spool import Content, Spool
 
-# A name of a file that a module spells, as cffi names the header that it puts before what it generates.
+# A file name in the text of a module. For example, cffi names the header that it puts before generated code.
 _FILE_NAME = re.compile(rb"[\w.+-]*\w\.\w+")
 _IN_FILE_NAMES = re.compile(rb"[\w.+-]")
-# https://github.com/scientific-python/lazy-loader: a package that loads its names by its stub, at run time.
+# https://github.com/scientific-python/lazy-loader: a package that reads its stub at run time.
 _READS_STUBS = b"attach_stub"
-# virtualenv's own table: Python -> distribution -> wheel.
+# virtualenv's own table: Python version -> distribution -> wheel.
 _WHEELS_FOLDER = "virtualenv/seed/wheels/embed"
 _WHEELS_TABLE = "BUNDLE_SUPPORT"
 _STRIPPED_BY = {
@@ -57,14 +58,14 @@ class File:
 
 @dataclass(frozen=True)
 class PrunedDistribution:
-    """What is left of a distribution, or of a part of it.
+    """The rest of a distribution, or of a part of one, after pruning.
 
     Attributes:
-        files: Path in the image -> what stays.
-        directories: Empty ones that stay, by path in the image.
-        saved: Rule -> what it took.
-        parts: Name -> what is in a layer of its own instead, before any rule; of the distribution itself alone.
-        matched: The patterns of `exclude_files` that took something.
+        files: Path in the image -> file that stays.
+        directories: Paths in the image of directories that stay although they are empty.
+        saved: Rule -> bytes that it saved, and number of files that it removed or stripped.
+        parts: Name of a part that has its own layer -> its size before pruning. Empty when a part itself is pruned.
+        matched: Patterns of `exclude_files` that removed a file.
     """
 
     files: Mapping[str, File]
@@ -75,7 +76,7 @@ class PrunedDistribution:
 
 
 def _literal(source: bytes, name: str) -> Mapping[str, Mapping[str, str]]:
-    """Return the table that a module binds to a name, spelled out; else an empty one."""
+    """Return the table that a module binds to a name as a literal; else an empty table."""
     tree = parse_module(source)
     for node in tree.body if tree else []:
         if isinstance(node, ast.Assign):
@@ -94,9 +95,9 @@ def _literal(source: bytes, name: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def find_file_names(content: bytes, suffixes: tuple[bytes, ...]) -> Iterator[bytes]:
-    """Yield the names of files that a module spells and that end with one of `suffixes`, each as often as it is there.
+    """Yield each file name in the text of a module that ends with one of `suffixes`, as often as it occurs.
 
-    Few names have such an end, so ends are looked for first: to read each name from its start takes many times longer.
+    Few names have such an end, so the search looks for ends: to read each name from its start takes many times longer.
     """
     is_end = re.compile(b"(?:%s)(?!\\w)" % b"|".join(map(re.escape, suffixes))).search
     end = 0
@@ -113,7 +114,7 @@ def find_file_names(content: bytes, suffixes: tuple[bytes, ...]) -> Iterator[byt
 
 
 class _Pruner:
-    """Takes away from the files of a distribution, rule by rule."""
+    """Removes files of a distribution, rule by rule."""
 
     def __init__(
         self, name: str, files: Mapping[str, File], site_packages: str, spool: Spool
@@ -126,7 +127,7 @@ class _Pruner:
         self._prefix = f"{site_packages}/"
 
     def _in_site_packages(self) -> Iterator[tuple[str, str]]:
-        """Yield (path, path relative to site-packages), but for the distribution's metadata, which stays."""
+        """Yield (path, path relative to site-packages) of files except the distribution's metadata, which stays."""
         for path in sorted(self.files):
             relative = path[len(self._prefix) :]
             if path.startswith(self._prefix) and not relative.split("/")[0].endswith(".dist-info"):
@@ -142,7 +143,7 @@ class _Pruner:
                 yield self.files[path].content.read()
 
     def _kept_by_rule(self, rule: Rule) -> Optional[frozenset[bytes]]:
-        """Return the names of files that a rule by suffix must leave; None if it must leave all."""
+        """Return the names of files that a rule by suffix must keep; None if it must keep all files."""
         if spares(rule, self.name):
             return None
         if rule.name == TYPE_STUBS and any(_READS_STUBS in content for content in self._modules()):
@@ -162,7 +163,7 @@ class _Pruner:
         self._take(TESTS, [f"{self._prefix}{relative}" for relative in unneeded])
 
     def take_wheels(self, python_minor: str) -> None:
-        """Take the wheels that virtualenv has for other Pythons, if its table has this one."""
+        """Remove the wheels that virtualenv has for other Pythons, if its table has this Python."""
         table = self.files.get(f"{self._prefix}{_WHEELS_FOLDER}/__init__.py")
         wanted = _literal(table.content.read(), _WHEELS_TABLE).get(python_minor) if table else None
         if not wanted:
@@ -213,7 +214,7 @@ class _Pruner:
 
 
 def _region_of(path: str, name: str, site_packages: str) -> str:
-    """Return the name of the part that a path belongs to; "" for the distribution itself."""
+    """Return the name of the part that contains a path; "" for a path in no part."""
     part = part_at(posixpath.relpath(path, site_packages), name)
     return part.name if part else ""
 
@@ -237,15 +238,16 @@ def prune_distribution(
     patterns: Sequence[str] = (),
     part: str = "",
 ) -> PrunedDistribution:
-    """Return what of a distribution goes into a layer.
+    """Return the files of a distribution, or of a part of one, that go into a layer.
 
     Args:
-        name: Canonical.
-        files: All of it, by path in the image.
-        spool: Keeps what is changed.
+        name: Canonical name of the distribution.
+        files: All files of the distribution, by path in the image.
+        site_packages: Path in the image.
+        spool: Keeps the content of stripped files.
         rules: Names of fixed rules.
-        patterns: Of `exclude_files`, absolute.
-        part: The part that is asked for; else what is in none.
+        patterns: Absolute patterns of `exclude_files`.
+        part: Name of the part to return; "" for the files that are in no part.
     """
     regions = {path: _region_of(path, name, site_packages) for path in files}
     parts: dict[str, Saved] = defaultdict(Saved)
@@ -253,7 +255,7 @@ def prune_distribution(
         if region and not part:
             parts[region] += Saved(files[path].content.size, 1)
     pruner = _Pruner(name, files, site_packages, spool)
-    # Tests first: they are whole folders, and what is in them is theirs whatever its name.
+    # Tests first: they are whole folders, and each file in them counts as a test whatever its name.
     if TESTS in rules:
         pruner.take_tests()
     if VIRTUALENV_WHEELS in rules:

@@ -1,8 +1,8 @@
-"""Stage 4 of 6: a layer in slices, each written by a process of its own, joined as one gzip member.
+"""Stage 4 of 6: writes slices of a layer, each in a separate process, and joins them to one gzip member.
 
 A slice is a run of tar entries as deflate blocks (https://datatracker.ietf.org/doc/html/rfc1951) that end on a byte and
-refer to nothing before them, so slices follow one another in one stream. Not as gzip members of their own: readers that
-take a stream piece by piece, as Python's `tarfile` with `r|gz`, end with the first.
+refer to nothing before the slice, so slices can follow one another in one stream. A slice is no gzip member of its own,
+because readers that take a stream piece by piece, such as Python's `tarfile` with `r|gz`, stop after the first member.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _RAW = -zlib.MAX_WBITS
 # https://datatracker.ietf.org/doc/html/rfc1952: deflate, no name, no time, an unknown system.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"  # empty
-_BLOCK, _RECORD = 512, 10240  # bytes, of a tar
-_INFLATED_AT_ONCE = 1 << 14  # of these bytes, each can become a thousand
+_BLOCK, _RECORD = 512, 10240  # bytes, in a tar
+_INFLATED_AT_ONCE = 1 << 14  # compressed bytes, each of which can become a thousand
 
 
 class _Deflate:
-    """Compresses what is written."""
+    """Compresses the bytes that are written."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -55,13 +55,13 @@ class SliceWriter(TarWriter):
         super().__init__(self._deflate, timestamp)
 
     def flush(self) -> int:
-        """Put all that was added into the slice, which can end there, and return its bytes so far."""
+        """Write everything added so far to the slice, which can end there, and return its size so far, in bytes."""
         self._deflate.flush()
         return self._deflate.byte_count
 
 
 class LayerJoiner:
-    """A tar+gzip layer being made of slices."""
+    """A tar+gzip layer being joined from slices."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -80,7 +80,7 @@ class LayerJoiner:
         self._tar_bytes += len(entries)
 
     def add(self, pieces: Iterable[bytes]) -> None:
-        """Write a slice."""
+        """Write a slice, whose content is in `pieces`."""
         inflate = isal_zlib.decompressobj(wbits=_RAW)
         for piece in pieces:
             self._write(piece)
@@ -88,7 +88,7 @@ class LayerJoiner:
                 self._count(inflate.decompress(piece[start : start + _INFLATED_AT_ONCE]))
 
     def close(self, unpacked_bytes: int, file_count: int) -> LayerBlob:
-        """Finish; `unpacked_bytes` and `file_count` are those of all slices."""
+        """Finish and describe the layer; `unpacked_bytes` and `file_count` are the totals of all slices."""
         end = bytes(2 * _BLOCK)
         end += bytes(-(self._tar_bytes + len(end)) % _RECORD)
         compressor = isal_zlib.compressobj(

@@ -1,11 +1,11 @@
-"""Stage 4 of 6: an ELF file without symbol tables or debug information, what is loaded byte for byte the same.
+"""Stage 4 of 6: strips symbol tables or debug information from an ELF file; its loaded bytes stay the same.
 
-In and out: the content of a file, in pieces. What is stripped lies where no program header leads: behind all that is
-loaded, or between two loaded parts, where programs that change a library after linking leave it. What follows moves up,
-a loaded part by a multiple of the alignment that program headers ask for: it gets the same addresses, and nothing
-loaded names an offset in the file. The header of a section that went stays, inactive, so that the numbers of the others
-stay right. Tools for building programs lay the whole file out anew, which breaks libraries whose program headers were
-changed after linking. Format: the System V ABI's ELF-64 object files, and
+In and out: the content of a file, in pieces. The stripped sections lie where no program header leads: behind all loaded
+parts, or between two loaded parts, where programs that change a library after linking leave them. The rest of the file
+moves up, a loaded part by a multiple of the alignment that program headers ask for: the part gets the same addresses,
+and nothing loaded names an offset in the file. The header of a stripped section stays, inactive, so that the numbers of
+the other sections stay right. Tools for building programs lay the whole file out anew, which breaks libraries whose
+program headers were changed after linking. Format: the System V ABI's ELF-64 object files, and
 https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html.
 """
 
@@ -31,7 +31,7 @@ _DEBUG_NAMES = (b".debug_", b".zdebug_", b".stab", b".gdb_index")
 _LOAD = 1
 _LEAST_PAGE_BYTES = 4096
 _TABLE_ALIGNMENT = 8
-# More than tools write. A file that says otherwise was made to take memory or time.
+# Limits above the values that tools write. A file that exceeds them was made to waste memory or time.
 _MOST_PAGE_BYTES = 1 << 22
 _MOST_ALIGNMENT = 1 << 16
 _MOST_NAMES_BYTES = 1 << 24
@@ -39,7 +39,7 @@ _NAME_BYTES = 64
 
 
 class Stripped(Enum):
-    """What is stripped."""
+    """Kinds of content to strip."""
 
     DEBUG_INFORMATION = "debug information"
     SYMBOLS = "symbol tables"
@@ -47,7 +47,7 @@ class Stripped(Enum):
 
 @dataclass(frozen=True)
 class _Header:
-    """The start of the file (`Elf64_Ehdr`), and where its tables are."""
+    """The start of the file (`Elf64_Ehdr`), and the offsets of its tables."""
 
     fields: tuple[object, ...]
     kind: int
@@ -55,7 +55,7 @@ class _Header:
     segment_count: int
     sections_at: int
     section_count: int
-    names: int  # the number of the section that has the names
+    names: int  # number of the section that contains the names
 
     @property
     def segments_end(self) -> int:
@@ -66,7 +66,7 @@ class _Header:
         return self.sections_at + self.section_count * _SECTION.size
 
     def pack(self, segments_at: int, sections_at: int) -> bytes:
-        """Return it with other places of the tables."""
+        """Return the bytes of the header with other offsets of the tables."""
         return _HEADER.pack(*self.fields[:5], segments_at, sections_at, *self.fields[7:])
 
 
@@ -112,7 +112,7 @@ class _Section:
 
     @property
     def content_bytes(self) -> int:
-        """How much of the file it has."""
+        """Size of the section's content in the file, in bytes."""
         return 0 if self.kind in (_INACTIVE, _NO_BITS) else self.byte_count
 
     @property
@@ -134,7 +134,7 @@ def _start_of_name(strings: bytes, offset: int) -> bytes:
 
 
 def _read_header(content: Content) -> Optional[_Header]:
-    """Return the header of a program or a library that has sections; None of another file."""
+    """Return the header of a program or a library that has sections; None for another file."""
     start = content.read_at(0, _HEADER.size)
     if not start.startswith(_IDENT) or len(start) < _HEADER.size:
         return None
@@ -146,7 +146,7 @@ def _read_header(content: Content) -> Optional[_Header]:
 
 
 def _read_sections(content: Content, header: _Header) -> list[_Section]:
-    """Return the sections, with the starts of their names: as much as tells what a section is."""
+    """Return the sections, with the starts of their names, which suffice to recognise debug information."""
     table = content.read_at(header.sections_at, header.section_count * _SECTION.size)
     found = [
         _Section(*_SECTION.unpack_from(table, number * _SECTION.size))
@@ -166,10 +166,10 @@ def _read_segments(content: Content, header: _Header) -> list[_Segment]:
 
 
 class _Loaded:
-    """The parts of the file that headers lead to.
+    """The parts of the file that the ELF header and the program headers lead to.
 
     Attributes:
-        spans: (start, end) of each, in order. Those that touch are one.
+        spans: Offsets (start, end) of each part, in order. Parts that touch are merged.
     """
 
     def __init__(self, header: _Header, segments: Sequence[_Segment]) -> None:
@@ -184,26 +184,26 @@ class _Loaded:
         self._starts = [start for start, _ in self.spans]
 
     def number_at(self, offset: int) -> int:
-        """Return the number of the last part that starts there or before."""
+        """Return the number of the last part that starts at `offset` or before."""
         return bisect_right(self._starts, offset) - 1
 
     def has(self, start: int, end: int) -> bool:
-        """Tell if some bytes of the file, one at least, are loaded.
+        """Return whether the bytes from `start` to `end`, at least one, are loaded.
 
         Raises:
-            ValueError: Some of them are.
+            ValueError: If only some of these bytes are loaded.
         """
         number = self.number_at(start)
         loaded_end = self.spans[number][1]
         if end <= loaded_end:
             return True
         if start < loaded_end or self.number_at(end - 1) != number:
-            raise ValueError("what is loaded in part")
+            raise ValueError("bytes that are loaded only in part")
         return False
 
 
 def _page_bytes(segments: Sequence[_Segment]) -> int:
-    """Return the number of bytes by whose multiples a loaded part may move."""
+    """Return the step, in bytes, by whose multiples a loaded part may move."""
     found = max([_LEAST_PAGE_BYTES, *(segment.alignment for segment in segments)])
     if found > _MOST_PAGE_BYTES or found & (found - 1):
         raise ValueError("an alignment that no tool writes")
@@ -211,7 +211,7 @@ def _page_bytes(segments: Sequence[_Segment]) -> int:
 
 
 def _droppable(sections: Sequence[_Section], loaded: _Loaded, kind: Stripped) -> set[int]:
-    """Return the numbers of what is to be stripped and is not loaded; symbol tables with their strings."""
+    """Return the numbers of the sections to strip that are not loaded; symbol tables with their strings."""
     found = {
         number
         for number, section in enumerate(sections)
@@ -232,7 +232,7 @@ def _droppable(sections: Sequence[_Section], loaded: _Loaded, kind: Stripped) ->
 
 
 def _is_referred_to(sections: Sequence[_Section], dropped: set[int]) -> bool:
-    """Tell if a section that stays refers to one that goes."""
+    """Return whether a section that stays refers to a section that goes."""
     return any(
         section.link in dropped or (section.kind in _RELOCATIONS and section.information in dropped)
         for number, section in enumerate(sections)
@@ -242,13 +242,13 @@ def _is_referred_to(sections: Sequence[_Section], dropped: set[int]) -> bool:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part that is kept whole: a loaded one, or the content of a section that is not loaded.
+    """A part of the file that is kept whole: a loaded part, or the content of a section that is not loaded.
 
     Attributes:
-        start: Where it is in the file.
-        end: Where it ends.
-        alignment: Where it may go: a section to multiples of that, a loaded part by multiples of that.
-        section: Its number; None for a loaded part.
+        start: Offset of the first byte.
+        end: Offset behind the last byte.
+        alignment: Step in bytes: a section may move to multiples of the step, a loaded part by multiples of the step.
+        section: Number of the section; None for a loaded part.
     """
 
     start: int
@@ -257,7 +257,7 @@ class _Piece:
     section: Optional[int] = None
 
     def place_after(self, end: int) -> int:
-        """Return the first place from `end` on where it may go."""
+        """Return the first offset from `end` on to which the piece may move."""
         step = max(self.alignment, 1)
         return end + ((self.start if self.section is None else 0) - end) % step
 
@@ -265,28 +265,28 @@ class _Piece:
 def _pieces(
     sections: Sequence[_Section], dropped: set[int], loaded: _Loaded, page_bytes: int
 ) -> list[_Piece]:
-    """Return what is kept, in order."""
+    """Return the pieces to keep, in order."""
     found = [_Piece(start, end, page_bytes) for start, end in loaded.spans]
     for number, section in enumerate(sections):
         if not section.content_bytes or number in dropped:
             continue
         if not loaded.has(section.offset, section.end):
             if section.flags & _ALLOCATED:
-                raise ValueError("a section of the memory that no program header leads to")
+                raise ValueError("a section of the memory to which no program header leads")
             found.append(_Piece(section.offset, section.end, section.alignment, number))
     return sorted(found, key=lambda piece: (piece.start, piece.end))
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where everything goes.
+    """New offsets of everything that is kept.
 
     Attributes:
-        stays: So many bytes from the start are where they were.
-        moved: (what, its new place), in order.
-        end: Where all that is kept ends.
-        shifts: Of each loaded part, by how much it moves up.
-        places: Number of a section that moves on its own -> its new place.
+        stays: Number of bytes, from the start of the file, that do not move.
+        moved: Pairs (piece, its new offset), in order.
+        end: New offset behind everything that is kept.
+        shifts: Number of bytes by which each loaded part moves up.
+        places: Number of a section that moves on its own -> its new offset.
     """
 
     stays: int
@@ -297,7 +297,7 @@ class _Layout:
 
 
 def _lay_out(pieces: Sequence[_Piece], first_dropped: int) -> _Layout:
-    """Return the layout where what lies behind the first place that something is dropped from moves up."""
+    """Return the layout in which the pieces behind offset `first_dropped` move up."""
     stays = first_dropped
     for piece in pieces:
         if piece.start < stays:
@@ -317,7 +317,7 @@ def _lay_out(pieces: Sequence[_Piece], first_dropped: int) -> _Layout:
 
 
 def _moved(offset: int, loaded: _Loaded, layout: _Layout) -> int:
-    """Return where an offset is then that moves with the last loaded part that starts there or before."""
+    """Return the new value of `offset`, which moves with the last loaded part that starts there or before."""
     return offset - layout.shifts[loaded.number_at(offset)]
 
 
@@ -330,14 +330,14 @@ def _new_section(
         return replace(section, offset=layout.places[number])
     if section.kind == _INACTIVE or section.offset <= layout.stays:
         return section
-    # One without content may be said to be anywhere.
+    # The header of a section without content may name any offset, even one outside the file.
     return replace(section, offset=min(_moved(section.offset, loaded, layout), layout.end))
 
 
 def _patched(
     content: Content, start: int, end: int, patches: Mapping[int, bytes]
 ) -> Iterator[bytes]:
-    """Yield what lies between two offsets, with patches, by their offsets, in place of what was there."""
+    """Yield the bytes between two offsets; each patch replaces the bytes at its offset."""
     for offset in sorted(patches):
         if start <= offset < end:
             yield from content.chunks(start, offset)
@@ -349,7 +349,7 @@ def _patched(
 def _write(
     content: Content, layout: _Layout, patches: Mapping[int, bytes], at_end: bytes
 ) -> Iterator[bytes]:
-    """Yield the file in pieces; `at_end` is the table of sections where no loaded part has it."""
+    """Yield the new file in pieces; `at_end` is the table of sections, unless a loaded part contains it."""
     yield from _patched(content, 0, layout.stays, patches)
     end = layout.stays
     for piece, place in layout.moved:
@@ -362,9 +362,9 @@ def _write(
 
 
 def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
-    """Return the content without what is of this kind, in pieces; None where there is nothing to strip safely.
+    """Return the content without this kind of content, in pieces; None if nothing can be stripped safely.
 
-    A file whose headers do not hold, as one that is cut off, is one of those. The content is read where it is needed:
+    Nothing is stripped from a file with invalid headers, such as a truncated file. The content is read piece by piece:
     a library of a gigabyte is never in memory as a whole.
     """
     try:
@@ -376,9 +376,10 @@ def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
 def _holds(
     content: Content, header: _Header, sections: Sequence[_Section], loaded: _Loaded
 ) -> bool:
-    """Tell if all that headers lead to is in the file, and nothing behind it that only the program would know of.
+    """Return whether the file ends with the last part that headers lead to, and no alignment exceeds the limit.
 
-    Programs that change a library leave a zero at its end.
+    Fewer than a page of zeros may follow: programs that change a library leave a zero at its end. Other bytes there
+    could be data of which only the program knows.
     """
     ends = [section.end for section in sections if section.content_bytes]
     end = max([header.sections_end, loaded.spans[-1][1], *ends])
@@ -411,7 +412,7 @@ def _strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
     end = layout.end + -layout.end % _TABLE_ALIGNMENT
     table_at = _moved(header.sections_at, loaded, layout) if is_loaded else end
     if max(layout.end, table_at + len(table)) >= content.size:
-        # Sections that have content in common, which would be there as often as they are, or a gap that is filled up.
+        # Sections share content, which would be written once for each, or pages fill the gap again.
         return None
     patches = {
         0: header.pack(_moved(header.segments_at, loaded, layout), table_at),

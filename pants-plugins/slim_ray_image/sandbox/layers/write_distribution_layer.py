@@ -1,6 +1,6 @@
-"""Stage 4 of 6: the layer of one distribution, or of a part of one.
+"""Stage 4 of 6: writes the layer of one distribution, or of a part of one.
 
-In: its wheel. Out: layer.tar.gz and layer.json.
+In: the wheel. Out: layer.tar.gz and layer.json.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _write(pieces: InstalledPieces, writer: LayerWriter) -> PiecesFacts:
 
 
 def main(request: PiecesRequest) -> None:
-    """Write the layer's blob and what it is."""
+    """Write the layer's blob and its description."""
     pieces = install_pieces(request)
     blob, facts = write_blob(lambda writer: _write(pieces, writer), request.base)
     write_result(RESULT, DistributionLayerResult(blob, facts))

@@ -1,6 +1,6 @@
-"""Stage 4 of 6: the layer of large first-party files under the working directory.
+"""Stage 4 of 6: writes the layer of large first-party files under the working directory.
 
-In: the files. Out: layer.tar.gz and layer.json. One file is written after the other: none is in memory as a whole.
+In: the files. Out: layer.tar.gz and layer.json. Files are written in pieces: none is in memory as a whole.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _write(request: FilesLayerRequest, writer: LayerWriter) -> None:
 
 
 def main(request: FilesLayerRequest) -> None:
-    """Write the layer's blob and what it is."""
+    """Write the layer's blob and its description."""
     blob, _ = write_blob(lambda writer: _write(request, writer), request.base)
     write_result(RESULT, FilesLayerResult(blob))
 

@@ -1,8 +1,10 @@
-"""Stage 4 of 6: the layer `runtime`, the same for every image on a base: what the base lacks for Python and Ray.
+"""Stage 4 of 6: writes the layer `runtime`, which completes the base for Python and Ray.
+
+The layer is the same for every image on a base. It contains:
 
 - wget, which the probes of Ray's Kubernetes operator call (`in_image/wget.py`).
-- the bytecode of the standard library. python:3.10-slim ships none and its user cannot write it, so every process of
-  every start would compile the standard library again.
+- the bytecode of the standard library. python:3.10-slim ships none and its user cannot write it, so without the layer
+  every process would compile the standard library again, at every start.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from slim_ray_image.sandbox.layers.deterministic_tar import Entry, LayerWriter, 
 from slim_ray_image.sandbox.layers.layer_program import write_blob
 from slim_ray_image.sandbox.report import run_program, write_result
 
-# Read by people and by tools that no service runs. What `extract_base` leaves out of the base's folder is not here.
+# Modules for people and for tools that no service runs, besides the modules that `extract_base` omits.
 _RARELY_IMPORTED = frozenset({"lib2to3", "pydoc_data", "site-packages"})
 
 
 def _wget(base: LayerBase) -> Entry:
-    """wget, run by the base's interpreter without `site`: a probe has two seconds, and often a fifth of a CPU."""
+    """Return wget, which the base runs without `site`: a probe has two seconds, and often a fifth of a CPU."""
     with open(WGET, "rb") as file:
         source = file.read()
     content = f"#!{base.python} -ISB\n".encode() + source
@@ -47,7 +49,7 @@ def _standard_library(python: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _write(request: RuntimeLayerRequest, writer: LayerWriter) -> tuple[str, ...]:
-    """Write the layer and return the patterns of `exclude_files` that took something."""
+    """Write the layer, and return the patterns of `exclude_files` that excluded a file."""
     base = request.base
     entries = [_wget(base)] if request.wget else []
     if request.bytecode:
@@ -60,7 +62,7 @@ def _write(request: RuntimeLayerRequest, writer: LayerWriter) -> tuple[str, ...]
 
 
 def main(request: RuntimeLayerRequest) -> None:
-    """Write the layer's blob and what it is."""
+    """Write the layer's blob and its description."""
     blob, matched = write_blob(lambda writer: _write(request, writer), request.base)
     write_result(RESULT, RuntimeLayerResult(blob, matched))
 

@@ -1,6 +1,6 @@
-"""Stage 4 of 6: a slice of the layer that the small distributions share.
+"""Stage 4 of 6: writes a slice of the layer that the small distributions share.
 
-In: wheels. Out: slice.deflate, their entries without directories, and slice.json.
+In: wheels. Out: slice.deflate, with the entries of the wheels except directories, and slice.json.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from slim_ray_image.sandbox.report import run_program, whole_file, write_result
 
 
 def main(request: PiecesRequest) -> None:
-    """Write the slice and what it is."""
+    """Write the slice and its description."""
     pieces = install_pieces(request)
     with whole_file(SLICE) as file:
         writer = SliceWriter(file, request.base.timestamp)

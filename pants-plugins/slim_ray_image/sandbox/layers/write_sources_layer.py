@@ -1,7 +1,7 @@
-"""Stage 4 of 6: the layer of the first-party files under the working directory, of the user's account and home.
+"""Stage 4 of 6: writes the layer of the first-party files under the working directory, the user's account and home.
 
-In: the files. Out: layer.tar.gz and layer.json, which says what the files import and use. What is wrong with a module
-of a Serve application is told here: this process has the image's own Python.
+In: the files. Out: layer.tar.gz and layer.json, which lists the files' imports and uses. This program also reports
+faults in a module of a Serve application, because it runs on the image's own Python.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from slim_ray_image.sandbox.report import run_program, write_result
 
 
 def _accounts(request: SourcesLayerRequest) -> Iterator[Entry]:
-    """The user's line in /etc/passwd and /etc/group, where the base has none, and the home directory."""
+    """Yield /etc/passwd and /etc/group with the user's line, if the base lacks the line, and the home directory."""
     account = request.account
     if not account:
         return
@@ -62,7 +62,7 @@ def _accounts(request: SourcesLayerRequest) -> Iterator[Entry]:
 
 
 def _check_attribute(check: AttributeCheck) -> None:
-    """Raise if a module does not define the application that it is to have; the module is parsed, not run."""
+    """Raise if a module does not define the application that `check` names; the module is parsed, not run."""
     with open(f"{FILES}/{check.file}", "rb") as file:
         source = file.read()
     try:
@@ -84,7 +84,7 @@ def _check_attribute(check: AttributeCheck) -> None:
 
 
 def _check_bound(check: AttributeCheck, source: bytes) -> None:
-    """Raise if the attribute is a class or a deployment, of which `serve run` makes no application."""
+    """Raise if the attribute is a class or a deployment, which `serve run` does not accept as an application."""
     attribute = check.attribute
     line = unbound_definition(source, attribute)
     if line is None:
@@ -94,14 +94,14 @@ def _check_bound(check: AttributeCheck, source: bytes) -> None:
         f"{check.module}:{attribute} is not bound, so Ray Serve cannot serve it. {check.named_by} names it.",
         evidence=[f"{check.path}:{line} defines {attribute}, a class or a deployment"],
         fixes=[
-            *([f"name {check.module}:{bound} there, which is bound"] if bound else []),
-            f"bind it in the module, as `app = {attribute}.bind()`, and name that",
+            *([f"name {check.module}:{bound} instead, which is bound"] if bound else []),
+            f"bind it in the module, for example with `app = {attribute}.bind()`, and name `app`",
         ],
     )
 
 
 def _bytecode_of(entries: Iterable[Entry]) -> list[Entry]:
-    """The pyc of each module among first-party files."""
+    """Return the entries of the pycs of the modules among `entries`."""
     sources = []
     for entry in sorted(entries, key=lambda e: e.path):
         if entry.file and entry.path.endswith(".py"):
@@ -120,9 +120,9 @@ def _standard_modules() -> frozenset[str]:
 
 
 def _result(blob: LayerBlob, names: Sequence[str]) -> SourcesLayerResult:
-    """Return what the sources import that is neither theirs nor of the standard library, and what they use.
+    """Return the imports that are neither first-party nor of the standard library, and the uses of parts.
 
-    Each is read and parsed once.
+    Each source is read and parsed once.
     """
     dynamic: list[DynamicImport] = []
     statements: list[ImportStatement] = []
@@ -153,7 +153,7 @@ def _write(request: SourcesLayerRequest, writer: LayerWriter) -> None:
     entries = [
         *_accounts(request),
         *(
-            # The working directory is the user's own to write in; what we put there is not.
+            # The user owns the working directory and may write to it; root owns its content.
             (
                 Entry(path, is_directory=True, uid=uid, gid=gid)
                 if path == workdir
@@ -167,10 +167,10 @@ def _write(request: SourcesLayerRequest, writer: LayerWriter) -> None:
 
 
 def main(request: SourcesLayerRequest) -> None:
-    """Write the layer's blob, what it is and what the files import.
+    """Write the layer's blob and its description, with the imports of the files.
 
     Raises:
-        SlimRayImageError: If the module of an application is not valid Python or does not have it.
+        SlimRayImageError: If the module of an application is not valid Python or does not define the application.
     """
     for check in request.checks:
         _check_attribute(check)

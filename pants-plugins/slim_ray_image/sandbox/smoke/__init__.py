@@ -1,1 +1,1 @@
-"""Programs of `pants test`: an image in Docker, as KubeRay runs it."""
+"""Programs of `pants test`: they run an image in Docker the way KubeRay does."""

@@ -1,6 +1,6 @@
-"""Asks a server in the container by HTTP, from inside it: so no port is published, and any Docker will do.
+"""Sends an HTTP request to a server in the container from inside, so no port is published and any Docker works.
 
-A smoke test runs it there as `python -I -S -c TEXT`; it imports nothing of ours.
+A smoke test runs this program in the container as `python -I -S -c TEXT`, so it imports no module of the plugin.
 
 In: an `HttpRequest` on stdin, as JSON. Out: an `HttpAnswer` on stdout, as JSON.
 """
@@ -12,12 +12,12 @@ import json
 import sys
 from typing import NamedTuple, Optional
 
-# Ray's dashboard fails on a PUT that has none.
+# Ray's dashboard fails on a PUT without a user agent.
 _USER_AGENT = "slim-ray-image-smoke-test"
 
 
 class HttpRequest(NamedTuple):
-    """A request to a server of this machine; without a body, the media type is not sent."""
+    """A request to a server on this machine; the media type is only sent with a body."""
 
     port: int
     method: str
@@ -28,14 +28,14 @@ class HttpRequest(NamedTuple):
 
 
 class HttpAnswer(NamedTuple):
-    """An answer; status 0 where there is none, with the error in place of the body."""
+    """An answer; if there is none, the status is 0 and the body is the error."""
 
     status: int
     body: str
 
 
 def ask(request: HttpRequest) -> HttpAnswer:
-    """Return what a server of this machine answers; no proxy is asked and no redirect is followed."""
+    """Return the answer of a server on this machine, without a proxy and without following redirects."""
     connection = http.client.HTTPConnection("127.0.0.1", request.port, timeout=request.seconds)
     body = None if request.body is None else request.body.encode()
     headers = {"User-Agent": _USER_AGENT}

@@ -1,4 +1,4 @@
-"""Docker's command line, as the programs that talk to a Docker call it."""
+"""Runs commands of Docker's command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slim_ray_image.core.errors import SlimRayImageError
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that has ended, with what it wrote; exit code None: it did not end in time."""
+    """A command that has ended, and its output; the exit code is None if the command did not end in time."""
 
     exit_code: Optional[int]
     stdout: str
@@ -21,7 +21,7 @@ class Finished:
 
     @property
     def last_words(self) -> str:
-        """The last line that it wrote."""
+        """Last non-blank line of stderr, else of stdout; "" if there is none."""
         lines = [
             line for line in (self.stdout + "\n" + self.stderr).splitlines() if line.strip()
         ] or [""]
@@ -29,7 +29,7 @@ class Finished:
 
 
 def docker_path() -> Optional[str]:
-    """Return the `docker` on PATH."""
+    """Return the path of the `docker` on PATH; None if there is none."""
     return shutil.which("docker")
 
 
@@ -38,7 +38,7 @@ def _text(output: object) -> str:
 
 
 def run_docker(arguments: Sequence[str], *, seconds: float, stdin: str = "") -> Finished:
-    """Run a command of Docker to its end, or kill it when the time is over."""
+    """Run a Docker command to its end, or kill it after `seconds`."""
     try:
         result = subprocess.run(
             ["docker", *arguments],
@@ -55,10 +55,10 @@ def run_docker(arguments: Sequence[str], *, seconds: float, stdin: str = "") -> 
 
 
 def require_docker(arguments: Sequence[str], *, seconds: float) -> str:
-    """Run a command of Docker that must succeed, and return its stdout.
+    """Run a Docker command that must succeed, and return its stdout.
 
     Raises:
-        SlimRayImageError: If it fails or does not end in time.
+        SlimRayImageError: If the command fails or does not end in time.
     """
     result = run_docker(arguments, seconds=seconds)
     if result.exit_code != 0:
@@ -68,6 +68,6 @@ def require_docker(arguments: Sequence[str], *, seconds: float) -> str:
         raise SlimRayImageError(
             f"`docker {arguments[0]}` {ended}",
             evidence=[f"DOCKER_HOST is {os.environ.get('DOCKER_HOST') or 'not set'}"],
-            fixes=["see that this Docker works, as by `docker run --rm IMAGE`"],
+            fixes=["check that this Docker works, for example with `docker run --rm IMAGE`"],
         )
     return result.stdout.strip()

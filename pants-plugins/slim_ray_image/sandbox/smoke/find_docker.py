@@ -1,4 +1,4 @@
-"""Says whether a Docker answers, and if none does, why. Out: docker.json."""
+"""Finds out whether a Docker answers, and if not, why. Out: docker.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECONDS = 30
 
 
 def find_problem() -> str:
-    """Return why no Docker can be used, as a clause; nothing where one can."""
+    """Return the reason why no Docker can be used, as a clause; "" if Docker answers."""
     if docker_path() is None:
         return NO_DOCKER
     result = run_docker(["version", "--format", "{{.Server.Version}}"], seconds=_SECONDS)
@@ -23,7 +23,7 @@ def find_problem() -> str:
 
 
 def main(request: FindDockerRequest) -> None:
-    """Write whether a Docker answers."""
+    """Write the reason why no Docker can be used, if any."""
     write_result(DOCKER_FILE, FindDockerResult(find_problem()))
 
 

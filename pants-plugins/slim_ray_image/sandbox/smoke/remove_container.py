@@ -1,8 +1,9 @@
 """Removes a container as soon as the program that started it is gone, or its time is over.
 
-A smoke test starts it as `python -c TEXT NAME SECONDS`, in a session of its own, as Pants kills the process group of a
-program. Its stdin is a pipe that only the program holds open: whatever ends that, even SIGKILL, ends the pipe. What
-comes through it is the container's id. It imports nothing of ours: the sandbox is removed before it ends.
+A smoke test starts this program as `python -c TEXT NAME SECONDS`, in a session of its own, because Pants kills the
+process group of a smoke test. Its stdin is a pipe that only the smoke test holds open: when the smoke test ends, even
+by SIGKILL, the pipe ends. The smoke test writes the container's id to the pipe. This program imports no module of the
+plugin: Pants removes the sandbox before this program ends.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import subprocess
 import sys
 import time
 
-# The program may be gone while Docker still makes the container, or does not answer for a while.
+# When the smoke test is gone, Docker may still be making the container, or may not answer for a while.
 _TRIES, _PAUSE_SECONDS = 60, 0.5
 
 
 def await_end(descriptor: int, seconds: float) -> str:
-    """Return what came through a pipe until it ended, or the time was over."""
+    """Return the text that came through a pipe until the pipe ended or the time was over."""
     until = time.monotonic() + seconds
     received = b""
     while select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]:
@@ -30,7 +31,7 @@ def await_end(descriptor: int, seconds: float) -> str:
 
 
 def remove(name: str, container: str) -> None:
-    """Remove a container by its id; by its name where no id is known, as it may yet be made."""
+    """Remove a container by its id, or by its name if no id is known: Docker may still be making it."""
     for _ in range(_TRIES):
         result = subprocess.run(
             ["docker", "rm", "--force", "--volumes", container or name],

@@ -1,4 +1,4 @@
-"""The container of a smoke test: started as KubeRay starts a head, and gone when the test is, however that ends."""
+"""Starts the container of a smoke test the way KubeRay starts a head, and removes it however the test ends."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ _UNTIL_LABEL = f"{LABEL}.until"
 _NAME_PREFIX = "slim-ray-image-smoke-test-"
 _NAME = re.compile(f"{_NAME_PREFIX}[0-9a-f]{{32}}")
 _SECONDS = re.compile("[0-9]{1,12}")
-# Between the clocks of hosts that share a Docker. What is in a container has ended by then.
+# Allowance for differing clocks of hosts that share a Docker. The container's processes have ended by then.
 _GRACE_SECONDS = 3600
 _COMMAND_SECONDS = 60
 _SESSION_LOGS = "/tmp/ray/session_latest/logs"
-# Of Ray's logs, those that say why a head or an application does not come up.
+# Ray's logs that show why a head or an application does not start.
 _LOGS = (
     *("gcs_server.err", "raylet.err", "dashboard.err", "dashboard*.log", "serve/controller_*.log"),
     *("serve/replica_*.log", "job-driver-*.log"),
 )
 _LINES, _LINE_LENGTH, _LOG_LENGTH = 25, 400, 30_000
-# What the dashboard tells of itself at each start.
+# Lines that the dashboard logs at each start.
 _ROUTINE = re.compile(r"\S+ \S+\tINFO (agent|head|http_server\w*|utils|web_log|module)\.py")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def _program_text(function: Callable[..., Any]) -> str:
-    """The text of the module that a function is in, for `python -c`."""
+    """Return the source of the module that defines a function, for `python -c`."""
     return inspect.getsource(sys.modules[function.__module__])
 
 
@@ -77,7 +77,7 @@ class SmokeContainer:
         media_type: str = "application/json",
         seconds: float = _COMMAND_SECONDS,
     ) -> HttpAnswer:
-        """Return what a server in the container answers; status 0 where none does."""
+        """Return the answer of a server in the container; status 0 if none answers."""
         request = HttpRequest(port, method, path, body, media_type, seconds)
         command = ("python", "-I", "-S", "-c", _program_text(ask))
         result = self.run(*command, seconds=seconds + 5, stdin=json.dumps(request._asdict()))
@@ -86,7 +86,7 @@ class SmokeContainer:
         return HttpAnswer(**json.loads(result.stdout))
 
     def ask_dashboard(self, method: str, path: str, value: Any = None) -> HttpAnswer:
-        """Ask Ray's REST API; a value is sent as JSON."""
+        """Send a request to Ray's REST API; `value` is sent as JSON."""
         body = None if value is None else json.dumps(value)
         return self.ask(DASHBOARD_PORT, method, path, body=body)
 
@@ -121,10 +121,10 @@ def _last_lines(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Container:
-    """A container, as Docker describes it.
+    """A container of Docker.
 
     Attributes:
-        end: Why it does not run; None while it does.
+        end: Reason why the container does not run; None while it runs.
     """
 
     id: str
@@ -134,7 +134,7 @@ class _Container:
 
 
 def _described(row: Mapping[str, Any]) -> _Container:
-    """Return a container of Docker's API, such as `docker container inspect` prints it."""
+    """Return the container that an object in the output of `docker container inspect` describes."""
     state = row["State"]
     end = f"exit code {state['ExitCode']}{', out of memory' if state['OOMKilled'] else ''}"
     return _Container(
@@ -146,7 +146,7 @@ def _described(row: Mapping[str, Any]) -> _Container:
 
 
 def _inspect(*containers: str) -> tuple[_Container, ...]:
-    """Return the containers of these ids or names that there are; none where Docker does not answer."""
+    """Return the existing containers with these ids or names; none if Docker does not answer."""
     if not containers:
         return ()
     result = run_docker(["container", "inspect", *containers], seconds=_COMMAND_SECONDS)
@@ -155,10 +155,10 @@ def _inspect(*containers: str) -> tuple[_Container, ...]:
 
 
 def _is_expired(container: _Container) -> bool:
-    """Tell whether a container is of a test whose time has long been over.
+    """Return whether a container belongs to a smoke test whose time has long been over.
 
-    Its name says that it is of a test, as no image can give a name to a container. Its label is then the one that the
-    test gave it, which goes before a label of the image.
+    The name proves that a test made the container, since no image can name a container. So the label is also from
+    the test: its label overrides a label of the image.
     """
     if not _NAME.fullmatch(container.name):
         return False
@@ -184,7 +184,7 @@ def _start(name: str, labels: Mapping[str, str], reference: str) -> str:
     """Start a container and return its id.
 
     Raises:
-        SlimRayImageError: If Docker does not start it, or does not know it then.
+        SlimRayImageError: If Docker does not start the container, or does not know it afterwards.
     """
     pairs = (("--label", labels), ("--env", ENVIRONMENT))
     options = [
@@ -200,16 +200,16 @@ def _start(name: str, labels: Mapping[str, str], reference: str) -> str:
     raise SlimRayImageError(
         "`docker run` succeeded, but Docker does not know the container that it started.",
         evidence=[f"`docker container inspect {name}` finds none"],
-        fixes=["see that `docker` on PATH is Docker's own command line, or does the same"],
+        fixes=["check that `docker` on PATH is Docker's command line, or a compatible one"],
     )
 
 
 @contextmanager
 def smoke_container(target: str, reference: str, seconds: float) -> Iterator[SmokeContainer]:
-    """Start a container and remove it at the end.
+    """Start a container, yield it, and remove it at the end.
 
-    Its end does not depend on this program: a process of its own removes it, by its id, when this one is gone or the
-    time is over; and where that is gone as well, what is in the container ends at that time.
+    The removal does not depend on this program: a separate process removes the container, by its id, when this program
+    is gone or the time is over. If that process is gone as well, the container's processes end when the time is over.
     """
     _remove_expired()
     name = f"{_NAME_PREFIX}{uuid.uuid4().hex}"
@@ -227,7 +227,7 @@ def smoke_container(target: str, reference: str, seconds: float) -> Iterator[Smo
     ) as remover:
         assert remover.stdin is not None
         labels = {LABEL: target, _UNTIL_LABEL: str(int(time.time() + limit))}
-        container = _start(name, labels, reference)  # where that fails, the remover has the name
+        container = _start(name, labels, reference)  # if this fails, the remover uses the name
         remover.stdin.write(container.encode())
         remover.stdin.flush()
         end_script = f"sleep {limit:.0f}; kill -KILL -1"

@@ -1,7 +1,8 @@
-"""Runs an image in Docker as KubeRay runs it, and says whether it does what a cluster needs of it.
+"""Runs an image in Docker the way KubeRay does, and checks that it does everything a cluster needs.
 
-In: the files of the image as `docker load` takes them, in `image/`; its applications, and what to request. Out: a
-line on stdout for each step, with the seconds it took; on failure the container's logs there, and the reason on stderr.
+In: the files of the image in `image/`, in the layout that `docker load` reads; its applications; the requests to send.
+Out: a line on stdout for each step, with the seconds it took; on failure, the container's logs on stdout, and the
+reason on stderr.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from slim_ray_image.sandbox.report import run_program
 from slim_ray_image.sandbox.smoke.load_image import is_loaded, load_image
 from slim_ray_image.sandbox.smoke.smoke_container import SmokeContainer, smoke_container
 
-# Each probe takes time of the one CPU that the container has.
+# Probes use the one CPU that the container has.
 _PAUSE_SECONDS = 1.5
 _SHOWN_BODY = 300
 
@@ -57,7 +58,7 @@ def _load(reference: str) -> str:
 
 
 class SmokeTest:
-    """The steps of a test, in their order. Each returns what it has shown, or raises why it has not."""
+    """Steps of a smoke test. Each step returns the fact that it has shown, or raises an error."""
 
     def __init__(self, request: TryImageRequest, container: SmokeContainer) -> None:
         self._target = request.target
@@ -79,7 +80,7 @@ class SmokeTest:
         ]
 
     def _await(self, condition: Callable[[], str], subject: str, *fixes: str) -> None:
-        """Wait until a condition says nothing any more; what it says last is the evidence.
+        """Wait until `condition` returns ""; in an error, its last text is the evidence.
 
         Raises:
             SlimRayImageError: If the container ends, or the time is over.
@@ -100,7 +101,7 @@ class SmokeTest:
             time.sleep(_PAUSE_SECONDS)
 
     def _probe(self, command: str, seconds: float) -> str:
-        """Run a probe of the operator's, and return what it says if it fails."""
+        """Run a probe of the operator, and return its failure as a clause; "" if it succeeds."""
         result = self._container.run("bash", "-c", command, seconds=seconds)
         if result.exit_code == 0:
             return ""
@@ -113,13 +114,13 @@ class SmokeTest:
         self._await(
             lambda: self._probe(HEAD_PROBE, HEAD_PROBE_SECONDS),
             f"The head of {self._target} did not become ready",
-            "see the logs above for what does not start",
+            "read the logs above to find the part that does not start",
             "raise `smoke_test_timeout` if it needs longer on this machine",
         )
         return "the head answers the operator's probe"
 
     def _config(self) -> Any:
-        """The config in the image, where it has one; it is read by the image's own PyYAML, which Ray needs."""
+        """Return the Serve config in the image, read by the image's PyYAML, or else a config of the applications."""
         if not self._config_path:
             return serve_config(self._applications)
         script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout, default=str)"
@@ -137,20 +138,26 @@ class SmokeTest:
         self._port = serve_port(config)
         self._await(
             lambda: self._refusal(config),
-            f"Ray Serve of {self._target} did not take the config of its applications",
+            f"Ray Serve of {self._target} did not accept the config of its applications",
             "see the logs above",
         )
         names = [application.name for application in self._applications]
         self._await(
             lambda: self._pending(names),
             f"The applications of {self._target} did not come up",
-            "see the logs above for what they wait for",
+            "see the logs above for the reason",
             "raise `smoke_test_timeout` if they need longer on this machine",
         )
         return f"{count_of(len(names), 'application')} deployed by the REST API: {', '.join(names)}"
 
     def _refusal(self, config: Any) -> str:
-        """Send the config; as the operator does, try again while Ray Serve itself is at fault."""
+        """Send the config, and return the answer if another try may succeed; "" if Ray Serve accepts the config.
+
+        Like the operator, the test tries again while Ray Serve itself is at fault.
+
+        Raises:
+            SlimRayImageError: If Ray Serve refuses the config.
+        """
         status, body = self._container.ask_dashboard("PUT", APPLICATIONS_PATH, config)
         answered = f"PUT {APPLICATIONS_PATH} was answered {status}"
         if 400 <= status < 500:
@@ -158,7 +165,7 @@ class SmokeTest:
             raise SlimRayImageError(
                 f"Ray Serve of {self._target} refused the config of its applications.",
                 evidence=[f"{answered}: {last_exception(body)}"],
-                fixes=["correct what the message names; the whole answer is above"],
+                fixes=["correct the config as the message says; the whole answer is above"],
             )
         return "" if status == 200 else f"{answered}: {_one_line(body)}"
 
@@ -183,7 +190,7 @@ class SmokeTest:
         self._await(
             lambda: self._probe(serve_probe(self._port), SERVE_PROBE_SECONDS),
             f"Ray Serve's proxy of {self._target} did not become ready",
-            "see the logs above for what does not start",
+            "read the logs above to find the part that does not start",
         )
         return "the proxy answers the operator's probe"
 
@@ -202,12 +209,13 @@ class SmokeTest:
                 problems.append(f"{request} {problem}: {_one_line(body)}")
         if problems:
             raise SlimRayImageError(
-                f"{len(problems)} of {count_of(len(self._requests), 'request')} to {self._target} had another answer "
-                "than expected.",
+                f"{len(problems)} of {count_of(len(self._requests), 'request')} to {self._target} were not answered "
+                "as expected.",
                 evidence=problems,
                 fixes=[
                     "correct the application; its logs are above",
-                    'write what it answers into `smoke_requests`, such as `smoke_request(path="/", status=404)`',
+                    "if an answer is right, expect it in `smoke_requests`, such as "
+                    '`smoke_request(path="/", status=404)`',
                 ],
             )
         return f"{count_of(len(self._requests), 'request')} answered as expected"
@@ -223,10 +231,10 @@ class SmokeTest:
 
         self._await(
             missing,
-            f"The metrics of {self._target} did not hold those of Ray",
+            f"The metrics of {self._target} did not include the metrics of Ray",
             "see dashboard_agent.log above: the agent exports them",
         )
-        return f"the metrics on :{METRICS_PORT} hold {prefix} series"
+        return f"the metrics on :{METRICS_PORT} include {prefix} series"
 
     def submit_job(self) -> str:
         result = self._container.run(*JOB_COMMAND, seconds=self._container.remaining)
@@ -236,7 +244,7 @@ class SmokeTest:
                 f"A job submitted to the head of {self._target} did not run: `ray job submit` "
                 + ("did not end." if result.exit_code is None else f"exited {result.exit_code}."),
                 evidence=[result.last_words] if result.last_words else [],
-                fixes=["see its output and the logs above"],
+                fixes=["see the output of `ray job submit` and the logs above"],
             )
         return "`ray job submit` runs a job"
 
