@@ -145,9 +145,20 @@ def test_vendored_metadata_is_no_distribution(sandbox: Path) -> None:
     assert contents.distributions == ()
 
 
-def test_other_groups_of_entry_points_are_no_scripts() -> None:
-    """Entry points of groups other than console_scripts are no commands."""
-    assert parse_scripts("[pytest11]\nx = y\n") == {}
+@pytest.mark.parametrize(
+    ("text", "scripts"),
+    [
+        pytest.param("[console_scripts]\nA-b = m.n : o.p [q]\n", {"A-b": "m.n:o.p"}, id="script"),
+        pytest.param("[pytest11]\nx = y\n", {}, id="another group"),
+        pytest.param("[gui_scripts]\nx = y:z\n", {}, id="scripts of windows"),
+        pytest.param("", {}, id="empty"),
+        pytest.param("[console_scripts]\nx = not an entry\n", {}, id="invalid entry"),
+        pytest.param("x = y:z\n", {}, id="no group"),
+    ],
+)
+def test_console_scripts_are_read(text: str, scripts: dict[str, str]) -> None:
+    """Only console scripts become commands; an invalid file has none."""
+    assert parse_scripts(text) == scripts
 
 
 def test_listing_is_the_same_each_time(sandbox: Path) -> None:

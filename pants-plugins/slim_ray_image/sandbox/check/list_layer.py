@@ -19,6 +19,7 @@ from typing import Iterator, Mapping, Optional
 
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from installer.utils import parse_entrypoints
 from packaging.utils import canonicalize_name
 
 from slim_ray_image.core.check.layer_contents import (
@@ -113,16 +114,18 @@ class _Listing:
 
 
 def parse_scripts(entry_points: str) -> dict[str, str]:
-    """Map the command of each console script in an entry_points.txt to its "module:attribute"."""
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
-    parser.optionxform = str  # type: ignore[method-assign,assignment]
-    parser.read_string(entry_points)
-    if not parser.has_section("console_scripts"):
+    """Return command -> "module:attribute" of the console scripts in an entry_points.txt.
+
+    An invalid file has no scripts: no installer makes any from it.
+    """
+    try:
+        return {
+            command: f"{module}:{attribute}"
+            for command, module, attribute, kind in parse_entrypoints(entry_points)
+            if kind == "console"
+        }
+    except (AssertionError, configparser.Error):  # installer asserts that each line is valid
         return {}
-    return {
-        command: re.sub(r"\s", "", target.split("[")[0])
-        for command, target in parser.items("console_scripts")
-    }
 
 
 def _binaries(site: str, record: str) -> Iterator[str]:
