@@ -178,5 +178,5 @@ def test_wheel_that_is_not_the_fetched_one_is_an_error(sandbox: Path) -> None:
     wheel = make_wheel(WHEELS, "foo")
     request = DescribeRequest(((wheel.name, "0" * 64),), SITE_PACKAGES, MARKER_ENVIRONMENT)
     assert error_text(lambda: main(request)).startswith(
-        f"The wheel {wheel.name} is not what it was when it was fetched"
+        f"The wheel {wheel.name} has changed since it was fetched"
     )

@@ -425,7 +425,7 @@ def test_base_without_a_known_c_library_is_an_error(sandbox: Path, libc: Optiona
         "\n"
         "  * looked for libc6 in /var/lib/dpkg/status, and for libc.so.6\n"
         "\n"
-        "To fix, use a base image with glibc, as 'python:3.10-slim'."
+        "To fix, use a base image with glibc, such as 'python:3.10-slim'."
     )
 
 
@@ -627,8 +627,8 @@ def test_facts_of_the_base_are_written(sandbox: Path) -> None:
 def test_base_whose_config_names_another_version_is_an_error(sandbox: Path) -> None:
     """A base whose PYTHON_VERSION is not that of its interpreter is refused, with both."""
     assert error_text(lambda: main(extract_request("3.0.1"))) == (
-        "The base image python:3.10-slim says it has Python 3.0.1, but its /usr/local/bin/python3.10 is "
+        "The base image python:3.10-slim has PYTHON_VERSION 3.0.1, but its /usr/local/bin/python3.10 is "
         f"{platform.python_version()}.\n"
         "\n"
-        "To fix, use a base image whose PYTHON_VERSION is that of its interpreter."
+        "To fix, use a base image whose PYTHON_VERSION is the version of its interpreter."
     )

@@ -155,7 +155,7 @@ def test_what_the_lock_does_not_hold_is_an_error(sandbox: Path) -> None:
         "good": ("1.0", (A,)),
     }
     assert error_text(lambda: check_locked(lock_request(), pins, locked)) == (
-        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' does not hold what src/app:image needs.\n"
+        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' does not meet the requirements of src/app:image.\n"
         "\n"
         "  * absent==3.0 is needed, but has no entry\n"
         "  * bar==2.0 is needed, but bar==1.9 is locked\n"
@@ -182,7 +182,7 @@ def test_requirement_that_is_not_valid_is_an_error(sandbox: Path) -> None:
     text = error_text(lambda: main(lock_request(requirements=("foo", "bar=1"))))
     assert text.startswith("src/app:image has requirements that are not valid.\n\n  * 'bar=1': ")
     assert text.endswith(
-        "To fix, correct them where they are required; "
+        "To fix, correct them; "
         "https://packaging.python.org/specifications/version-specifiers/ has the grammar."
     )
 
@@ -366,7 +366,7 @@ def test_requirement_that_the_lock_lacks_is_an_error(wheels: Path) -> None:
     """What an index would give beyond the lock is not taken."""
     lock = f"foo==1.0 --hash={C}\nunused==1.0\n"
     assert error_text(lambda: subset(["foo", "unused"], lock)) == (
-        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' does not hold what src/app:image needs.\n"
+        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' does not meet the requirements of src/app:image.\n"
         "\n"
         "  * bar==2.0 is needed, but has no entry\n"
         "  * unused==1.0 is locked without a hash\n"
@@ -706,7 +706,7 @@ def test_source_distributions_of_a_pex_lock_are_told_apart(
         ("bar", "1.0", [], files_of(wheels / "bar-1.0-py3-none-any.whl")),
     )
     text = error_text(lambda: subset_by_pex(monkeypatch, ["cone"], lock))
-    assert "  * cone 1.0: a source distribution alone\n" in text
+    assert "  * cone 1.0: only a source distribution\n" in text
     found = subset_by_pex(monkeypatch, ["cone"], lock, host_built=("cone",))
     assert (pins_of(found), found.built, found.is_pex_lock) == (["bar 1.0"], ("cone 1.0",), True)
     assert not Path("built.txt").exists()

@@ -53,7 +53,7 @@ def refusal(wheel: Path) -> str:
     """Why a wheel is refused: the evidence of the error, which names the wheel."""
     start, _, evidence = error_text(lambda: read(wheel)).partition("\n\n  * ")
     assert start == (
-        f"The wheel {wheel.name} cannot be installed: it does not hold to the format of wheels."
+        f"The wheel {wheel.name} cannot be installed: it does not follow the wheel format."
     )
     why, _, fix = evidence.partition("\n\n")
     assert fix == "To fix, require another version of it, and tell its maintainers."
@@ -171,14 +171,14 @@ def test_lines_of_record_may_end_in_other_ways(sandbox: Path) -> None:
 def test_name_that_no_file_of_an_image_has_is_refused(sandbox: Path, name: str) -> None:
     """Nothing leads out of its folder, is absolute, is another name of a file, or is more than a line."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "", name: ""})
-    assert refusal(wheel) == f"{name!r} is no name that a file can have"
+    assert refusal(wheel) == f"{name!r} is not a valid file name"
 
 
 @pytest.mark.parametrize("name", ["../../usr/bin/sh", "/usr/bin/sh", "a\x1bb", ".", "..", "a//b"])
 def test_command_that_no_file_of_an_image_can_be_is_refused(sandbox: Path, name: str) -> None:
     """A command of an entry point is a file, too."""
     wheel = make_wheel(WHEELS, "foo", entry_points=f"[console_scripts]\n{name} = foo:main\n")
-    assert refusal(wheel) == f"{name!r} is no name that a file can have"
+    assert refusal(wheel) == f"{name!r} is not a valid file name"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_file_of_no_folder_of_data_is_refused(sandbox: Path, name: str) -> None:
     """The data folder has folders, and a file goes by the one that it is in."""
     start = time.process_time()
     wheel = make_wheel(WHEELS, "foo", files={name: ""})
-    assert refusal(wheel) == f"{name!r} is in no folder of foo-1.0.data"
+    assert refusal(wheel) == f"{name!r} is not in a folder of foo-1.0.data"
     assert time.process_time() - start < 5
 
 
@@ -295,9 +295,9 @@ def test_wheel_of_these_bytes_is_accepted_and_no_other(sandbox: Path) -> None:
     wheel.write_bytes(wheel.read_bytes() + b"\0")
     other = hashlib.sha256(wheel.read_bytes()).hexdigest()
     assert error_text(lambda: check_wheel(str(wheel), sha256)) == (
-        f"The wheel {FOO} is not what it was when it was fetched: a disk or a cache changed it.\n"
+        f"The wheel {FOO} has changed since it was fetched, on a disk or in a cache.\n"
         "\n"
         f"  * its SHA-256 is {other}, not {sha256}\n"
         "\n"
-        "To fix, remove Pants' store, `[GLOBAL].local_store_dir`, and look at the disk that it is on."
+        "To fix, remove Pants' store, `[GLOBAL].local_store_dir`, and check the disk that contains it."
     )
