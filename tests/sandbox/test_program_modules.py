@@ -1,4 +1,4 @@
-"""Tests of the programs of wheels and layers: which modules each imports, and so whose change runs it anew for all."""
+"""Tests of the imports of the programs of wheels and layers: a change of an imported module reruns the program."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ MODULES = {
 
 
 def imported_modules(module: str) -> set[str]:
-    """The modules of the plugin that a module imports, anywhere in its text, as `tools.py` finds them."""
+    """Return the plugin's modules that a module imports anywhere in its text, as `tools.py` finds them."""
     spec = importlib.util.find_spec(f"{PACKAGE}{module}")
     assert spec is not None and spec.origin is not None, module
     names = (
@@ -120,12 +120,12 @@ def imported_modules(module: str) -> set[str]:
         if isinstance(node, ast.ImportFrom)
     )
     found = {name[len(PACKAGE) :] for name in names if name.startswith(PACKAGE)}
-    # Run as a process of its own.
+    # `sandbox.bytecode` runs this module as a separate process.
     return found | ({"sandbox.compile_bytecode"} if module == "sandbox.bytecode" else set())
 
 
 def modules_of(program: str) -> set[str]:
-    """What a program imports, directly or not, besides itself."""
+    """Return the modules that a program imports directly or indirectly, without the program itself."""
     found: set[str] = set()
     pending = {f"sandbox.{program}"}
     while pending:
@@ -137,5 +137,5 @@ def modules_of(program: str) -> set[str]:
 
 @pytest.mark.parametrize("program", MODULES)
 def test_cache_key_hangs_on_these_modules_alone(program: str) -> None:
-    """A change of one of them runs the program anew for each wheel or layer, everywhere: a new one is to be seen here."""
+    """A program imports exactly the listed modules: a change of one reruns the program for every wheel or layer."""
     assert modules_of(program) == set(MODULES[program])

@@ -23,7 +23,7 @@ from slim_ray_image.sandbox.report import run_program, run_tool, write_json, wri
 
 
 def test_program_gets_its_request(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one argument names a JSON file, whose content is the request."""
+    """The only argument names a JSON file that contains the request."""
     (sandbox / "request.json").write_text('{"a": "é"}', encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
     requests: list[Mapping[str, Any]] = []
@@ -34,7 +34,7 @@ def test_program_gets_its_request(sandbox: Path, monkeypatch: pytest.MonkeyPatch
 def test_mistake_is_told_on_stderr_with_an_exit_code_of_its_own(
     sandbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A user's mistake ends the program with 65 and its whole text, without a traceback."""
+    """A user's mistake ends the program with exit code 65 and the whole message, without a traceback."""
     (sandbox / "request.json").write_text("{}")
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
 
@@ -48,7 +48,7 @@ def test_mistake_is_told_on_stderr_with_an_exit_code_of_its_own(
 
 
 def test_fault_is_not_taken_for_a_mistake(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any other exception is the program's own fault, and keeps its traceback."""
+    """Any other exception is a fault of the program, and keeps its traceback."""
     (sandbox / "request.json").write_text("{}")
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
 
@@ -60,7 +60,7 @@ def test_fault_is_not_taken_for_a_mistake(sandbox: Path, monkeypatch: pytest.Mon
 
 
 def test_json_is_written_in_one_spelling(sandbox: Path) -> None:
-    """Equal values are equal files, whatever the order of their keys."""
+    """Equal values give equal files, whatever the order of their keys."""
     write_json("a.json", {"b": 1, "a": [2]})
     write_json("b.json", {"a": [2], "b": 1})
     text = (sandbox / "a.json").read_text()
@@ -89,7 +89,7 @@ def told_by(
     capsys: pytest.CaptureFixture[str],
     request_kind: Optional[type] = None,
 ) -> str:
-    """Return what a program that must end with a user's mistake says, without what differs from disk to disk."""
+    """Return the message of a program that ends with a user's mistake, without the numbers that depend on the disk."""
     with pytest.raises(SystemExit) as ended:
         run_program(main, request_kind)
     assert ended.value.code == 65
@@ -98,7 +98,7 @@ def told_by(
 
 
 def write_layer_request(folder: Path) -> None:
-    """Write a request of a layer of 4 MB that cannot be compressed."""
+    """Write a request for a layer of 4 MB of incompressible data."""
     (folder / "files").symlink_to(folder.parent)
     (folder.parent / "noise.bin").write_bytes(os.urandom(4_000_000))
     request = FilesLayerRequest(("noise.bin",), "/app", LayerBase("", "", ("/",)))
@@ -112,7 +112,7 @@ def test_full_disk_is_told_and_no_layer_is_left(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A layer that does not fit on the disk is no fault of the program, and is not there in part under its name."""
+    """If a layer does not fit on the disk, the user gets an error, and no partial layer has its name."""
     write_layer_request(small_disk)
     monkeypatch.setattr(sys, "argv", ["layers.write_files_layer", "request.json"])
     golden.check("errors/disk_full.txt", told_by(write_layer, capsys, FilesLayerRequest))
@@ -126,7 +126,7 @@ def test_full_disk_of_a_tool_is_told(
     capsys: pytest.CaptureFixture[str],
     words: str,
 ) -> None:
-    """When uv, Pex or the compiler says that the disk is full, that is what the user is told."""
+    """If uv, Pex or the compiler reports a full disk, the user gets the error about a full disk."""
     (sandbox / "request.json").write_text("{}")
     monkeypatch.setattr(sys, "argv", ["program", "request.json"])
     command = ["sh", "-c", f"echo 'error: copying: {words} (os error 28)' >&2; exit 2"]
@@ -137,7 +137,7 @@ def test_full_disk_of_a_tool_is_told(
 def test_tool_that_fails_otherwise_is_a_fault(
     sandbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a tool said is told when it fails, and not when it does not."""
+    """A tool's output is printed if the tool fails, and only then."""
     run_tool(["sh", "-c", "echo fine; echo fine >&2"], {})
     assert capsys.readouterr() == ("", "")
     with pytest.raises(subprocess.CalledProcessError):
@@ -147,7 +147,7 @@ def test_tool_that_fails_otherwise_is_a_fault(
 
 @needs("mount")
 def test_file_is_never_there_in_part(small_disk: Path) -> None:
-    """A file that does not fit has not got its name."""
+    """A file that does not fit on the disk never appears under its name."""
     with pytest.raises(OSError):
         write_whole("whole.txt", "x" * 2_000_000)
     assert not Path("whole.txt").exists()
