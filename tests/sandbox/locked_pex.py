@@ -1,4 +1,4 @@
-"""The Pex that programs of `sandbox/` run, of the lock of the base's tools; the one beside these tests is Pants' own."""
+"""The Pex that programs of `sandbox/` run, from the lock of the base's tools; the tests' environment has Pants' Pex."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import uv
 import slim_ray_image
 
 _LOCK = Path(slim_ray_image.__file__).parent / "locks/base_tools.lock"
-# Removed when the process ends.
+# Python removes the folder when the process ends.
 _FOLDER = tempfile.TemporaryDirectory()
 
 
 @functools.cache
 def pex_folder() -> str:
-    """Return a folder for PYTHONPATH that has it; uv fetches it once a process, from its own default index."""
+    """Return a folder for PYTHONPATH with this Pex. uv fetches Pex once per process, from uv's default index."""
     entry = re.search(r"^pex==\S+(?:[ \\\n]+--hash=\S+)+", _LOCK.read_text(), re.MULTILINE)
     assert entry, _LOCK
     requirements, folder = Path(_FOLDER.name, "pex.lock"), Path(_FOLDER.name, "pex")

@@ -1,7 +1,8 @@
-"""Servers of this machine: of files, a registry with tokens, and a proxy.
+"""HTTP servers on this machine: a file server, a registry with tokens, a forwarding server and a proxy.
 
-All write down what they are asked. Specifications: https://distribution.github.io/distribution/spec/auth/token/ and
-https://datatracker.ietf.org/doc/html/rfc9110 ("CONNECT", "Proxy-Authorization").
+Each server records the requests that it receives. Specifications:
+https://distribution.github.io/distribution/spec/auth/token/ and https://datatracker.ietf.org/doc/html/rfc9110
+("CONNECT", "Proxy-Authorization").
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _NOT_PASSED_ON = frozenset(
 
 @dataclass(frozen=True)
 class Asked:
-    """One request, as it came; a header that was not sent is None."""
+    """A received request; None stands for a header that the client did not send."""
 
     method: str
     target: str
@@ -38,7 +39,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Certificates:
-    """An authority of our own, and a certificate of it with its key."""
+    """A test certificate authority, and a certificate that it signed, with the key."""
 
     authority: Path
     server: Path
@@ -50,7 +51,7 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 
 def make_certificates(folder: Path, *names: str) -> Certificates:
-    """Make a new folder with an authority and a certificate for 127.0.0.1 and `names`."""
+    """Create a new folder with an authority and a certificate for 127.0.0.1 and `names`."""
     folder.mkdir()
     _openssl(
         folder,
@@ -79,8 +80,8 @@ class Server:
     """A server on a free port of 127.0.0.1, while the `with` block runs.
 
     Attributes:
-        asked: Every request, in the order in which they came.
-        connections: How many were made.
+        asked: Every request, in the order of arrival.
+        connections: Number of connections that clients opened.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Server:
 def send(
     handler: http.server.BaseHTTPRequestHandler, status: int, content: bytes = b"", **headers: str
 ) -> None:
-    """Answer; `_` in a header's name stands for `-`."""
+    """Send a response; `_` in the name of a header stands for `-`."""
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
@@ -143,12 +144,12 @@ def send(
 
 
 def basic_login(user: str, password: str) -> str:
-    """Return the value of `Authorization` that a login makes."""
+    """Return the value of the `Authorization` header for a user and password."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def pass_on(handler: http.server.BaseHTTPRequestHandler, upstream: str, path: str) -> None:
-    """Answer with what `upstream`, a host and port, answers over plain HTTP."""
+    """Forward the request to `upstream`, a host and port, over plain HTTP, and send its response to the client."""
     kept = {k: v for k, v in handler.headers.items() if k.lower() not in _NOT_PASSED_ON}
     connection = http.client.HTTPConnection(upstream, timeout=30)
     connection.request(handler.command, path, headers=kept)
@@ -160,22 +161,22 @@ def pass_on(handler: http.server.BaseHTTPRequestHandler, upstream: str, path: st
 
 
 def _media_type(path: str, content: bytes) -> str:
-    """Return what installers must be told of a file, of a page of links, and of a page in JSON (PEP 691)."""
+    """Return the Content-Type that installers expect for a file, for a page of links and for a JSON page (PEP 691)."""
     if not path.endswith("/"):
         return "application/octet-stream"
     return "application/vnd.pypi.simple.v1+json" if content.startswith(b"{") else "text/html"
 
 
-# For `FileServer.faults`: a connection that ends in the middle of the content.
+# An entry of `FileServer.faults`: close the connection in the middle of the content.
 CUT = 0
 
 
 class FileServer(Server):
-    """A server of files, and of pages that link to them; it wants a login where it is given one.
+    """A server of files and of pages that link to them. If it has a login, it rejects requests without this login.
 
     Attributes:
-        files: Path -> content; a path that ends with a slash is a page, in HTML or in JSON.
-        faults: Path -> what goes wrong with the next requests for it, in turn: a status, or CUT.
+        files: Path -> content. A path that ends with a slash is a page, in HTML or in JSON.
+        faults: Path -> faults of the next requests for it, in this order: an HTTP status, or CUT.
     """
 
     def __init__(
@@ -220,13 +221,13 @@ class FileServer(Server):
 
 
 class TokenRegistry(Server):
-    """A registry that gives a token to everyone and nothing without it, as Docker Hub does.
+    """A registry that, like Docker Hub, gives a token to everyone and serves nothing without a token.
 
-    A request that has another login than the token is refused; so is one for a token that has any.
+    The registry rejects a request with a login other than the token, and a request for a token with any login.
 
     Attributes:
-        name: The host that it says that tokens are had from; its own address, unless it is set.
-        storage: A host that it sends the client to for blobs; it sends them itself, unless it is set.
+        name: Host that the registry names as its token server; by default its own address.
+        storage: Host to which the registry redirects requests for blobs; by default it sends blobs itself.
     """
 
     def __init__(self, upstream: str, certificates: Certificates) -> None:
@@ -252,7 +253,7 @@ class TokenRegistry(Server):
 
 
 class Front(Server):
-    """A server that passes everything on to another, over TLS where it has certificates."""
+    """A server that forwards every request to another, over TLS if it has certificates."""
 
     def __init__(self, upstream: str, certificates: Optional[Certificates] = None) -> None:
         super().__init__(certificates)
@@ -263,16 +264,16 @@ class Front(Server):
 
 
 class Proxy(Server):
-    """A proxy that takes names for one server, so that only who asks the proxy gets an answer."""
+    """A proxy that connects to one server for any host name, so that names resolve only through the proxy."""
 
     def __init__(
         self, upstream: str, login: Optional[str] = None, name: Optional[str] = None
     ) -> None:
-        """Start it.
+        """Start the proxy.
 
         Args:
-            login: The value of `Proxy-Authorization` that it wants.
-            name: The host that it takes for `upstream`; without it, every one.
+            login: Value of `Proxy-Authorization` that the proxy requires.
+            name: Host for which the proxy connects to `upstream`; None for every host.
         """
         super().__init__()
         self._login, self._upstream, self._name = login, upstream, name

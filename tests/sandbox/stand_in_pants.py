@@ -1,4 +1,4 @@
-"""A stand-in for Pants: a process that holds a network in its memory and starts programs, with nothing else of it."""
+"""A stand-in for Pants: a process that keeps network settings in memory and starts programs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ def run_program_below(
     environment: Mapping[str, str],
     credentials: Sequence[Any] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of `sandbox/` in the working directory, by its command line, below a process that holds a network.
+    """Run a program of `sandbox/` in the working directory, as a child of a process with network settings in memory.
 
     Args:
-        request: A dataclass that the program knows.
-        environment: The variables of the network, such as `https_proxy`.
+        program: Module below `slim_ray_image.sandbox`, such as `tools.fetch_uv`.
+        request: The dataclass that the program reads.
+        environment: Variables of the network settings, such as `https_proxy`.
+        credentials: Pairs of a URL and its user and password.
     """
     Path("request.json").write_text(to_json(request), encoding="utf-8")
     held = json.dumps({"credentials": credentials, "environment": environment})

@@ -23,7 +23,7 @@ def describe(*wheels: Path) -> tuple[WheelFacts, ...]:
 
 
 def test_facts_describe_a_distribution(sandbox: Path) -> None:
-    """There are the canonical name, the version, what METADATA requires, and the size of what is installed."""
+    """Facts have the canonical name, the version, the requirements in METADATA, and the installed size."""
     wheel = make_wheel(
         WHEELS,
         "Foo.Bar",
@@ -70,8 +70,8 @@ def test_facts_describe_a_distribution(sandbox: Path) -> None:
 
 
 def test_facts_have_the_pythons_that_a_distribution_is_for(sandbox: Path) -> None:
-    """Requires-Python is told as METADATA spells it."""
-    # A requirement with another line behind it is as good as a METADATA of its own.
+    """Facts have Requires-Python as METADATA spells it."""
+    # The line break adds a Requires-Python line to METADATA.
     wheel = make_wheel(WHEELS, "foo", requires=["bar\nRequires-Python: >=3.9,<4"])
     (facts,) = describe(wheel)
     assert [need.name for need in facts.needs] == ["bar"]
@@ -79,13 +79,13 @@ def test_facts_have_the_pythons_that_a_distribution_is_for(sandbox: Path) -> Non
 
 
 def test_facts_are_in_the_order_of_the_request(sandbox: Path) -> None:
-    """Who asks knows them by their order and by their files."""
+    """Facts are in the order of the request, with the names of the wheels' files."""
     wheels = [make_wheel(WHEELS, name) for name in ("foo", "bar", "baz")]
     assert [facts.file for facts in describe(*wheels)] == [wheel.name for wheel in wheels]
 
 
 def test_facts_have_the_parts_of_a_distribution(sandbox: Path) -> None:
-    """Each part has the bytes of its own files; the sum has them too."""
+    """Each part has the total size of its files, and the distribution's size includes its parts."""
     files = {
         "ray/a.py": "1",
         "ray/jars/a.jar": "123",
@@ -99,7 +99,7 @@ def test_facts_have_the_parts_of_a_distribution(sandbox: Path) -> None:
 
 
 def test_facts_have_what_a_distribution_uses_of_those_with_parts(sandbox: Path) -> None:
-    """What its modules import or spell counts, but a distribution does not use itself."""
+    """Facts have the names that modules import or spell from distributions with parts, except the wheel's own."""
     source = "import ray.tune\nfrom ray import data\n"
     foo = make_wheel(WHEELS, "foo", files={"foo.py": source, "foo.txt": "ray.rllib"})
     ray = make_wheel(WHEELS, "ray", files={"ray/a.py": source})
@@ -108,7 +108,7 @@ def test_facts_have_what_a_distribution_uses_of_those_with_parts(sandbox: Path) 
 
 @pytest.mark.parametrize("folder", ["foo/_vendor/", "foo-1.0.data/data/"])
 def test_facts_are_of_the_distribution_s_own_metadata(sandbox: Path, folder: str) -> None:
-    """The METADATA of what a distribution brings along is not its own."""
+    """The METADATA of a vendored distribution is ignored."""
     metadata = "Name: bar\nVersion: 2.0\nRequires-Dist: baz\n"
     vendored = {f"{folder}bar-2.0.dist-info/METADATA": metadata}
     (facts,) = describe(make_wheel(WHEELS, "foo", files=vendored))
@@ -116,7 +116,7 @@ def test_facts_are_of_the_distribution_s_own_metadata(sandbox: Path, folder: str
 
 
 def test_commands_are_those_of_files_and_of_entry_points(sandbox: Path) -> None:
-    """A command is a file of `bin`, or an entry point whose script is written."""
+    """A command is a file of `bin`, or an entry point for which an installer writes a script."""
     wheel = make_wheel(
         WHEELS,
         "foo",
@@ -131,7 +131,7 @@ def test_commands_are_those_of_files_and_of_entry_points(sandbox: Path) -> None:
 
 
 def test_roots_have_the_links_of_commands(sandbox: Path) -> None:
-    """`ray` is linked from where a login shell looks, so a pattern of that place may take it."""
+    """Roots include the link to `ray` in a login shell's PATH, so that a pattern can match it."""
     wheel = make_wheel(WHEELS, "ray", entry_points="[console_scripts]\nray = ray:main\n")
     assert describe(wheel)[0].roots == (
         "/opt/venv/bin/ray",
@@ -144,7 +144,7 @@ SHARED = f"{SITE_PACKAGES}/tests.py"
 
 
 def test_shared_files_are_those_of_several_distributions(sandbox: Path) -> None:
-    """Equal contents have equal hashes, however a wheel says where its file goes and what RECORD says of it."""
+    """Equal contents have equal hashes, whatever folder of a wheel a file is in and whatever hash RECORD has."""
     wheels = [
         make_wheel(WHEELS, "foo", files={"tests.py": "a", "foo.py": ""}),
         make_wheel(WHEELS, "bar", files={"bar-1.0.data/purelib/tests.py": "a"}),
@@ -160,7 +160,7 @@ def test_shared_files_are_those_of_several_distributions(sandbox: Path) -> None:
 
 
 def test_record_has_a_row_for_each_file(sandbox: Path) -> None:
-    """A name that some take for two lines is one, so its hash is that of RECORD."""
+    """A file name with U+2028 is one line of RECORD, and the file has the hash of that line."""
     name = "a\u2028b.txt"
     hashes = {"foo": "sha256=of-foo", "bar": "sha256=of-bar"}
     wheels = [
@@ -174,9 +174,9 @@ def test_record_has_a_row_for_each_file(sandbox: Path) -> None:
 
 
 def test_wheel_that_is_not_the_fetched_one_is_an_error(sandbox: Path) -> None:
-    """Facts of another file would be told of this one."""
+    """A wheel with another hash than the fetched one is rejected."""
     wheel = make_wheel(WHEELS, "foo")
     request = DescribeRequest(((wheel.name, "0" * 64),), SITE_PACKAGES, MARKER_ENVIRONMENT)
     assert error_text(lambda: main(request)).startswith(
-        f"The wheel {wheel.name} is not what it was when it was fetched"
+        f"The wheel {wheel.name} has changed since it was fetched"
     )

@@ -1,4 +1,4 @@
-"""Tests of sandbox.base.extract_base: layers applied one over the other, and what is taken out of them."""
+"""Tests of sandbox.base.extract_base: applying layers, and extracting the interpreter and the facts of a base."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REFERENCE = "python:3.10-slim"
 
 
 def root_of(*layers: list[TarMember]) -> _RootFilesystem:
-    """The file system of these layers, lowest first."""
+    """Return the file system of these layers, lowest first."""
     return _RootFilesystem(
         [make_layer_tar(Path(f"{number}.tar.gz"), *layer) for number, layer in enumerate(layers)]
     )
@@ -61,7 +61,7 @@ def paths_of(*layers: list[TarMember]) -> list[str]:
 
 
 def test_upper_layer_adds_and_replaces(sandbox: Path) -> None:
-    """A file of an upper layer stands in for that of a lower one, beside the lower layer's others."""
+    """A file of an upper layer replaces the same path of a lower layer, whose other files remain."""
     root = root_of(
         [tar_directory("etc"), tar_file("etc/a", "lower"), tar_file("etc/b", "lower")],
         [tar_file("etc/b", "upper"), tar_file("etc/c", "upper")],
@@ -70,14 +70,14 @@ def test_upper_layer_adds_and_replaces(sandbox: Path) -> None:
 
 
 def test_names_are_absolute_in_the_image_however_they_are_written(sandbox: Path) -> None:
-    """`a`, `./a` and `/a` of a tar are one path, and `.` is the root."""
+    """`a`, `./a` and `/a` in a tar are one path, and `.` is the root."""
     assert paths_of(
         [tar_directory("./"), tar_file("./a"), tar_file("/b"), tar_file("c"), tar_file("/d/e")]
     ) == ["/", "/a", "/b", "/c", "/d/e"]
 
 
 def test_whiteout_removes_a_file_or_a_whole_directory(sandbox: Path) -> None:
-    """`.wh.NAME` hides what lower layers have of that name, all below included, and is itself no file."""
+    """`.wh.NAME` removes NAME and its content from lower layers, and is no file itself."""
     assert paths_of(
         [
             tar_directory("d"),
@@ -100,7 +100,7 @@ def test_whiteout_removes_no_name_that_only_starts_alike(sandbox: Path) -> None:
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["whiteout first", "whiteout last"])
 def test_whiteout_leaves_what_its_own_layer_has(sandbox: Path, is_first: bool) -> None:
-    """A whiteout is about lower layers alone, wherever it stands in its layer."""
+    """A whiteout removes files of lower layers only, wherever it is in its layer."""
     upper = [tar_file("a", "upper"), tar_directory("d"), tar_file("d/new", "upper")]
     whiteouts = [tar_file(".wh.a"), tar_file("d/.wh..wh..opq")]
     root = root_of(
@@ -112,7 +112,7 @@ def test_whiteout_leaves_what_its_own_layer_has(sandbox: Path, is_first: bool) -
 
 
 def test_opaque_directory_hides_what_is_below_and_stays_itself(sandbox: Path) -> None:
-    """`.wh..wh..opq` empties a directory of what lower layers have in it, and of nothing else."""
+    """`.wh..wh..opq` removes the content that a directory has from lower layers, and nothing else."""
     assert paths_of(
         [
             tar_directory("d"),
@@ -126,7 +126,7 @@ def test_opaque_directory_hides_what_is_below_and_stays_itself(sandbox: Path) ->
 
 
 def test_whiteout_of_what_is_not_there_does_nothing(sandbox: Path) -> None:
-    """A whiteout without a target is no fault."""
+    """A whiteout without a target is no error."""
     assert paths_of([tar_file("a")], [tar_file(".wh.b"), tar_file("d/.wh..wh..opq")]) == ["/a"]
 
 
@@ -137,7 +137,7 @@ def test_file_in_place_of_a_directory_hides_all_that_was_in_it(sandbox: Path) ->
 
 
 def test_directory_again_keeps_what_is_in_it(sandbox: Path) -> None:
-    """A directory that an upper layer has again, with another mode say, keeps its files."""
+    """A directory that an upper layer repeats, for example with another mode, keeps its files."""
     assert paths_of([tar_directory("d"), tar_file("d/a")], [tar_directory("d", 0o700)]) == [
         "/d",
         "/d/a",
@@ -145,7 +145,7 @@ def test_directory_again_keeps_what_is_in_it(sandbox: Path) -> None:
 
 
 def test_sizes_of_a_layer_are_of_its_regular_files(sandbox: Path) -> None:
-    """Each layer is counted by itself: its regular files, hidden later or not."""
+    """A layer's size and count include all its regular files, even ones that upper layers hide."""
     root = root_of(
         [tar_directory("d"), tar_file("d/a", "12345"), tar_symlink("l", "d/a")],
         [tar_file("b", "123"), tar_file("c", "12"), tar_hard_link("h", "b")],
@@ -180,7 +180,7 @@ MERGED_USR = [
     ],
 )
 def test_symlinks_are_followed_inside_the_image(sandbox: Path, path: str, expected: str) -> None:
-    """A path is resolved through every symlink, from the image's root."""
+    """A path is resolved through every symlink, relative to the image's root."""
     root = root_of(
         [
             *MERGED_USR,
@@ -194,14 +194,14 @@ def test_symlinks_are_followed_inside_the_image(sandbox: Path, path: str, expect
 
 
 def test_circle_of_symlinks_ends(sandbox: Path) -> None:
-    """Symlinks that lead to one another lead to no file."""
+    """A path through circular symlinks is no file."""
     root = root_of([tar_symlink("a", "b"), tar_symlink("b", "a"), tar_symlink("c", "c/c")])
     assert not root.is_file("/a")
     assert not root.is_file("/c")
 
 
 def test_upper_layer_may_write_through_a_symlink_of_a_lower_one(sandbox: Path) -> None:
-    """lib/x of an upper layer is usr/lib/x where /lib is a symlink, and so for its whiteouts."""
+    """If /lib is a symlink, lib/x of an upper layer is usr/lib/x, and so are whiteouts."""
     root = root_of(
         MERGED_USR,
         [tar_file("lib/new.so", "new"), tar_file("lib/.wh.libc.so.6")],
@@ -214,7 +214,7 @@ def test_upper_layer_may_write_through_a_symlink_of_a_lower_one(sandbox: Path) -
 
 
 def test_hard_link_has_the_content_of_its_target(sandbox: Path) -> None:
-    """A hard link is a file like the one it is linked to, of its own layer."""
+    """A hard link is a file with the content of its target in the same layer."""
     root = root_of(
         [tar_file("bin/perl", "lower")],
         [tar_file("bin/perl", "perl", 0o755), tar_hard_link("bin/perl5", "bin/perl")],
@@ -226,7 +226,7 @@ def test_hard_link_has_the_content_of_its_target(sandbox: Path) -> None:
 
 
 def test_directories_are_those_and_the_symlinks_to_them(sandbox: Path) -> None:
-    """A symlink to a directory counts as one, since an entry for it would replace it; one to a file does not."""
+    """A symlink to a directory is listed, since a tar entry would replace it; a symlink to a file is not."""
     root = root_of(
         [*MERGED_USR, tar_symlink("libc", "lib/libc.so.6"), tar_symlink("dangling", "nowhere")]
     )
@@ -234,7 +234,7 @@ def test_directories_are_those_and_the_symlinks_to_them(sandbox: Path) -> None:
 
 
 def test_children_are_what_is_directly_in_a_directory(sandbox: Path) -> None:
-    """Neither what is deeper nor the directory itself is among its children."""
+    """The children of a directory exclude deeper paths and the directory itself."""
     root = root_of(
         [
             tar_directory("a"),
@@ -248,7 +248,7 @@ def test_children_are_what_is_directly_in_a_directory(sandbox: Path) -> None:
 
 
 def test_files_are_read_with_their_names_and_modes(sandbox: Path) -> None:
-    """Files of every layer are read by real path, and told by the name asked for; the rest is left out."""
+    """Files of every layer are read by real path and yielded under the requested name; others are skipped."""
     root = root_of(
         [tar_file("a", "A"), tar_file("b", "B", 0o755), tar_directory("d")], [tar_file("c", "C")]
     )
@@ -304,7 +304,7 @@ def test_files_are_read_with_their_names_and_modes(sandbox: Path) -> None:
 def test_interpreter_is_the_first_on_the_base_s_path(
     sandbox: Path, members: list[TarMember], search_path: list[str], expected: str
 ) -> None:
-    """The interpreter is what `python3` or `python` is on the base's PATH."""
+    """The interpreter is the first `python3` or `python` on the base's PATH."""
     assert _find_python(root_of(members), search_path, REFERENCE) == expected
 
 
@@ -324,14 +324,14 @@ def test_interpreter_is_the_first_on_the_base_s_path(
 def test_base_without_an_interpreter_is_an_error(
     sandbox: Path, golden: Golden, members: list[TarMember]
 ) -> None:
-    """A base without a Python 3 on its PATH is refused, with where it was looked for."""
+    """A base without a Python 3 on its PATH is rejected, with the searched directories."""
     search_path = ["/usr/local/bin", "/usr/bin"]
     text = error_text(lambda: _find_python(root_of(members), search_path, REFERENCE))
     golden.check("errors/base_without_python.txt", text)
 
 
 def test_programs_are_those_of_path_beside_the_interpreter(sandbox: Path) -> None:
-    """Each command has the path by which PATH finds it; directories, dangling links and the interpreter's are not."""
+    """Each command has its path on PATH, except directories, dangling links and commands beside the interpreter."""
     root = root_of(
         [
             *MERGED_USR,
@@ -378,7 +378,7 @@ Version: 1:1.2
     [("2.36-9+deb12u10", "2.36"), ("2.41-12", "2.41"), ("1:2.31-0ubuntu9", "2.31")],
 )
 def test_glibc_is_the_one_that_dpkg_knows(sandbox: Path, version: str, expected: str) -> None:
-    """The version of glibc is that of Debian's package libc6."""
+    """The glibc version comes from Debian's package libc6."""
     status = STATUS.format(status="install ok installed", version=version)
     root = root_of([tar_file("var/lib/dpkg/status", status)])
     assert _glibc_version(root, LINUX_AMD64, REFERENCE) == expected
@@ -397,7 +397,7 @@ def test_glibc_is_the_one_that_dpkg_knows(sandbox: Path, version: str, expected:
 def test_glibc_without_dpkg_is_the_one_that_the_library_names(
     sandbox: Path, status: Optional[str]
 ) -> None:
-    """Where dpkg does not say, the banner in libc.so.6 does, though it be a symlink."""
+    """If dpkg does not have the version, it comes from the banner in libc.so.6, even behind a symlink."""
     banner = "\x7fELF\0GNU C Library (GNU libc) stable release version 2.34.\nCompiled by\0"
     root = root_of(
         [
@@ -410,7 +410,7 @@ def test_glibc_without_dpkg_is_the_one_that_the_library_names(
 
 
 def test_base_with_musl_is_an_error(sandbox: Path, golden: Golden) -> None:
-    """A base whose C library is musl is refused, since Ray has no wheels for it."""
+    """A base with musl as its C library is rejected, since Ray has no wheels for musl."""
     root = root_of([tar_file("lib/ld-musl-x86_64.so.1")])
     text = error_text(lambda: _glibc_version(root, LINUX_AMD64, "python:3.10-alpine"))
     golden.check("errors/base_with_musl.txt", text)
@@ -418,14 +418,14 @@ def test_base_with_musl_is_an_error(sandbox: Path, golden: Golden) -> None:
 
 @pytest.mark.parametrize("libc", [None, "no banner"])
 def test_base_without_a_known_c_library_is_an_error(sandbox: Path, libc: Optional[str]) -> None:
-    """A base that does not say which glibc it has is refused, with where it was looked for."""
+    """A base with an unknown glibc version is rejected, with the searched places."""
     root = root_of([tar_file("lib/libc.so.6", libc)] if libc else [])
     assert error_text(lambda: _glibc_version(root, LINUX_AMD64, REFERENCE)) == (
         "The base image python:3.10-slim does not say which C library it has.\n"
         "\n"
         "  * looked for libc6 in /var/lib/dpkg/status, and for libc.so.6\n"
         "\n"
-        "To fix, use a base image with glibc, as 'python:3.10-slim'."
+        "To fix, use a base image with glibc, such as 'python:3.10-slim'."
     )
 
 
@@ -434,7 +434,7 @@ LOADER = "/usr/lib64/ld-linux-x86-64.so.2"
 
 
 def base_layer(loader: str) -> list[TarMember]:
-    """A base with an interpreter, in a file system like Debian 13's; its loader is the program `loader`."""
+    """Return a layer with an interpreter in a file system like Debian 13's; its loader is the program `loader`."""
     return [
         *MERGED_USR,
         tar_directory("usr/lib/x86_64-linux-gnu"),
@@ -465,7 +465,7 @@ def base_layer(loader: str) -> list[TarMember]:
 
 
 def test_libraries_are_looked_for_in_each_real_directory_once(sandbox: Path) -> None:
-    """The directories of shared libraries are the interpreter's own and the base's, symlinks followed."""
+    """The library directories are the interpreter's own and the base's, symlinks resolved, without duplicates."""
     root = root_of(base_layer(""))
     assert _library_directories(root, LINUX_AMD64, "/usr/local") == [
         "/usr/local/lib",
@@ -476,7 +476,7 @@ def test_libraries_are_looked_for_in_each_real_directory_once(sandbox: Path) -> 
 
 
 def test_shared_objects_have_every_name_they_go_by(sandbox: Path) -> None:
-    """A library is found by its file and by each symlink to it; other files and dangling links are not."""
+    """A library is listed under its file name and each symlink to it; other files and dangling links are not."""
     root = root_of(base_layer(""))
     directory = "/usr/lib/x86_64-linux-gnu"
     assert list(_shared_objects(root, [directory])) == [
@@ -486,7 +486,7 @@ def test_shared_objects_have_every_name_they_go_by(sandbox: Path) -> None:
 
 
 def test_interpreter_is_its_program_loader_and_standard_library(sandbox: Path) -> None:
-    """What the build does not need is left out: tests, site-packages, bytecode, another version's library."""
+    """Files that the build does not need are omitted: tests, site-packages, bytecode, another version's library."""
     assert sorted(_interpreter_files(root_of(base_layer("")), PYTHON, LOADER)) == [
         LOADER,
         PYTHON,
@@ -505,7 +505,7 @@ def extract(loader: str) -> str:
 
 
 def test_interpreter_is_extracted_with_its_libraries(sandbox: Path) -> None:
-    """Files are under `base` at their paths in the image, libraries under each of their names, modes kept."""
+    """Files are under `base` at their image paths, libraries under each of their names, with their modes."""
     extract(ECHO)
     found = {
         str(path.relative_to("base")): (path.is_symlink(), os.access(path, os.X_OK))
@@ -530,7 +530,7 @@ def test_interpreter_is_extracted_with_its_libraries(sandbox: Path) -> None:
 def test_launcher_runs_the_interpreter_by_the_base_s_own_loader(
     sandbox: Path, tmp_path: Path, is_told: bool
 ) -> None:
-    """The launcher calls the base's loader on the base's interpreter, from wherever it is called."""
+    """The launcher runs the base's interpreter with the base's loader, from any working directory."""
     launcher = extract(ECHO)
     assert launcher == "/usr/local/bin/python-of-the-base"
     program = str(sandbox / f"base{launcher}")
@@ -558,7 +558,7 @@ def test_launcher_runs_the_interpreter_by_the_base_s_own_loader(
 
 
 def test_interpreter_that_does_not_run_is_an_error(sandbox: Path) -> None:
-    """An interpreter that this machine cannot run is reported with the last words of the loader."""
+    """An interpreter that cannot run on this machine is reported with the loader's last lines."""
     launcher = extract("#!/bin/sh\nfor n in 1 2 3 4; do echo line $n >&2; done; exit 127\n")
     assert error_text(lambda: _run_interpreter(launcher, REFERENCE)) == (
         "The interpreter of the base image python:3.10-slim does not run on this machine.\n"
@@ -571,7 +571,7 @@ def test_interpreter_that_does_not_run_is_an_error(sandbox: Path) -> None:
     )
 
 
-# In place of the base's loader: drops the loader's arguments and runs the Python of the tests.
+# Replaces the base's loader: drops the loader's arguments and runs the Python of the tests.
 THIS_PYTHON = f'#!/bin/sh\nshift 6\nexec "{sys.executable}" "$@"\n'
 
 
@@ -585,7 +585,7 @@ def extract_request(python_version: str) -> BaseFactsRequest:
 
 
 def test_facts_of_the_base_are_written(sandbox: Path) -> None:
-    """base.json has the facts that the build needs, also of files that are not UTF-8."""
+    """base.json has the facts that the build needs, even from files that are not UTF-8."""
     main(extract_request(platform.python_version()))
     facts = from_json(BaseFacts, Path("base.json").read_bytes())
     assert {"/lib", "/usr/local/bin", "/usr/lib/x86_64-linux-gnu"} <= set(facts.directories)
@@ -625,10 +625,10 @@ def test_facts_of_the_base_are_written(sandbox: Path) -> None:
 
 
 def test_base_whose_config_names_another_version_is_an_error(sandbox: Path) -> None:
-    """A base whose PYTHON_VERSION is not that of its interpreter is refused, with both."""
+    """A base whose PYTHON_VERSION differs from its interpreter's version is rejected, with both versions."""
     assert error_text(lambda: main(extract_request("3.0.1"))) == (
-        "The base image python:3.10-slim says it has Python 3.0.1, but its /usr/local/bin/python3.10 is "
+        "The base image python:3.10-slim has PYTHON_VERSION 3.0.1, but its /usr/local/bin/python3.10 is "
         f"{platform.python_version()}.\n"
         "\n"
-        "To fix, use a base image whose PYTHON_VERSION is that of its interpreter."
+        "To fix, use a base image whose PYTHON_VERSION is the version of its interpreter."
     )

@@ -1,4 +1,4 @@
-"""Tests of sandbox.tools.fetch_uv against a folder, and a page on this machine."""
+"""Tests of sandbox.tools.fetch_uv with a folder and with a page on this machine."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fetch(lock_hashes: Sequence[str], *indexes: str, find_links: str = "") -> No
 
 @pytest.fixture
 def index(sandbox: Path) -> Iterator[tuple[Path, str]]:
-    """A folder that a server of this machine lists, as the page of a project of an index; its URL."""
+    """Serve a folder as an index's page of uv, and return the folder and the page's URL."""
     folder = sandbox / "index/uv"
     folder.mkdir(parents=True)
 
@@ -67,7 +67,7 @@ def index(sandbox: Path) -> Iterator[tuple[Path, str]]:
 
 
 def test_uv_is_the_wheel_of_this_machine(sandbox: Path) -> None:
-    """Of several wheels in a folder, the executable of the one for this system's C library is taken."""
+    """If a folder has several wheels, the executable comes from the wheel for this system's C library."""
     hashes = [
         write_wheel(sandbox / NAMES["musl"], b"musl"),
         write_wheel(sandbox / NAMES["x86_64"], b"glibc"),
@@ -78,7 +78,7 @@ def test_uv_is_the_wheel_of_this_machine(sandbox: Path) -> None:
 
 
 def test_uv_is_fetched_from_an_index(index: tuple[Path, str]) -> None:
-    """The project's page links to the wheel."""
+    """The wheel of uv is fetched from a link on the project's page."""
     folder, url = index
     fetch([write_wheel(folder / NAMES["x86_64"])], url)
     assert Path("uv").read_bytes() == b"#!/bin/sh\necho uv\n"
@@ -87,7 +87,7 @@ def test_uv_is_fetched_from_an_index(index: tuple[Path, str]) -> None:
 def test_wheel_that_the_lock_does_not_know_is_not_taken(
     index: tuple[Path, str], golden: Golden
 ) -> None:
-    """A file of the right name with another hash is as good as none."""
+    """A file of the right name with another hash is ignored."""
     folder, url = index
     write_wheel(folder / NAMES["x86_64"])
     error = error_text(lambda: fetch(["0" * 64], url))
@@ -96,20 +96,20 @@ def test_wheel_that_the_lock_does_not_know_is_not_taken(
 
 
 def test_index_that_does_not_answer_is_an_error(sandbox: Path, golden: Golden) -> None:
-    """Each place that was looked at is named with its problem."""
+    """The error names each index and page of links with its problem."""
     index, folder = "http://127.0.0.1:9/simple/", "/no/such/folder"
     text = error_text(lambda: fetch(["0" * 64], index, find_links=folder))
     golden.check("errors/index_does_not_answer.txt", text)
 
 
 def test_no_place_to_look_at_is_an_error(sandbox: Path) -> None:
-    """Pants may be told of no index at all."""
+    """The error says that Pants has no index and no page of links."""
     error = error_text(lambda: fetch(["0" * 64]))
     assert "`[python-repos]` names no index and no page of links" in error
 
 
 class Redirecting(Server):
-    """An index that has its files elsewhere."""
+    """An index that redirects to its files on another host."""
 
     def __init__(self, elsewhere: str) -> None:
         super().__init__()
@@ -122,9 +122,9 @@ class Redirecting(Server):
 @needs("openssl")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_uv_is_fetched_through_the_proxy(index: tuple[Path, str], scheme: str) -> None:
-    """An index that only a proxy leads to is read through it, and the proxy's login goes to the proxy alone.
+    """An index that is reachable only through a proxy is read through it, and only the proxy receives its login.
 
-    The files of this one are on this machine, which is asked directly.
+    The index's files are on this machine, which is contacted directly.
     """
     folder, url = index
     certificates = make_certificates(Path("certificates"), "index.example")
@@ -163,7 +163,7 @@ def test_uv_is_fetched_through_the_proxy(index: tuple[Path, str], scheme: str) -
 def test_wheel_of_each_system_is_known(
     name: str, system: str, machine: str, has_glibc: bool
 ) -> None:
-    """The names are those of uv's own wheels; each fits one system only."""
+    """The pattern of each system matches the names of uv's wheels for this system only."""
     systems = {("Linux", "x86_64", True), ("Linux", "aarch64", False), ("Darwin", "arm64", True)}
     fitting = {each for each in systems if re.search(f"{wheel_pattern(*each)}$", name)}
     assert fitting == {(system, machine, has_glibc)}

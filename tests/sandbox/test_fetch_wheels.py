@@ -1,4 +1,4 @@
-"""Tests of sandbox.wheels.fetch_wheels against a folder, and servers of this machine that fail in turn."""
+"""Tests of sandbox.wheels.fetch_wheels with a folder and with servers of this machine that fail on purpose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOGIN = ("user", "se:cret")
 
 @pytest.fixture
 def content(tmp_path: Path) -> bytes:
-    """A wheel of foo 1.0."""
+    """Return the content of a wheel of foo 1.0."""
     return make_wheel(tmp_path, "foo", "1.0", files={"foo.py": "x = 1\n"}, requires=[]).read_bytes()
 
 
@@ -37,7 +37,7 @@ def server(sandbox: Path) -> Iterator[FileServer]:
 
 
 def wheel_of(content: bytes, url: str = "", **changes: Any) -> LockedWheel:
-    """What a lock says of a wheel."""
+    """Return the lock's entry for a wheel with this content."""
     sha256 = hashlib.sha256(content).hexdigest()
     wheel = LockedWheel("foo", "1.0", "foo-1.0-py3-none-any.whl", sha256, None, url)
     return dataclasses.replace(wheel, **changes)
@@ -55,22 +55,22 @@ def fetch(*wheels: LockedWheel, **places: Sequence[str]) -> FetchResult:
 
 
 def fetched() -> dict[str, bytes]:
-    """File -> content of what is in place."""
+    """Map each file name in `wheels/` to its content."""
     return {path.name: path.read_bytes() for path in Path("wheels").iterdir()}
 
 
 def cached() -> dict[str, bytes]:
-    """File -> content of what is in the cache."""
+    """Map each file name in the cache to its content."""
     return {path.name: path.read_bytes() for path in Path(".wheels").iterdir()}
 
 
 def assert_is_fetched(content: bytes) -> None:
-    """Assert that the wheel is in place and in the cache, and that nothing half-written is beside it."""
+    """Assert that the wheel is in `wheels/` and in the cache, and that no partial file is left."""
     assert fetched() == {"foo-1.0-py3-none-any.whl": content}
     assert cached() == {hashlib.sha256(content).hexdigest(): content}
 
 
-# --- Where a wheel is looked for
+# --- Places of wheels
 
 
 def test_wheel_is_fetched_from_a_file(sandbox: Path, content: bytes) -> None:
@@ -81,7 +81,7 @@ def test_wheel_is_fetched_from_a_file(sandbox: Path, content: bytes) -> None:
 
 
 def test_wheel_is_fetched_from_its_url(server: FileServer, content: bytes) -> None:
-    """The place that the lock names is asked, once, and nothing else."""
+    """The URL in the lock is requested once, and no other URL is."""
     server.files["/files/foo"] = content
     index = server.add_page("/simple/", "foo/")
     assert fetch(wheel_of(content, server.url("/files/foo")), indexes=[index]) == FetchResult(())
@@ -91,7 +91,7 @@ def test_wheel_is_fetched_from_its_url(server: FileServer, content: bytes) -> No
 
 @pytest.mark.parametrize("url", ["/gone", ""], ids=["dead", "unknown"])
 def test_wheel_is_found_by_an_index(server: FileServer, content: bytes, url: str) -> None:
-    """Where the URL is dead or not known, the project's page of each index is read."""
+    """If the URL is dead or unknown, the project's page of each index is read."""
     server.files["/files/foo-1.0-py3-none-any.whl"] = content
     server.add_page("/other/foo/", "foo-2.0-py3-none-any.whl")
     server.add_page("/simple/foo/", "../../files/foo-1.0-py3-none-any.whl#sha256=0")
@@ -101,7 +101,7 @@ def test_wheel_is_found_by_an_index(server: FileServer, content: bytes, url: str
 
 
 def test_wheel_is_found_on_a_page_of_links(server: FileServer, content: bytes) -> None:
-    """A page of links has files of all projects, and a name that is spelled for a URL is the same name."""
+    """A page of links has files of all projects, and a percent-encoded file name is decoded."""
     name = "foo-1.0+cpu-py3-none-any.whl"
     server.files[f"/links/{name}"] = content
     page = server.add_page("/links/", "bar-1.0-py3-none-any.whl", "foo-1.0%2Bcpu-py3-none-any.whl")
@@ -110,7 +110,7 @@ def test_wheel_is_found_on_a_page_of_links(server: FileServer, content: bytes) -
 
 
 def test_wheel_is_found_in_a_folder(sandbox: Path, content: bytes) -> None:
-    """A folder is a page of links, too."""
+    """A folder can stand for a page of links."""
     (sandbox / "links").mkdir()
     (sandbox / "links/foo-1.0-py3-none-any.whl").write_bytes(content)
     fetch(wheel_of(content), find_links=[str(sandbox / "links")])
@@ -118,7 +118,7 @@ def test_wheel_is_found_in_a_folder(sandbox: Path, content: bytes) -> None:
 
 
 def test_many_wheels_are_fetched_at_once(server: FileServer, content: bytes) -> None:
-    """Each of many is in place as its own file."""
+    """Each of many wheels gets its own content."""
     wheels, expected = [], {}
     for number in range(60):
         file, each = f"d{number}-1.0-py3-none-any.whl", content + str(number).encode()
@@ -131,7 +131,7 @@ def test_many_wheels_are_fetched_at_once(server: FileServer, content: bytes) -> 
 
 
 def test_connections_are_kept(sandbox: Path) -> None:
-    """To make one takes longer than to fetch a small wheel; each thread has one, whatever it was answered before."""
+    """Each thread reuses its connection, even after an error response, since opening one is slow."""
     with FileServer(keeps_alive=True) as server:
         server.files.update({f"/{number}": str(number).encode() for number in range(100)})
         server.faults["/7"] = [503, 503]
@@ -145,7 +145,7 @@ def test_connections_are_kept(sandbox: Path) -> None:
 
 
 def test_rest_of_a_content_is_not_taken_for_the_next(sandbox: Path) -> None:
-    """A connection whose content was not read to its end is not asked again."""
+    """A connection is not reused if the last response was not read to its end."""
     with FileServer(keeps_alive=True) as server:
         wheel = b"x" * 10
         server.files.update({"/long": b"y" * (5 << 20), "/foo-1.0-py3-none-any.whl": wheel})
@@ -156,7 +156,7 @@ def test_rest_of_a_content_is_not_taken_for_the_next(sandbox: Path) -> None:
 
 
 def test_no_wheels_are_nothing_to_fetch(sandbox: Path) -> None:
-    """The folder is there all the same."""
+    """A request without wheels is valid and has an empty result."""
     assert fetch() == FetchResult(())
     assert fetched() == {}
 
@@ -167,7 +167,7 @@ def test_no_wheels_are_nothing_to_fetch(sandbox: Path) -> None:
 def test_wheel_of_the_cache_is_taken_without_a_request(
     server: FileServer, content: bytes, tmp_path: Path
 ) -> None:
-    """Whatever is cached is not asked for again, by whatever name and from wherever it is wanted."""
+    """A cached wheel is used without a request, whatever its file name and URL in the lock."""
     server.files["/foo"] = content
     fetch(wheel_of(content, server.url("/foo")))
     assert len(server.asked) == 1
@@ -194,7 +194,7 @@ def _flipped(content: bytes) -> bytes:
 def test_changed_wheel_of_the_cache_is_fetched_again(
     server: FileServer, content: bytes, damage: Any
 ) -> None:
-    """A file that is not what its name says is replaced, told, and never in place."""
+    """A cached file with a wrong hash is replaced and reported, and never used."""
     server.files["/foo"] = content
     sha256 = hashlib.sha256(content).hexdigest()
     Path(".wheels").mkdir()
@@ -209,7 +209,7 @@ def test_changed_wheel_of_the_cache_is_fetched_again(
 def test_changed_wheel_that_cannot_be_fetched_is_an_error(
     server: FileServer, content: bytes
 ) -> None:
-    """A changed file of the cache does not stand in for the wheel where no server has it."""
+    """A cached file with a wrong hash is not used, even if no server has the wheel."""
     Path(".wheels").mkdir()
     Path(".wheels", hashlib.sha256(content).hexdigest()).write_bytes(_flipped(content))
     text = error_text(lambda: fetch(wheel_of(content, server.url("/foo"))))
@@ -219,7 +219,7 @@ def test_changed_wheel_that_cannot_be_fetched_is_an_error(
 
 
 def test_other_files_of_the_cache_are_left_alone(server: FileServer, content: bytes) -> None:
-    """The folder is every build's: whatever else is in it is neither read nor removed."""
+    """Unrelated files of the cache, which all builds share, are neither read nor removed."""
     others = {
         "README": b"mine",
         "0" * 64: b"not what its name says, and not asked for",
@@ -234,7 +234,7 @@ def test_other_files_of_the_cache_are_left_alone(server: FileServer, content: by
 
 
 def test_what_a_killed_build_left_in_the_cache_goes(server: FileServer, content: bytes) -> None:
-    """A download that nobody has written to for hours is of no build any more."""
+    """A partial file that nobody has written to for hours is removed from the cache."""
     left = Path(".wheels", f"{'1' * 64}.2.partial")
     left.parent.mkdir()
     left.write_bytes(b"half a wheel")
@@ -245,13 +245,13 @@ def test_what_a_killed_build_left_in_the_cache_goes(server: FileServer, content:
     assert_is_fetched(content)
 
 
-# --- What servers do
+# --- Faults of servers
 
 
 def test_other_content_than_the_locked_one_is_an_error(
     server: FileServer, content: bytes, golden: Golden
 ) -> None:
-    """The error names each place with the hash that it has, and the lock's; nothing of it is kept."""
+    """The error names each URL with the hash of its content, and the lock's hash; the content is not kept."""
     server.files["/files/foo"] = b"changed"
     server.files["/simple/foo/foo-1.0-py3-none-any.whl"] = b"changed as well"
     server.add_page("/simple/foo/", "foo-1.0-py3-none-any.whl")
@@ -267,7 +267,7 @@ def test_other_content_than_the_locked_one_is_an_error(
 def test_other_content_is_passed_over_where_another_place_is_right(
     server: FileServer, content: bytes
 ) -> None:
-    """A wrong file in one place is as good as none."""
+    """A wrong file at one URL is ignored if another URL has the wheel."""
     server.files["/files/foo"] = b"changed"
     server.files["/links/foo-1.0-py3-none-any.whl"] = content
     page = server.add_page("/links/", "foo-1.0-py3-none-any.whl")
@@ -288,7 +288,7 @@ def test_other_content_is_passed_over_where_another_place_is_right(
 def test_connection_that_fails_is_tried_again(
     server: FileServer, content: bytes, faults: list[int]
 ) -> None:
-    """A server that is right in the end is enough."""
+    """A download succeeds if a retry succeeds."""
     server.files["/foo"] = content
     server.faults["/foo"] = list(faults)
     assert fetch(wheel_of(content, server.url("/foo"))) == FetchResult(())
@@ -306,7 +306,7 @@ def test_connection_that_fails_is_tried_again(
 def test_server_that_keeps_failing_is_an_error(
     server: FileServer, content: bytes, fault: int, reason: str
 ) -> None:
-    """After some tries the reason is told, and nothing half-written is left."""
+    """After the last retry the error has the reason, and no partial file is left."""
     server.files["/foo"] = content
     server.faults["/foo"] = [fault] * 9
     url = server.url("/foo")
@@ -320,7 +320,7 @@ def test_server_that_keeps_failing_is_an_error(
 def test_wheel_that_no_place_has_is_an_error(
     server: FileServer, sandbox: Path, content: bytes, golden: Golden
 ) -> None:
-    """Every wheel that is missing is named, with each place that was tried and why it does not do; others are fetched."""
+    """The error names each missing wheel and each URL with the reason; the other wheels are fetched."""
     server.files["/foo"] = content
     server.add_page("/simple/bar/", "bar-2.0-py3-none-any.whl")
     wheels = [
@@ -337,16 +337,16 @@ def test_wheel_that_no_place_has_is_an_error(
 
 
 def test_wheel_that_is_nowhere_looked_for_is_an_error(sandbox: Path, content: bytes) -> None:
-    """Pants may be told of no index at all."""
+    """A wheel cannot be fetched if Pants has no index and the lock has no URL."""
     text = error_text(lambda: fetch(wheel_of(content)))
     assert text.startswith("1 of the wheels that the lockfile has cannot be fetched.\n")
 
 
 class Endless(Server):
-    """A server that sends until the client hangs up.
+    """A server that sends content until the client disconnects.
 
     Attributes:
-        sent: Bytes.
+        sent: Number of bytes sent.
     """
 
     def __init__(self, start: bytes, length: str) -> None:
@@ -370,7 +370,7 @@ class Endless(Server):
 
 @pytest.mark.parametrize("length", ["", str(1 << 40)], ids=["no length", "a length"])
 def test_more_than_the_known_size_is_not_read(sandbox: Path, content: bytes, length: str) -> None:
-    """Reading ends soon after the size that the wheel has, and that is told; it is not tried again."""
+    """A download stops soon after the wheel's known size; the error says so, and there is no retry."""
     with Endless(content, length) as server:
         url = f"http://{server.address}/foo"
         text = error_text(lambda: fetch(wheel_of(content, url, byte_count=len(content))))
@@ -383,7 +383,7 @@ def test_more_than_the_known_size_is_not_read(sandbox: Path, content: bytes, len
 
 
 def test_size_that_is_right_is_no_hindrance(server: FileServer, content: bytes) -> None:
-    """A wheel that has the size that is known is taken."""
+    """A wheel of the known size is fetched."""
     server.files["/foo"] = content
     fetch(wheel_of(content, server.url("/foo"), byte_count=len(content)))
     assert_is_fetched(content)
@@ -393,7 +393,7 @@ def test_size_that_is_right_is_no_hindrance(server: FileServer, content: bytes) 
 
 
 def test_logins_go_to_the_hosts_that_want_them_alone(sandbox: Path, content: bytes) -> None:
-    """The index's login is sent to the index, and not to the host that has the files or that it redirects to."""
+    """The index's login is sent to the index only, not to the host of the files or of a redirect."""
     private, public = FileServer(LOGIN), FileServer()
     with private, public:
         file, other = "foo-1.0-py3-none-any.whl", "bar-1.0-py3-none-any.whl"
@@ -415,7 +415,7 @@ def test_logins_go_to_the_hosts_that_want_them_alone(sandbox: Path, content: byt
 
 
 class Redirecting(Server):
-    """A server that has its files elsewhere."""
+    """A server that redirects to its files on another host."""
 
     def __init__(self, elsewhere: str) -> None:
         super().__init__()
@@ -426,7 +426,7 @@ class Redirecting(Server):
 
 
 def test_redirect_does_not_take_the_login_along(server: FileServer, content: bytes) -> None:
-    """An index that sends its clients to a store of files does not give them its login."""
+    """The index's login is not sent to a file host that the index redirects to."""
     server.files["/foo"] = content
     with Redirecting(server.address) as index:
         url = f"http://{index.address}/foo"
@@ -441,7 +441,7 @@ def test_redirect_does_not_take_the_login_along(server: FileServer, content: byt
 
 
 def test_login_that_is_refused_is_told_without_it(sandbox: Path, content: bytes) -> None:
-    """The error says which place refused; the login itself is told nowhere."""
+    """The error names the URL that refused the login, and contains no login."""
     with FileServer(LOGIN) as private:
         private.files["/foo"] = content
         request = request_of(wheel_of(content, private.url("/foo")))
@@ -454,7 +454,7 @@ def test_login_that_is_refused_is_told_without_it(sandbox: Path, content: bytes)
 
 
 def test_wheel_is_fetched_through_the_proxy(server: FileServer, content: bytes) -> None:
-    """A host that only a proxy leads to is asked through it, with the proxy's login."""
+    """A host that is reachable only through a proxy is read through it, with the proxy's login."""
     server.files["/foo"] = content
     with Proxy(server.address, basic_login("u", "s")) as proxy:
         request = request_of(wheel_of(content, "http://files.example/foo"))

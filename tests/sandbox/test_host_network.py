@@ -1,4 +1,4 @@
-"""Tests of sandbox.tools.host_network with real processes and a real file in memory."""
+"""Tests of sandbox.tools.host_network with real processes and a real memory file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from slim_ray_image.sandbox.tools.host_network import read_host_network
 found = read_host_network()
 print(dict(found.credentials), dict(found.environment))
 """
-# A program that holds such a file, as Pants does, and starts another.
+# A program that, like Pants, holds a memory file and starts another program.
 HOLD = """\
 import ctypes, os, subprocess, sys
 name, content, *arguments = sys.argv[1:]
@@ -37,9 +37,9 @@ if os.fork():
 while os.getppid() == parent:
     time.sleep(0.01)
 """
-# A program of a program: between the one that holds and the one that reads there may be others.
+# A program that starts another: there may be processes between the holder and the reader.
 NESTED = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
-# What it is given beside its standard streams.
+# Prints the descriptors that a program inherits besides its standard streams.
 DESCRIPTORS = "import os; print([d for d in range(3, 64) if os.path.exists(f'/proc/self/fd/{d}')])"
 
 
@@ -59,7 +59,7 @@ def output_below_holder(*arguments: str) -> str:
 
 @pytest.mark.parametrize("arguments", [("-c", READ), ("-c", NESTED, READ)], ids=["child", "nested"])
 def test_program_reads_what_a_process_above_it_holds(arguments: tuple[str, ...]) -> None:
-    """Nothing is passed to the program: it finds the file by itself."""
+    """A program finds the memory file of an ancestor without an argument or variable."""
     expected = "{'https://a.example/simple/': ('robot', 's3cret')} {'https_proxy': 'http://proxy.example:3128'}"
     assert output_below_holder(*arguments) == expected
 
@@ -67,7 +67,7 @@ def test_program_reads_what_a_process_above_it_holds(arguments: tuple[str, ...])
 @needs("namespaces")
 @pytest.mark.parametrize("arguments", [("-c", READ), ("-c", NESTED, READ)], ids=["child", "nested"])
 def test_holder_can_be_process_1(arguments: tuple[str, ...]) -> None:
-    """So it is where Pants, without its daemon, is what a container runs."""
+    """The holder can be process 1, such as Pants without its daemon in a container."""
     result = subprocess.run(
         [*AS_FIRST_PROCESS, sys.executable, "-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments],
         env={"PYTHONPATH": PYTHONPATH, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -80,7 +80,7 @@ def test_holder_can_be_process_1(arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("content", ["", "[", '{"credentials": [["https'])
 def test_file_that_is_not_whole_is_passed_over(content: str) -> None:
-    """One that is being written is beside the one whose place it takes."""
+    """An incomplete memory file is ignored, and the complete one beside it is read."""
     arguments = ("-c", HOLD, MEMORY_FILE, content, "-c", READ)
     both = ("-c", HOLD, MEMORY_FILE, json.dumps(HELD), *arguments)
     assert "http://proxy.example:3128" in output_of(*both)
@@ -92,10 +92,10 @@ def test_file_that_is_not_whole_is_passed_over(content: str) -> None:
 
 
 def test_program_is_not_given_the_descriptor() -> None:
-    """The file is closed in programs that its holder starts."""
+    """A program does not inherit the holder's descriptor of the memory file."""
     assert output_below_holder("-c", DESCRIPTORS) == "[]"
 
 
 def test_program_without_such_a_process_reads_nothing() -> None:
-    """A program started by hand has no credentials, and that is no error."""
+    """A program that is started by hand has empty network settings, without an error."""
     assert output_of("-c", ORPHAN + READ) == "{} {}"

@@ -23,7 +23,7 @@ from slim_ray_image.core.wheels.tools_request import InstallToolsRequest
 from slim_ray_image.core.wheels.uv_call import UV_CACHE, NetworkPlaces, UvCall
 from slim_ray_image.sandbox.report import USER_ERROR
 
-# A build backend as setuptools is one. It writes down what it can import, into what it builds.
+# A build backend in place of setuptools. It records the distributions that it can import in the module that it builds.
 BACKEND = """\
 import importlib.metadata, os, zipfile
 
@@ -66,11 +66,11 @@ def _pin(path: Path, name: str) -> str:
 
 
 class Page:
-    """A folder that a server of this machine lists, as a page of links.
+    """A folder that a server of this machine lists as a page of links.
 
     Attributes:
-        served: The files that were asked for.
-        mark: A file that is written when code of a distribution runs that is in no lock.
+        served: Names of the requested files.
+        mark: A file that is written if code of an unlocked distribution runs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -94,7 +94,7 @@ class Page:
 
 @pytest.fixture
 def page(sandbox: Path, tmp_path: Path) -> Iterator[Page]:
-    """A page with the files of the locks, and with newer ones that nothing locks and that must not run."""
+    """Serve the locked files, and newer unlocked ones whose code must not run."""
     found = Page(tmp_path)
     files = {"tool.py": "", "setuptools/__init__.py": "", "setuptools/build_meta.py": BACKEND}
     tool = make_wheel(
@@ -114,7 +114,7 @@ def page(sandbox: Path, tmp_path: Path) -> Iterator[Page]:
 
 
 def request_of(*pages: str, uv_path: str = "") -> InstallToolsRequest:
-    """A request, as rules write it; `pages` are hosts and ports, each a page of links."""
+    """Return a request as the rules write it; `pages` are hosts and ports, each a page of links."""
     places = NetworkPlaces((), tuple(f"http://{page}/" for page in pages), "")
     return InstallToolsRequest(
         lockfile="tools.lock",
@@ -134,7 +134,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_is_fetched_is_what_is_locked(page: Page) -> None:
-    """Of a page that has newer files of every name, the locked ones are asked for and no other runs."""
+    """If a page has newer files of every name, only the locked files are requested, and no other code runs."""
     result = run_program_below("tools.install_tools", request_of(page.address), {})
     assert (result.returncode, result.stderr) == (0, "")
     assert {path.name for path in Path("tools").glob("*.py")} == {"sourced.py", "tool.py"}
@@ -148,7 +148,7 @@ def test_what_is_fetched_is_what_is_locked(page: Page) -> None:
 
 
 def test_builds_see_the_locked_build_requirements_alone(page: Page) -> None:
-    """Neither an index's newest nor what is installed beside this Python, as pytest is, builds anything."""
+    """A build can import neither newer distributions of an index nor those of this Python, such as pytest."""
     run_program_below("tools.install_tools", request_of(page.address), {})
     text = Path("tools/sourced.py").read_text()
     assert text == "BUILT_BY, SEEN = 'locked', ['setuptools']\n"
@@ -157,7 +157,7 @@ def test_builds_see_the_locked_build_requirements_alone(page: Page) -> None:
 def test_tools_do_not_tell_where_they_were_made(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is installed in another folder is equal to the byte, so that caches are shared."""
+    """Tools that are installed in another folder have equal bytes, so that caches are shared."""
     found = []
     locks = [path.resolve() for path in Path().glob("*.lock")]
     for name in ("here", "there"):
@@ -174,7 +174,7 @@ def test_tools_do_not_tell_where_they_were_made(
 
 @pytest.mark.parametrize("lock", ["tools.lock", "build.lock", "sources.lock"])
 def test_file_that_is_not_the_locked_one_is_an_error(page: Page, lock: str) -> None:
-    """Whatever has another hash than the lock is not installed, not built and not run."""
+    """A file with another hash than the lock's is not installed, built or run."""
     text = Path(lock).read_text()
     Path(lock).write_text(f"{text.partition('sha256:')[0]}sha256:{'0' * 64}\n")
     result = run_program_below("tools.install_tools", request_of(page.address), {})
@@ -185,7 +185,7 @@ def test_file_that_is_not_the_locked_one_is_an_error(page: Page, lock: str) -> N
 
 
 def test_tools_are_fetched_through_the_proxy(page: Page) -> None:
-    """The proxy that the plugin's own clients ask is asked by uv too, whatever variable names it."""
+    """The proxy that uv uses is the same as for the plugin's own clients, whatever variable names it."""
     with Proxy(page.address, login="Basic dTpz") as proxy:
         result = run_program_below(
             "tools.install_tools",
@@ -197,7 +197,7 @@ def test_tools_are_fetched_through_the_proxy(page: Page) -> None:
 
 
 def test_tools_of_this_machine_are_fetched_directly(page: Page) -> None:
-    """As the plugin's own clients, uv asks no proxy for this machine."""
+    """Like the plugin's own clients, uv uses no proxy for this machine."""
     with Proxy(page.address) as proxy:
         environment = {"http_proxy": f"http://{proxy.address}"}
         result = run_program_below("tools.install_tools", request_of(page.address), environment)
@@ -205,7 +205,7 @@ def test_tools_of_this_machine_are_fetched_directly(page: Page) -> None:
 
 
 def test_pages_with_a_login_reach_uv(page: Page) -> None:
-    """The page that wants a login gets it from uv, others are read without; no argument has it."""
+    """The page that needs a login gets it from uv, other pages get none; no argument contains the login."""
     login = ("user", "p:a,ssw0rd")
     log, wrapper = Path("arguments").absolute(), Path("logging-uv")
     wrapper.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {uv.find_uv_bin()} "$@"\n')
@@ -231,7 +231,7 @@ def test_pages_with_a_login_reach_uv(page: Page) -> None:
 
 
 def test_login_goes_to_its_own_page_alone(page: Page) -> None:
-    """A page that wants no login is not told that of another."""
+    """The login of one page is not sent to another page."""
     login = ("user", "secret")
     with FileServer(login) as private, FileServer() as public:
         for path in page.folder.iterdir():
@@ -248,7 +248,7 @@ def test_login_goes_to_its_own_page_alone(page: Page) -> None:
 
 
 def test_tools_do_not_come_out_of_a_cache(page: Page) -> None:
-    """A changed file in uv's cache, which uv would install, is not looked at: files are fetched and checked anew."""
+    """A changed file in uv's cache is not installed: files are fetched and checked each time."""
     uv_install = [
         *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--no-index"),
         *("--find-links", f"http://{page.address}/", "--require-hashes", "-r", "tools.lock"),

@@ -12,7 +12,7 @@ from slim_ray_image.sandbox.wheels.list_wheels import main
 
 
 def test_files_are_those_that_an_installer_puts_into_site_packages(sandbox: Path) -> None:
-    """Both roots of a wheel count; its metadata, scripts and data do not."""
+    """Both roots of a wheel are listed; its metadata, scripts and data are not."""
     files = {
         "lib/words.py": "",
         "lib/stopwords.txt": "",

@@ -1,4 +1,4 @@
-"""Tests of sandbox.wheels.pack_pex, with the Pex of the lock on wheels made here; nothing asks an index for them."""
+"""Tests of sandbox.wheels.pack_pex, with the locked Pex on wheels made here and without an index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slim_ray_image.sandbox.wheels.pack_pex import main
 
 @pytest.fixture
 def wheels(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the wheels: foo, which requires bar, and bar."""
+    """Return a folder with the wheels of foo, which requires bar, and bar."""
     monkeypatch.setenv("PYTHONPATH", pex_folder())
     folder = sandbox / "wheels"
     folder.mkdir()
@@ -29,14 +29,14 @@ def wheels(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pack(*requirements: str, excluded: Sequence[str] = ()) -> dict[str, bytes]:
-    """Pack the wheels that are there, and return those of the PEX, by file."""
+    """Pack the wheels in the folder, and return the wheels of the PEX by file name."""
     sha256 = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in Path("wheels").iterdir()}
     main(PexRequest(requirements, tuple(excluded), sha256))
     return {path.name: path.read_bytes() for path in Path("requirements.pex/.deps").glob("*")}
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    """Run code on the PEX, with nothing of this process but the interpreter."""
+    """Run code in the PEX, with only the interpreter of this process."""
     return subprocess.run(
         [sys.executable, "requirements.pex", "-c", code],
         env={"PEX_ROOT": os.path.abspath("pex-root"), "PATH": "/usr/bin:/bin"},
@@ -47,14 +47,14 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_pex_holds_the_very_wheels(wheels: Path) -> None:
-    """What is packed is the files themselves, not what an installer made of them."""
+    """The PEX contains the wheel files unchanged, not installed."""
     expected = {path.name: path.read_bytes() for path in wheels.iterdir()}
     assert len(expected) == 2
     assert pack("foo==1.0", "bar==1.0") == expected
 
 
 def test_pex_runs(wheels: Path) -> None:
-    """The PEX has the distributions and those that they require; the wheels beside it may be gone."""
+    """The PEX can import the distributions and their requirements, even after the packed wheels are removed."""
     pack("foo==1.0", "bar==1.0")
     for path in wheels.iterdir():
         path.unlink()
@@ -63,7 +63,7 @@ def test_pex_runs(wheels: Path) -> None:
 
 
 def test_pex_is_the_same_each_time(wheels: Path) -> None:
-    """Equal wheels make a PEX that is equal to the byte, so that it is shared by caches."""
+    """Equal wheels give a PEX of equal bytes, so that caches can share it."""
     found = []
     for _ in range(2):
         pack("bar==1.0", "foo==1.0")
@@ -74,7 +74,7 @@ def test_pex_is_the_same_each_time(wheels: Path) -> None:
 
 
 def test_distributions_that_are_not_closed_are_an_error(wheels: Path, golden: Golden) -> None:
-    """Each requirement that no wheel meets is named, with who requires it and what there is of its name."""
+    """The error names each unmet requirement, the wheel that requires it, and the existing files of that name."""
     (wheels / "bar-1.0-py3-none-any.whl").unlink()
     requires = ["bar>=1", "foo>=2", 'qux>=3; python_version > "3"', 'win; sys_platform == "win32"']
     make_wheel(wheels, "baz", "1.0", files={"baz.py": ""}, requires=requires)
@@ -84,13 +84,13 @@ def test_distributions_that_are_not_closed_are_an_error(wheels: Path, golden: Go
 
 
 def test_excluded_requirements_need_no_wheel(wheels: Path) -> None:
-    """What a wheel of the repository requires may be among its sources."""
+    """A requirement of a repository's wheel that is among its sources needs no wheel."""
     (wheels / "bar-1.0-py3-none-any.whl").unlink()
     assert list(pack("foo==1.0", excluded=["bar"])) == ["foo-1.0-py3-none-any.whl"]
 
 
 def test_code_of_wheels_is_not_run(wheels: Path) -> None:
-    """Packing runs nothing of the distributions: no line of a .pth, no module that it imports, no module at all."""
+    """Packing runs no code of the distributions: no .pth file and no module."""
     mark = Path("mark").absolute()
     poison = f"open({str(mark)!r}, 'w').close()\n"
     files = {
@@ -103,14 +103,14 @@ def test_code_of_wheels_is_not_run(wheels: Path) -> None:
     make_wheel(wheels, "poison", "1.0", files=files, requires=[])
     assert len(pack("foo==1.0", "bar==1.0", "poison==1.0")) == 3
     assert not mark.exists()
-    # Where it is imported, it does run, so the mark would have told.
+    # When the module is imported, it writes the mark, so the check above can fail.
     environment = {"PYTHONPATH": "wheels/poison-1.0-py3-none-any.whl"}
     subprocess.run([sys.executable, "-S", "-c", "import poison"], env=environment, check=True)
     assert mark.exists()
 
 
 def test_no_distribution_makes_a_pex_without_any(sandbox: Path, wheels: Path) -> None:
-    """Code that needs no distribution has a PEX that runs all the same."""
+    """A PEX without distributions runs."""
     for path in wheels.iterdir():
         path.unlink()
     assert pack() == {}
@@ -118,7 +118,7 @@ def test_no_distribution_makes_a_pex_without_any(sandbox: Path, wheels: Path) ->
 
 
 def test_pre_releases_and_local_versions_are_packed(wheels: Path) -> None:
-    """Versions that nobody gets unasked are packed where the lock has them."""
+    """Pre-releases and local versions are packed if the lock has them."""
     make_wheel(wheels, "pre", "2.0rc1", files={"pre.py": ""}, requires=["bar==1.*"])
     make_wheel(wheels, "local", "1.0+cpu", files={"local.py": ""}, requires=["pre>=1"])
     found = pack("foo==1.0", "bar==1.0", "pre==2.0rc1", "local==1.0+cpu")
@@ -126,14 +126,14 @@ def test_pre_releases_and_local_versions_are_packed(wheels: Path) -> None:
 
 
 def test_wheel_that_changed_since_it_was_fetched_is_an_error(wheels: Path) -> None:
-    """Each packed wheel is held against its hash."""
+    """The hash of each packed wheel is checked."""
     sha256 = {path.name: "0" * 64 for path in wheels.iterdir()}
     error = error_text(lambda: main(PexRequest(("foo==1.0", "bar==1.0"), (), sha256)))
-    assert "is not what it was when it was fetched" in error
+    assert "has changed since it was fetched" in error
 
 
 def test_pex_without_a_wheel_of_the_image_is_a_fault(wheels: Path) -> None:
-    """A PEX that lacks a wheel, since no requirement names it, is not told to be the image's."""
+    """A PEX that lacks a wheel, since no requirement names it, is a fault of the plugin."""
     make_wheel(wheels, "more", "1.0", files={"more.py": ""}, requires=[])
     with pytest.raises(RuntimeError, match="more-1.0"):
         pack("foo==1.0", "bar==1.0")

@@ -1,4 +1,4 @@
-"""Tests of what reads registries, against a real one, the distribution project's."""
+"""Tests of the programs that read registries, with a real registry (the distribution project's)."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ needs_registry = needs("registry")
 
 
 class Registry:
-    """A registry process with a storage of its own.
+    """A registry process with its own storage.
 
     Attributes:
-        host: 127.0.0.1 and a free port that it found itself.
+        host: 127.0.0.1 and a free port that the registry chose.
     """
 
     def __init__(self, folder: Path, settings: str = "") -> None:
@@ -69,7 +69,7 @@ class Registry:
             [REGISTRY, "serve", config], stderr=subprocess.PIPE, text=True, env={}
         )
         self.host = self._read_host()
-        # Nobody else reads its log, which must not fill the pipe.
+        # Reads the log, since a full pipe would block the registry.
         threading.Thread(target=self._log().read, daemon=True).start()
         self._session = requests.Session()
         self._session.trust_env = False
@@ -132,7 +132,7 @@ class Registry:
         return self.put_manifest(repository, tag, index)
 
     def corrupt(self, digest: str, content: bytes) -> None:
-        """Replace the bytes of a blob or manifest where the registry keeps them."""
+        """Replace the bytes of a blob or manifest in the registry's storage."""
         hexadecimal = digest.partition(":")[2]
         (path,) = self._storage.glob(f"**/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data")
         path.write_bytes(content)
@@ -164,14 +164,14 @@ def fetch(place: RegistryPlace, digest: str) -> None:
 
 
 def fetched() -> tuple[bytes, bytes]:
-    """The manifest and config that were written."""
+    """Return the manifest and config that the program wrote."""
     return Path("manifest.json").read_bytes(), Path("config.json").read_bytes()
 
 
 def entry_of(
     manifest: bytes, architecture: Optional[str] = "amd64", **changes: Any
 ) -> dict[str, Any]:
-    """An entry of an index."""
+    """Return an entry of an index."""
     entry = {
         "mediaType": json.loads(manifest)["mediaType"],
         "digest": digest_of(manifest),
@@ -189,7 +189,7 @@ def entry_of(
 @needs_registry
 @pytest.mark.parametrize("by", ["tag", "digest"])
 def test_image_is_read_byte_for_byte(sandbox: Path, registry: Registry, by: str) -> None:
-    """Manifest and config are written as the registry has them, found by tag or by digest."""
+    """Manifest and config are written with the registry's bytes, found by tag or by digest."""
     manifest = registry.put_image("team/base", "1.0")
     identifier = {"tag": "1.0", "digest": digest_of(manifest)}[by]
     resolve(place_of(registry.host, "team/base"), identifier)
@@ -200,7 +200,7 @@ def test_image_is_read_byte_for_byte(sandbox: Path, registry: Registry, by: str)
 
 @needs_registry
 def test_image_that_docker_pushed_is_read(sandbox: Path, registry: Registry) -> None:
-    """Docker's own media type of a manifest is an image's too."""
+    """A manifest of Docker's own media type is read."""
     manifest = {
         **json.loads(registry.put_image("docker", "oci")),
         "mediaType": DOCKER_MANIFEST,
@@ -212,7 +212,7 @@ def test_image_that_docker_pushed_is_read(sandbox: Path, registry: Registry) -> 
 
 @needs_registry
 def test_what_is_fetched_is_a_base(sandbox: Path, registry: Registry) -> None:
-    """What is written is what a base image is read from."""
+    """The written files can be read as a base image."""
     diff_ids = {"rootfs": {"type": "layers", "diff_ids": [digest_of(b"tar")]}}
     manifest = registry.put_image("base", "latest", **diff_ids)
     resolve(place_of(registry.host, "base"))
@@ -229,7 +229,7 @@ def test_what_is_fetched_is_a_base(sandbox: Path, registry: Registry) -> None:
 def test_image_of_the_platform_is_selected_from_an_index(
     sandbox: Path, registry: Registry, media_type: str, by: str
 ) -> None:
-    """Of an image for several platforms, the one asked for is read, whatever comes before it."""
+    """The image for the requested platform is selected from an index, at any position."""
     repository = f"multi/{'docker' if media_type == DOCKER_INDEX else 'oci'}/{by}"
     arm = registry.put_image(repository, "arm", architecture="arm64")
     amd = registry.put_image(repository, "amd")
@@ -243,7 +243,7 @@ def test_image_of_the_platform_is_selected_from_an_index(
 
 @needs_registry
 def test_index_without_the_platform_is_an_error(sandbox: Path, registry: Registry) -> None:
-    """An image that is not there for the platform is refused, with the platforms that it is there for."""
+    """An index without the platform is rejected, with the platforms that it has."""
     images = [registry.put_image("foreign", name) for name in ("s390x", "arm64")]
     unknown = registry.put_image("foreign", "attestation")
     registry.put_index(
@@ -264,7 +264,7 @@ def test_index_without_the_platform_is_an_error(sandbox: Path, registry: Registr
 
 @needs_registry
 def test_index_in_an_index_is_an_error(sandbox: Path, registry: Registry) -> None:
-    """What an index has for the platform must be an image."""
+    """An index whose entry for the platform is another index is rejected."""
     image = registry.put_image("nested", "image")
     inner = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry_of(image)]}
     registry.put_manifest("nested", "inner", inner)
@@ -293,7 +293,7 @@ def test_index_in_an_index_is_an_error(sandbox: Path, registry: Registry) -> Non
 def test_manifest_that_is_no_image_is_an_error(
     sandbox: Path, registry: Registry, changes: dict[str, Any], evidence: str
 ) -> None:
-    """A manifest of another kind, or of Docker's oldest form, is refused."""
+    """A manifest of another kind, or of Docker's oldest format, is rejected."""
     repository = f"artifact/{'-'.join(changes).lower()}"
     manifest = registry.put_image(repository, "latest")
     changed = {**json.loads(manifest), **changes}
@@ -309,7 +309,7 @@ def test_manifest_that_is_no_image_is_an_error(
     )
 
 
-# --- What is not there
+# --- Missing images and registries
 
 
 @needs_registry
@@ -324,7 +324,7 @@ def test_manifest_that_is_no_image_is_an_error(
 def test_image_that_is_not_there_is_an_error(
     sandbox: Path, registry: Registry, repository: str, identifier: str
 ) -> None:
-    """An unknown repository, tag or digest is reported with the address that was asked."""
+    """An unknown repository, tag or digest is reported with the requested URL."""
     registry.put_image("here", "latest")
     place = place_of(registry.host, repository)
     assert error_text(lambda: resolve(place, identifier)) == (
@@ -339,7 +339,7 @@ def test_image_that_is_not_there_is_an_error(
 
 @needs_registry
 def test_blob_that_is_not_there_is_an_error(sandbox: Path, registry: Registry) -> None:
-    """A layer that the registry lacks is reported with its address."""
+    """A layer that the registry lacks is reported with the requested URL."""
     registry.put_image("here", "latest")
     digest = digest_of(b"no such layer")
     text = error_text(lambda: fetch(place_of(registry.host, "here"), digest))
@@ -348,11 +348,11 @@ def test_blob_that_is_not_there_is_an_error(sandbox: Path, registry: Registry) -
 
 
 def test_registry_that_is_down_is_an_error(sandbox: Path) -> None:
-    """A registry that does not answer is reported with the system's reason and what else can be used."""
+    """An unreachable registry is reported with the system's reason and the alternatives."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{closed.getsockname()[1]}"
-        # Bound, so that nobody else takes the port, but not listening.
+        # The socket is bound, so that no other process uses the port, but does not listen.
         text = error_text(lambda: resolve(place_of(host, "base")))
     assert text == (
         f"The base image {host}/base cannot be read: {host} does not answer over http.\n"
@@ -370,7 +370,7 @@ def test_registry_that_is_down_is_an_error(sandbox: Path) -> None:
 def test_registry_without_tls_is_an_error_unless_it_is_said(
     sandbox: Path, registry: Registry
 ) -> None:
-    """HTTPS is spoken unless plain HTTP is asked for, and never given up for HTTP."""
+    """The client uses HTTPS unless plain HTTP is requested, and never falls back to HTTP."""
     registry.put_image("here", "latest")
     text = error_text(lambda: resolve(place_of(registry.host, "here", plain_http=False)))
     assert text.startswith(
@@ -380,7 +380,7 @@ def test_registry_without_tls_is_an_error_unless_it_is_said(
 
 @needs_registry
 def test_registry_that_wants_a_login_is_an_error(sandbox: Path, tmp_path: Path) -> None:
-    """A registry that gives nothing to the anonymous is reported with what else can be done."""
+    """A registry that rejects anonymous requests is reported with the alternatives."""
     (tmp_path / "htpasswd").write_text("")
     closed = Registry(
         tmp_path, f"auth: {{htpasswd: {{realm: test, path: {tmp_path / 'htpasswd'}}}}}\n"
@@ -399,7 +399,7 @@ def test_registry_that_wants_a_login_is_an_error(sandbox: Path, tmp_path: Path) 
     )
 
 
-# --- What is not what it should be
+# --- Wrong digests
 
 
 def other_manifest(manifest: bytes) -> bytes:
@@ -408,7 +408,7 @@ def other_manifest(manifest: bytes) -> bytes:
 
 @needs_registry
 def test_manifest_that_is_not_its_digest_is_an_error(sandbox: Path, registry: Registry) -> None:
-    """A manifest asked for by digest must have that digest."""
+    """A manifest that was requested by digest must have that digest."""
     manifest = registry.put_image("tampered/manifest", "latest")
     registry.corrupt(digest_of(manifest), other_manifest(manifest))
     place = place_of(registry.host, "tampered/manifest")
@@ -426,7 +426,7 @@ def test_manifest_that_is_not_its_digest_is_an_error(sandbox: Path, registry: Re
 def test_manifest_that_is_not_what_its_index_says_is_an_error(
     sandbox: Path, registry: Registry
 ) -> None:
-    """The manifest that an index names must have the digest that it names."""
+    """A manifest must have the digest in its index."""
     manifest = registry.put_image("tampered/index", "image")
     registry.put_index("tampered/index", "latest", [entry_of(manifest)])
     registry.corrupt(digest_of(manifest), other_manifest(manifest))
@@ -458,7 +458,7 @@ def test_blob_that_is_not_its_digest_is_an_error(
     descriptor: Callable[[Any], Any],
     content: bytes,
 ) -> None:
-    """A blob that was corrupted in the registry is noticed."""
+    """A blob that was corrupted in the registry is rejected."""
     repository = f"tampered/{read.__name__.replace('_', '-')}/{len(content)}"
     digest = descriptor(json.loads(registry.put_image(repository, "latest")))["digest"]
     registry.corrupt(digest, content)
@@ -472,7 +472,7 @@ def test_blob_that_is_not_its_digest_is_an_error(
     assert not Path("config.json").exists()
 
 
-# --- Nothing of the user's
+# --- The user's netrc file
 
 
 @pytest.fixture(scope="module")
@@ -482,7 +482,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def _login_for_every_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A netrc file of the user that has a login for whoever asks."""
+    """Give the user a netrc file with a login for every host."""
     (tmp_path / ".netrc").write_text("default login user password of-the-netrc-file\n")
     (tmp_path / ".netrc").chmod(0o600)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -493,7 +493,7 @@ def _login_for_every_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_login_of_a_netrc_file_is_sent_to_no_registry(
     sandbox: Path, registry: Registry, _login_for_every_host: None
 ) -> None:
-    """Registries are read without logging in; over plain HTTP everyone on the way would read the login."""
+    """A login in a netrc file is sent to no registry: over plain HTTP, others could read the login."""
     manifest = registry.put_image("no-login", "latest")
     layer = json.loads(manifest)["layers"][0]["digest"]
     with Front(registry.host) as front:
@@ -517,7 +517,7 @@ def test_registry_with_tokens_is_read_beside_a_netrc_file(
     has_storage: bool,
     _login_for_every_host: None,
 ) -> None:
-    """The token is had without a login and is what the registry gets; where it sends for a blob gets neither."""
+    """The client requests a token without a login and sends only the token; a redirect for a blob gets neither."""
     manifest = registry.put_image("tokens", "latest")
     layer = json.loads(manifest)["layers"][0]["digest"]
     with Front(registry.host) as storage, TokenRegistry(registry.host, certificates) as front:
@@ -535,15 +535,15 @@ def test_registry_with_tokens_is_read_beside_a_netrc_file(
 
 # --- Proxies and certificates
 
-NAME = "registry.example"  # which only a proxy leads to
-LOGIN = "proxy-user:s%2Fcret"  # as a proxy's URL has it
+NAME = "registry.example"  # reachable only through a proxy
+LOGIN = "proxy-user:s%2Fcret"  # percent-encoded, as in a proxy's URL
 HEADER = f"Basic {base64.b64encode(b'proxy-user:s/cret').decode()}"
 
 
 def run(
     place: RegistryPlace, environment: dict[str, str], blob: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program as Pants does, with what `[subprocess-environment]` passes on: for the image, or for a blob."""
+    """Run the program for an image or a blob, with `environment` as the variables of `[subprocess-environment]`."""
     if blob:
         return run_program_below("base.fetch_blob", FetchBlobRequest(place, blob), environment)
     request = ResolveImageRequest(place, "latest", "linux/amd64")
@@ -555,7 +555,7 @@ def run(
 def test_registry_is_read_through_the_proxy(
     sandbox: Path, registry: Registry, variable: str
 ) -> None:
-    """Manifest, config and layer come through it, and the proxy gets its login each time."""
+    """Manifest, config and layer are read through the proxy, which gets its login each time."""
     manifest = registry.put_image("proxied", "latest")
     (layer,) = json.loads(manifest)["layers"]
     with Proxy(registry.host, login=HEADER) as proxy:
@@ -578,7 +578,7 @@ def test_registry_is_read_through_the_proxy(
 def test_registry_with_tokens_is_read_through_the_proxy(
     sandbox: Path, registry: Registry, certificates: Certificates
 ) -> None:
-    """The token comes through it too; the storage on this machine that a redirect leads to is asked directly."""
+    """The token is fetched through the proxy too; a redirect to storage on this machine is followed directly."""
     (layer,) = json.loads(registry.put_image("tunnel", "latest"))["layers"]
     with (
         Front(registry.host) as storage,
@@ -595,14 +595,14 @@ def test_registry_with_tokens_is_read_through_the_proxy(
     assert Path("blob").read_bytes() == b"layer of tunnel:latest"
     assert {(asked.method, asked.target) for asked in proxy.asked} == {("CONNECT", f"{NAME}:443")}
     assert [asked.target for asked in storage.asked] == [f"/v2/tunnel/blobs/{layer['digest']}"]
-    # The proxy's login is for the proxy alone.
+    # Only the proxy receives its login.
     assert {asked.proxy_authorization for asked in (*front.asked, *storage.asked)} == {None}
     assert {asked.proxy_authorization for asked in proxy.asked} == {HEADER}
 
 
 @needs_registry
 def test_registry_of_this_machine_is_asked_directly(sandbox: Path, registry: Registry) -> None:
-    """A proxy has a loopback of its own."""
+    """A registry on this machine is contacted directly, since a proxy has its own loopback."""
     registry.put_image("direct", "latest")
     with Proxy(registry.host) as proxy:
         result = run(place_of(registry.host, "direct"), {"http_proxy": proxy.address})
@@ -615,7 +615,7 @@ def test_registry_of_this_machine_is_asked_directly(sandbox: Path, registry: Reg
 def test_registry_is_trusted_by_the_authority_that_is_named(
     sandbox: Path, registry: Registry, certificates: Certificates, by: str
 ) -> None:
-    """It is that of Pants' own option, else of the variables that Pants passes on."""
+    """The CA bundle of Pants' own option is trusted, else that of the variables that Pants passes on."""
     registry.put_image("trusted", "latest")
     authority, folder = certificates.authority, sandbox / "authorities"
     folder.mkdir()
@@ -641,7 +641,7 @@ def test_registry_is_trusted_by_the_authority_that_is_named(
 def test_authority_that_is_named_is_the_only_one(
     sandbox: Path, registry: Registry, certificates: Certificates
 ) -> None:
-    """Nobody else's authority is trusted beside it."""
+    """No other authority is trusted besides the named one."""
     registry.put_image("trusted", "latest")
     others = make_certificates(sandbox / "others")
     with Front(registry.host, certificates) as front:
@@ -655,7 +655,7 @@ def test_authority_that_is_named_is_the_only_one(
 
 
 def test_bundle_without_certificates_is_an_error(sandbox: Path, golden: Golden) -> None:
-    """It is told by the option that names it."""
+    """The error names the option of the unreadable CA bundle."""
     Path("certificates.pem").write_text("no certificates\n")
     result = run(place_of(NAME, "x", certificates="certificates.pem"), {})
     assert result.returncode == USER_ERROR
@@ -666,7 +666,7 @@ def test_bundle_without_certificates_is_an_error(sandbox: Path, golden: Golden) 
 def test_proxy_that_refuses_a_login_is_an_error(
     sandbox: Path, golden: Golden, plain_http: bool
 ) -> None:
-    """It is the proxy that is named, without the login, and not the registry that is blamed."""
+    """The error blames the proxy rather than the registry, and omits the login."""
     with Proxy("127.0.0.1:1", login="another") as proxy:
         result = run(
             place_of(NAME, "x", plain_http=plain_http),
@@ -689,12 +689,12 @@ def test_proxy_that_refuses_a_login_is_an_error(
 def test_proxy_that_cannot_be_asked_is_an_error(
     sandbox: Path, url: str, reason: str, plain_http: bool
 ) -> None:
-    """Without it the registry is not asked; the login is not told."""
+    """If the proxy is unusable, the registry is not contacted directly, and the error omits the login."""
     place = place_of(NAME, "x", plain_http=plain_http)
     result = run(place, {"all_proxy": url.format(login=LOGIN)})
     assert result.returncode == USER_ERROR
     assert result.stderr.startswith(
-        f"The base image {NAME}/x cannot be read: no proxy leads to {NAME}.\n\n  * the proxy "
+        f"The base image {NAME}/x cannot be read: {NAME} cannot be reached through a proxy.\n\n  * the proxy "
     )
     assert reason in result.stderr
     assert "cret" not in result.stderr

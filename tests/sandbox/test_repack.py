@@ -1,4 +1,4 @@
-"""Tests of sandbox.wheels.repack: which wheels that Pants chose may go into the image, and what becomes of them."""
+"""Tests of sandbox.wheels.repack: which wheels packed by Pants are accepted, and how they are written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REQUEST = RepackRequest(
 
 
 def test_wheel_is_what_its_files_say(sandbox: Path) -> None:
-    """Name and version are those of METADATA, tags those of WHEEL; the file's own name says nothing."""
+    """Name and version come from METADATA and tags from WHEEL; the file name is ignored."""
     with zipfile.ZipFile("a-2-py3-none-any.whl", "w") as wheel:
         metadata = "Metadata-Version: 2.1\nName: Foo.Bar\nVersion: 1.0\n"
         wheel.writestr("Foo.Bar-1.0.dist-info/METADATA", metadata)
@@ -48,7 +48,7 @@ def test_wheel_is_what_its_files_say(sandbox: Path) -> None:
 
 
 def test_wheels_for_the_base_are_taken_and_what_may_be_built() -> None:
-    """A wheel for an older glibc, for any platform, or built here by leave, does not stop the build."""
+    """Wheels for an older glibc, for any platform, or built here with permission are accepted."""
     wheels = [
         _Wheel("cube", "1.0", ("py3-none-any",)),
         _Wheel("native", "1.0", ("cp310-cp310-manylinux_2_28_x86_64",)),
@@ -58,7 +58,7 @@ def test_wheels_for_the_base_are_taken_and_what_may_be_built() -> None:
 
 
 def test_wheels_that_do_not_run_on_the_base_are_an_error(golden: Golden) -> None:
-    """Wheels for the glibc or the Python of this machine are told, and what was built without leave."""
+    """The error lists wheels for this machine's glibc or Python, and wheels that were built without permission."""
     wheels = [
         _Wheel("cube", "1.0", ("py3-none-any",)),
         _Wheel("native", "1.0", ("cp310-cp310-manylinux_2_39_x86_64",)),
@@ -71,7 +71,7 @@ def test_wheels_that_do_not_run_on_the_base_are_an_error(golden: Golden) -> None
 
 
 def pack_as_pants_does(*requirements: str) -> None:
-    """Write built.pex of wheels that are in `made/`, by the Pex of Pants 2.17, which installs them."""
+    """Write built.pex from the wheels in `made/` with the Pex of Pants 2.17, which installs them."""
     subprocess.run(
         [
             *(sys.executable, "-m", "pex", *requirements, "--no-pypi", "--find-links", "made"),
@@ -83,7 +83,7 @@ def pack_as_pants_does(*requirements: str) -> None:
 
 
 def pack_as_newer_pants_does(*requirements: str) -> None:
-    """Do so by a Pex of today."""
+    """Write built.pex from the wheels in `made/` with a current Pex."""
     subprocess.run(
         [
             *(sys.executable, "-m", "pex", *requirements, "--pre-resolved-dists", "made"),
@@ -100,7 +100,7 @@ def pack_as_newer_pants_does(*requirements: str) -> None:
 
 
 def repack(names: Sequence[str], **changes: Any) -> None:
-    """Repack for this Python, on which the programs run, as they do on the base's."""
+    """Repack for this Python and glibc, since the program runs on the Python that it repacks for."""
     request = dataclasses.replace(
         REQUEST,
         names=tuple(names),
@@ -112,7 +112,7 @@ def repack(names: Sequence[str], **changes: Any) -> None:
 
 @pytest.fixture
 def made(sandbox: Path) -> Path:
-    """A folder with torus, which was built here and requires what has a wheel, and with cube."""
+    """Return a folder with torus, which was built here and requires a distribution with a wheel, and with cube."""
     folder = sandbox / "made"
     folder.mkdir()
     files = {
@@ -138,7 +138,7 @@ def made(sandbox: Path) -> Path:
 
 
 def members_of(wheel: Path) -> tuple[dict[str, bytes], WheelLayout]:
-    """Path in the image -> content, and the rest of a wheel, as layers read it."""
+    """Return path in the image -> content, and the rest of a wheel, as layers read them."""
     members: dict[str, bytes] = {}
 
     def visit(member: Member) -> None:
@@ -149,7 +149,7 @@ def members_of(wheel: Path) -> tuple[dict[str, bytes], WheelLayout]:
 
 @pytest.mark.parametrize("pack", [pack_as_pants_does, pack_as_newer_pants_does])
 def test_built_distributions_become_wheels(made: Path, pack: Callable[..., None]) -> None:
-    """What Pants built is a wheel again, equal to what was built in all that goes into an image; the rest is left."""
+    """A built distribution becomes a wheel with the same image content as the original; others are ignored."""
     pack("torus==1.0", "cube==1.0")
     repack(["torus"])
     assert os.listdir("built") == ["torus-1.0-py3-none-any.whl"]
@@ -160,7 +160,7 @@ def test_built_distributions_become_wheels(made: Path, pack: Callable[..., None]
 
 
 def test_wheels_of_builds_are_valid(made: Path) -> None:
-    """RECORD has each file with its hash, so that installers take the wheel."""
+    """RECORD has each file with its hash, so that installers accept the wheel."""
     pack_as_pants_does("torus==1.0")
     repack(["torus"])
     with WheelFile.open(Path("built/torus-1.0-py3-none-any.whl")) as wheel:
@@ -170,7 +170,7 @@ def test_wheels_of_builds_are_valid(made: Path) -> None:
 def test_wheels_of_builds_are_the_same_each_time(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is built in another folder makes wheels that are equal to the byte, so that layers are."""
+    """A build in another folder gives wheels of equal bytes, so that layers are equal."""
     found = []
     for name in ("one", "other"):
         folder = made.parent / name
@@ -183,7 +183,7 @@ def test_wheels_of_builds_are_the_same_each_time(
 
 
 def test_wheel_for_another_base_is_not_repacked(made: Path) -> None:
-    """What was built without leave ends it before anything is written."""
+    """If a wheel was built without permission, the program stops before it writes a file."""
     wheel = made / "torus-1.0-py3-none-any.whl"
     content = zipfile.ZipFile(wheel)
     files = {name: content.read(name) for name in content.namelist()}

@@ -98,7 +98,7 @@ def told_by(
     capsys: pytest.CaptureFixture[str],
     request_kind: type,
 ) -> str:
-    """Return what a program that must end with a user's mistake says, without what differs from disk to disk."""
+    """Return the message of a program that ends with a user's mistake, without the numbers that depend on the disk."""
     with pytest.raises(SystemExit) as ended:
         run_program(main, request_kind)
     assert ended.value.code == 65
@@ -107,7 +107,7 @@ def told_by(
 
 
 def write_layer_request(folder: Path) -> None:
-    """Write a request of a layer of 4 MB that cannot be compressed."""
+    """Write a request for a layer of 4 MB of incompressible data."""
     (folder / "files").symlink_to(folder.parent)
     (folder.parent / "noise.bin").write_bytes(os.urandom(4_000_000))
     request = FilesLayerRequest(("noise.bin",), "/app", LayerBase("", "", ("/",)))
@@ -121,7 +121,7 @@ def test_full_disk_is_told_and_no_layer_is_left(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A layer that does not fit on the disk is no fault of the program, and is not there in part under its name."""
+    """If a layer does not fit on the disk, the user gets an error, and no partial layer has its name."""
     write_layer_request(small_disk)
     monkeypatch.setattr(sys, "argv", ["layers.write_files_layer", "request.json"])
     golden.check("errors/disk_full.txt", told_by(write_layer, capsys, FilesLayerRequest))
@@ -146,7 +146,7 @@ def test_full_disk_of_a_tool_is_told(
 def test_tool_that_fails_otherwise_is_a_fault(
     sandbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a tool said is told when it fails, and not when it does not."""
+    """A tool's output is printed if the tool fails, and only then."""
     run_tool(["sh", "-c", "echo fine; echo fine >&2"], {})
     assert capsys.readouterr() == ("", "")
     with pytest.raises(subprocess.CalledProcessError):
@@ -156,7 +156,7 @@ def test_tool_that_fails_otherwise_is_a_fault(
 
 @needs("mount")
 def test_file_is_never_there_in_part(small_disk: Path) -> None:
-    """A file that does not fit has not got its name."""
+    """A file that does not fit on the disk never appears under its name."""
     with pytest.raises(OSError):
         write_whole("whole.txt", "x" * 2_000_000)
     assert not Path("whole.txt").exists()

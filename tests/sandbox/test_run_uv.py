@@ -41,7 +41,7 @@ from slim_ray_image.sandbox.tools.run_uv import (
 def test_places_of_distributions_are_those_of_pants(
     indexes: list[str], find_links: list[str], expected: list[str]
 ) -> None:
-    """Distributions are looked for where Pants is told to look; of several indexes, all count alike."""
+    """Pants' indexes and pages become arguments of uv, which treats all indexes alike."""
     assert index_arguments(indexes, find_links) == [
         "--index-strategy",
         "unsafe-best-match",
@@ -50,7 +50,7 @@ def test_places_of_distributions_are_those_of_pants(
 
 
 def test_logins_of_indexes_are_by_their_numbers() -> None:
-    """The login of an index is found by the name that its argument gave it."""
+    """The variables of an index's login contain the name that its argument gives the index."""
     network = HostNetwork({"https://b": ("user", "s:e,c")})
     assert credentials_environment(["https://a", "https://b"], [], network) == {
         "UV_INDEX_INDEX1_USERNAME": "user",
@@ -59,7 +59,7 @@ def test_logins_of_indexes_are_by_their_numbers() -> None:
 
 
 def test_pages_are_all_in_the_environment_where_one_has_a_login() -> None:
-    """To uv, pages of arguments stand in the place of those in the environment, so they are in one of the two."""
+    """If one page has a login, all pages are in the environment, since arguments would override it."""
     network = HostNetwork({"https://b/links": ("user", "s:e,c"), "https://other": ("x", "y")})
     pages = ["https://a/links", "https://b/links", "/wheels"]
     assert credentials_environment([], pages, network) == {
@@ -87,12 +87,12 @@ def test_environment_of_uv_has_nothing_of_the_user(
 
 
 def test_certificates_are_those_of_pants(sandbox: Path) -> None:
-    """A CA bundle is named by its full path."""
+    """The environment for uv has the absolute path of Pants' CA bundle."""
     assert uv_environment(call_of("ca.pem"))["SSL_CERT_FILE"] == str(sandbox / "ca.pem")
 
 
 def test_message_of_uv_is_told_without_its_drawing() -> None:
-    """The lines of uv's error message are kept, the boxes around them are not."""
+    """The lines of uv's error message are kept, without the boxes around them."""
     stderr = "  \u00d7 No solution found:\n  ╰─▶ Because a==1\n      and b\n\n  │\n  hint: look\n"
     assert message_lines(stderr) == [
         "No solution found:",

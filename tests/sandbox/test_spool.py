@@ -1,4 +1,4 @@
-"""Tests of sandbox.spool: contents are what was given, in memory or not."""
+"""Tests of sandbox.spool: contents are stored and read back, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from conftest import hash_of
 
 from slim_ray_image.sandbox.spool import Content, Spool, chunks_of, sha256_of
 
-# Larger than a piece that is read at once, and than some of the limits below.
+# Larger than one piece of a read, and than some of the memory limits below.
 LARGE = random.Random(0).getrandbits(8 * 2_500_000).to_bytes(2_500_000, "little")
 LIMITS = pytest.mark.parametrize("bytes_in_memory", [1, 1_000, 1 << 30])
 
 
 @LIMITS
 def test_contents_are_what_was_taken(sandbox: Path, bytes_in_memory: int) -> None:
-    """Each content is read back whole, as often as it is asked for, in any order."""
+    """Each content is read back completely, any number of times and in any order."""
     spool = Spool(bytes_in_memory)
     given = [b"one", b"", LARGE, b"two", b"x" * 1_001]
     contents = [spool.take([data]) for data in given]
@@ -28,21 +28,21 @@ def test_contents_are_what_was_taken(sandbox: Path, bytes_in_memory: int) -> Non
 
 
 def test_pieces_make_one_content(sandbox: Path) -> None:
-    """A content is what its pieces make together, empty ones too."""
+    """A content is the concatenation of its pieces, some of which may be empty."""
     content = Spool().take([b"a", b"", b"bc", LARGE])
     assert content.read() == b"abc" + LARGE
     assert content.sha256 == sha256_of(b"abc" + LARGE)
 
 
 def test_hash_is_spelled_as_in_record(sandbox: Path) -> None:
-    """RECORD has base64 of URLs, without padding."""
+    """A hash is URL-safe base64 without padding, as in RECORD."""
     for data in (b"", b"a", LARGE):
         assert f"sha256={Spool().take([data]).sha256}" == hash_of(data)
 
 
 @LIMITS
 def test_range_of_a_content_is_read(sandbox: Path, bytes_in_memory: int) -> None:
-    """Nothing of a neighbour is read, wherever a range ends."""
+    """A range never includes bytes of a neighbouring content, whatever its end."""
     spool = Spool(bytes_in_memory)
     spool.take([b"before"])
     content = spool.take([b"0123456789"])
@@ -53,7 +53,7 @@ def test_range_of_a_content_is_read(sandbox: Path, bytes_in_memory: int) -> None
 
 
 def test_range_of_a_content_comes_in_pieces(sandbox: Path) -> None:
-    """No piece is large, and together they are the range."""
+    """A range is yielded in small pieces that together are the range."""
     content = Spool().take([LARGE])
     pieces = list(content.chunks())
     assert b"".join(pieces) == LARGE
@@ -66,7 +66,7 @@ def test_range_of_a_content_comes_in_pieces(sandbox: Path) -> None:
 
 @LIMITS
 def test_content_may_be_made_of_another(sandbox: Path, bytes_in_memory: int) -> None:
-    """A stripped library is written while its original is read."""
+    """A content can be stored while the content that it is made from is read, such as a stripped library."""
     spool = Spool(bytes_in_memory)
     first = spool.take([LARGE])
     second = spool.take(first.chunks(1))
@@ -78,7 +78,7 @@ def test_content_may_be_made_of_another(sandbox: Path, bytes_in_memory: int) -> 
 
 @LIMITS
 def test_contents_are_read_beside_each_other(sandbox: Path, bytes_in_memory: int) -> None:
-    """A stream of one content is not moved by who reads another."""
+    """Reading one content does not move the stream of another."""
     spool = Spool(bytes_in_memory)
     contents = [spool.take([LARGE]), spool.take([LARGE[::-1]])]
     streams = [content.open() for content in contents]
@@ -102,7 +102,7 @@ def test_stream_comes_in_pieces(sandbox: Path) -> None:
 
 
 def test_what_is_larger_than_the_memory_is_in_a_file_without_a_name(sandbox: Path) -> None:
-    """Pants keeps what is in a sandbox's folder when it is told to; nothing of ours is left there."""
+    """Contents beyond the memory limit are in an unnamed file, so that a kept sandbox contains no such file."""
     spool = Spool(1_000)
     assert files_of_this_process(sandbox) == 0
     content = spool.take([LARGE])
@@ -112,6 +112,6 @@ def test_what_is_larger_than_the_memory_is_in_a_file_without_a_name(sandbox: Pat
 
 
 def files_of_this_process(folder: Path) -> int:
-    """How many open files of this process are in a folder."""
+    """Return the number of this process's open files in a folder."""
     links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
     return sum(os.readlink(link).startswith(f"{folder}/") for link in links if os.path.islink(link))

@@ -1,4 +1,4 @@
-"""Tests of sandbox.wheels.subset_lock, with the real uv and Pex on wheels in a folder and on servers of this machine."""
+"""Tests of sandbox.wheels.subset_lock, with the real uv and Pex on wheels in a folder and on local servers."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def test_lock_is_read_as_names_versions_and_hashes(sandbox: Path) -> None:
     ],
 )
 def test_lines_for_other_machines_are_not_read(sandbox: Path, marker: str, is_read: bool) -> None:
-    """A line counts when its marker holds for the image, whatever Python reads the lock."""
+    """A line counts if its marker is true for the image, whatever Python reads the lock."""
     assert list(read(f"foo==1.0 ; {marker} --hash={A}\n")) == (["foo"] if is_read else [])
 
 
 def test_line_of_the_image_is_read_among_those_of_others(sandbox: Path) -> None:
-    """Of a universal lock's lines for one name, that for the image counts, in either order."""
+    """If a universal lock has several lines for a name, the line for the image counts, in either order."""
     lines = [
         f"foo==1.0 ; python_version < '3.11' --hash={A}\n",
         f"foo==2.0 ; python_version >= '3.11' --hash={B}\n",
@@ -87,7 +87,7 @@ def test_line_of_the_image_is_read_among_those_of_others(sandbox: Path) -> None:
 
 @pytest.mark.parametrize("line", ["foo>=1.0", "foo", "./local", "https://example.com/foo.whl"])
 def test_lines_that_pin_no_version_are_not_read(sandbox: Path, line: str) -> None:
-    """What is not `name==version` locks nothing."""
+    """A line that is not `name==version` locks nothing."""
     assert read(f"{line}\n") == {}
 
 
@@ -95,7 +95,7 @@ def test_lines_that_pin_no_version_are_not_read(sandbox: Path, line: str) -> Non
     "name", ["foo-1.0+cpu-py3-none-any.whl", "foo-1.0%2Bcpu-cp310-abi3-any.whl"]
 )
 def test_wheel_at_a_url_locks_the_version_that_it_has(sandbox: Path, name: str) -> None:
-    """A line with the URL of a wheel and its hash pins the version that the file's name says."""
+    """A line with a wheel's URL and hash pins the version in the wheel's file name."""
     url = f"https://example.com/whl/{name}"
     expected = {"foo": ("1.0+cpu", (A,))}
     assert read(f"Foo @ {url} --hash={A}\n") == expected
@@ -113,15 +113,15 @@ def test_wheel_at_a_url_locks_the_version_that_it_has(sandbox: Path, name: str) 
     ],
 )
 def test_url_that_locks_no_wheel_is_not_read(sandbox: Path, line: str) -> None:
-    """A URL without a hash, or of something else than a wheel, locks nothing."""
+    """A URL without a hash, or of a file that is no wheel, locks nothing."""
     assert read(f"{line}\n") == {}
 
 
-# --- Holding what was resolved against the lock
+# --- Comparing a resolve with the lock
 
 
 def lock_request(**changes: Any) -> SubsetRequest:
-    """A request; `indexes`, `find_links`, `platform` and `glibc` are what uv is told as well."""
+    """Return a request; `indexes`, `find_links`, `platform` and `glibc` become part of its UvCall."""
     places = NetworkPlaces(
         tuple(changes.pop("indexes", ())), tuple(changes.pop("find_links", ("wheels",))), ""
     )
@@ -145,7 +145,7 @@ def lock_request(**changes: Any) -> SubsetRequest:
 
 
 def test_what_the_lock_does_not_hold_is_an_error(sandbox: Path) -> None:
-    """All that is missing, of another version or without a hash is reported at once, sorted."""
+    """The error lists all distributions that are missing, of another version or without a hash, sorted."""
     Path("lock.txt").touch()
     pins = [("foo", "1.0"), ("unhashed", "1.0"), ("bar", "2.0"), ("good", "1.0"), ("absent", "3.0")]
     locked = {
@@ -155,7 +155,8 @@ def test_what_the_lock_does_not_hold_is_an_error(sandbox: Path) -> None:
         "good": ("1.0", (A,)),
     }
     assert error_text(lambda: check_locked(lock_request(), pins, locked)) == (
-        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' does not hold what src/app:image needs.\n"
+        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' "
+        "does not meet the requirements of src/app:image.\n"
         "\n"
         "  * absent==3.0 is needed, but has no entry\n"
         "  * bar==2.0 is needed, but bar==1.9 is locked\n"
@@ -167,7 +168,7 @@ def test_what_the_lock_does_not_hold_is_an_error(sandbox: Path) -> None:
 
 
 def test_extras_that_only_the_code_needs_are_to_be_required_first(sandbox: Path) -> None:
-    """The lockfile made anew would lack the same: what it is made from names no such extra."""
+    """If only the code needs an extra, the fix says to require it first: refreshing alone would omit it."""
     Path("lock.txt").touch()
     reason = "ray[serve] was added: import of ray.serve at src/app.py:1"
     text = error_text(
@@ -178,11 +179,11 @@ def test_extras_that_only_the_code_needs_are_to_be_required_first(sandbox: Path)
 
 
 def test_requirement_that_is_not_valid_is_an_error(sandbox: Path) -> None:
-    """Pants takes some with a warning; those that are are not told."""
+    """The error lists invalid requirements, which Pants accepts with a warning, and no valid ones."""
     text = error_text(lambda: main(lock_request(requirements=("foo", "bar=1"))))
     assert text.startswith("src/app:image has requirements that are not valid.\n\n  * 'bar=1': ")
     assert text.endswith(
-        "To fix, correct them where they are required; "
+        "To fix, correct them; "
         "https://packaging.python.org/specifications/version-specifiers/ has the grammar."
     )
 
@@ -192,7 +193,7 @@ def test_requirement_that_is_not_valid_is_an_error(sandbox: Path) -> None:
 
 @pytest.fixture
 def wheels(sandbox: Path) -> Path:
-    """A folder of wheels: foo 1 and 2, which require bar, for the extra `web` qux; and bar 1 and 2."""
+    """Return a folder of wheels: foo 1 and 2, which require bar (the extra `web` also qux), bar 1 and 2, and others."""
     folder = sandbox / "wheels"
     folder.mkdir()
     for version in ("1.0", "2.0"):
@@ -233,7 +234,7 @@ def lock_of(folder: Path, *pins: str) -> str:
 
 
 def subset(requirements: Sequence[str], lock: str, **changes: Any) -> LockedWheels:
-    """The part of the lock that these requirements need."""
+    """Return the part of the lock that these requirements need."""
     Path("lock.txt").write_text(lock)
     main(lock_request(requirements=tuple(requirements), **changes))
     return from_json(LockedWheels, Path("wheels.json").read_text())
@@ -244,7 +245,7 @@ def pins_of(found: LockedWheels) -> list[str]:
 
 
 def test_subset_is_what_the_requirements_need(wheels: Path) -> None:
-    """The subset has what the image needs, directly or not, each with the file, its hash and where it is, sorted."""
+    """The subset has each direct and indirect requirement with its file, hash and URL, sorted."""
     found = subset(["Foo>=1"], lock_of(wheels, *PINS))
     assert found == LockedWheels(
         tuple(
@@ -258,31 +259,31 @@ def test_subset_is_what_the_requirements_need(wheels: Path) -> None:
 
 
 def test_subset_has_what_extras_need(wheels: Path) -> None:
-    """An extra brings its requirements, and is no part of the name that is locked."""
+    """An extra adds its requirements, and does not change the locked name."""
     found = subset(["foo[web]==1.*"], lock_of(wheels, *PINS))
     assert pins_of(found) == ["bar 1.0", "foo 1.0", "qux 1.0"]
 
 
 def test_subset_is_for_the_image_s_python(wheels: Path) -> None:
-    """Of a universal lock, the version for the image's Python is taken."""
+    """The subset has the version that a universal lock has for the image's Python."""
     lock = lock_of(wheels, *PINS)
     found = subset(["foo"], lock, python_version="3.12", marker_environment=PYTHON_312)
     assert pins_of(found) == ["bar 1.0", "foo 2.0"]
 
 
 def test_subset_does_not_depend_on_the_order_of_the_requirements(wheels: Path) -> None:
-    """Requirements in any order make the same subset, so the same image."""
+    """Requirements in any order give the same subset, so the same image."""
     lock = lock_of(wheels, *PINS)
     assert subset(["qux", "foo", "bar"], lock) == subset(["bar", "qux", "foo"], lock)
 
 
 def test_no_requirements_make_an_empty_subset(wheels: Path) -> None:
-    """Code that needs no distribution has none."""
+    """The subset of no requirements is empty."""
     assert subset([], LOCK) == LockedWheels((), (), is_pex_lock=False)
 
 
 def test_best_wheel_for_the_image_is_taken(wheels: Path) -> None:
-    """Of several wheels of a version, the one that an installer takes there is taken; a build number breaks the tie."""
+    """The subset has the wheel that an installer prefers on the image's platform; a build number breaks ties."""
     for tag in (
         "py3-none-any",
         "cp310-cp310-manylinux_2_17_x86_64",
@@ -306,7 +307,7 @@ def test_best_wheel_for_the_image_is_taken(wheels: Path) -> None:
 
 
 def test_best_wheel_of_those_in_the_lock_is_taken(wheels: Path) -> None:
-    """A wheel that came onto the index after the lock was made is passed over, however well it fits."""
+    """A wheel that was added to the index after locking is ignored, however well it fits."""
     make_wheel(wheels, "native", "1.0", files={"native.py": ""}, requires=[])
     lock = lock_of(wheels, "native==1.0")
     newer = make_wheel(wheels, "native", "1.0", files={"native.py": "new"}, requires=[])
@@ -317,7 +318,7 @@ def test_best_wheel_of_those_in_the_lock_is_taken(wheels: Path) -> None:
 
 
 def test_wheel_whose_hash_the_lock_lacks_is_an_error(wheels: Path) -> None:
-    """The file is told with its hash, and what the lock has in its place."""
+    """The error names the file with its hash, and the hashes in the lock."""
     text = error_text(lambda: subset(["bar"], f"bar==1.0 --hash={B} --hash={A}\n"))
     assert text == (
         "A distribution does not match the lockfile: the lockfile does not have its hash.\n"
@@ -332,7 +333,7 @@ def test_wheel_whose_hash_the_lock_lacks_is_an_error(wheels: Path) -> None:
 
 
 def test_wheel_of_an_index_has_its_url_and_its_size(wheels: Path) -> None:
-    """What an index says of a file goes into the subset; a URL that is signed may be a secret and does not."""
+    """The subset has a wheel's URL and size from the index, but no URL with a query, which may contain a secret."""
     path = wheels / "bar-1.0-py3-none-any.whl"
     row = {"filename": path.name, "hashes": {"sha256": hash_of(path)}, "size": 4711}
     lock = lock_of(wheels, "bar==1.0")
@@ -349,7 +350,7 @@ def test_wheel_of_an_index_has_its_url_and_its_size(wheels: Path) -> None:
 
 
 def test_damaged_cache_of_uv_is_emptied(wheels: Path) -> None:
-    """Metadata that uv keeps of an index has no hash: where it leads to an error, the index is asked again."""
+    """If damaged metadata in uv's cache causes an error, uv resolves without the cache and the cache is emptied."""
     lock = lock_of(wheels, "foo==1.0", "bar==1.0")
     requirements = ["foo==1.0"]
     found = subset(requirements, lock)
@@ -363,10 +364,11 @@ def test_damaged_cache_of_uv_is_emptied(wheels: Path) -> None:
 
 
 def test_requirement_that_the_lock_lacks_is_an_error(wheels: Path) -> None:
-    """What an index would give beyond the lock is not taken."""
+    """A distribution that an index has and the lock lacks is not used."""
     lock = f"foo==1.0 --hash={C}\nunused==1.0\n"
     assert error_text(lambda: subset(["foo", "unused"], lock)) == (
-        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' does not hold what src/app:image needs.\n"
+        "The lockfile 3rdparty/python/ray.lock of resolve 'ray-default' "
+        "does not meet the requirements of src/app:image.\n"
         "\n"
         "  * bar==2.0 is needed, but has no entry\n"
         "  * unused==1.0 is locked without a hash\n"
@@ -377,18 +379,18 @@ def test_requirement_that_the_lock_lacks_is_an_error(wheels: Path) -> None:
 
 
 def test_distribution_without_a_wheel_for_the_platform_is_an_error(wheels: Path) -> None:
-    """A wheel for a newer glibc than the base's is not taken."""
+    """A wheel for a newer glibc than the base's is not used."""
     rename_wheel(wheels, "native", "cp310-cp310-manylinux_2_38_x86_64")
     lock = lock_of(wheels, "native==1.0")
     assert "glibc 2.36" in error_text(lambda: subset(["native"], lock))
     assert pins_of(subset(["native"], lock, glibc="2.38")) == ["native 1.0"]
 
 
-# --- What is wrong with a lock, in full
+# --- Complete messages for unusable locks
 
 
 def rename_wheel(wheels: Path, name: str, tag: str) -> None:
-    """Make a wheel whose file says that it is for other platforms."""
+    """Create a wheel whose file name has other platform tags."""
     wheel = make_wheel(wheels, name, "1.0", files={f"{name}.py": ""}, requires=[])
     wheel.rename(wheels / f"{name}-1.0-{tag}.whl")
 
@@ -429,7 +431,7 @@ PYTHON_312 = {**ENVIRONMENT, "python_version": "3.12", "python_full_version": "3
 def test_lock_that_does_not_do_is_an_error(
     wheels: Path, golden: Golden, name: str, lock: str, requirements: Sequence[str]
 ) -> None:
-    """Each kind of mistake in a lockfile has one error, with all that is wrong and what to do; nothing is written."""
+    """Each kind of mistake in a lockfile has its own error with all problems and a fix; no output is written."""
     golden.check(f"errors/{name}.txt", error_text(lambda: subset(requirements, lock)))
     assert not list(Path().glob("wheels.json*"))
 
@@ -467,7 +469,7 @@ def test_lock_that_does_not_do_is_an_error(
 def test_base_that_the_wheels_are_not_for_is_an_error(
     wheels: Path, golden: Golden, name: str, tags: Mapping[str, str], changes: Mapping[str, Any]
 ) -> None:
-    """All distributions whose wheels are for other bases are told at once, with what they are for."""
+    """The error lists all distributions that only have wheels for other bases, with the tags of these wheels."""
     for distribution, tag in tags.items():
         rename_wheel(wheels, distribution, tag)
     lock = "".join(f"{distribution}==1.0 --hash={A}\n" for distribution in tags)
@@ -483,7 +485,7 @@ SOURCES = (
 
 @pytest.fixture
 def sources(wheels: Path) -> Path:
-    """The wheels, and of a cone and a torus the sources alone; of a sphere, a wheel for CPython 3.12."""
+    """Return the wheels, source distributions of cone and torus, and a wheel of sphere for CPython 3.12."""
     make_sdist(wheels, "cone", "1.0", tag="py3-none-any", files={"cone.py": ""})
     make_sdist(wheels, "torus", "1.0", tag="cp310-cp310-linux_x86_64", files={"torus.py": ""})
     rename_wheel(wheels, "sphere", "cp312-cp312-manylinux_2_17_x86_64")
@@ -491,14 +493,14 @@ def sources(wheels: Path) -> Path:
 
 
 def test_distributions_without_a_wheel_are_an_error(sources: Path, golden: Golden) -> None:
-    """All of them are told, each with what there is, and how those with a source can be built."""
+    """The error lists them all with their existing files, and how to build the ones with a source."""
     wanted = ["bar", "cone", "sphere", "torus"]
     text = error_text(lambda: subset(wanted, SOURCES, host_built=("cone",)))
     golden.check("errors/no_wheel.txt", text)
 
 
 def test_distributions_that_may_be_built_are_told_apart(sources: Path) -> None:
-    """What is allowed to be built and has no wheel is named, with its hashes; what has a wheel is not built."""
+    """A distribution without a wheel that may be built is listed with its hashes; one with a wheel is not built."""
     lock = SOURCES.replace(f"bar==1.0 --hash={D}\n", lock_of(sources, "bar==1.0"))
     found = subset(["bar", "torus", "cone"], lock, host_built=("bar", "cone", "torus"))
     assert pins_of(found) == ["bar 1.0"]
@@ -508,7 +510,7 @@ def test_distributions_that_may_be_built_are_told_apart(sources: Path) -> None:
 
 
 def test_subset_of_wheels_names_nothing_to_build(sources: Path) -> None:
-    """Without a distribution to build, there is no such file."""
+    """If no distribution has to be built, built.txt is not written."""
     found = subset(["bar"], lock_of(sources, "bar==1.0"), host_built=("torus",))
     assert found.built == ()
     assert not Path("built.txt").exists()
@@ -521,7 +523,7 @@ LOCAL = "local-1.0+cpu-py3-none-any.whl"
 
 @pytest.fixture
 def server(wheels: Path) -> Iterator[FileServer]:
-    """A server that has, in no index, a wheel of a local version, which requires bar."""
+    """Serve a wheel of a local version that requires bar and is in no index."""
     path = make_wheel(wheels, "local", "1.0+cpu", files={"local.py": ""}, requires=["bar"])
     assert path.name == LOCAL
     with FileServer() as server:
@@ -536,7 +538,7 @@ def local_wheel(server: FileServer, url: str) -> LockedWheel:
 
 
 def by_name_or_url(url: str) -> tuple[str, ...]:
-    """Two ways to require what is locked by its URL."""
+    """Return the two ways to require a wheel that is locked by its URL."""
     return ("local", f"local @ {url}")
 
 
@@ -544,7 +546,7 @@ def by_name_or_url(url: str) -> tuple[str, ...]:
 def test_wheel_that_is_locked_by_its_url_is_taken(
     wheels: Path, server: FileServer, name: str
 ) -> None:
-    """Required by its name or by the same URL, it is the locked file, with what it requires in turn."""
+    """Required by name or by the same URL, the subset has the locked file and its requirements."""
     url = server.url(f"/cpu/{name}")
     expected = local_wheel(server, url)
     lock = f"local @ {url} --hash=sha256:{expected.sha256}\n{lock_of(wheels, *PINS)}"
@@ -555,7 +557,7 @@ def test_wheel_that_is_locked_by_its_url_is_taken(
 
 
 def test_wheel_at_a_url_that_changed_is_an_error(wheels: Path, server: FileServer) -> None:
-    """The file at the URL is held against the lock's hash as every other."""
+    """The hash of a file at a URL is checked like any other."""
     url = server.url(f"/cpu/{LOCAL}")
     lock = f"local @ {url} --hash={A}\n{lock_of(wheels, *PINS)}"
     text = error_text(lambda: subset(["local"], lock))
@@ -564,11 +566,11 @@ def test_wheel_at_a_url_that_changed_is_an_error(wheels: Path, server: FileServe
     assert f"  * 3rdparty/python/ray.lock has {A}\n" in text
 
 
-# --- Locks of Pex
+# --- Pex locks
 
 
 def pex_lock(*rows: tuple[str, str, Sequence[str], Mapping[str, str]]) -> str:
-    """Return what `pex3 lock create --style universal` writes.
+    """Return a lock in the format of `pex3 lock create --style universal`.
 
     Args:
         rows: (name, version, its requirements, URL -> SHA-256).
@@ -617,7 +619,7 @@ def pex_lock(*rows: tuple[str, str, Sequence[str], Mapping[str, str]]) -> str:
 def subset_by_pex(
     monkeypatch: pytest.MonkeyPatch, requirements: Sequence[str], lock: str, **changes: Any
 ) -> LockedWheels:
-    """The part of a Pex lock for this Python, on which Pex must run: it exports for its own."""
+    """Return the part of a Pex lock for this Python, since Pex exports for the interpreter that runs Pex."""
     monkeypatch.setenv("PYTHONPATH", pex_folder())
     return subset(
         requirements,
@@ -637,7 +639,7 @@ def files_of(*paths: Path) -> dict[str, str]:
 def test_subset_of_a_pex_lock_is_what_the_requirements_need(
     wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a word to any server, the part has the files that the lock names, where it says that they are."""
+    """The subset has the lock's files and URLs, and no server is contacted."""
     foo, bar, qux = (wheels / f"{name}-1.0-py3-none-any.whl" for name in ("foo", "bar", "qux"))
     lock = pex_lock(
         ("foo", "1.0", ["bar>=1"], files_of(foo)),
@@ -657,7 +659,7 @@ def test_subset_of_a_pex_lock_is_what_the_requirements_need(
 
 
 def test_best_wheel_of_a_pex_lock_is_taken(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the wheels that the lock has, the one that an installer takes on the image's platform is taken."""
+    """The subset has the locked wheel that an installer prefers on the image's platform."""
     own = "cp{0}{1}-cp{0}{1}".format(*sys.version_info[:2])
     machine = platform.machine()
     names = [
@@ -675,7 +677,7 @@ def test_best_wheel_of_a_pex_lock_is_taken(wheels: Path, monkeypatch: pytest.Mon
 def test_wheel_that_a_pex_lock_has_by_its_url_is_taken(
     wheels: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Required by its name or by the same URL, it is the locked file, with what it requires in turn."""
+    """Required by name or by the same URL, the subset has the locked file and its requirements."""
     url = server.url(f"/cpu/{LOCAL.replace('+', '%2B')}")
     expected = local_wheel(server, url)
     lock = pex_lock(
@@ -690,7 +692,7 @@ def test_wheel_that_a_pex_lock_has_by_its_url_is_taken(
 
 
 def test_no_requirements_make_an_empty_subset_of_a_pex_lock(sandbox: Path) -> None:
-    """Neither tool is asked: to them, no requirement is every requirement."""
+    """The subset of no requirements is empty; uv and Pex, which would return the whole lock, are not run."""
     lock = pex_lock(
         ("bar", "1.0", [], {"https://files.example/bar-1.0-py3-none-any.whl": "0" * 64})
     )
@@ -700,13 +702,13 @@ def test_no_requirements_make_an_empty_subset_of_a_pex_lock(sandbox: Path) -> No
 def test_source_distributions_of_a_pex_lock_are_told_apart(
     wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has no wheel for the image is built where that is allowed, and is an error where it is not."""
+    """A distribution without a wheel for the image is built if that is allowed, and is an error otherwise."""
     lock = pex_lock(
         ("cone", "1.0", ["bar"], {"https://files.example/cone-1.0.tar.gz": "1" * 64}),
         ("bar", "1.0", [], files_of(wheels / "bar-1.0-py3-none-any.whl")),
     )
     text = error_text(lambda: subset_by_pex(monkeypatch, ["cone"], lock))
-    assert "  * cone 1.0: a source distribution alone\n" in text
+    assert "  * cone 1.0: only a source distribution\n" in text
     found = subset_by_pex(monkeypatch, ["cone"], lock, host_built=("cone",))
     assert (pins_of(found), found.built, found.is_pex_lock) == (["bar 1.0"], ("cone 1.0",), True)
     assert not Path("built.txt").exists()

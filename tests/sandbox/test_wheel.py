@@ -1,4 +1,4 @@
-"""Tests of sandbox.wheels.wheel: what a wheel's files are, and what is no wheel."""
+"""Tests of sandbox.wheels.wheel: the members of a wheel, and files that are no valid wheel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOO = "foo-1.0-py3-none-any.whl"
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of a wheel: path in the image -> content, hash in RECORD; those that are executable."""
+    """Members of a wheel by path in the image: contents, hashes in RECORD and sizes; and the paths of executables."""
 
     layout: WheelLayout
     contents: Mapping[str, bytes]
@@ -50,10 +50,10 @@ def read(wheel: Path) -> Seen:
 
 
 def refusal(wheel: Path) -> str:
-    """Why a wheel is refused: the evidence of the error, which names the wheel."""
+    """Return the evidence of the error that rejects a wheel, after checking that the error names the wheel."""
     start, _, evidence = error_text(lambda: read(wheel)).partition("\n\n  * ")
     assert start == (
-        f"The wheel {wheel.name} cannot be installed: it does not hold to the format of wheels."
+        f"The wheel {wheel.name} cannot be installed: it does not follow the wheel format."
     )
     why, _, fix = evidence.partition("\n\n")
     assert fix == "To fix, require another version of it, and tell its maintainers."
@@ -64,7 +64,7 @@ def refusal(wheel: Path) -> str:
 
 
 def test_each_file_is_seen_with_what_record_says(sandbox: Path) -> None:
-    """Path in the image, content, size and hash, but for RECORD itself; METADATA is told as it is."""
+    """Each file except RECORD has its path in the image, content, size and hash; METADATA is unchanged."""
     wheel = make_wheel(
         WHEELS,
         "foo",
@@ -95,7 +95,7 @@ def test_each_file_is_seen_with_what_record_says(sandbox: Path) -> None:
 
 
 def test_scripts_of_entry_points_are_seen(sandbox: Path) -> None:
-    """They are executable, have no hash in RECORD, and are in place of what the wheel has there."""
+    """Scripts of entry points are executable, have no hash in RECORD, and replace the wheel's own scripts."""
     wheel = make_wheel(
         WHEELS,
         "foo",
@@ -110,7 +110,7 @@ def test_scripts_of_entry_points_are_seen(sandbox: Path) -> None:
 
 
 def test_name_of_the_wheel_may_be_spelled_in_another_way(sandbox: Path) -> None:
-    """The folder of metadata has a name of its own, by which its data folder goes."""
+    """The data folder's name follows the .dist-info folder, not the file name of the wheel."""
     wheel = make_wheel(WHEELS, "Foo.Bar", files={"Foo.Bar-1.0.data/data/share/a": "x"})
     renamed = wheel.rename(WHEELS / "foo_bar-1.0-py3-none-any.whl")
     seen = read(renamed)
@@ -119,7 +119,7 @@ def test_name_of_the_wheel_may_be_spelled_in_another_way(sandbox: Path) -> None:
 
 
 def test_metadata_beside_the_wheel_s_own_is_no_metadata(sandbox: Path) -> None:
-    """A vendored distribution has a RECORD and entry points that are files like others."""
+    """RECORD and entry points of a vendored distribution are ordinary files."""
     files = {
         "foo/_vendor/bar-2.dist-info/RECORD": "not,a,record,at,all\n",
         "foo/_vendor/bar-2.dist-info/entry_points.txt": "[console_scripts]\nbar = bar:main",
@@ -138,15 +138,15 @@ def test_metadata_beside_the_wheel_s_own_is_no_metadata(sandbox: Path) -> None:
     ids=ascii,
 )
 def test_unusual_name_is_the_file_s_own(sandbox: Path, name: str) -> None:
-    """Whatever a tar can hold is a name, and RECORD has a line for it."""
+    """Any name that a tar supports is accepted, and is matched with its line in RECORD."""
     seen = read(make_wheel(WHEELS, "foo", files={name: "x"}))
     assert seen.contents[f"{SITE_PACKAGES}/{name}"] == b"x"
-    if "\\" not in name:  # which installer takes for the separator of another system, in RECORD
+    if "\\" not in name:  # in RECORD, installer reads a backslash as a path separator
         assert seen.hashes[f"{SITE_PACKAGES}/{name}"] == hash_of(b"x")
 
 
 def test_lines_of_record_may_end_in_other_ways(sandbox: Path) -> None:
-    """As those of another system, with empty ones between."""
+    """Lines of RECORD may end as on other systems, with empty lines between them."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "x"}, has_record=False)
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr(
@@ -155,7 +155,7 @@ def test_lines_of_record_may_end_in_other_ways(sandbox: Path) -> None:
     assert read(wheel).hashes[f"{SITE_PACKAGES}/foo.py"] == hash_of(b"x")
 
 
-# --- What is refused
+# --- Rejected wheels
 
 
 @pytest.mark.parametrize(
@@ -169,37 +169,37 @@ def test_lines_of_record_may_end_in_other_ways(sandbox: Path) -> None:
     ids=ascii,
 )
 def test_name_that_no_file_of_an_image_has_is_refused(sandbox: Path, name: str) -> None:
-    """Nothing leads out of its folder, is absolute, is another name of a file, or is more than a line."""
+    """A name is rejected if it leaves its folder, is absolute, is not normalised or has a control character."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "", name: ""})
-    assert refusal(wheel) == f"{name!r} is no name that a file can have"
+    assert refusal(wheel) == f"{name!r} is not a valid file name"
 
 
 @pytest.mark.parametrize("name", ["../../usr/bin/sh", "/usr/bin/sh", "a\x1bb", ".", "..", "a//b"])
 def test_command_that_no_file_of_an_image_can_be_is_refused(sandbox: Path, name: str) -> None:
-    """A command of an entry point is a file, too."""
+    """An entry point's name is checked like the name of a file."""
     wheel = make_wheel(WHEELS, "foo", entry_points=f"[console_scripts]\n{name} = foo:main\n")
-    assert refusal(wheel) == f"{name!r} is no name that a file can have"
+    assert refusal(wheel) == f"{name!r} is not a valid file name"
 
 
 @pytest.mark.parametrize(
     "name", ["foo-1.0.data", "foo-1.0.data/a.py", "foo-1.0.data/scripts", "foo-1.0.data.txt"]
 )
 def test_file_of_no_folder_of_data_is_refused(sandbox: Path, name: str) -> None:
-    """The data folder has folders, and a file goes by the one that it is in."""
+    """A file directly in the data folder is rejected, since a subfolder determines its place."""
     start = time.process_time()
     wheel = make_wheel(WHEELS, "foo", files={name: ""})
-    assert refusal(wheel) == f"{name!r} is in no folder of foo-1.0.data"
+    assert refusal(wheel) == f"{name!r} is not in a folder of foo-1.0.data"
     assert time.process_time() - start < 5
 
 
 def test_file_of_an_unknown_folder_of_data_is_refused(sandbox: Path) -> None:
-    """Nobody knows where it is to go."""
+    """A file in an unknown subfolder of the data folder is rejected, since its place is unknown."""
     wheel = make_wheel(WHEELS, "foo", files={"foo-1.0.data/nowhere/a": ""})
     assert "foo-1.0.data/nowhere/a is not contained in a valid .data subdirectory" in refusal(wheel)
 
 
 def altered(**files: Optional[Content]) -> Path:
-    """A wheel with other files of metadata; None takes one away."""
+    """Return a wheel with changed metadata files; None removes a file."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": ""})
     with zipfile.ZipFile(wheel) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
@@ -213,7 +213,7 @@ def altered(**files: Optional[Content]) -> Path:
 
 @pytest.mark.parametrize("name", ["METADATA", "RECORD", "WHEEL"])
 def test_wheel_without_its_metadata_is_refused(sandbox: Path, name: str) -> None:
-    """Each of the three must be there."""
+    """A wheel that lacks one of the three metadata files is rejected."""
     assert f"foo-1.0.dist-info/{name}" in refusal(altered(**{name: None}))
 
 
@@ -223,7 +223,7 @@ def test_wheel_without_its_metadata_is_refused(sandbox: Path, name: str) -> None
     ids=["two columns", "no hash", "no size", "no UTF-8"],
 )
 def test_wheel_with_another_record_is_refused(sandbox: Path, record: Content) -> None:
-    """RECORD is as it says it is, or the wheel is not to be relied on."""
+    """A wheel with a malformed RECORD is rejected."""
     assert refusal(altered(RECORD=record))
 
 
@@ -241,18 +241,18 @@ def test_wheel_with_another_record_is_refused(sandbox: Path, record: Content) ->
 def test_wheel_with_entry_points_that_call_nothing_is_refused(
     sandbox: Path, entry_points: str
 ) -> None:
-    """A command that cannot run is not in an image."""
+    """A wheel whose entry point cannot be called is rejected."""
     assert refusal(make_wheel(WHEELS, "foo", entry_points=entry_points))
 
 
 def test_wheel_of_another_version_of_the_format_is_refused(sandbox: Path) -> None:
-    """Who knows what it would mean."""
+    """A wheel of another major version of the format is rejected."""
     assert "Incompatible Wheel-Version 2.0" in refusal(altered(WHEEL="Wheel-Version: 2.0\n"))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x05\x06" + bytes(18)])
 def test_file_that_is_no_wheel_is_refused(sandbox: Path, content: bytes) -> None:
-    """Neither is a page that a proxy gave, nor an empty archive."""
+    """An HTML page, an empty file and an empty archive are rejected."""
     WHEELS.mkdir()
     wheel = WHEELS / FOO
     wheel.write_bytes(content)
@@ -260,7 +260,7 @@ def test_file_that_is_no_wheel_is_refused(sandbox: Path, content: bytes) -> None
 
 
 def test_wheel_that_is_damaged_is_refused(sandbox: Path) -> None:
-    """A file whose checksum is not right is found when it is read, even if RECORD does not have it."""
+    """A file with a wrong checksum is rejected when it is read, even without a hash in RECORD."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "here"}, recorded={"foo.py": None})
     content = wheel.read_bytes()
     assert content.count(b"here") == 1
@@ -269,7 +269,7 @@ def test_wheel_that_is_damaged_is_refused(sandbox: Path) -> None:
 
 
 def test_wheel_that_is_encrypted_is_refused(sandbox: Path) -> None:
-    """No installer has a password."""
+    """An encrypted wheel is rejected."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": "here"})
     content = bytearray(wheel.read_bytes())
     for start, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
@@ -279,7 +279,7 @@ def test_wheel_that_is_encrypted_is_refused(sandbox: Path) -> None:
 
 
 def test_two_folders_of_metadata_are_refused(sandbox: Path) -> None:
-    """A wheel is one distribution."""
+    """A wheel with the metadata of two distributions is rejected."""
     wheel = make_wheel(WHEELS, "foo", files={"bar-1.0.dist-info/METADATA": "Name: bar\n"})
     assert "exactly one .dist-info" in refusal(wheel)
 
@@ -288,16 +288,16 @@ def test_two_folders_of_metadata_are_refused(sandbox: Path) -> None:
 
 
 def test_wheel_of_these_bytes_is_accepted_and_no_other(sandbox: Path) -> None:
-    """The SHA-256 of the whole file is that of the lock."""
+    """The SHA-256 of the whole file must be the lock's."""
     wheel = make_wheel(WHEELS, "foo", files={"foo.py": ""})
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     check_wheel(str(wheel), sha256)
     wheel.write_bytes(wheel.read_bytes() + b"\0")
     other = hashlib.sha256(wheel.read_bytes()).hexdigest()
     assert error_text(lambda: check_wheel(str(wheel), sha256)) == (
-        f"The wheel {FOO} is not what it was when it was fetched: a disk or a cache changed it.\n"
+        f"The wheel {FOO} has changed since it was fetched, on a disk or in a cache.\n"
         "\n"
         f"  * its SHA-256 is {other}, not {sha256}\n"
         "\n"
-        "To fix, remove Pants' store, `[GLOBAL].local_store_dir`, and look at the disk that it is on."
+        "To fix, remove Pants' store, `[GLOBAL].local_store_dir`, and check the disk that contains it."
     )

@@ -371,7 +371,7 @@ def test_file_that_is_not_what_record_says_is_an_error(sandbox: Path) -> None:
         WHEELS, "foo", files={"foo/a.py": "x = 1"}, recorded={"foo/a.py": hash_of(b"x = 2")}
     )
     assert error_text(lambda: write(wheel)) == (
-        f"The wheel {FOO} cannot be installed: it does not hold to the format of wheels.\n"
+        f"The wheel {FOO} cannot be installed: it does not follow the wheel format.\n"
         "\n"
         f"  * /{SITE_PACKAGES}/foo/a.py does not match its hash in RECORD\n"
         "\n"
@@ -408,7 +408,7 @@ def test_wheel_that_is_not_the_fetched_one_is_an_error(sandbox: Path) -> None:
     with wheel.open("ab") as file:
         file.write(b"x")
     text = error_text(lambda: write_distribution_layer.main(request))
-    assert text.startswith(f"The wheel {FOO} is not what it was when it was fetched: ")
+    assert text.startswith(f"The wheel {FOO} has changed since it was fetched, ")
     now, before = piece_of(wheel).sha256, request.pieces[0].sha256
     assert f"  * its SHA-256 is {now}, not {before}\n" in text
 

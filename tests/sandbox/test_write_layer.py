@@ -349,9 +349,9 @@ def test_wheel_that_cannot_be_installed_ends_the_program_with_the_message(
     wheel = make_wheel(tmp_path / "wheels", "foo", files={"../a.py": ""})
     request = replace(call.request, pieces=(piece_of(wheel),))
     assert failure(tmp_path, Call(call.program, request)) == (
-        "The wheel foo-1.0-py3-none-any.whl cannot be installed: it does not hold to the format of wheels.\n"
+        "The wheel foo-1.0-py3-none-any.whl cannot be installed: it does not follow the wheel format.\n"
         "\n"
-        "  * '../a.py' is no name that a file can have\n"
+        "  * '../a.py' is not a valid file name\n"
         "\n"
         "To fix, require another version of it, and tell its maintainers."
     )

@@ -1,4 +1,4 @@
-"""How a program of the sandbox is called and how it reports a user's mistake to the rule that started it."""
+"""The entry point of sandbox programs, and how a program reports a user's mistake to the rule that started it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from slim_ray_image.core.wire import from_json, to_json
 T = TypeVar("T")
 # EX_DATAERR of sysexits.h: the input was wrong, not the program.
 USER_ERROR = 65
-# What the C library, and with it every tool, says when a disk or a user's share of it is full.
+# errno -> the C library's message, which every tool prints, for a full disk and for a user's exhausted quota.
 _DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}
 
 
 def raise_if_disk_is_full(output: str) -> None:
-    """Raise what a program that failed with this output would have raised.
+    """Raise an error if the output of a failed tool reports a full disk.
 
     Raises:
-        OSError: If it says that the disk is full.
+        OSError: If `output` contains the C library's message for a full disk.
     """
     for number, words in _DISK_FULL.items():
         if words in output:
@@ -32,11 +32,11 @@ def raise_if_disk_is_full(output: str) -> None:
 
 
 def run_tool(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a program that must succeed. What it says is told when it fails.
+    """Run a command that must succeed. If the command fails, its output is printed on stderr.
 
     Raises:
         OSError: If the disk is full.
-        subprocess.CalledProcessError: If it fails for another reason.
+        subprocess.CalledProcessError: If the command fails for another reason.
     """
     result = subprocess.run(
         command, env=environment, capture_output=True, text=True, errors="replace", check=False
@@ -55,8 +55,8 @@ def _disk_full_error(error: OSError) -> SlimRayImageError:
             f"{os.getcwd()}, where Pants runs this process, is on a disk with {free} MB free"
         ],
         fixes=[
-            "free some of it",
-            "name folders on another disk: `[GLOBAL].local_execution_root_dir` for what processes write, "
+            "free space on this disk",
+            "name folders on another disk: `[GLOBAL].local_execution_root_dir` for the files that processes write, "
             "`[GLOBAL].named_caches_dir` for the caches of wheels and of uv",
         ],
     )
@@ -84,13 +84,13 @@ def run_program(main: Callable[[T], None], request_kind: Type[T]) -> None:
 
 
 def write_result(path: str, value: Any) -> None:
-    """Write a dataclass as the rule that started this program reads it."""
+    """Write a dataclass as JSON, in the form that the rule that started this program parses."""
     write_whole(path, to_json(value))
 
 
 @contextmanager
 def whole_file(path: str) -> Iterator[BinaryIO]:
-    """Yield a file to write that is never there in part: it gets its name when all of it is written."""
+    """Yield a file to write. The file appears at `path` only when its content is complete."""
     partial = f"{path}.partial"
     with open(partial, "wb") as file:
         yield file
@@ -98,6 +98,6 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: str, text: str) -> None:
-    """Write text as a file that is never there in part."""
+    """Write text to a file that appears at `path` only when its content is complete."""
     with whole_file(path) as file:
         file.write(text.encode())

@@ -1,7 +1,7 @@
-"""Stage 4 of 6: the content of a layer's files before they are written, in little memory whatever its size.
+"""Stage 4 of 6: the content of a layer's files before they are written, in bounded memory.
 
-In: streams. Out: `Content`s, which are read again as often as it takes: in memory as long as all is small, else in one
-file without a name.
+In: streams. Out: `Content`s, which can be read any number of times. All contents of a spool are in memory while their
+sum is small, else in one unnamed temporary file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from typing import BinaryIO, Iterable, Iterator
 
 _CHUNK_BYTES = 1 << 20
-# Enough for the small distributions of a service, so that most layers write no file.
+# Enough for the small distributions of a service, so most layers need no temporary file.
 _BYTES_IN_MEMORY = 64 << 20
 
 
@@ -22,7 +22,7 @@ def _spelled(digest: bytes) -> str:
 
 
 def sha256_of(content: bytes) -> str:
-    """Return the SHA-256 as `Content` has it."""
+    """Return the SHA-256 of `content`, spelled like `Content.sha256`."""
     return _spelled(hashlib.sha256(content).digest())
 
 
@@ -31,7 +31,7 @@ class Content:
 
     Attributes:
         size: In bytes.
-        sha256: As RECORD spells a hash: base64 of URLs, without padding.
+        sha256: Hash as RECORD spells it: URL-safe base64 without padding.
     """
 
     def __init__(self, spool: BinaryIO, start: int, size: int, sha256: str) -> None:
@@ -41,7 +41,7 @@ class Content:
         self.sha256 = sha256
 
     def read_at(self, offset: int, byte_count: int) -> bytes:
-        """Return these bytes, fewer where the content ends before."""
+        """Return `byte_count` bytes from `offset`, or fewer if the content ends before."""
         self._spool.seek(self._start + offset)
         return self._spool.read(max(min(byte_count, self.size - offset), 0))
 
@@ -49,7 +49,7 @@ class Content:
         return self.read_at(0, self.size)
 
     def chunks(self, start: int = 0, end: int = -1) -> Iterator[bytes]:
-        """Yield what lies between two offsets, in pieces; -1 is the end."""
+        """Yield the bytes from offset `start` to offset `end`, in pieces; -1 is the end of the content."""
         end = self.size if end < 0 else min(end, self.size)
         for offset in range(start, end, _CHUNK_BYTES):
             yield self.read_at(offset, min(_CHUNK_BYTES, end - offset))
@@ -59,7 +59,7 @@ class Content:
 
 
 class _Reader(io.RawIOBase):
-    """Reads a content from its start to its end."""
+    """A stream that reads a `Content` from its start to its end."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
@@ -82,17 +82,17 @@ def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
 
 
 class Spool:
-    """Keeps contents until the process ends."""
+    """A store that keeps contents until the process ends."""
 
     def __init__(self, bytes_in_memory: int = _BYTES_IN_MEMORY) -> None:
         self._file: BinaryIO = tempfile.SpooledTemporaryFile(max_size=bytes_in_memory, dir=".")  # type: ignore[assignment]
         self._end = 0
 
     def take(self, chunks: Iterable[bytes]) -> Content:
-        """Keep what these pieces make together; contents are taken one after the other."""
+        """Store the pieces as one content. Finish one content before the next is taken."""
         start, digest = self._end, hashlib.sha256()
         for chunk in chunks:
-            # A piece may come of another content of this spool, which is read elsewhere.
+            # A piece may be read from another content of this spool, which moves the file's position.
             self._file.seek(self._end)
             self._file.write(chunk)
             digest.update(chunk)

@@ -1,1 +1,1 @@
-"""Programs that read a base image from a registry and take its interpreter out of its layers."""
+"""Programs that read a base image from a registry and extract its interpreter from its layers."""

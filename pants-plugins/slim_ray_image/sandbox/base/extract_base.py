@@ -1,8 +1,8 @@
-"""Takes out of the base's layers what the build needs: its own interpreter, and facts about it.
+"""Extract the interpreter from the layers of a base image, and collect facts about the base.
 
 In: the base's layer blobs and its environment variables. Out: `base/`, a folder with the interpreter, its standard
-library and the shared libraries beside it, and base.json. The interpreter runs in place through the base's own loader,
-by `base/PYTHON_LAUNCHER`; nothing of the host is mapped into it.
+library and the base's shared libraries, and base.json. A launcher, whose path is in base.json, runs the interpreter in
+place with the base's own loader, so the process maps no library of the host.
 Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md ("Applying Changesets").
 """
 
@@ -45,8 +45,8 @@ root="${{SLIM_RAY_IMAGE_BASE_ROOT:-$(cd "${{0%/*}}/{up}" && pwd)}}"
 export SLIM_RAY_IMAGE_BASE_ROOT="$root"
 exec "$root{loader}" --inhibit-cache --library-path "{library_path}" --argv0 "$0" "$root{python}" "$@"
 """
-# What the programs of this folder and Pex import of the standard library. The base ships no bytecode and the
-# sandboxes are read-only, so each of a dozen processes would compile these again.
+# Lists the standard library modules that the sandbox programs and Pex import, as pairs of source and bytecode path. The
+# base has no bytecode and sandboxes are read-only, so each of a dozen processes would compile these modules again.
 _LIST_STANDARD_LIBRARY = """\
 import argparse, ast, base64, configparser, csv, email.parser, fileinput, hashlib, json, py_compile, subprocess
 import importlib.util, sys, tarfile, tempfile, urllib.request, uuid, xml.etree.ElementTree, zipfile
@@ -60,7 +60,7 @@ _UNUSED_BY_THE_BUILD = re.compile(
 
 
 class _Member(NamedTuple):
-    """An entry of a layer, and the layer's number."""
+    """An entry of a layer, with the layer's number from 0, lowest first."""
 
     number: int
     info: tarfile.TarInfo
@@ -75,7 +75,7 @@ class _Member(NamedTuple):
 
 
 def _open_layer(blob: str) -> tarfile.TarFile:
-    """Return a layer that is read at any place: a compressed one is unpacked once, into a file without a name."""
+    """Open a layer for random access. A compressed layer is first unpacked into an unnamed temporary file."""
     with open(blob, "rb") as file:
         is_gzip = file.read(len(_GZIP)) == _GZIP
     if not is_gzip:
@@ -88,12 +88,12 @@ def _open_layer(blob: str) -> tarfile.TarFile:
 
 
 class _RootFilesystem(RootFilesystem[_Member]):
-    """The base's layers, applied one over the other; paths are absolute in the image."""
+    """The file tree of the base: its layers applied in order. Paths are absolute in the image."""
 
     def __init__(self, blobs: Sequence[str]) -> None:
         super().__init__()
         self._layers = [_open_layer(blob) for blob in blobs]
-        self._files: list[dict[str, tarfile.TarInfo]] = []  # those of each layer, by path
+        self._files: list[dict[str, tarfile.TarInfo]] = []  # per layer: path -> regular file
         self.layer_sizes: list[LayerSize] = []
         for number in range(len(blobs)):
             self.apply(self._members(number))
@@ -114,7 +114,7 @@ class _RootFilesystem(RootFilesystem[_Member]):
         return entry is not None and (entry.info.isfile() or entry.info.islnk())
 
     def directories(self) -> list[str]:
-        """Every directory, and every symlink to one, sorted."""
+        """Return the paths of all directories and of symlinks to directories, sorted."""
         found = []
         for path, (_, info) in self.entries.items():
             if info.isdir():
@@ -126,11 +126,11 @@ class _RootFilesystem(RootFilesystem[_Member]):
         return sorted(found)
 
     def read(self, path: str) -> Optional[bytes]:
-        """Return a file's content, None when there is none."""
+        """Return a file's content; None if there is no such file."""
         return next((content for _, content, _ in self.read_all({self.resolve(path): path})), None)
 
     def read_all(self, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes, bool]]:
-        """Yield (name, content, is_executable) of the regular files `wanted`, real path -> name."""
+        """Yield (name, content, is_executable) of each regular file in `wanted`, which maps real paths to names."""
         for real, name in wanted.items():
             entry = self.entries.get(real)
             if entry is None or not (entry.info.isfile() or entry.info.islnk()):
@@ -143,7 +143,7 @@ class _RootFilesystem(RootFilesystem[_Member]):
 
 
 def _find_python(root: _RootFilesystem, search_path: Sequence[str], reference: str) -> str:
-    """Return the real path of the base's interpreter, such as /usr/local/bin/python3.10."""
+    """Return the real path of the first interpreter on `search_path`, such as /usr/local/bin/python3.10."""
     for directory in search_path:
         for name in ("python3", "python"):
             candidate = root.resolve(posixpath.join(directory, name))
@@ -154,12 +154,14 @@ def _find_python(root: _RootFilesystem, search_path: Sequence[str], reference: s
     raise SlimRayImageError(
         f"The base image {reference} has no Python.",
         evidence=[f"looked for python3 in {directory}" for directory in search_path],
-        fixes=["use a base image with a CPython of your resolve's version, as 'python:3.10-slim'"],
+        fixes=[
+            "use a base image with a CPython of your resolve's version, such as 'python:3.10-slim'"
+        ],
     )
 
 
 def _programs(root: _RootFilesystem, search_path: Sequence[str], python: str) -> Mapping[str, str]:
-    """Return command -> path, of what PATH finds but for the interpreter's own directory."""
+    """Map each command to the path that PATH finds for it, without commands in the interpreter's own directory."""
     found: dict[str, str] = {}
     for directory in search_path:
         real = root.resolve(directory)
@@ -173,18 +175,18 @@ def _programs(root: _RootFilesystem, search_path: Sequence[str], python: str) ->
 
 
 def _has_bytecode(root: _RootFilesystem, python: str) -> bool:
-    """Whether the base has the bytecode of its standard library, by that of a module which every start imports."""
+    """Return whether the base has bytecode of its standard library, judged by `os`, which every start imports."""
     name = posixpath.basename(python)
     library = posixpath.join(posixpath.dirname(posixpath.dirname(python)), "lib", name)
     return root.is_file(f"{library}/__pycache__/os.cpython-{name[6:].replace('.', '')}.pyc")
 
 
 def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) -> str:
-    """Return the version of the base's glibc, as "2.36", from its dpkg status, else from libc.so.6 itself."""
+    """Return the version of the base's glibc, such as "2.36", from its dpkg status, else from libc.so.6 itself."""
     if any(posixpath.basename(path).startswith("ld-musl-") for path in root.entries):
         raise SlimRayImageError(
             f"The base image {reference} has musl as its C library, and Ray has no wheels for musl.",
-            fixes=["use a base image with glibc, as 'python:3.10-slim'"],
+            fixes=["use a base image with glibc, such as 'python:3.10-slim'"],
         )
     status = (root.read("/var/lib/dpkg/status") or b"").decode(errors="replace")
     for paragraph in status.split("\n\n"):
@@ -203,7 +205,7 @@ def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) ->
     raise SlimRayImageError(
         f"The base image {reference} does not say which C library it has.",
         evidence=["looked for libc6 in /var/lib/dpkg/status, and for libc.so.6"],
-        fixes=["use a base image with glibc, as 'python:3.10-slim'"],
+        fixes=["use a base image with glibc, such as 'python:3.10-slim'"],
     )
 
 
@@ -223,7 +225,7 @@ def _library_directories(root: _RootFilesystem, platform: Platform, prefix: str)
 
 
 def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[str, str]:
-    """Real path -> path under BASE of the interpreter, its loader and its standard library."""
+    """Map real path to path under BASE for the interpreter, its loader and its standard library."""
     prefix = posixpath.dirname(posixpath.dirname(python))
     standard_library = f"{prefix}/lib/{posixpath.basename(python)}/"
     wanted = {python: python, loader: loader}
@@ -234,7 +236,7 @@ def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[
 
 
 def _shared_objects(root: _RootFilesystem, libraries: list[str]) -> Iterator[tuple[str, str]]:
-    """(real path, path under BASE) of the shared libraries, symlinked names included."""
+    """Yield (real path, path under BASE) of the shared libraries, including symlinked names."""
     for directory in libraries:
         for path in root.children(directory):
             if ".so" in posixpath.basename(path) and root.is_file(path):
@@ -250,7 +252,7 @@ def _write(path: str, content: bytes, is_executable: bool) -> None:
 
 
 def _extract_interpreter(root: _RootFilesystem, platform: Platform, python: str) -> str:
-    """Write the interpreter under BASE and return the launcher's path there."""
+    """Write the interpreter and its libraries under BASE, and return the launcher's path relative to BASE."""
     prefix = posixpath.dirname(posixpath.dirname(python))
     loader = root.resolve(platform.loader)
     libraries = _library_directories(root, platform, prefix)
@@ -274,7 +276,11 @@ def _extract_interpreter(root: _RootFilesystem, platform: Platform, python: str)
 
 
 def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
-    """Return what the interpreter says of itself, which also shows that it runs on this machine."""
+    """Run the interpreter and return its version, implementation and platform.
+
+    Raises:
+        SlimRayImageError: If the interpreter does not run on this machine.
+    """
     script = (
         "import json, os, platform, sys; print(json.dumps({"
         "'version': platform.python_version(), 'implementation': platform.python_implementation(),"
@@ -301,10 +307,11 @@ def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
 
 
 def _compile_standard_library(launcher: str, python: str) -> None:
-    """Write the bytecode; every layer is keyed by this tree, so its bytes must not change from run to run.
+    """Write bytecode of the standard library modules that programs import.
 
-    So what is imported is found by one process and compiled by another: beside other modules, whether a string is
-    marshalled as shared depends on addresses.
+    The tree under BASE is part of every layer's cache key, so the bytecode must be the same in every run. Therefore one
+    process lists the modules and another compiles them: in a process that has imported other modules, whether a string
+    is marshalled as shared depends on memory addresses.
     """
     root = os.path.abspath(BASE)
     standard_library = f"{root}{posixpath.dirname(posixpath.dirname(python))}/lib/"
@@ -345,13 +352,13 @@ def _check_version(request: BaseFactsRequest, python: str, version: str) -> None
     declared = request.environment.get("PYTHON_VERSION")
     if declared and declared != version:
         raise SlimRayImageError(
-            f"The base image {request.reference} says it has Python {declared}, but its {python} is {version}.",
-            fixes=["use a base image whose PYTHON_VERSION is that of its interpreter"],
+            f"The base image {request.reference} has PYTHON_VERSION {declared}, but its {python} is {version}.",
+            fixes=["use a base image whose PYTHON_VERSION is the version of its interpreter"],
         )
 
 
 def main(request: BaseFactsRequest) -> None:
-    """Write the interpreter and the facts."""
+    """Write `base/` and base.json."""
     platform = parse_platform(request.platform)
     search_path = request.environment["PATH"].split(":")
     root = _RootFilesystem(request.blobs)

@@ -1,6 +1,6 @@
-"""Fetches one blob of an image from its registry.
+"""Fetch one blob of an image from its registry.
 
-In: where the registry is, and the blob's digest. Out: the file `blob`, which has that digest.
+In: the address of the registry, and the blob's digest. Out: the file `blob`, which has that digest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from slim_ray_image.sandbox.report import run_program
 
 
 def main(request: FetchBlobRequest) -> None:
-    """Write the blob."""
+    """Write the blob to the file `blob`."""
     with connect(request.place) as registry, open(BLOB, "wb") as file:
         for chunk in registry.read_blob(request.digest):
             file.write(chunk)

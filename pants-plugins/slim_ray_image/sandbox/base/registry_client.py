@@ -1,4 +1,4 @@
-"""How an image is read from a registry: manifests and blobs, each checked against its digest.
+"""Read an image from a registry: manifests and blobs, each checked against its digest.
 
 Specification: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md ("Pull").
 """
@@ -27,7 +27,7 @@ def _authenticate(client: DXFBase, response: requests.Response) -> None:
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """How requests connects: through the proxies, and to whom, as this host's network says."""
+    """A transport adapter for requests that uses the proxies and CA certificates of this host's network."""
 
     def __init__(self, network: HostNetwork, certificates: str) -> None:
         self._network = network
@@ -39,10 +39,10 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().init_poolmanager(*arguments, ssl_context=self._context, **options)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
-        """Send one request, that of a redirect too: each URL has a proxy of its own.
+        """Send one request, or one redirect, through the proxy for its URL.
 
         Raises:
-            requests.exceptions.ProxyError: If a proxy, not the registry, is what fails; it names the proxy.
+            requests.exceptions.ProxyError: If the proxy fails, rather than the registry. The message names the proxy.
         """
         url = str(request.url)
         try:
@@ -71,17 +71,17 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return the login for a proxy, by its URL, which has none."""
+        """Return the headers that log in to a proxy, which its URL here does not contain."""
         return dict(self._proxy_headers[proxy])
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Leave it to the context: requests would add the certificates that it brings."""
+        """Do nothing: the TLS context verifies, and requests would also trust its bundled certificates."""
 
 
 class _Client(DXF):
-    """The registry client with a session that reads nothing of the user's: no netrc file, no variable.
+    """A registry client whose session ignores the user's netrc file and environment variables.
 
-    A login of ~/.netrc would be sent to the registry, and where that says that tokens are had, in place of them.
+    Otherwise a login from ~/.netrc would be sent to the registry and to its token server, in place of tokens.
     """
 
     def __init__(self, place: RegistryPlace, network: HostNetwork) -> None:
@@ -96,7 +96,9 @@ class _Client(DXF):
 
     def __enter__(self) -> _Client:
         super().__enter__()
-        session = self._sessions[0]  # of every request, those for tokens and of redirects included
+        session = self._sessions[
+            0
+        ]  # sends every request, including redirects and requests for tokens
         assert isinstance(session, requests.Session)
         session.trust_env = False
         session.mount("https://", self._adapter)
@@ -105,12 +107,12 @@ class _Client(DXF):
 
 
 def _reason(error: BaseException) -> str:
-    """The system's words for why a connection failed, where one of the causes of `error` has them."""
+    """Return the operating system's message for a failed connection, if a cause of `error` has one."""
     cause: Optional[BaseException] = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-        if type(cause) is OSError:  # as a proxy's answer to CONNECT is told
+        if type(cause) is OSError:  # http.client raises this for a proxy's answer to CONNECT
             return str(cause)
         cause = cause.__cause__ or cause.__context__
     return str(error)
@@ -128,7 +130,7 @@ def _denied(place: RegistryPlace, answer: str) -> SlimRayImageError:
 
 
 def _refused(place: RegistryPlace, response: requests.Response) -> SlimRayImageError:
-    """Return the error for an answer that is not the content."""
+    """Return the error for a response with an error status."""
     status = response.status_code
     if status == 404:
         return SlimRayImageError(
@@ -150,7 +152,7 @@ def _refused(place: RegistryPlace, response: requests.Response) -> SlimRayImageE
 
 def _no_proxy(place: RegistryPlace, error: requests.exceptions.ProxyError) -> SlimRayImageError:
     return SlimRayImageError(
-        f"The base image {place.reference} cannot be read: no proxy leads to {place.host}.",
+        f"The base image {place.reference} cannot be read: {place.host} cannot be reached through a proxy.",
         evidence=[str(error)],
         fixes=[
             "correct the proxy, or its user and password, in the variable that "
@@ -176,7 +178,7 @@ def _no_answer(place: RegistryPlace, error: requests.RequestException) -> SlimRa
 
 @contextmanager
 def _told_clearly(place: RegistryPlace) -> Iterator[None]:
-    """Turn every way in which a registry can fail into one clear error."""
+    """Raise any failure of a registry as a SlimRayImageError."""
     try:
         yield
     except requests.HTTPError as error:
@@ -192,7 +194,7 @@ def _told_clearly(place: RegistryPlace) -> Iterator[None]:
 
 
 class Registry:
-    """A repository of a registry, connected to."""
+    """A connection to a repository of a registry."""
 
     def __init__(self, place: RegistryPlace, client: DXF) -> None:
         self._place = place
@@ -202,7 +204,7 @@ class Registry:
         """Return a manifest or an image index, by its tag or digest.
 
         Raises:
-            SlimRayImageError: If the registry does not send it, or sends another than the digest says.
+            SlimRayImageError: If the registry does not send the manifest, or the content has another digest.
         """
         with _told_clearly(self._place):
             _, response = self._client.get_manifest_and_response(identifier)
@@ -215,7 +217,8 @@ class Registry:
         """Yield a blob in chunks.
 
         Raises:
-            SlimRayImageError: If the registry does not send it, or, after the last chunk, if its digest is another.
+            SlimRayImageError: If the registry does not send the blob, or, after the last chunk, if the content has
+                another digest.
         """
         with _told_clearly(self._place):
             chunks: Any = self._client.pull_blob(digest, chunk_size=_CHUNK_BYTES)
@@ -224,6 +227,6 @@ class Registry:
 
 @contextmanager
 def connect(place: RegistryPlace) -> Iterator[Registry]:
-    """Yield a repository, connected to as this host's network says."""
+    """Yield a connection to a repository, with the proxies and certificates of this host's network."""
     with _Client(place, read_host_network()) as client:
         yield Registry(place, client)

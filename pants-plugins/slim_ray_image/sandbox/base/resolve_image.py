@@ -1,7 +1,7 @@
-"""Finds an image for a platform in its registry.
+"""Find the image for a platform in its registry.
 
-In: where the registry is, and a tag or a digest. Out: manifest.json and config.json, byte for byte as the registry has
-them, each checked against its digest.
+In: the address of the registry, and a tag or a digest. Out: manifest.json and config.json, unchanged bytes of the
+registry, each checked against its digest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from slim_ray_image.sandbox.report import run_program
 
 
 def main(request: ResolveImageRequest) -> None:
-    """Write the manifest and the config."""
+    """Write manifest.json and config.json."""
     reference, platform = request.place.reference, parse_platform(request.platform)
     with connect(request.place) as registry:
         content = registry.read_manifest(request.identifier)

@@ -1,1 +1,1 @@
-"""Programs that fetch uv and install the tools; the network of this host, indexes, and how uv and Pex are run."""
+"""Programs that fetch uv and install the tools; modules for this host's network, for indexes, and to run uv and Pex."""

@@ -1,4 +1,4 @@
-"""Fetches the locked uv for this host, with nothing but the standard library: uv then installs every other tool.
+"""Fetch the locked uv for this host, with only the standard library: uv then installs every other tool.
 
 Pants' own way to a tool's environment (Pex, and pip below it) takes five to ten times as long and puts the indexes'
 credentials on command lines; docs/decisions has the measurements.
@@ -26,7 +26,7 @@ from slim_ray_image.sandbox.tools.index_pages import links_of, pages_of
 
 
 def _read_pin(lockfile: str) -> tuple[str, frozenset[str]]:
-    """Return uv's version and SHA-256 hashes, of the lock's lines in the form that uv writes."""
+    """Return uv's version and SHA-256 hashes from a lockfile in the form that uv writes."""
     with open(lockfile, encoding="utf-8") as file:
         entry = re.search(r"^uv==(\S+)((?:[ \\\n]+--hash=sha256:[0-9a-f]{64})+)", file.read(), re.M)
     assert entry, lockfile
@@ -34,7 +34,12 @@ def _read_pin(lockfile: str) -> tuple[str, frozenset[str]]:
 
 
 def wheel_pattern(system: str, machine: str, has_glibc: bool) -> str:
-    """Return what the end of a uv wheel's name matches on a host, as `platform` describes it."""
+    """Return a regular expression for the end of a uv wheel's file name that fits a host.
+
+    Args:
+        system: `platform.system()` of the host.
+        machine: `platform.machine()` of the host.
+    """
     if system == "Darwin":
         return rf"macosx_\w+_({machine}|universal2)\.whl"
     return rf"{'manylinux' if has_glibc else 'musllinux'}_[\w.]*_{machine}\.whl"
@@ -43,7 +48,7 @@ def wheel_pattern(system: str, machine: str, has_glibc: bool) -> str:
 def _find_wheel(
     opener: IndexClient, page: str, version: str, hashes: frozenset[str]
 ) -> Optional[bytes]:
-    """Return the first file that `page` links to which is the locked uv for this host."""
+    """Return the content of the first link on `page` that is the locked uv for this host; None if there is none."""
     pattern = wheel_pattern(platform.system(), platform.machine(), bool(platform.libc_ver()[0]))
     for link in links_of(opener, page):
         name = file_of(link)
@@ -55,7 +60,7 @@ def _find_wheel(
 
 
 def main(request: FetchUvRequest) -> None:
-    """Write `uv`."""
+    """Write the executable `uv`."""
     version, hashes = _read_pin(request.lockfile)
     places = request.places
     opener = IndexClient(places.certificates, read_host_network())

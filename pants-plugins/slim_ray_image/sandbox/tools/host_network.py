@@ -1,11 +1,11 @@
-"""How this host reaches the network, for every program: credentials, proxies and CA certificates.
+"""Read how this host reaches the network, for every program: credentials, proxies and CA certificates.
 
 A program must leave no trace of credentials and proxies.
 
-All else that a program is given (arguments, environment, input files) is part of its cache key, and Pants keeps cache
-keys on disk and sends them to remote caches. So Pants holds these in its own memory, in a file without a name
-(https://man7.org/linux/man-pages/man2/memfd_create.2.html), and the programs that it starts read it there, through
-/proc/PID/fd, which only the same user can.
+Everything else that a program receives (arguments, environment, input files) is part of its cache key, and Pants stores
+cache keys on disk and sends them to remote caches. So Pants keeps credentials and proxies in its own memory, in an
+unnamed file (https://man7.org/linux/man-pages/man2/memfd_create.2.html). The programs that Pants starts read this file
+through /proc/PID/fd, which only the same user can open.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from slim_ray_image.core.wheels.proxies import Proxy, find_proxy, spell_out
 
 MEMORY_FILE = "slim-ray-image-network"
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-# Where the CA bundles of Linux distributions are, for a Python that was built elsewhere and knows none.
+# Paths of CA bundles on Linux distributions, for a Python that was built elsewhere and has no default path that exists.
 _CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -33,7 +33,7 @@ _CA_BUNDLES = (
 
 @dataclass(frozen=True)
 class HostNetwork:
-    """How this host reaches the network.
+    """Settings with which this host reaches the network.
 
     Attributes:
         credentials: URL of an index or a page of links, without userinfo -> user and password.
@@ -44,20 +44,20 @@ class HostNetwork:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def proxy_for(self, url: str) -> Optional[Proxy]:
-        """Return the proxy to ask `url` through, or None to ask its host.
+        """Return the proxy for `url`, or None to connect to its host directly.
 
         Raises:
-            ValueError: If the variable that is for `url` names no proxy that can be asked.
+            ValueError: If the proxy variable that applies to `url` has no valid proxy.
         """
         return find_proxy(url, self.environment)
 
     def tls_context(self, certificates: str, last_resort: str = "") -> ssl.SSLContext:
-        """Return which servers to trust.
+        """Return a TLS context with the CA certificates to trust.
 
         Args:
-            certificates: The CA bundle of `[GLOBAL].ca_certs_path` in the sandbox, or "". Without it, `SSL_CERT_FILE`
-                and `SSL_CERT_DIR` say whom to trust, where they name something; else the host's own bundle.
-            last_resort: A CA bundle for a host that has none.
+            certificates: Path in the sandbox of the CA bundle of `[GLOBAL].ca_certs_path`, or "". Without it, the
+                context trusts `SSL_CERT_FILE` and `SSL_CERT_DIR` if they name existing paths, else the host's bundle.
+            last_resort: Path of a CA bundle to trust if the host has none.
 
         Raises:
             SlimRayImageError: If a bundle that the user named has no certificates.
@@ -77,7 +77,7 @@ class HostNetwork:
         return ssl.create_default_context(cafile=bundle or None)
 
     def tool_environment(self, certificates: str) -> dict[str, str]:
-        """Return the variables by which a tool takes the proxies and certificates that this takes."""
+        """Return the environment variables that make a tool use the same proxies and certificates as this object."""
         trusted = {} if certificates else self.environment
         return {
             **spell_out(self.environment),
@@ -88,7 +88,7 @@ class HostNetwork:
 def _context(option: str, file: str, directory: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=file or None, capath=directory or None)
-    except OSError as error:  # ssl.SSLError among them
+    except OSError as error:  # includes ssl.SSLError
         raise SlimRayImageError(
             f"The CA bundle of {option} cannot be read.",
             evidence=[f"{file or directory}: {getattr(error, 'reason', None) or error.strerror}"],
@@ -97,7 +97,7 @@ def _context(option: str, file: str, directory: str) -> ssl.SSLContext:
 
 
 def _ancestors() -> Iterator[int]:
-    """The processes above this one, nearest first. The last is process 1, which in a container can be Pants."""
+    """Yield the ids of this process's ancestors, nearest first. The last is process 1: Pants, in some containers."""
     pid = os.getppid()
     while pid:
         yield pid
@@ -111,7 +111,7 @@ def _is_memory_file(path: str) -> bool:
 
 
 def _descriptors_of(pid: int) -> list[str]:
-    """The open files of a process; none if it is another user's."""
+    """Return the /proc paths of a process's open files; empty for a process of another user."""
     folder = f"/proc/{pid}/fd"
     try:
         return [f"{folder}/{name}" for name in os.listdir(folder)]
@@ -120,9 +120,9 @@ def _descriptors_of(pid: int) -> list[str]:
 
 
 def _read(path: str) -> Optional[HostNetwork]:
-    """Return what a process holds in an open file, if that is of ours and whole.
+    """Return the settings in an open file of a process; None unless it is Pants' memory file and complete.
 
-    One that is not whole, or that is closed meanwhile, takes the place of another, which is.
+    If a file is incomplete, or is closed meanwhile, the process has another memory file that is complete.
     """
     try:
         if not _is_memory_file(path):
@@ -141,7 +141,7 @@ def _read(path: str) -> Optional[HostNetwork]:
 
 
 def read_host_network() -> HostNetwork:
-    """Return what the Pants that started this program holds; nothing where there is no such Pants."""
+    """Return the network settings of the Pants that started this program; empty ones if no ancestor has any."""
     try:
         for pid in _ancestors():
             for path in _descriptors_of(pid):

@@ -1,4 +1,4 @@
-"""How indexes and pages of links are read without uv: before there is one, and to tell why it could not read them."""
+"""Read indexes and pages of links without uv: to fetch uv and wheels, and to find out why uv cannot read an index."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from slim_ray_image.sandbox.tools.host_network import HostNetwork, read_host_net
 
 _TIMEOUT_SECONDS = 60
 INDEX_FIXES = (
-    "see that `[python-repos].indexes` names an index that answers and that has it",
-    "where TLS fails, name the CA bundle in `[GLOBAL].ca_certs_path`",
-    "where a login fails, see to the credentials in the index's URL, or in ~/.netrc",
+    "check that `[python-repos].indexes` names a reachable index that has the distribution",
+    "if TLS fails, name the CA bundle in `[GLOBAL].ca_certs_path`",
+    "if a login fails, check the credentials in the index's URL or in ~/.netrc",
 )
 
 
 class _ThroughProxies(urllib.request.BaseHandler):
-    """Sends each request, those of redirects included, to the proxy that is for its URL.
+    """A handler that sends each request, including redirects, to the proxy for its URL.
 
-    The library's own handler knows neither `all_proxy` nor subnets, and gives the proxy's login to a host that a
-    redirect leads to.
+    The library's own handler supports neither `all_proxy` nor subnets, and sends the proxy's login to the target of a
+    redirect.
     """
 
     handler_order = 100  # before the handlers that connect
@@ -38,7 +38,7 @@ class _ThroughProxies(urllib.request.BaseHandler):
         self._network = network
 
     def http_open(self, request: urllib.request.Request) -> None:
-        """Choose; another handler then opens the request."""
+        """Set the proxy of the request; another handler then opens it."""
         proxy = self._network.proxy_for(request.full_url)
         if proxy:
             for name, value in proxy.headers.items():
@@ -49,12 +49,13 @@ class _ThroughProxies(urllib.request.BaseHandler):
 
 
 class _KeptConnection:
-    """Stands for a connection of the library's handlers, which make one for each request, and keeps it for the next.
+    """A replacement for a connection of the library's handlers that keeps the real connection for the next request.
 
-    To make one takes longer than to fetch most wheels, and servers answer only so many in a time.
+    The handlers open a connection for each request. Opening one takes longer than fetching most wheels, and servers
+    limit the rate of new connections.
     """
 
-    sock = None  # the handlers close what they find here
+    sock = None  # the handlers would close a socket here
 
     def __init__(self, kept: dict[Any, Any], kind: Any, host: str, **arguments: Any) -> None:
         self._kept = kept
@@ -64,15 +65,15 @@ class _KeptConnection:
         self._response: Any = None
 
     def set_debuglevel(self, level: int) -> None:
-        """Show nothing."""
+        """Ignore the level: nothing is printed."""
 
     def set_tunnel(self, host: str, headers: Any = None) -> None:
-        """Ask another host, through the proxy that this one is."""
+        """Send requests to `host` through the connection's own host, which is a proxy."""
         self._tunnel = (host, headers)
         self._place = (*self._place, host)
 
     def close(self) -> None:
-        """Keep none."""
+        """Drop the kept connection."""
         self._kept.pop(self._place, None)
 
     def _ask(self, connection: Any, *request: Any) -> None:
@@ -81,10 +82,10 @@ class _KeptConnection:
         self._kept[self._place] = (connection, self._response)
 
     def request(self, method: str, url: str, body: Any, headers: Any, **_: Any) -> None:
-        """Send a request without a body, and read the headers of the answer."""
+        """Send a request without a body, and read the headers of the response."""
         headers = {name: value for name, value in headers.items() if name.lower() != "connection"}
         connection, last = self._kept.pop(self._place, (None, None))
-        # Of an answer that was not read to its end, the rest would be taken for the next answer.
+        # If a response was not read to its end, the rest would be read as the next response.
         if last is not None and last.length == 0:
             try:
                 return self._ask(connection, method, url, None, headers)
@@ -96,25 +97,25 @@ class _KeptConnection:
         return self._ask(connection, method, url, None, headers)
 
     def getresponse(self) -> Any:
-        """Return the answer to the request."""
+        """Return the response to the request."""
         return self._response
 
 
 class _KeepAlive(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """Keeps the connections of each thread."""
+    """A handler that keeps the connections of each thread."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         urllib.request.HTTPSHandler.__init__(self, context=context)
         self._of_thread = threading.local()
 
     def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
-        """Send a request by a connection that may be there already."""
+        """Send a request over a kept connection, or a new one if there is none."""
         connection: Any = partial(_KeptConnection, self._of_thread.__dict__, http_class)
         return super().do_open(connection, req, **http_conn_args)
 
 
 class IndexClient:
-    """Opens URLs with Pants' certificates, credentials and proxies, and files of this machine."""
+    """A client that opens http(s) URLs with Pants' certificates, credentials and proxies, and file URLs."""
 
     def __init__(self, certificates: str, network: HostNetwork) -> None:
         self._opener = urllib.request.build_opener(
@@ -131,18 +132,18 @@ class IndexClient:
             return response.read()
 
     def open(self, url: str) -> BinaryIO:
-        """Return what reads the content of a URL.
+        """Open a URL and return a stream of its content.
 
         Raises:
-            OSError: If it does not answer, or not with a content.
+            OSError: If the server does not answer or answers with an error.
         """
-        # As it is: a server may not send a wheel in another encoding.
+        # Without compression, since the hash of a wheel is that of the file itself.
         headers = {"Accept": "text/html, */*;q=0.1", "Accept-Encoding": "identity"}
         request = urllib.request.Request(url, headers=headers)
         credentials = self._credentials.get(urlsplit(url).netloc)
         if credentials:
             token = base64.b64encode(":".join(credentials).encode()).decode()
-            # Not sent on when the answer leads to another host.
+            # An unredirected header is not sent to the target of a redirect.
             request.add_unredirected_header("Authorization", f"Basic {token}")
         response: BinaryIO = self._opener.open(request, timeout=_TIMEOUT_SECONDS)
         return response
@@ -159,9 +160,9 @@ def reason_of(error: Exception) -> str:
 
 
 def index_problems(places: NetworkPlaces) -> list[str]:
-    """Return which indexes and pages of links cannot be read, and why.
+    """Return a line with the reason for each index and page of links that cannot be read.
 
-    An index that has no uv answers 404, and that is an answer.
+    The page requested from an index is uv's. The answer 404 is no problem: the index has no uv.
     """
     client = IndexClient(places.certificates, read_host_network())
     pages = {index: f"{index.rstrip('/')}/uv/" for index in places.indexes}

@@ -1,4 +1,4 @@
-"""How files are found on an index or a page of links.
+"""Find files on an index or a page of links.
 
 Formats: the simple repository API in HTML
 (https://packaging.python.org/en/latest/specifications/simple-repository-api/), and pages that link to files.
@@ -15,7 +15,7 @@ from slim_ray_image.sandbox.tools.index_client import IndexClient, as_url
 
 
 class _Links(html.parser.HTMLParser):
-    """The targets of a page's links."""
+    """A parser that collects the targets of a page's links."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,19 +26,19 @@ class _Links(html.parser.HTMLParser):
 
 
 def pages_of(name: str, indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
-    """Return the URLs of pages that may link to files of a distribution.
+    """Return the URLs of pages that may link to files of a distribution, pages of links first.
 
     Args:
-        name: Canonical (PEP 503).
+        name: Canonical name of the distribution (PEP 503).
     """
     return [*map(as_url, find_links), *(f"{index.rstrip('/')}/{name}/" for index in indexes)]
 
 
 def links_of(client: IndexClient, page: str) -> Iterator[str]:
-    """Yield the absolute URLs that a page, or a folder, links to, without their fragments.
+    """Yield the absolute URLs that a page links to, without fragments; for a folder, the URLs of its files.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the page cannot be read.
     """
     folder = unquote(urlsplit(page).path)
     if page.startswith("file:") and os.path.isdir(folder):

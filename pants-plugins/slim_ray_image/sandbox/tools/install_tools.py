@@ -1,11 +1,11 @@
-"""Installs tools of ours from hash-locked requirements files.
+"""Install the plugin's tools from hash-locked requirements files.
 
-In: the lockfile. Out: `tools/`, a folder for PYTHONPATH: for the base's interpreter where the request has `platform`,
-`glibc` and `python_version`, else for the Python that this program runs on.
+In: the lockfile. Out: `tools/`, a folder for PYTHONPATH. If the request has `platform`, `glibc` and `python_version`,
+the tools are for the base's interpreter, else for the Python that runs this program.
 
-Where the request has `source_lockfile`, distributions that indexes have no wheel of are built first: pure Python, from
-the files that it locks, by what `build_lockfile` locks and nothing else. uv's own build isolation would run whatever
-an index has today: https://docs.astral.sh/uv/concepts/projects/config/#build-isolation.
+If the request has `source_lockfile`, its distributions, which are pure Python and have no wheel on indexes, are built
+first, with only the build tools that `build_lockfile` locks. uv's own build isolation would run unlocked build tools
+from an index: https://docs.astral.sh/uv/concepts/projects/config/#build-isolation.
 """
 
 from __future__ import annotations
@@ -30,14 +30,12 @@ def _install(lockfile: str, arguments: Sequence[str], uv: UvCall) -> None:
         raise SlimRayImageError(
             f"Cannot install the tools of slim_ray_image that {lockfile} names.",
             evidence=message_lines(result.stderr),
-            fixes=[
-                "see that `[python-repos].indexes` names an index that answers and that has them"
-            ],
+            fixes=["check that `[python-repos].indexes` names a reachable index that has them"],
         )
 
 
 def _build(lockfile: str, build_lockfile: str, uv: UvCall) -> None:
-    """Build distributions in an environment of their build requirements, without what this Python has beside it."""
+    """Build distributions in a new environment that contains only the locked build requirements."""
     python = ("--python", make_environment(_BUILD_ENVIRONMENT, uv))
     _install(build_lockfile, python, uv)
     with open(lockfile, encoding="utf-8") as file:
@@ -47,7 +45,7 @@ def _build(lockfile: str, build_lockfile: str, uv: UvCall) -> None:
 
 
 def main(request: InstallToolsRequest) -> None:
-    """Write `tools/`."""
+    """Install the tools into `tools/`."""
     if request.source_lockfile and request.build_lockfile:
         _build(request.source_lockfile, request.build_lockfile, request.uv)
     arguments = [*_TARGET, "--python", sys.executable]

@@ -1,4 +1,4 @@
-"""How Pex is called in a sandbox: on the interpreter that the caller runs on, with its caches in the sandbox."""
+"""Call Pex in a sandbox: on the interpreter that runs the caller, with Pex's caches in the sandbox."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def pex_environment() -> dict[str, str]:
-    """Return Pex's whole environment: the caller's, with Pex's root and home in the sandbox."""
+    """Return the complete environment for Pex: the caller's, but with PEX_ROOT and HOME in the sandbox."""
     return {
         **os.environ,
         "PEX_ROOT": os.path.abspath(".pex"),
@@ -17,5 +17,9 @@ def pex_environment() -> dict[str, str]:
 
 
 def pex_command(*arguments: str) -> list[str]:
-    """Return the command line of a module of Pex, as `pex.cli lock`."""
+    """Return the command line that runs a module of Pex.
+
+    Args:
+        arguments: The module and its arguments, such as "pex.cli", "lock".
+    """
     return [sys.executable, "-m", *arguments]

@@ -1,9 +1,9 @@
-"""How uv is called in a sandbox: nothing of the user's own configuration, Pants' indexes and certificates.
+"""Run uv in a sandbox: without the user's own configuration, with Pants' indexes and certificates.
 
-To resolve, uv first tries without the network: what is locked does not change, so what its cache holds is as good as
-what an index says. Only when that does not do are the indexes asked. To install, it uses no cache: uv holds files
-against their hashes when it fetches them, not when it takes them out of a cache. Credentials go by the environment,
-never by arguments: https://docs.astral.sh/uv/concepts/authentication/http/.
+To resolve, uv first runs without the network: locked versions do not change, so metadata in uv's cache is as good as an
+index's. Only if that fails does uv read the indexes. To install, uv uses no cache, since uv checks the hash of a file
+that it fetches but not of a cached one. Credentials are passed in the environment, never in arguments:
+https://docs.astral.sh/uv/concepts/authentication/http/.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from slim_ray_image.sandbox.tools.index_client import INDEX_FIXES, index_problem
 
 
 class UnreadableIndexError(SlimRayImageError):
-    """No index, or not every one, could be read."""
+    """At least one index or page of links could not be read."""
 
 
 def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
-    """Return the arguments for `[python-repos]`, all indexes alike as pip treats them: hashes say what is right.
+    """Return uv's arguments for `[python-repos]`.
+
+    All indexes have the same priority, as in pip. That is safe because hashes are checked.
 
     Args:
-        find_links: Pages that are not named in the environment: to uv, those of arguments stand in their place.
+        find_links: Pages of links. Empty if the environment names them: arguments would override the environment.
     """
     arguments = ["--index-strategy", "unsafe-best-match"]
     for number, index in enumerate(indexes):
-        # A name, by which uv finds the index's credentials in its environment.
+        # By the name before "=", uv finds the index's credentials in its environment.
         arguments += ["--index" if number else "--default-index", f"index{number}={index}"]
     if not indexes:
         arguments.append("--no-index")
@@ -48,9 +50,9 @@ def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[s
 def credentials_environment(
     indexes: Sequence[str], find_links: Sequence[str], network: HostNetwork
 ) -> dict[str, str]:
-    """Return the variables by which uv logs in to those of the indexes and pages that want it.
+    """Return the variables with which uv logs in to indexes and pages that need a login.
 
-    Where one page has a login, all of them are there: no argument may have it.
+    If any page has a login, `UV_FIND_LINKS` names all pages, since a login must not be in an argument.
     """
     environment = {}
     for number, index in enumerate(indexes):
@@ -66,13 +68,13 @@ def credentials_environment(
 
 
 def message_lines(stderr: str) -> list[str]:
-    """Return the lines of uv's error message without the drawing around them."""
+    """Return the non-empty lines of uv's error message, without the box-drawing characters around them."""
     lines = (line.strip(" \u2570\u2500\u25b6\u00d7\u2502") for line in stderr.splitlines())
     return [line for line in lines if line]
 
 
 def uv_environment(uv: UvCall) -> dict[str, str]:
-    """Return uv's environment, but for the network's."""
+    """Return the environment for uv, except the variables for proxies and credentials."""
     certificates = uv.places.certificates
     environment = {
         "HOME": os.getcwd(),
@@ -91,7 +93,7 @@ def uv_environment(uv: UvCall) -> dict[str, str]:
 
 
 def make_environment(folder: str, uv: UvCall) -> str:
-    """Make an empty virtual environment of the Python that this runs on, and return its interpreter's path."""
+    """Create an empty virtual environment of the Python that runs this program, and return its interpreter's path."""
     executable = os.path.abspath(uv.executable)
     run_tool(
         [executable, "venv", "--quiet", "--no-project", "--python", sys.executable, folder],
@@ -101,7 +103,7 @@ def make_environment(folder: str, uv: UvCall) -> str:
 
 
 def empty_cache(uv: UvCall) -> None:
-    """Remove what uv has kept; another build that reads it meanwhile asks the indexes."""
+    """Remove the content of uv's cache. A build that uses the cache meanwhile reads the indexes instead."""
     for entry in os.scandir(uv.cache):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
@@ -111,13 +113,13 @@ def empty_cache(uv: UvCall) -> None:
 
 
 def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProcess[str]:
-    """Run `uv pip`: wheels alone, from Pants' indexes. The caller reads the exit code.
+    """Run `uv pip` with only wheels, from Pants' indexes. The caller checks the exit code.
 
     Args:
-        arguments: What to do, as `install --target tools`.
+        arguments: Subcommand and options, such as `install --target tools`.
 
     Raises:
-        UnreadableIndexError: If it failed and an index cannot be read: to uv, one that refuses a login has nothing.
+        UnreadableIndexError: If uv failed and an index cannot be read: uv treats one that refuses a login as empty.
         OSError: If the disk is full.
     """
     places, network = uv.places, read_host_network()
@@ -145,7 +147,7 @@ def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProc
     problems = index_problems(places)
     if problems:
         raise UnreadableIndexError(
-            "Distributions cannot be found, or fetched, since an index or a page of links cannot be read.",
+            "Cannot find or fetch distributions: an index or a page of links cannot be read.",
             evidence=[*problems, *message_lines(result.stderr)],
             fixes=INDEX_FIXES,
         )
@@ -155,6 +157,15 @@ def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProc
 def install_locked(
     requirements: str, arguments: Sequence[str], uv: UvCall
 ) -> subprocess.CompletedProcess[str]:
-    """Install hashed requirements and nothing else. `arguments` say where to; the rest is as for `run_uv_pip`."""
+    """Install exactly the hashed requirements of a file. The caller checks the exit code.
+
+    Args:
+        requirements: Path of the requirements file.
+        arguments: Options of `uv pip install`, such as `--target tools`.
+
+    Raises:
+        UnreadableIndexError: If uv failed and an index cannot be read.
+        OSError: If the disk is full.
+    """
     locked = ("--no-deps", "--require-hashes", "--requirement", requirements)
     return run_uv_pip(("install", *arguments, *locked), uv)

@@ -1,1 +1,1 @@
-"""Programs from a lock to wheels, and from wheels to a PEX."""
+"""Programs that select and fetch the wheels of a lock, describe them and pack them as a PEX."""

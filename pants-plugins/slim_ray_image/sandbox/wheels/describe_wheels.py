@@ -1,6 +1,6 @@
-"""Stage 3 of 6: what is in wheels.
+"""Stage 3 of 6: facts of wheels, such as their modules, scripts and sizes.
 
-In: wheels. Out: described.json, a row for each, which hangs on the wheel and the image's Python alone, so it is the
+In: wheels. Out: described.json, a row per wheel. A row depends only on the wheel and the image's Python, so it is the
 same in every service. Format of metadata: https://packaging.python.org/en/latest/specifications/core-metadata/.
 """
 
@@ -31,12 +31,12 @@ _RESULT = "described.json"
 
 @dataclass
 class _Files:
-    """The files of a wheel, as they are visited.
+    """The files of a wheel, collected one by one.
 
     Attributes:
         hashes: Path in the image -> hash, as RECORD spells it.
-        sizes: Path in the image -> bytes.
-        uses: What modules use of packages with parts.
+        sizes: Path in the image -> size in bytes.
+        uses: Dotted names below other distributions with parts that the wheel's modules use.
     """
 
     hashes: dict[str, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class _Files:
 
     def visit(self, member: Member, packages: Iterable[str]) -> None:
         is_module = member.path.endswith(".py")
-        # Of one kind alone: the paths of two wheels are compared by them.
+        # Always SHA-256: if two wheels contain one path, their hashes of that path are compared.
         has_hash = member.recorded is not None and member.recorded.name == "sha256"
         content = b"" if has_hash and not is_module else b"".join(member.chunks)
         recorded = member.recorded if has_hash else Hash("sha256", sha256_of(content))
@@ -58,7 +58,7 @@ class _Files:
 
 
 def _part_bytes(files: _Files, site_packages: str, name: str) -> dict[str, int]:
-    """Return part -> bytes, of a distribution that has parts."""
+    """Map the name of each part of a distribution to its size in bytes; empty for a distribution without parts."""
     found: dict[str, int] = {}
     if not parts_of(name):
         return found
@@ -70,7 +70,7 @@ def _part_bytes(files: _Files, site_packages: str, name: str) -> dict[str, int]:
 
 
 def _roots(paths: Iterable[str], scripts: Iterable[str], site_packages: str) -> tuple[str, ...]:
-    """Return the outermost paths that a distribution takes in the image, its commands' among them."""
+    """Return the outermost paths that a distribution owns in the image, including links to its commands."""
     links = [f"{COMMAND_DIRECTORY}/{script}" for script in scripts if script in LINKED_SCRIPTS]
     return tuple(outermost([*paths, *links], site_packages))
 

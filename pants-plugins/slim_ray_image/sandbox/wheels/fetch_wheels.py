@@ -1,8 +1,8 @@
-"""Stage 3 of 6: wheels of the lock, by hash, with nothing but the standard library.
+"""Stage 3 of 6: fetch the wheels of the lock by hash, with only the standard library.
 
-In: wheels that the lock has. Out: `wheels/`, the very files, and fetched.json. A file is looked for in a cache of this
-machine, where it has its hash for a name, then where the lock or the index said that it is, then on every index. It is
-held against its hash whenever it is read, from wherever.
+In: wheels that the lock has. Out: `wheels/`, the unchanged files, and fetched.json. The program looks for a wheel first
+in a cache of this machine, where its file name is its SHA-256, then at the URL that the lock or the index gave, then on
+every index. The hash is checked every time a wheel is read, from any of these places.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ _AT_ONCE = 8
 _CHUNK_BYTES = 1 << 20
 _TRIES = 3
 _FIRST_WAIT_SECONDS = 0.5
-# Of a build that was killed: one that downloads writes more often.
+# Age at which a partial file must be left over from a killed build: a running download writes more often.
 _ABANDONED_SECONDS = 3600
 _PARTIAL = ".partial"
-# Answers that another try does not change: those that blame the request, but for time and number of requests.
+# HTTP statuses that a retry does not change: all client errors except Request Timeout and Too Many Requests.
 _PERMANENT = frozenset(range(400, 500)) - {408, 429}
 
 
 @dataclass
 class _Tried:
-    """Why a wheel could not be had.
+    """Reasons why a wheel could not be fetched.
 
     Attributes:
-        others: What was there in its place: (URL, what it has).
-        problems: What could not be read, or lacks it.
+        others: (URL, description of its content) of files that are not the locked wheel.
+        problems: Pages and URLs that could not be read or lack the wheel, with the reason.
     """
 
     others: list[tuple[str, str]] = field(default_factory=list)
@@ -62,11 +62,11 @@ class _Tried:
 
 
 class _Cut(OSError):
-    """The end of a connection before that of the content."""
+    """The connection ended before the content was complete."""
 
 
 def _copy(source: BinaryIO, target: BinaryIO, most: Optional[int]) -> tuple[str, int]:
-    """Copy, but for what is beyond `most` bytes, and return the SHA-256 and the number of bytes."""
+    """Copy until the end, or until more than `most` bytes are copied; return the SHA-256 and the number of bytes."""
     digest, byte_count = hashlib.sha256(), 0
     while chunk := source.read(_CHUNK_BYTES):
         digest.update(chunk)
@@ -86,7 +86,7 @@ def _sha256_of(path: str) -> str:
 
 
 def _link(source: str, target: str) -> None:
-    """Put a file, which nobody changes, in another place too; as a copy where a file system cannot share it."""
+    """Link a file, which nobody changes, to another path; copy the file if the file system cannot link it."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(target)
     try:
@@ -98,10 +98,11 @@ def _link(source: str, target: str) -> None:
 
 
 def _take_cached(wheel: LockedWheel, cached: str) -> Optional[bool]:
-    """Put a cached wheel in its place.
+    """Link a cached wheel into `wheels/`.
 
     Returns:
-        None where there is none; False for one that is not what its name says, which is then removed.
+        True if the cache has the wheel; None if the cache lacks it; False if the cached file has another hash than its
+        name says. Such a file is removed from the cache.
     """
     target = f"{WHEELS}/{wheel.file}"
     try:
@@ -117,10 +118,13 @@ def _take_cached(wheel: LockedWheel, cached: str) -> Optional[bool]:
 
 
 def _download_once(client: IndexClient, url: str, wheel: LockedWheel, cached: str) -> str:
-    """Put the content of a URL in its place and into the cache if it is the wheel.
+    """Download a URL, and put its content into `wheels/` and the cache if the content is the wheel.
 
     Returns:
-        What it has in the place of the wheel; "" if it is the wheel.
+        "" if the content is the wheel; else a description of the content.
+
+    Raises:
+        OSError: If the URL cannot be read or the connection ends early.
     """
     partial = f"{cached}.{uuid.uuid4().hex}{_PARTIAL}"
     try:
@@ -128,7 +132,7 @@ def _download_once(client: IndexClient, url: str, wheel: LockedWheel, cached: st
             sha256, byte_count = _copy(response, target, wheel.byte_count)
             length = getattr(response, "headers", {}).get("Content-Length")
         if sha256 == wheel.sha256:
-            # Not out of the cache, where another build may remove what it finds changed.
+            # Linked before the file enters the cache, from where another build may remove it.
             _link(partial, f"{WHEELS}/{wheel.file}")
             os.replace(partial, cached)
             return ""
@@ -143,7 +147,7 @@ def _download_once(client: IndexClient, url: str, wheel: LockedWheel, cached: st
 
 
 def _download(client: IndexClient, url: str, wheel: LockedWheel, cached: str) -> str:
-    """Do so, again where a connection fails."""
+    """Download a URL like `_download_once`, and retry if a connection fails or the server has a temporary error."""
     for number in range(_TRIES):
         try:
             return _download_once(client, url, wheel, cached)
@@ -160,7 +164,7 @@ def _download(client: IndexClient, url: str, wheel: LockedWheel, cached: str) ->
 def _urls(
     client: IndexClient, wheel: LockedWheel, places: NetworkPlaces, tried: _Tried
 ) -> Iterator[str]:
-    """Yield where the wheel may be: where it is said to be, then what indexes link to under its name."""
+    """Yield URLs that may have the wheel: its known URL, then links with its file name on index pages."""
     if wheel.url:
         yield wheel.url
     for page in pages_of(wheel.name, places.indexes, places.find_links):
@@ -175,10 +179,11 @@ def _urls(
 
 
 def _fetch(wheel: LockedWheel, client: IndexClient, places: NetworkPlaces) -> tuple[bool, _Tried]:
-    """Put a wheel in its place, if it can be had.
+    """Put a wheel into `wheels/`, from the cache or from the network.
 
     Returns:
-        Whether the cache had another in its place, and what stood in the way.
+        Whether the cache had a file with another hash in place of the wheel, and the reasons why fetching failed, empty
+        if the wheel was fetched.
     """
     cached, tried = f"{WHEEL_CACHE}/{wheel.sha256}", _Tried()
     found = _take_cached(wheel, cached)
@@ -215,7 +220,7 @@ def _raise_if_missing(tried: dict[LockedWheel, _Tried]) -> None:
 
 
 def _remove_abandoned() -> None:
-    """Remove from the cache what builds that were killed had written half."""
+    """Remove partial files that killed builds left in the cache."""
     now = time.time()
     for entry in os.scandir(WHEEL_CACHE):
         with contextlib.suppress(FileNotFoundError):  # another build removes it, too

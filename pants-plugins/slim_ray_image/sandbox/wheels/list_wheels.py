@@ -1,6 +1,6 @@
-"""Stage 2 of 6: what the wheels of the repository's own distributions put into site-packages.
+"""Stage 2 of 6: list the files that wheels of the repository's own distributions install into site-packages.
 
-In: wheels. Out: the files in each. Format:
+In: wheels. Out: the files of each wheel. Format:
 https://packaging.python.org/en/latest/specifications/binary-distribution-format/.
 """
 
@@ -12,7 +12,7 @@ import zipfile
 from slim_ray_image.core.wheels.wheel_files import RESULT, WheelFilesRequest, WheelFilesResult
 from slim_ray_image.sandbox.report import run_program, write_result
 
-# Where a wheel keeps what belongs to the other of its two roots; both are site-packages in the image.
+# The folders of a wheel for `purelib` and `platlib`: both are site-packages in the image.
 _OTHER_ROOT = re.compile(r"^[^/]+\.data/(?:purelib|platlib)/")
 
 

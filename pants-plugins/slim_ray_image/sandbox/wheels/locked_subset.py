@@ -1,4 +1,4 @@
-"""What both readers of lockfiles share: what they find, and the errors about it."""
+"""Code that both readers of lockfiles share: their result, the choice of a wheel, and their errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LockedSubset:
     """The part of a lock that the image needs.
 
     Attributes:
-        built: What of a pip-style lock is to be built, with its hashes.
+        built: Distributions of a pip-style lock that have to be built, with their hashes.
     """
 
     wheels: LockedWheels
@@ -41,8 +41,8 @@ class Wheelless:
     """A distribution that has no wheel for the image's platform.
 
     Attributes:
-        has: What there is instead, for people.
-        has_source: Whether it is known that it could be built.
+        has: Description of the files that exist instead, such as "only a source distribution".
+        has_source: Whether the distribution is known to have a source distribution.
     """
 
     name: str
@@ -65,25 +65,26 @@ def _lockfile(request: SubsetRequest) -> str:
 def _wheel_fixes(request: SubsetRequest) -> list[str]:
     return [
         f"require versions that have wheels for this platform, then refresh {request.lockfile_path}",
-        "use a base image whose Python and glibc the wheels in the lock are for",
+        "use a base image whose Python and glibc match the wheels in the lock",
     ]
 
 
 def without_login(url: str) -> str:
-    """Return a URL that may be told; "" for one that may hold a secret in its query, as signed ones do."""
+    """Return a URL without user and password; "" for a URL with a query, which may contain a secret signature."""
     return "" if urlsplit(url).query else split_credentials(url.partition("#")[0])[0]
 
 
 def best_wheel(
     found: Sequence[LockedWheel], hashes: Sequence[str], request: SubsetRequest
 ) -> LockedWheel:
-    """Return, of one distribution's wheels, the one that an installer takes on the image's platform.
+    """Return the wheel of a distribution that an installer prefers on the image's platform.
 
     Args:
-        hashes: Those of the lock, as `sha256:...`.
+        found: The wheels of one distribution.
+        hashes: Hashes of the distribution in the lock, in the form `sha256:...`.
 
     Raises:
-        SlimRayImageError: If the lock has none of those that fit.
+        SlimRayImageError: If the lock has the hash of no wheel that fits the platform.
     """
     platform = parse_platform(request.platform)
     python = ".".join(request.python_version.split(".")[:2])
@@ -104,10 +105,10 @@ def best_wheel(
 
 
 def check_requirements(request: SubsetRequest) -> None:
-    """Check that the requirements are of PEP 508: old Pants takes specifiers that no installer of today does.
+    """Check that the requirements follow PEP 508: old Pants accepts specifiers that current installers reject.
 
     Raises:
-        SlimRayImageError: With each that is not.
+        SlimRayImageError: With each invalid requirement.
     """
     wrong = []
     for text in sorted(request.requirements):
@@ -120,14 +121,14 @@ def check_requirements(request: SubsetRequest) -> None:
             f"{request.address} has requirements that are not valid.",
             evidence=wrong,
             fixes=[
-                "correct them where they are required; "
+                "correct them; "
                 "https://packaging.python.org/specifications/version-specifiers/ has the grammar"
             ],
         )
 
 
 def unresolvable(request: SubsetRequest, reasons: Sequence[str]) -> SlimRayImageError:
-    """Return the error for what a tool could not resolve, with the tool's own reasons."""
+    """Return the error for requirements that a tool could not resolve, with the tool's own reasons."""
     return SlimRayImageError(
         f"Cannot resolve the requirements of {request.address} for {_platform(request)}.",
         evidence=[*request.added_extras, *reasons],
@@ -152,13 +153,16 @@ def wheelless_error(request: SubsetRequest, found: Sequence[Wheelless]) -> SlimR
 
 
 def _require_extras(request: SubsetRequest) -> str:
-    """What has to come first where the code needs extras that no requirement names: `ray[serve] is there for ...`."""
+    """Return the start of a fix if the code needs extras that no requirement names, else "".
+
+    An entry of `added_extras` is a sentence that starts with the requirement, such as `ray[serve] is there for ...`.
+    """
     extras = [line.split(" ")[0] for line in request.added_extras]
     return f"require {' and '.join(extras)}, then " if extras else ""
 
 
 def _refresh(request: SubsetRequest) -> str:
-    """How to refresh the lockfile, with the command in its header, where there is one."""
+    """Return the fix that refreshes the lockfile, with the command in the lockfile's header, if there is one."""
     with open(request.lockfile, encoding="utf-8", errors="replace") as file:
         command = refresh_command(file.read())
     return (
@@ -170,7 +174,7 @@ def _refresh(request: SubsetRequest) -> str:
 def not_held_error(request: SubsetRequest, problems: Sequence[str]) -> SlimRayImageError:
     """Return the error for a lockfile that is older than the requirements."""
     return SlimRayImageError(
-        f"{_lockfile(request)} does not hold what {request.address} needs.",
+        f"{_lockfile(request)} does not meet the requirements of {request.address}.",
         evidence=[*request.added_extras, *problems],
         fixes=[_require_extras(request) + _refresh(request)],
     )
@@ -179,5 +183,9 @@ def not_held_error(request: SubsetRequest, problems: Sequence[str]) -> SlimRayIm
 def unreadable_error(
     request: SubsetRequest, problem: str, fixes: Sequence[str]
 ) -> SlimRayImageError:
-    """Return the error for a lockfile of no format that is read. `problem` goes on from its name."""
+    """Return the error for a lockfile whose format cannot be read.
+
+    Args:
+        problem: The rest of the sentence that starts with the lockfile's name.
+    """
     return SlimRayImageError(f"{_lockfile(request)} {problem}.", fixes=fixes)

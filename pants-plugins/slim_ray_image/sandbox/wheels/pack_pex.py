@@ -1,8 +1,8 @@
 """Stage 3 of 6, beside the layers: the wheels of an image, packed as a PEX.
 
-In: wheels. Out: requirements.pex, a PEX of layout `packed` whose `.deps` holds the very wheels
-(https://docs.pex-tool.org/, `--pre-resolved-dists` and `--no-pre-install-wheels`). Pex refuses wheels that require what
-is not among them: an index that leaves a requirement out of its metadata cannot leave it out of an image.
+In: wheels. Out: requirements.pex, a PEX of layout `packed` whose `.deps` contains the unchanged wheels
+(https://docs.pex-tool.org/, `--pre-resolved-dists` and `--no-pre-install-wheels`). Pex rejects wheels whose
+requirements are not among the wheels, so an image has every requirement even if an index's metadata omits one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from slim_ray_image.sandbox.wheels.wheel import check_wheel
 
 _DEPS = ".deps"
 _MOST_LINES = 20
-# Of Pex's reasons, a requirement that no distribution meets, and those of its name that are there.
+# In Pex's output: a requirement that no distribution meets, and the distributions of that name that exist.
 _UNMET = re.compile(r"^ {4}(\S.* but .* resolved)(?::\n((?: {8}\S+\n?)+))?", re.MULTILINE)
 
 
 def _reasons(stderr: str) -> list[str]:
-    """Return the requirements that are not met, without what Pex says of this machine; else its first lines."""
+    """Return the unmet requirements without Pex's lines about this machine; if there are none, Pex's first lines."""
     found = _UNMET.findall(stderr)
     if found:
         return sorted(
@@ -37,14 +37,16 @@ def _reasons(stderr: str) -> list[str]:
 def _raise_unpacked(stderr: str) -> None:
     raise_if_disk_is_full(stderr)
     raise SlimRayImageError(
-        "Pex cannot pack the distributions of the image: they require what is not among them, or what does not fit.",
+        "Pex cannot pack the distributions of the image: their requirements are missing or have another version.",
         evidence=_reasons(stderr),
-        fixes=["refresh the lockfile: what its distributions require and what it holds disagree"],
+        fixes=[
+            "refresh the lockfile, which does not meet the requirements of its own distributions"
+        ],
     )
 
 
 def main(request: PexRequest) -> None:
-    """Write requirements.pex, and check that it has the wheels and nothing else."""
+    """Write requirements.pex, and check that it contains exactly the requested wheels."""
     excluded = [argument for name in request.excluded for argument in ("--exclude", name)]
     command = pex_command(
         *("pex", *request.requirements, "--pre-resolved-dists", WHEELS, "--no-pre-install-wheels"),
@@ -56,7 +58,7 @@ def main(request: PexRequest) -> None:
     if result.returncode != 0:
         _raise_unpacked(result.stderr)
     folder = os.path.join(PEX, _DEPS)
-    # Code that needs no distribution has a PEX without the folder.
+    # A PEX of no distributions has no such folder.
     packed = os.listdir(folder) if os.path.isdir(folder) else []
     if sorted(packed) != sorted(request.sha256):
         raise RuntimeError(f"The PEX has {sorted(packed)}, not {sorted(request.sha256)}.")

@@ -1,7 +1,7 @@
-"""Stage 3 of 6: the part of a lock of Pex's JSON.
+"""Stage 3 of 6: the part that an image needs of a lock in Pex's JSON format.
 
-Such a lock says itself what requires what, so Pex exports the part, for the interpreter that this program runs on,
-which is the base's; no index is asked. Format: https://docs.pex-tool.org/ (`pex3 lock`).
+Such a lock contains the dependencies of each distribution, so Pex exports the part for the interpreter that runs this
+program, which is the base's. No index is read. Format: https://docs.pex-tool.org/ (`pex3 lock`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PEX_LOCK = "pex-lock.json"
 _EXPORTED = "exported.txt"
 _SHA256 = "sha256:"
 _DIRECT = re.compile(r"^(\S+) @ (\S+)", re.MULTILINE)
-# Of Pex's reasons: what is locked for other platforms, for other Pythons, and not at all.
+# Pex's messages for distributions that are locked for other platforms, for other Pythons, and not at all.
 _NO_ARTIFACT = re.compile(
     r"\.\) (\S+) (\S+) \(via: [^)]*\) does not have any compatible artifacts:\n((?: +\S+\n?)+)"
 )
@@ -51,7 +51,7 @@ def _without_login(url: str) -> str:
 
 
 def _artifacts(lock: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
-    """Yield (name, version, artifact) of all that is locked."""
+    """Yield (name, version, artifact) of every locked artifact."""
     for resolve in lock["locked_resolves"]:
         for locked in resolve["locked_requirements"]:
             for artifact in locked["artifacts"]:
@@ -59,7 +59,7 @@ def _artifacts(lock: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str,
 
 
 def _versions(lock: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return name -> the versions that are locked, for whatever image."""
+    """Map each name to all its locked versions, for any platform."""
     versions: dict[str, list[str]] = defaultdict(list)
     for name, version, _ in _artifacts(lock):
         if version not in versions[name]:
@@ -68,7 +68,7 @@ def _versions(lock: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _direct(lock: Mapping[str, Any], locked: Locked) -> Iterator[Wheelless]:
-    """Yield what was exported by where it is and is no wheel: from version control, or a folder."""
+    """Yield distributions that Pex exported by URL and that are no wheels: from version control or a folder."""
     versions = _versions(lock)
     with open(_EXPORTED, encoding="utf-8") as file:
         for name, url in _DIRECT.findall(file.read()):
@@ -78,7 +78,7 @@ def _direct(lock: Mapping[str, Any], locked: Locked) -> Iterator[Wheelless]:
 
 
 def _files(lock: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
-    """Return name -> hash -> URL."""
+    """Map each name to a map of hash to URL."""
     files: dict[str, dict[str, str]] = defaultdict(dict)
     for name, _, artifact in _artifacts(lock):
         files[name][f"{artifact['algorithm']}:{artifact['hash']}"] = artifact["url"]
@@ -99,12 +99,14 @@ def _wheels(name: str, version: str, files: Mapping[str, str]) -> list[LockedWhe
 
 
 def _sources(files: Mapping[str, Mapping[str, str]], locked: Locked) -> Iterator[Wheelless]:
-    """Yield what was exported with hashes of no wheel: none of its wheels is for the image."""
+    """Yield distributions that Pex exported without the hash of a wheel: none of their wheels fits the image."""
     for name, (version, hashes) in locked.items():
         if not any(_is_wheel(file_of(files[name][value])) for value in hashes):
             others = sorted(filter(_is_wheel, map(file_of, files[name].values())))
-            alone = f", and {', '.join(others)}" if others else " alone"
-            yield Wheelless(name, version, f"a source distribution{alone}", has_source=True)
+            has = "only a source distribution"
+            if others:
+                has = f"a source distribution, and {', '.join(others)}"
+            yield Wheelless(name, version, has, has_source=True)
 
 
 def _is_wheel(file: str) -> bool:
@@ -112,7 +114,10 @@ def _is_wheel(file: str) -> bool:
 
 
 def _without_place(text: str) -> str:
-    """Return a requirement without its URL: Pex compares those as text, and one lock has one place for a name."""
+    """Return a requirement without its URL.
+
+    Pex compares URLs as text, which may differ in spelling, and a lock has only one source for each name.
+    """
     requirement = Requirement(text)
     if not requirement.url:
         return text
@@ -136,7 +141,7 @@ def _export(request: SubsetRequest) -> subprocess.CompletedProcess[str]:
 def _export_error(
     request: SubsetRequest, lock: Mapping[str, Any], stderr: str
 ) -> SlimRayImageError:
-    """Return why Pex could not export, the most telling reason alone."""
+    """Return the error for a failed export, with only the most specific kind of reason."""
     environment = request.marker_environment
     missing = ((name, by.split(" -> ")) for name, by in _NO_ENTRY.findall(stderr))
     problems = [
@@ -164,7 +169,7 @@ def subset_of_pex_lock(text: str, request: SubsetRequest) -> LockedSubset:
         text: The lock, without Pants' header.
 
     Raises:
-        SlimRayImageError: If the lock does not hold it, or if a distribution has no wheel and may not be built.
+        SlimRayImageError: If the lock lacks a needed distribution, or if one has no wheel and may not be built.
     """
     try:
         lock = parse_pex_lock(text)

@@ -1,7 +1,7 @@
-"""Stage 3 of 6: the part of a lock of pip-style hashed requirements.
+"""Stage 3 of 6: the part that an image needs of a lock of pip-style hashed requirements.
 
-Such a lock does not say what requires what, so uv resolves the part with the lock as constraints; what it finds is then
-held against the lock, so an index cannot add or change a thing.
+Such a lock does not contain the dependencies of each distribution, so uv resolves the requirements with the lock as
+constraints. The result is then compared with the lock, so an index cannot add or change a distribution.
 Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/.
 """
 
@@ -47,18 +47,19 @@ _WANTED = "wanted.in"
 _LEFT_OUT = "left-out.in"
 _RESOLVED = "pylock.toml"
 _EMPTY_CACHE = ".uv-empty-cache"
-# Of uv's reasons, that there is no wheel, and what there is; of which it says "usable", that has a source.
+# uv's messages for a distribution that has no suitable wheel, and for the wheels that exist. uv writes "usable wheels"
+# if the distribution has a source distribution.
 _NO_WHEEL = re.compile(r"([\w.-]+)==([^\s,]+) has no (usable wheels|wheels with a matching)")
 _OTHER_WHEELS = r"`{name}` \(v[^)]*\) (?:with|on) the following [\w ]+: (.*)"
 
 
 @dataclass(frozen=True)
 class PipLock:
-    """A lock of pip-style requirements, as the image sees it.
+    """A lock of pip-style requirements, evaluated for an image.
 
     Attributes:
-        locked: Of the lines whose markers hold for the image.
-        markers: Name -> the markers of its other lines.
+        locked: Pins of the lines whose markers are true for the image.
+        markers: Name -> the markers of its lines that are false for the image.
     """
 
     locked: Locked
@@ -66,7 +67,7 @@ class PipLock:
 
 
 def _version_of_wheel(line: InstallRequirement) -> Optional[str]:
-    """Return the version of a wheel that is locked by its URL."""
+    """Return the version of a wheel that is locked by URL and hash; None for other lines."""
     if not line.link or not line.hash_options:
         return None
     try:
@@ -76,7 +77,7 @@ def _version_of_wheel(line: InstallRequirement) -> Optional[str]:
 
 
 def read_pip_lock(path: str, environment: Mapping[str, str]) -> PipLock:
-    """Return what a lockfile pins for an image with these marker variables."""
+    """Return the pins of a lockfile for an image with these marker variables."""
     locked: dict[str, tuple[str, tuple[str, ...]]] = {}
     markers: dict[str, list[str]] = defaultdict(list)
     for line in RequirementsFile.from_file(path).requirements:
@@ -92,16 +93,16 @@ def read_pip_lock(path: str, environment: Mapping[str, str]) -> PipLock:
 
 
 def _wheelless(stderr: str) -> Optional[Wheelless]:
-    """Return the distribution that uv found no wheel of, if that is why it failed."""
+    """Return the distribution that uv found no wheel for; None if uv failed for another reason."""
     found = _NO_WHEEL.search(stderr)
     if found is None:
         return None
     name, version, reason = found.groups()
     others = re.search(_OTHER_WHEELS.format(name=re.escape(name)), stderr)
     if others:
-        return Wheelless(name, version, f"wheels for {others[1]} alone", has_source=False)
+        return Wheelless(name, version, f"only wheels for {others[1]}", has_source=False)
     has_source = reason == "usable wheels"
-    has = "a source distribution alone" if has_source else "wheels for other platforms alone"
+    has = "only a source distribution" if has_source else "only wheels for other platforms"
     return Wheelless(name, version, has, has_source)
 
 
@@ -113,7 +114,7 @@ def _compile(
     arguments = [
         *("compile", _WANTED, "--constraint", request.lockfile, "--output-file", _RESOLVED),
         *("--no-header", "--format", "pylock.toml", "--generate-hashes"),
-        # Without --python uv looks for one on the host, and fails where there is none.
+        # Without --python, uv searches the host for an interpreter and fails if there is none.
         *("--python", sys.executable, "--python-version", request.python_version),
         *(argument for name in built for argument in ("--no-binary", name)),
         *(("--excludes", _LEFT_OUT) if left_out else ()),
@@ -122,9 +123,12 @@ def _compile(
 
 
 def _resolve(request: SubsetRequest) -> tuple[Mapping[str, Mapping[str, Any]], list[str]]:
-    """Return name -> what uv found, of everything the requirements need, and the names of what is to be built.
+    """Resolve the requirements with uv.
 
-    uv tells of one distribution without a wheel at a time, so it is asked again with that one built or left out.
+    uv reports one distribution without a wheel at a time, so uv is run again with that distribution built or left out.
+
+    Returns:
+        Canonical name -> entry of pylock.toml for each needed distribution, and the names of distributions to build.
     """
     with open(_WANTED, "w", encoding="utf-8") as file:
         file.write("\n".join(request.requirements) + "\n")
@@ -149,10 +153,13 @@ def _resolve(request: SubsetRequest) -> tuple[Mapping[str, Mapping[str, Any]], l
 
 
 def check_locked(request: SubsetRequest, pins: Sequence[tuple[str, str]], locked: Locked) -> None:
-    """Raise if the lock does not have each of `pins`, with a hash.
+    """Check that the lock has each of `pins` with a hash.
+
+    Args:
+        pins: (name, version) pairs.
 
     Raises:
-        SlimRayImageError: With all that it lacks.
+        SlimRayImageError: With each pin that the lock lacks.
     """
     problems = []
     for name, version in pins:
@@ -167,13 +174,15 @@ def check_locked(request: SubsetRequest, pins: Sequence[tuple[str, str]], locked
 
 
 def _check_requirements(request: SubsetRequest, lock: PipLock) -> None:
-    """Raise if the lockfile is none, or cannot hold what is required; uv would ask an index, and blame that."""
+    """Raise an error if the file is no lockfile or cannot meet the requirements; uv would blame an index instead."""
     requirements, path = request.requirements, request.lockfile_path
     if lock.locked and not any(hashes for _, hashes in lock.locked.values()):
         raise unreadable_error(
             request,
-            "has no hashes, so it does not say which files are meant",
-            [f"add them, as with `uv pip compile {path} --universal --generate-hashes -o {path}`"],
+            "has no hashes, so it does not say which files to install",
+            [
+                f"add them, for example with `uv pip compile {path} --universal --generate-hashes -o {path}`"
+            ],
         )
     if requirements and not lock.locked and not lock.markers:
         raise unreadable_error(
@@ -189,8 +198,8 @@ def _check_requirements(request: SubsetRequest, lock: PipLock) -> None:
             request,
             f"has no wheel with a hash for {' and '.join(direct)}",
             [
-                "lock the URL of a wheel, as `name @ URL --hash=sha256:...`, or require a release",
-                f"make {path} with `pants generate-lockfiles`, whose format has hashes of other sources, too",
+                "lock the URL of a wheel in the form `name @ URL --hash=sha256:...`, or require a released version",
+                f"make {path} with `pants generate-lockfiles`, whose format also has hashes of other sources",
             ],
         )
     versions = {name: [version] for name, (version, _) in lock.locked.items()}
@@ -237,7 +246,7 @@ def _find(request: SubsetRequest, lock: PipLock) -> LockedSubset:
 
 
 def _find_without_cache(request: SubsetRequest, lock: PipLock) -> Optional[LockedSubset]:
-    """Return what uv finds when it asks the indexes for everything; None where that is an error, too."""
+    """Return the part of the lock that uv finds with an empty cache; None if that is an error, too."""
     asking = replace(request, uv=replace(request.uv, cache=_EMPTY_CACHE))
     try:
         return _find(asking, lock)
@@ -248,11 +257,11 @@ def _find_without_cache(request: SubsetRequest, lock: PipLock) -> Optional[Locke
 def subset_of_pip_lock(request: SubsetRequest) -> LockedSubset:
     """Return the part of the lock that `requirements` need.
 
-    uv believes what it has kept of indexes, without a hash to hold it against. So where that leads to an error, the
-    indexes are asked again; and what was kept goes if they say otherwise.
+    uv trusts its cached answers of indexes, which have no hash. So if a resolve with the cache fails, it is repeated
+    with an empty cache; if the repetition succeeds, the cache is emptied.
 
     Raises:
-        SlimRayImageError: If the lock does not hold it, or if a distribution has no wheel and may not be built.
+        SlimRayImageError: If the lock lacks a needed distribution, or if one has no wheel and may not be built.
     """
     lock = read_pip_lock(request.lockfile, request.marker_environment)
     _check_requirements(request, lock)

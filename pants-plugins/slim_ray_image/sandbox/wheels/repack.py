@@ -1,8 +1,8 @@
-"""Stage 3 of 6, where something was built on this machine: wheels of what Pants' own PEX rules packed.
+"""Stage 3 of 6, if a distribution was built on this machine: turn the distributions of a PEX back into wheels.
 
-In: a PEX of layout `packed`, in which a distribution is an installed wheel, zipped:
-https://github.com/pex-tool/pex/blob/v2.105.2/pex/pep_427.py. Out: `built/`, the wheels of what was to be built. First
-their own tags are held against the base: Pants chose them for a Python of this machine.
+In: a PEX of layout `packed` from Pants' own PEX rules, in which a distribution is an installed wheel, zipped:
+https://github.com/pex-tool/pex/blob/v2.105.2/pex/pep_427.py. Out: `built/`, the wheels of the requested distributions.
+First the tags in their WHEEL files are checked against the base, since Pants chose them for a Python of this machine.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from slim_ray_image.sandbox.spool import sha256_of
 
 _DEPS = ".deps"
 _DIST_INFO = ".dist-info"
-# Pex's own: what it says of the layout and of the wheel, and where it keeps what goes beside site-packages.
+# Pex's own entries: descriptions of the layout and of the wheel, and the folder of files outside site-packages.
 _LAYOUT = ".layout.json"
 _PEX_INFO = ".pex-info"
 _STASH = ".prefix/"
-# As pip places headers: below the names of the Python and of the distribution.
+# pip installs headers into a folder named after the Python, then the distribution.
 _HEADER = re.compile(rf"{re.escape(_STASH)}include/site/[^/]+/[^/]+/(.+)")
-# INSTALLER and its like tell how, and from where on this machine, the wheel was installed.
+# Files in which an installer records how and from where the wheel was installed on this machine.
 _OF_INSTALLERS = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json")
-# That of a Python of this machine; `#!python` is what stands for the image's in a wheel.
+# Names a Python of this machine. In a wheel, `#!python` stands for the interpreter that it is installed for.
 _SHEBANG = re.compile(rb"\A#!.*python.*")
 _PLAIN_FILE = 0o100644 << 16
 
 
 @dataclass(frozen=True)
 class _Wheel:
-    """What a distribution says of itself; `tags` are those of its WHEEL file."""
+    """Metadata of a distribution; `tags` come from its WHEEL file."""
 
     name: str
     version: str
@@ -51,7 +51,7 @@ class _Wheel:
 
 
 def _metadata_path(wheel: zipfile.ZipFile) -> str:
-    """Return the name of the distribution's own METADATA; those of what it vendors lie deeper."""
+    """Return the path of the distribution's own METADATA. METADATA of vendored distributions is in deeper folders."""
     (path,) = (
         name
         for name in wheel.namelist()
@@ -70,7 +70,7 @@ def _read_wheel(path: str) -> _Wheel:
 
 
 def _problem_of(wheel: _Wheel, request: RepackRequest) -> Optional[str]:
-    """Return why a wheel must not go into the image."""
+    """Return why a wheel must not be in the image; None if it may be."""
     platform, python = parse_platform(request.platform), request.python_minor
     tags = f"{wheel.name} {wheel.version}: {', '.join(wheel.tags)}"
     if fits(wheel.tags, python, platform, request.glibc):
@@ -86,7 +86,7 @@ def _check_wheels(wheels: Sequence[_Wheel], request: RepackRequest) -> None:
     problems = sorted(filter(None, (_problem_of(wheel, request) for wheel in wheels)))
     if problems:
         raise SlimRayImageError(
-            f"What Pants' own PEX rules packed for {request.address} does not run on {request.platform}, "
+            f"Wheels that Pants' own PEX rules packed for {request.address} do not run on {request.platform}, "
             f"CPython {request.python_minor}, glibc {request.glibc} ({request.base}).",
             evidence=problems,
             fixes=[
@@ -97,10 +97,11 @@ def _check_wheels(wheels: Sequence[_Wheel], request: RepackRequest) -> None:
 
 
 def _place_in_wheel(name: str, data: str) -> str:
-    """Return where a file of an installed wheel is in a wheel.
+    """Return the path in a wheel of a file of an installed wheel.
 
     Args:
-        data: The wheel's folder for what goes beside site-packages.
+        name: Path in the zipped, installed wheel.
+        data: The wheel's folder for files outside site-packages (`*.data`).
     """
     if not name.startswith(_STASH):
         return name
@@ -116,14 +117,14 @@ def _place_in_wheel(name: str, data: str) -> str:
 
 
 def _is_of_wheel(name: str, dist_info: str) -> bool:
-    """Tell whether a file was in the wheel, and is not what an installer wrote."""
+    """Return whether a file was in the original wheel, rather than written by Pex or an installer."""
     folder, _, file = name.rpartition("/")
     of_installer = folder == dist_info and file in _OF_INSTALLERS
     return bool(file) and not of_installer and name != _LAYOUT and not folder.endswith(_PEX_INFO)
 
 
 def _write_wheel(installed: str, path: str) -> None:
-    """Write the wheel that was installed, with a RECORD of its own."""
+    """Write an installed wheel as a wheel again, with a new RECORD."""
     with zipfile.ZipFile(installed) as source, zipfile.ZipFile(path, "w") as target:
         dist_info = posixpath.dirname(_metadata_path(source))
         data, rows = f"{dist_info[: -len(_DIST_INFO)]}.data", []
@@ -141,7 +142,7 @@ def _write_wheel(installed: str, path: str) -> None:
 
 
 def _write_file(archive: zipfile.ZipFile, name: str, content: bytes, attributes: int) -> None:
-    info = zipfile.ZipInfo(name)  # of one time, whenever it is written
+    info = zipfile.ZipInfo(name)  # with a fixed time, so that the archive is reproducible
     info.external_attr = attributes
     archive.writestr(info, content)
 

@@ -1,10 +1,10 @@
-"""Stage 3 of 6, first half: the exact part of the lock that the image needs.
+"""Stage 3 of 6, first half: select the exact part of the lock that the image needs.
 
-In: the resolve's lockfile, the closure's requirement strings, the platform. Out: wheels.json, the wheels; names,
-versions and hashes are all the lock's own. Where some of a pip-style lock has no wheel and may be built on this
-machine, also built.txt, the hashed requirements `name==version --hash=...` of that.
+In: the resolve's lockfile, the closure's requirement strings, the platform. Out: wheels.json, the wheels, whose names,
+versions and hashes all come from the lock. If distributions of a pip-style lock have no wheel and may be built on this
+machine, also built.txt, their hashed requirements `name==version --hash=...`.
 
-Two formats are read: `pip_lock` and `pex_lock` say how.
+`pip_lock` and `pex_lock` read the two formats of lockfiles.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ def _find_subset(request: SubsetRequest) -> LockedSubset:
     if tool:
         raise unreadable_error(
             request,
-            f"was written by {tool}; lockfiles of Pex and requirements with hashes are read",
+            f"was written by {tool}; slim_ray_image reads lockfiles of Pex and requirements with hashes",
             format_fixes(tool, request.lockfile_path),
         )
     return subset_of_pip_lock(request)
 
 
 def main(request: SubsetRequest) -> None:
-    """Write wheels.json and, if something of a pip-style lock is to be built, built.txt."""
+    """Write wheels.json and, if a distribution of a pip-style lock has to be built, built.txt."""
     check_requirements(request)
-    # Without this, the tools take nothing for everything.
+    # For no requirements at all, the tools would return the whole lock.
     subset = _find_subset(request) if request.requirements else NOTHING
     if subset.built:
         lines = (

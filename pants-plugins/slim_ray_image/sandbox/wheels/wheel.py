@@ -1,6 +1,7 @@
-"""Stages 3 and 4 of 6: a wheel, and where each of its files is in the image.
+"""Stages 3 and 4 of 6: read a wheel, and map each of its files to a path in the image.
 
-pypa/installer reads wheels; this is its destination: https://installer.pypa.io/en/stable/api/destinations/. Formats:
+pypa/installer reads wheels; this module is its destination:
+https://installer.pypa.io/en/stable/api/destinations/. Formats:
 https://packaging.python.org/en/latest/specifications/binary-distribution-format/ and
 https://packaging.python.org/en/latest/specifications/recording-installed-packages/.
 """
@@ -34,23 +35,23 @@ _PYTHON = f"{SCRIPTS}/python"
 _DIST_INFO = ".dist-info"
 _ENTRY_POINTS = "entry_points.txt"
 _BYTECODE = "__pycache__"
-# What installer, and the readers of zips below it, raise of a file that is no wheel.
+# Errors that installer, and the zip readers that it uses, raise for a file that is no valid wheel.
 _MALFORMED = (
     *(InstallerError, InvalidRecordEntry, AssertionError, EOFError, LookupError, ValueError),
-    # RuntimeError is zipfile's for what is encrypted, or compressed in a way that it does not know.
+    # zipfile raises RuntimeError for encrypted files and for unknown compression methods.
     *(zipfile.BadZipFile, zlib.error, configparser.Error, RuntimeError),
 )
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of a wheel, or a script of its entry points, as it is in the image.
+    """A file of a wheel, or a script of its entry points, as installed in the image.
 
     Attributes:
-        path: In the image.
-        chunks: Its content, in pieces; to be read before the next member, once.
-        byte_count: Of the content.
-        recorded: Its hash, of RECORD; None where that has none.
+        path: Path in the image.
+        chunks: Content, in pieces. Can be read once, before the next member is visited.
+        byte_count: Size of the content in bytes.
+        recorded: Hash in RECORD; None if RECORD has no hash of the file.
     """
 
     path: str
@@ -65,9 +66,9 @@ class WheelLayout:
     """Facts of a wheel besides its files.
 
     Attributes:
-        metadata: Its METADATA.
-        record: The path of RECORD in the image. RECORD is no `Member`: it tells what is there in the end.
-        scripts: The commands of its entry points, sorted.
+        metadata: Text of METADATA.
+        record: Path of RECORD in the image. RECORD is no `Member`, since it lists the files of the finished layer.
+        scripts: Names of the commands of its entry points, sorted.
     """
 
     metadata: str
@@ -76,10 +77,10 @@ class WheelLayout:
 
 
 def check_wheel(path: str, sha256: str) -> None:
-    """Check that a wheel is the one that is meant: what lies in a cache can change.
+    """Check the hash of a wheel, since files in a cache can change.
 
     Raises:
-        SlimRayImageError: If it is not.
+        SlimRayImageError: If the wheel has another SHA-256.
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -87,16 +88,16 @@ def check_wheel(path: str, sha256: str) -> None:
             digest.update(chunk)
     if digest.hexdigest() != sha256:
         raise SlimRayImageError(
-            f"The wheel {os.path.basename(path)} is not what it was when it was fetched: a disk or a cache changed it.",
+            f"The wheel {os.path.basename(path)} has changed since it was fetched, on a disk or in a cache.",
             evidence=[f"its SHA-256 is {digest.hexdigest()}, not {sha256}"],
             fixes=[
-                "remove Pants' store, `[GLOBAL].local_store_dir`, and look at the disk that it is on",
+                "remove Pants' store, `[GLOBAL].local_store_dir`, and check the disk that contains it",
             ],
         )
 
 
 def _last_entry_points(text: str) -> str:
-    """Return entry points with the last of each name: installer refuses the names that are there twice."""
+    """Return entry points with only the last of each name, since installer rejects duplicate names."""
     parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
     parser.optionxform = str  # type: ignore[method-assign,assignment]
     parser.read_string(text)
@@ -106,13 +107,17 @@ def _last_entry_points(text: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    """Raise if what is no path may lead out of the image, or mean another file there."""
+    """Raise an error for a name that could lead out of the image or to another file there.
+
+    Raises:
+        ValueError: If `name` has a control character or is no normalised relative path.
+    """
     if has_control_character(name) or posixpath.normpath(f"image/{name}") != f"image/{name}":
-        raise ValueError(f"{name!r} is no name that a file can have")
+        raise ValueError(f"{name!r} is not a valid file name")
 
 
 class _Source(WheelFile):
-    """A wheel whose members come with their hashes and sizes."""
+    """A wheel that yields its members with their hashes and sizes."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         super().__init__(file)
@@ -123,7 +128,7 @@ class _Source(WheelFile):
 
     @property
     def data_dir(self) -> str:
-        # By its own name, not by the file's: the two need not be spelled alike.
+        # Derived from the .dist-info folder, since the wheel's file name may be spelled differently.
         return f"{self.dist_info_dir[: -len(_DIST_INFO)]}.data"
 
     def read_dist_info(self, filename: str) -> str:
@@ -131,14 +136,14 @@ class _Source(WheelFile):
         return _last_entry_points(text) if filename == _ENTRY_POINTS else text
 
     def get_contents(self) -> Iterator[Any]:
-        # A line of RECORD ends with a line break: `str.splitlines`, which installer uses, knows of other ends, too.
+        # Lines of RECORD end only at line breaks; `str.splitlines`, which installer uses, also splits at others.
         lines = io.StringIO(self.read_dist_info("RECORD"), newline="")
         records = {row[0]: row for row in parse_record_file(line for line in lines if line.strip())}
         for info in self._members:
             name, mode = info.filename, info.external_attr >> 16
             root, *inner = name.split("/")
             if root.startswith(self.data_dir) and (root != self.data_dir or len(inner) < 2):
-                raise ValueError(f"{name!r} is in no folder of {self.data_dir}")
+                raise ValueError(f"{name!r} is not in a folder of {self.data_dir}")
             record = records.get(name, (name, "", ""))
             recorded = RecordEntry.from_elements(*record).hash_
             is_executable = stat.S_ISREG(mode) and bool(mode & 0o111)
@@ -148,7 +153,7 @@ class _Source(WheelFile):
 
 @dataclass(frozen=True)
 class _Stream:
-    """A member, as `_Source` gives it to `_Destination`."""
+    """A member, as `_Source` passes it to `_Destination`."""
 
     stream: IO[bytes]
     byte_count: int
@@ -156,7 +161,7 @@ class _Stream:
 
 
 class _Destination(WheelDestination):
-    """Says where files go, and has each visited."""
+    """An installer destination that maps files to paths in the image and calls `visit` for each."""
 
     def __init__(self, source: _Source, site_packages: str, visit: Callable[[Member], None]):
         self._source = source
@@ -165,7 +170,7 @@ class _Destination(WheelDestination):
         self.scripts: set[str] = set()
 
     def _place(self, scheme: str, path: str) -> str:
-        """Return where a file goes; headers as pip places them for a virtual environment."""
+        """Return the path of a file in the image. Headers go where pip puts them in a virtual environment."""
         if scheme in ("purelib", "platlib"):
             return f"{self._site_packages}/{path}"
         if scheme == "scripts":
@@ -183,7 +188,7 @@ class _Destination(WheelDestination):
         return RecordEntry(name, None, None)
 
     def write_file(self, scheme: Any, path: Any, stream: Any, is_executable: bool) -> RecordEntry:
-        # Python reads no bytecode of `__pycache__` without the source, and ours is of this source for certain.
+        # Bytecode in `__pycache__` is skipped: Python ignores it without a source, and ours surely fits the source.
         is_replaced = scheme == "scripts" and path in self.scripts
         if not is_replaced and _BYTECODE not in path.split("/"):
             chunks = chunks_of(stream.stream)
@@ -193,34 +198,34 @@ class _Destination(WheelDestination):
         return RecordEntry(path, None, None)
 
     def finalize_installation(self, scheme: Any, record_file_path: str, records: Any) -> None:
-        """RECORD is written by the layer."""
+        """Do nothing: RECORD is written with the layer."""
 
 
 def malformed(file: str, reason: str) -> SlimRayImageError:
-    """Return the error for a file that is no wheel that can be installed."""
+    """Return the error for a file that is no installable wheel."""
     return SlimRayImageError(
-        f"The wheel {file} cannot be installed: it does not hold to the format of wheels.",
+        f"The wheel {file} cannot be installed: it does not follow the wheel format.",
         evidence=[reason],
         fixes=["require another version of it, and tell its maintainers"],
     )
 
 
 def read_wheel(path: str, site_packages: str, visit: Callable[[Member], None]) -> WheelLayout:
-    """Have each file of a wheel visited, in its order there, scripts of entry points first.
+    """Call `visit` for each file of a wheel: first the scripts of entry points, then files in the wheel's order.
 
     Args:
-        site_packages: In the image.
-        visit: May raise a ValueError if a member is not what it should be.
+        site_packages: Path of site-packages in the image.
+        visit: Called with each member. May raise a ValueError to reject a member.
 
     Raises:
-        SlimRayImageError: If it is no wheel that can be installed.
+        SlimRayImageError: If the file is no installable wheel.
     """
     try:
         with zipfile.ZipFile(path) as file:
             source = _Source(file)
             destination = _Destination(source, site_packages, visit)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # installer tells of bytecode that it skips
+                warnings.simplefilter("ignore")  # installer warns about bytecode that it skips
                 install(source, destination, {})
             return WheelLayout(
                 source.read_dist_info("METADATA"),
