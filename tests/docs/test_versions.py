@@ -31,7 +31,7 @@ KUBERAY = re.compile(
 )
 # Pairs of a path and another version of Ray that its file names, with the reasons.
 OTHERS = {
-    # Before this version, KubeRay probes Ray by HTTP.
+    # From this version on, KubeRay probes Ray by HTTP and not by wget.
     ("docs/decisions/0010-the-runtime-layer.md", "2.53"),
     # The release that removed modules of Ray.
     ("pants-plugins/slim_ray_image/core/closure/ray_extras.py", "2.0"),
@@ -90,5 +90,5 @@ def test_kuberay_is_the_release_that_is_followed() -> None:
     ids=str,
 )
 def test_version_is_seen(pattern: re.Pattern[str], text: str) -> None:
-    """The look itself finds a version in each way of naming it."""
+    """The patterns find a version in each of the usual spellings."""
     assert pattern.findall(text) == ["9.8"]
