@@ -1,8 +1,8 @@
 """Copies of checkouts of this repository that the benchmarks run Pants in.
 
-A copy contains the files that git tracks and the untracked files that git does not ignore. So edits of the checkout during
-a benchmark have no effect, and a benchmark may write to its copy. Each copy has its own caches, which are empty at first and
-after `empty_caches`.
+A copy contains the files that git tracks and the untracked files that git does not ignore. So edits of the checkout
+during a benchmark have no effect, and a benchmark may write to its copy. Each copy has its own caches, which are empty
+at first and after `empty_caches`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Run:
     steps: tuple[Step, ...]
 
     def span(self, pattern: str = "") -> Optional[float]:
-        """Return the seconds from the first start to the last end of the steps that `pattern` matches; None if none does."""
+        """Return the seconds from the first start to the last end of steps that `pattern` matches; None without any."""
         steps = [step for step in self.steps if re.match(pattern, step.what)]
         if not steps:
             return None

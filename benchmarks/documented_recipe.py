@@ -74,7 +74,7 @@ def add_targets(checkout: Checkout) -> None:
 
 
 def build_cold(checkout: Checkout) -> float:
-    """Return the seconds of one build by the recipe with empty caches; its image ends in Docker, like by `docker build`."""
+    """Return the seconds of one build by the recipe with empty caches, which loads the image into Docker."""
     checkout.empty_caches()
     run = checkout.pants(
         "--backend-packages=+['pants.backend.docker']",

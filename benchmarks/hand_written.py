@@ -2,7 +2,7 @@
 
 They install the same distributions as our image, with the lock's hashes, or the whole lock of the repository, like one
 list for all services; and they copy the same files. The base, and uv for the Dockerfile that needs it, are in Docker
-before anything is measured, like in a mirror.
+before anything is measured, as in a mirror.
 """
 
 from __future__ import annotations

@@ -82,7 +82,13 @@ class Results:
     def table(
         self, of: str, decimals: int = 1, columns: Mapping[str, Mapping[str, float]] = {}
     ) -> str:
-        """Return the rows as a Markdown table: `columns` (title -> row -> value), median, spread and ratio, titled `of`."""
+        """Return the rows as a Markdown table: median, spread and ratio.
+
+        Args:
+            of: Title of the column of ratios.
+            decimals: Number of decimals of median and spread.
+            columns: Further columns on the left: title -> row -> value.
+        """
         titles = [*columns, "median, s", "min to max, s", of]
         lines = [f"| measured | {' | '.join(titles)} |", f"|---|{'---:|' * len(titles)}"]
         for row, values in self._values.items():

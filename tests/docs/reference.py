@@ -14,8 +14,8 @@ from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 _INTRODUCTION = """\
 # Reference
 
-The output of `pants help slim_ray_image slim_ray_images` and `pants help-advanced slim-ray`, on one page. This page is generated from the
-same help texts; CONTRIBUTING.md describes how."""
+The output of `pants help slim_ray_image slim_ray_images` and `pants help-advanced slim-ray`, on one page. This page is
+generated from the same help texts; CONTRIBUTING.md describes how."""
 
 
 def _text(help_text: Any) -> str:

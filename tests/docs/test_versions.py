@@ -21,7 +21,7 @@ PLACES = (
     "tests/**/*.py",
     "tests/golden/**/*",
 )
-# A version shortly after the name: "Ray Serve 2.48", "ray[serve]==2.48.0", 'rayVersion: "2.48.0"', ".../releases-2.48.0/".
+# A version soon after the name: "Ray Serve 2.48", "ray[serve]==2.48.0", 'rayVersion: "2.48.0"', ".../releases-2.48.0/".
 RAY = re.compile(
     r"(?i)(?:\bray(?:[ _]serve|versions?)?\b|\breleases-)[^\n\d|]{0,20}?(\d+\.\d+(?:\.\d+)*)"
 )

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 from harness.registry import free_port, open_url
 
-# Options of `docker run` like in careful clusters: a read-only root, /tmp in memory, and no capabilities.
+# Options of `docker run` as in careful clusters: a read-only root, /tmp in memory, and no capabilities.
 RESTRICTED = (
     *("--read-only", "--tmpfs=/tmp", "--shm-size=1g"),
     *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
@@ -128,7 +128,7 @@ def await_answer(url: str, *, data: bytes | None = None, seconds: float = 120) -
 
 
 class Service:
-    """A service in a container, reached by HTTP. If an answer is missing or wrong, the error has the container's log."""
+    """A service in a container, reached by HTTP. The error for a missing or wrong answer has the container's log."""
 
     def __init__(self, docker: Docker, container: str, port: int) -> None:
         self._docker = docker

@@ -1,7 +1,7 @@
 """Real database servers for the tests, on an address of this machine that Docker's containers can reach.
 
 Each server has its data in a folder of the test run and listens on a free port; the system's own servers are not used.
-PostgreSQL refuses to run as root, so if the tests run as root, the servers run as the users that their packages created.
+PostgreSQL refuses to run as root, so if the tests run as root, the servers run as the users that their packages create.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class _Server:
 
 
 class PostgreSQL(_Server):
-    """A PostgreSQL server where `USER` may do everything. `programs` is the folder of initdb, postgres and pg_isready."""
+    """A PostgreSQL server where `USER` may do everything. `programs` is the folder of its programs, such as initdb."""
 
     _end_signal = signal.SIGINT  # The "fast" shutdown does not wait for clients to disconnect.
 

@@ -34,7 +34,7 @@ def package_examples(repository: Repository) -> dict[str, PackagedImage]:
 
 
 def package_shop(repository: Repository, folder: Path) -> dict[str, PackagedImage]:
-    """Package an image of both applications of the manifest and an image of each, and copy the images below `folder`."""
+    """Package an image of both applications of the manifest and an image of each, and copy all below `folder`."""
     run = repository.pants("package", f"{SHOP}:image", f"{SHOP}:apart")
     targets = {"both": f"{SHOP}:image", "fruit": f"{SHOP}:fruit", "prices": f"{SHOP}:prices"}
     return {

@@ -1,8 +1,8 @@
-"""Fixtures for tests of real runs: a base image, a registry, Docker, and a copy of this repository with packaged services.
+"""Fixtures for tests of real runs: a base image, a registry, Docker, a copy of this repository, packaged services.
 
-In: the needs that markers of tests/needs.py name; a fixture assumes that they are met. Out: one temporary folder for each
-test process, removed at its end. The test processes, two at a time, share the base image and the user's Pants caches, and
-so the results of each other's builds: no test may rely on being the first to package a target.
+In: the needs that markers of tests/needs.py name; a fixture assumes that they are met. Out: one temporary folder for
+each test process, removed at its end. The test processes, two at a time, share the base image and the user's Pants
+caches, and so the results of each other's builds: no test may rely on being the first to package a target.
 """
 
 from __future__ import annotations

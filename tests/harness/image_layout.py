@@ -1,4 +1,4 @@
-"""A reader and a validator of OCI image layouts that import nothing of the plugin, so that they find faults of its writer.
+"""A reader and a validator of OCI image layouts, which import nothing of the plugin, so that they find its faults.
 
 Specification: https://github.com/opencontainers/image-spec/tree/v1.1.0 (image-layout.md, manifest.md, config.md, layer.md).
 """
@@ -101,7 +101,7 @@ class ImageLayout:
         return tuple(path_of(entry) for entry in self.entries(layer))
 
     def read(self, suffix: str) -> dict[str, bytes]:
-        """Map each regular file whose path ends with `suffix` to its content, from the highest layer that has the file."""
+        """Map each regular file whose path ends with `suffix` to its content in the highest layer that has the file."""
         found = {}
         for layer in self.layers:
             if not any(path.endswith(suffix) for path in self.paths(layer)):

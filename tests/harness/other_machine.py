@@ -65,7 +65,7 @@ def diff_ids(image: PackagedImage) -> dict[str, str]:
 
 
 def assert_same(found: PackagedImage, expected: PackagedImage) -> None:
-    """Assert that two builds of an image are equal; layers are compared first, so that a failure names the difference."""
+    """Assert that two builds of an image are equal; layers are compared first, so that a failure names the layer."""
     assert diff_ids(found) == diff_ids(expected)
     assert found.layout.config == expected.layout.config
     assert found.description["manifest_digest"] == expected.description["manifest_digest"]

@@ -1,6 +1,6 @@
 """A copy of this repository's working files in a temporary folder, and its own `./pants`.
 
-Nothing of the tests' own Pants or Python reaches the copy: each run of `./pants` starts like from a user's shell.
+Nothing of the tests' own Pants or Python reaches the copy: each run of `./pants` starts as from a user's shell.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TIMEOUT_SECONDS = 600
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment of the user who runs the tests, without the variables of the tests' own Pants and Python."""
+    """Return the environment of the user, without the variables of the Pants and the Python that run the tests."""
     return {
         name: value
         for name, value in os.environ.items()

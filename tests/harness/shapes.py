@@ -124,7 +124,7 @@ def pex_lock(*locked: Mapping[str, Any]) -> str:
 
 
 def make_shapes(folder: Path) -> Shapes:
-    """Write wheels of a cube, which requires a side, and of a sphere for CPython 3.12; and sources of a torus and a cone."""
+    """Write wheels of a cube, which requires a side, and a sphere for CPython 3.12; sources of a torus and a cone."""
     shapes = Shapes(folder)
     shapes.add_wheel("cube", requires=["side"], scripts=["measure-cube"])
     shapes.add_wheel("side")

@@ -17,7 +17,7 @@ def write_files(repository: Repository, folder: str, files: Mapping[str, str]) -
 
 
 def write_driver(repository: Repository, name: str = "driver") -> str:
-    """Write a target that prints its arguments and the words of a text, without a distribution, and return its address."""
+    """Write a target without a distribution that prints its arguments and the words of a text; return its address."""
     folder = f"src/services/{name}"
     repository.write(f"{folder}/__init__.py", "")
     repository.write(

@@ -128,7 +128,7 @@ def test_library_of_this_machine_does_not_hide_that_the_base_has_none(
 
 
 def test_image_that_kuberay_cannot_start_fails(repository: Repository, golden: Golden) -> None:
-    """All fields of a target that conflict with the operator are reported at once; the layers are those of a good image."""
+    """All fields of a target that conflict with the operator are reported at once."""
     repository.write(
         "src/services/refused/BUILD",
         "slim_ray_image(\n"

@@ -41,7 +41,7 @@ def own_digests(image: PackagedImage) -> set[str]:
 def test_image_is_the_same_on_another_machine(
     service: str, request: pytest.FixtureRequest, echo_there: PackagedImage
 ) -> None:
-    """With another path, home, umask, time zone, locale, hash seed and Python, and empty caches, the digest is the same."""
+    """With another path, home, umask, time zone, locale, hash seed and Python, and empty caches, the image is equal."""
     assert_same(echo_there, request.getfixturevalue(service))
 
 

@@ -50,7 +50,7 @@ def test_each_resolve_has_its_own_lockfile(repository: Repository, shapes: Shape
 
 
 def test_distribution_that_may_be_built_is_built(repository: Repository, shapes: Shapes) -> None:
-    """Pants' own PEX rules build the named distributions, with one warning; other distributions' files do not change."""
+    """Pants' own PEX rules build the named distributions, with one warning; the files of others do not change."""
     write_service(repository, ["cube"])
     plain = package_from_pip_lock(repository, shapes, ["cube", "side"])
     write_service(repository, ["torus", "cone", "cube"])

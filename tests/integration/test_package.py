@@ -147,7 +147,7 @@ def test_layers_leave_the_base_directories_alone(
 
 
 def test_no_layer_writes_over_another_of_ours(image: PackagedImage) -> None:
-    """Each file is in only one of our layers, so that no file is stored twice and the order of layers does not matter."""
+    """Each file is in only one of our layers, so no file is stored twice and the order of layers does not matter."""
     seen: set[str] = set()
     for layer in own_layers(image):
         files = {path_of(e) for e in image.layout.entries(layer) if not e.isdir()}

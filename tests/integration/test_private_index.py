@@ -81,7 +81,7 @@ _YOUNG_SECONDS = 1.0
 
 
 class CommandLineWatch:
-    """Searches the arguments of every process of this machine for a secret, again and again while the process is young."""
+    """Searches the arguments of every process of this machine for a secret, repeatedly while the process is young."""
 
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         self.seen: set[bytes] = set()
@@ -205,7 +205,7 @@ def packaged(
 
 
 def _spellings(token: str) -> tuple[bytes, ...]:
-    """Return the spellings of the token to search for: itself, escaped for URLs, its part after the slash, and base64."""
+    """Return the spellings of the token to search for: plain, escaped for URLs, only after its slash, and base64."""
     return (
         token.encode(),
         quote(token, safe="").encode(),
@@ -255,7 +255,8 @@ def test_wrong_login_is_an_error_without_the_login(
     private_index: PrivateIndex,
 ) -> None:
     """The error names the index that refuses, without the login."""
-    outside.write("src/job/main.py", "import acme_unread\n")  # Its distribution is not in uv's cache.
+    # The distribution of this module is not in uv's cache.
+    outside.write("src/job/main.py", "import acme_unread\n")
     wrong = outside.environment[INDEXES].replace(quote(private_index.token, safe=""), "mistaken")
     options = (f"--python-repos-indexes={wrong}", "--python-repos-find-links=[]")
     error = assert_fails(outside, JOB, *options)

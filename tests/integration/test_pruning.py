@@ -71,7 +71,7 @@ def pruned(image: PackagedImage) -> Mapping[tuple[str, str], Mapping[str, Any]]:
 def test_ray_is_one_layer_for_services_that_use_other_parts_of_it(
     repository: Repository, echo: PackagedImage
 ) -> None:
-    """A service that uses ray.data has a further layer with this part; Ray's own layer is the same, without the part."""
+    """A service that uses ray.data has a further layer with this part; Ray's own layer is the same, without it."""
     rows = repository.package(write_rows(repository))
     by_name = {image.target: {row["name"]: row for row in image.own_rows} for image in (echo, rows)}
     of_echo, of_rows = by_name[echo.target], by_name[rows.target]

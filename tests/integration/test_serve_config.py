@@ -1,4 +1,4 @@
-"""Tests of a RayService manifest of two applications: an image of both, an image of each, and versions that must agree."""
+"""Tests of a RayService manifest of two applications: an image of both, an image of each, versions that must agree."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_image_of_a_manifest_serves_both(packaged: dict[str, PackagedImage]) -> 
 def test_image_of_one_application_has_the_code_of_that_alone(
     packaged: dict[str, PackagedImage],
 ) -> None:
-    """Each generated image is named after its application, and has its code and shared libraries, not the other's code."""
+    """Each generated image is named after its application, and has its code and libraries, not the other's code."""
     for name, other in (("fruit", "prices"), ("prices", "fruit")):
         described = packaged[name].description
         assert described["target"] == f"{SHOP}:apart#{name}"

@@ -47,7 +47,7 @@ def digest(build: ColdBuild) -> str:
 def test_image_is_right_whatever_is_in_a_named_cache(
     damage: Callable[[Path], None], cache: str, build: ColdBuild, digest: str
 ) -> None:
-    """With every file of a named cache damaged, and without Pants' store, the image is the same; damage is reported once."""
+    """With every file of a named cache damaged, and without Pants' store, the image is the same; one run reports it."""
     shutil.rmtree(build.store)
     damaged = [
         path for path in (build.named / cache).rglob("*") if path.is_file() and path.stat().st_size

@@ -14,6 +14,6 @@ pytestmark = needs("base")
 def test_image_is_the_same_on_another_machine(
     service: str, request: pytest.FixtureRequest, other_machine: Repository
 ) -> None:
-    """With another path, home, umask, time zone, locale, hash seed and Python, and empty caches, the digest is the same."""
+    """With another path, home, umask, time zone, locale, hash seed and Python, and empty caches, the image is equal."""
     expected: PackagedImage = request.getfixturevalue(service)
     assert_same(other_machine.package(expected.target), expected)

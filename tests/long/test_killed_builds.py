@@ -1,7 +1,7 @@
 """Tests that a build that is killed at any moment leaves nothing behind that breaks the next one.
 
-Twenty cold builds are killed, spread over the steps of a build. In even builds only Pants is killed, like by a user or a
-supervisor, and its processes run on; in odd builds its processes are killed too, like on a machine that stops.
+Twenty cold builds are killed, spread over the steps of a build. In even builds only Pants is killed, as a user or a
+supervisor does, and its processes run on; in odd builds its processes are killed too, as on a machine that stops.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_service_runs_on_another_base(
     docker: Docker,
     docker_images: str,
 ) -> None:
-    """The base's Python and glibc are described correctly, and the service answers like on the usual base."""
+    """The base's Python and glibc are described correctly, and the service answers as on the usual base."""
     layout = base()
     folder, port = f"src/services/{docker_images}", free_port()
     repository.write(

@@ -163,7 +163,7 @@ def json_lines(output: str) -> list[Any]:
 def test_each_example_alone_is_the_same_image(
     packaged: dict[str, PackagedImage], shared_repository: Repository, workspace: Path
 ) -> None:
-    """Packaged separately, in another folder and by a fresh Pants, each example has the same digest as in a run of all."""
+    """Packaged separately, in another folder by a fresh Pants, each example has the same digest as in a run of all."""
     copy = Repository.copy(workspace / "alone", shared_repository.environment, umask=0o022)
     try:
         digests = {
@@ -294,7 +294,7 @@ def test_nightly_runs_its_driver(docker: Docker, images: dict[str, str], network
 
 @in_docker
 def test_nightly_waits_for_a_head(docker: Docker, images: dict[str, str], network: str) -> None:
-    """The script, started first, waits until the head in another container accepts clients, and runs the driver there."""
+    """The script, started first, waits until the head in another container accepts clients, and uses this head."""
     image = images["nightly"]
     head = f"head-{free_port()}"
     waiting = restricted(network, {"RAY_HEAD": head, "RAY_HEAD_WAIT_SECONDS": "240"})

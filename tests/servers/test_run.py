@@ -30,7 +30,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def names(docker: Docker, port: int) -> Iterator[dict[str, str]]:
-    """Names for this run alone, since all users of this machine share its Docker; their images are removed at the end."""
+    """Names for this run alone, since users of this machine share its Docker; their images are removed at the end."""
     found = {name: f"{name}_{port}" for name in ("driver", "echo")}
     yield found
     for name in found.values():

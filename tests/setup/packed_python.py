@@ -1,6 +1,6 @@
 """Pack a CPython of this machine like python-build-standalone: into an archive with one directory, `python`.
 
-Like in the real archives, `sysconfig` names /install as the prefix and a compiler that this machine may lack. Unlike
+As in the real archives, `sysconfig` names /install as the prefix and a compiler that this machine may lack. Unlike
 in the real archives, the CPython loads its shared libraries from its original place, so it works only on this machine.
 """
 

@@ -27,7 +27,7 @@ def assert_fetched(machine: FreshMachine) -> None:
 
 
 def test_archive_is_fetched_from_a_directory_and_kept(machine: FreshMachine) -> None:
-    """A CPython is fetched from a file:// mirror with the releases' directories; the second call does not need the mirror."""
+    """A CPython is fetched from a file:// mirror with the releases' directories; the second call uses the cache."""
     run = machine.find_python()
     assert run.exit_code == 0, run.errors
     assert f"Fetching CPython {VERSION} " in run.errors

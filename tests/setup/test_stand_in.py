@@ -41,7 +41,7 @@ def build() -> ModuleType:
     ],
 )
 def test_short_prefix_is_replaced_as_a_whole(build: ModuleType, text: str, expected: str) -> None:
-    """The prefix /install of python-build-standalone is replaced only as a whole path, not as the end of another one."""
+    """The prefix /install of python-build-standalone is replaced only as a whole path, not inside another path."""
     rewritten = {"/build/Python-3.10.21": "/usr/src/python", "/install": "/usr/local"}
     interpreter = build.Interpreter("3.10.21", "/cache/python", rewritten)
     assert build.rewrite_prefix(text.encode(), interpreter).decode() == expected
