@@ -1,7 +1,8 @@
 """Copies of checkouts of this repository that the benchmarks run Pants in.
 
-A copy holds what git tracks and what it would not ignore. So nothing that is edited meanwhile counts, and a benchmark
-may write what it likes. Its caches are its own: empty at first, and whenever the benchmark says so.
+A copy contains the files that git tracks and the untracked files that git does not ignore. So edits of the checkout
+during a benchmark have no effect, and a benchmark may write to its copy. Each copy has its own caches, which are empty
+at first and after `empty_caches`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ _DAY = 24 * 60 * 60
 
 @dataclass(frozen=True)
 class Step:
-    """One process of a run of Pants: what it does, and when, in seconds from the first process of the run."""
+    """One process of a run of Pants.
+
+    Attributes:
+        what: Pants' description of the process.
+        start: In seconds from the start of the run's first process.
+        end: In seconds from the start of the run's first process.
+    """
 
     what: str
     start: float
@@ -40,13 +47,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of Pants: its seconds, and the processes that it ran, in order of their start."""
+    """One run of Pants: its duration in seconds, and the processes that it ran, in order of their start."""
 
     seconds: float
     steps: tuple[Step, ...]
 
     def span(self, pattern: str = "") -> Optional[float]:
-        """Seconds from the first start to the last end of the steps that `pattern` matches; None without any."""
+        """Return the seconds from the first start to the last end of steps that `pattern` matches; None without any."""
         steps = [step for step in self.steps if re.match(pattern, step.what)]
         if not steps:
             return None
@@ -55,7 +62,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of one checkout: `label` tells it from the others, `commit` is that of the original."""
+    """A copy of one checkout.
+
+    Attributes:
+        folder: Parent of the copy and of its caches.
+        label: Distinguishes the checkouts of one benchmark; empty if there is only one.
+        commit: HEAD of the original.
+        changed: Whether the original has changes that are not committed.
+        base: Base image as `oci:FOLDER:TAG`, or empty.
+    """
 
     folder: Path
     label: str
@@ -72,7 +87,7 @@ class Checkout:
         return self.folder / "caches"
 
     def empty_caches(self) -> None:
-        """Forget all that Pants and its processes have kept."""
+        """Remove the store, the named caches and the work folder of Pants."""
         shutil.rmtree(self._caches, ignore_errors=True)
 
     def pants(
@@ -112,16 +127,16 @@ class Checkout:
         return self.path / "dist" / folder.replace("/", ".") / name
 
     def image(self, target: str) -> dict[str, Any]:
-        """Return what the image.json of the packaged `target` says."""
+        """Return the image.json of the packaged `target`."""
         described: dict[str, Any] = json.loads((self.output(target) / "image.json").read_text())
         return described
 
     def row(self, name: str) -> str:
-        """Return the name of a row of the results that is of this checkout."""
+        """Return the name of a row of the results, with the label of this checkout."""
         return f"{name}, {self.label}" if self.label else name
 
     def close(self) -> None:
-        """End the Pants daemon of this copy, and remove all."""
+        """End the Pants daemon of this copy, and remove the copy and its caches."""
         for pid_file in self.path.glob(".pids/*/pantsd/pid"):
             _end(int(pid_file.read_text()))
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -140,7 +155,7 @@ def _end(pid: int) -> None:
 
 
 def steps_of(log: str) -> tuple[Step, ...]:
-    """Return the processes that a log of Pants tells the start and the end of."""
+    """Return the processes whose start and end are both in a log of Pants."""
     begun: dict[str, list[float]] = {}
     steps, first, last = [], None, 0.0
     for line in log.splitlines():
@@ -164,7 +179,7 @@ def _git(repository: Path, *arguments: str) -> str:
 
 
 def _copy(repository: Path, target: Path) -> None:
-    """Copy the files that git tracks and those that it would not ignore, as they are now."""
+    """Copy the current files of a checkout, except those that git ignores."""
     for name in _git(
         repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard"
     ).split("\0"):
@@ -179,7 +194,7 @@ def _copy(repository: Path, target: Path) -> None:
 def copy_of(repository: Path, base: str, labelled: bool = False) -> Iterator[Checkout]:
     """Copy a checkout to a temporary folder, for as long as the context lasts.
 
-    `base` is the OCI image layout that python:3.10-slim is read from; as for any build where it is empty.
+    `base` is the OCI image layout to read python:3.10-slim from. If `base` is empty, the image is read as in any build.
     """
     commit = _git(repository, "rev-parse", "HEAD").strip()
     label = (

@@ -51,7 +51,7 @@ docker_image(
     ],
 )
 """
-# Pants 2.17 has no option for it, nor for the network, which the other Dockerfiles have as well.
+# Pants 2.17 has no option for `--no-cache`, nor for `--network`, which the other Dockerfiles are built with too.
 _DOCKER_WITHOUT_CACHE = """#!/bin/sh
 export DOCKER_BUILDKIT=1
 if [ "$1" = build ]; then
@@ -63,7 +63,7 @@ exec {docker} "$@"
 
 
 def add_targets(checkout: Checkout) -> None:
-    """Add the recipe's targets to a copy of the repository, and a `docker` that starts from nothing."""
+    """Add the recipe's targets to a copy of the repository, and a program `docker` that builds without a cache."""
     build_file = checkout.path / _FOLDER / "BUILD"
     targets = _TARGETS.replace("FROM BASE", f"FROM {BASE_IN_DOCKER}")
     build_file.write_text(build_file.read_text() + targets)
@@ -74,7 +74,7 @@ def add_targets(checkout: Checkout) -> None:
 
 
 def build_cold(checkout: Checkout) -> float:
-    """Seconds of one build by the recipe with empty caches; it ends in Docker, like `docker build`."""
+    """Return the seconds of one build by the recipe with empty caches, which loads the image into Docker."""
     checkout.empty_caches()
     run = checkout.pants(
         "--backend-packages=+['pants.backend.docker']",

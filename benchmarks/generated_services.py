@@ -21,10 +21,11 @@ DISTRIBUTIONS = {
     "tornado": "tornado",
     "webcolors": "webcolors",
 }
+# Imported only by the service that is added later.
 NEW_DISTRIBUTION = (
     "websocket-client",
     "websocket",
-)  # what only the service that is added later imports
+)
 
 _APP = '''"""Service {number}: says which words of a text carry its meaning."""
 
@@ -86,7 +87,7 @@ class Service:
         (folder / "BUILD").write_text(_BUILD.format(number=self.number))
 
     def remove(self, repository: Path) -> None:
-        """Take the service out of a copy of the repository."""
+        """Remove the service from a copy of the repository."""
         folder = repository / self.target.partition(":")[0]
         for file in folder.iterdir():
             file.unlink()
@@ -94,7 +95,7 @@ class Service:
 
 
 def services_of(count: int) -> list[Service]:
-    """Return `count` services; after twelve, the distributions come again."""
+    """Return `count` services; after twelve, the distributions repeat."""
     items = list(DISTRIBUTIONS.items())
     return [Service(number + 1, *items[number % len(items)]) for number in range(count)]
 
@@ -105,7 +106,7 @@ def new_service(count: int) -> Service:
 
 
 def write_requirements(repository: Path) -> None:
-    """Write the targets of the distributions that the services import into a copy of the repository."""
+    """Write targets for the distributions that the services import into a copy of the repository."""
     folder = repository / "3rdparty/generated"
     folder.mkdir()
     every = [*DISTRIBUTIONS.items(), NEW_DISTRIBUTION]

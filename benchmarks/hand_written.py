@@ -1,8 +1,8 @@
-"""The alternatives that the benchmarks run beside: images by the hand-written Dockerfiles of this folder.
+"""The alternatives in the benchmarks: images by the hand-written Dockerfiles of this folder.
 
-Their list of distributions is that of our image, with the lock's hashes, or the whole lock of the repository, as one
-list for all services would be; their files are ours. The base, and uv for the Dockerfile that wants it, are in Docker
-before anything is measured, as a mirror would have them.
+They install the same distributions as our image, with the lock's hashes, or the whole lock of the repository, like one
+list for all services; and they copy the same files. The base, and uv for the Dockerfile that needs it, are in Docker
+before anything is measured, as in a mirror.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOCK = "3rdparty/python/ray.lock"
 
 
 def load(layout: str, name: str) -> None:
-    """Put an OCI image layout, as oci:FOLDER:TAG, into Docker; skopeo does not look at DOCKER_HOST itself."""
+    """Load an OCI image layout, named oci:FOLDER:TAG, into Docker; skopeo itself does not read DOCKER_HOST."""
     host = os.environ.get("DOCKER_HOST")
     options = ["--dest-daemon-host", host] if host else []
     subprocess.run(
@@ -38,12 +38,12 @@ def load(layout: str, name: str) -> None:
 
 
 def load_base(layout: str) -> None:
-    """Put the base image into Docker."""
+    """Load the base image into Docker."""
     load(layout, BASE_IN_DOCKER)
 
 
 def load_uv() -> None:
-    """Put the uv that our own build uses into Docker, as an image; the base is there already."""
+    """Build an image with the uv that our own build uses, in Docker, which must have the base."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(REPOSITORY / _UV_LOCK, Path(folder, "uv.lock"))
         shutil.copy(
@@ -62,9 +62,9 @@ def docker_build(
     whole_lock: bool = False,
     uv_cache: str = "",
 ) -> float:
-    """Build the image `name` with what the packaged `target` holds, and return the seconds of `docker build`.
+    """Build the image `name` with the contents of the packaged `target`, and return the seconds of `docker build`.
 
-    `uv_cache` names the cache that uv keeps from build to build; without it, uv keeps none.
+    `uv_cache` names the cache that uv keeps from build to build; without a name, uv keeps no cache.
     """
     with tempfile.TemporaryDirectory() as folder:
         _write_context(Path(folder), checkout, target, whole_lock)
@@ -91,7 +91,7 @@ def _build(context: str, name: str, *arguments: str) -> None:
 
 
 def _index_arguments() -> list[str]:
-    """The package index that the environment names, if it names one, for pip and for uv."""
+    """Return build arguments with the package index of the environment, for pip and for uv; none without an index."""
     index = os.environ.get("PIP_INDEX_URL")
     if not index:
         return []
@@ -99,7 +99,7 @@ def _index_arguments() -> list[str]:
 
 
 def _dockerfile(name: str, target: str, uv_cache: str) -> str:
-    """The text of a Dockerfile, for the application of `target`."""
+    """Return the text of a Dockerfile, for the application of `target`."""
     application = target.partition(":")[0].replace("src/", "").replace("/", ".")
     text = (REPOSITORY / "benchmarks" / name).read_text()
     text = text.replace("services.essentials", application)
@@ -111,7 +111,7 @@ def _dockerfile(name: str, target: str, uv_cache: str) -> str:
 
 
 def _write_context(folder: Path, checkout: Checkout, target: str, whole_lock: bool) -> None:
-    """The build context: the list, the same files as in our image, and a CA bundle."""
+    """Write the build context: the list of requirements, the same files as in our image, and a CA bundle."""
     described = checkout.image(target)
     (folder / "requirements.txt").write_text(_requirements(checkout, described, whole_lock))
     _copy_certificates(folder)
@@ -138,7 +138,7 @@ def _requirements(checkout: Checkout, described: dict, whole_lock: bool) -> str:
 
 
 def _locked(lock: Path) -> dict[str, tuple[str, str]]:
-    """Distribution -> its requirement with hashes, and its marker."""
+    """Map each distribution of a lock to its requirement with hashes, and its marker."""
     locked, name = {}, ""
     for line in lock.read_text().splitlines():
         match = re.match(r"([A-Za-z0-9._-]+)==", line)

@@ -34,12 +34,12 @@ def add_base(parser: argparse.ArgumentParser, optional: bool = False) -> None:
         "base",
         nargs="?" if optional else None,
         default="",
-        help="the base image as an OCI image layout, as oci:FOLDER:3.10-slim",
+        help="the base image as an OCI image layout, for example oci:FOLDER:3.10-slim",
     )
 
 
 def add_repository(parser: argparse.ArgumentParser) -> None:
-    """Add the option for another checkout to measure beside this one."""
+    """Add the option for another checkout, which is measured in the same run."""
     parser.add_argument(
         "--repository",
         type=Path,
@@ -67,13 +67,13 @@ class Results:
         }
 
     def add(self, row: str, value: float, beside: str = "") -> None:
-        """Add one value of a row, whose median is shown as a ratio to that of the row `beside`."""
+        """Add one value of a row; the table shows the ratio of the row's median to the median of the row `beside`."""
         self._values.setdefault(row, []).append(value)
         if beside:
             self._references[row] = beside
 
     def note(self, fact: str, value: Any) -> None:
-        """Add a fact to the JSON that is no row of the table."""
+        """Add a fact to the JSON that is not in the table."""
         self._facts[fact] = value
 
     def median(self, row: str) -> float:
@@ -82,9 +82,15 @@ class Results:
     def table(
         self, of: str, decimals: int = 1, columns: Mapping[str, Mapping[str, float]] = {}
     ) -> str:
-        """Return the rows as a Markdown table: median, spread, ratio to the row beside, and `columns` of others."""
+        """Return the rows as a Markdown table: median, spread and ratio.
+
+        Args:
+            of: Title of the column of ratios.
+            decimals: Number of decimals of median and spread.
+            columns: Further columns on the left: title -> row -> value.
+        """
         titles = [*columns, "median, s", "min to max, s", of]
-        lines = [f"| what | {' | '.join(titles)} |", f"|---|{'---:|' * len(titles)}"]
+        lines = [f"| measured | {' | '.join(titles)} |", f"|---|{'---:|' * len(titles)}"]
         for row, values in self._values.items():
             median, low, high = (
                 f"{value:.{decimals}f}" for value in (self.median(row), min(values), max(values))
@@ -95,7 +101,7 @@ class Results:
         return "\n".join(lines)
 
     def comparison(self, checkouts: Sequence[Checkout]) -> str:
-        """Return a Markdown table of the first checkout beside another; nothing where there is no other."""
+        """Return Markdown tables that compare the first checkout with each other one; empty if there is no other."""
         lines = []
         for other in checkouts[1:]:
             lines += ["", f"| median, s | {checkouts[0].label} | {other.label} | ratio |"]
@@ -116,7 +122,7 @@ class Results:
         return f"{self.median(row) / self.median(beside):.2f}"
 
     def write(self) -> None:
-        """Write the JSON: facts of the run, and every single value."""
+        """Write the JSON: facts about the run, and every single value."""
         values = {
             row: [round(value, 3) for value in values] for row, values in self._values.items()
         }
@@ -148,7 +154,7 @@ def _checkout(checkout: Checkout) -> dict[str, Any]:
 
 
 def _base(layout: str) -> dict[str, str]:
-    """The tag and the manifest's digest of the base: its folder is of no interest elsewhere."""
+    """Return the tag and the manifest digest of the base, without its folder, which means nothing on other machines."""
     _, _, rest = layout.partition(":")
     folder, _, tag = rest.rpartition(":")
     if not folder:

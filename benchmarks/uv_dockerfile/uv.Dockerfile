@@ -1,4 +1,4 @@
-# uv as an image with nothing else in it, as its makers publish one; from the wheel on the package index.
+# An image that contains only uv, like the one that its makers publish; made from the wheel on the package index.
 ARG BASE
 FROM $BASE AS wheel
 ARG PIP_INDEX_URL

@@ -1,4 +1,4 @@
-"""docs/image.schema.json: the JSON schema of image.json, from the dataclasses that write the file.
+"""Generate docs/image.schema.json, the JSON schema of image.json, from the dataclasses that write the file.
 
 Specification: https://json-schema.org/draft/2020-12/schema.
 """
@@ -18,7 +18,7 @@ _SIMPLE = {str: "string", int: "integer", bool: "boolean"}
 
 
 def _attributes(kind: type) -> Mapping[str, str]:
-    """Return field -> its description in the docstring's `Attributes`."""
+    """Map each field to its description in the docstring's `Attributes`."""
     _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
     rows = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in rows}
@@ -51,7 +51,7 @@ def _object(kind: Any) -> dict[str, Any]:
 
 
 def image_schema() -> str:
-    """Return the schema. It allows further keys, as keys are only ever added."""
+    """Return the schema as JSON. It allows further keys, since later versions of image.json may add keys."""
     schema = _object(ImageDescription)
     schema["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
     return json.dumps({"$schema": _DIALECT, "title": "image.json", **schema}, indent=2)

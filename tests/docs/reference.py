@@ -1,4 +1,4 @@
-"""docs/reference.md: every field of the target and every option, from their own help texts and defaults."""
+"""Generate docs/reference.md, with every field of the targets and every option, from their help texts and defaults."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from slim_ray_image.target_types import SlimRayImagesTarget, SlimRayImageTarget
 _INTRODUCTION = """\
 # Reference
 
-What `pants help slim_ray_image slim_ray_images` and `pants help-advanced slim-ray` tell, on one page. It is generated from there;
-CONTRIBUTING.md says how."""
+The output of `pants help slim_ray_image slim_ray_images` and `pants help-advanced slim-ray`, on one page. This page is
+generated from the same help texts; CONTRIBUTING.md describes how."""
 
 
 def _text(help_text: Any) -> str:
-    """A help text; Pants' own call the command as this machine does."""
+    """Return a help text with `pants` as the command: Pants' own texts contain the name that this machine uses."""
     return (
         str(help_text() if callable(help_text) else help_text).strip().replace("./pants", "pants")
     )
@@ -32,7 +32,7 @@ def _entry(name: str, type_name: str, default: Any, help_text: Any) -> str:
 
 
 def _field(field: Type[Field]) -> str:
-    """A field, of which a BUILD file may say less than Pants takes: a list for an iterable."""
+    """Return the entry of a field, with its type as BUILD files write it: for example, a list for an iterable."""
     type_name = TargetFieldHelpInfo.create(field, provider="").type_hint
     for theirs, ours in (
         (" | None", ""),
@@ -49,7 +49,7 @@ def _is_ours(field: Type[Field]) -> bool:
 
 
 def _type_of(option: OptionsInfo) -> str:
-    """What an option takes, as its flags say it: a list says of what."""
+    """Return the type of an option's value; for a list, with the type of its members."""
     kind = option.flag_options.get("type", str)
     member = option.flag_options.get("member_type")
     return f"{kind.__name__}[{member.__name__}]" if kind is list and member else kind.__name__
@@ -81,5 +81,5 @@ def _sections() -> Iterator[str]:
 
 
 def reference() -> str:
-    """Return the page."""
+    """Return the text of docs/reference.md."""
     return "\n\n".join(_sections())

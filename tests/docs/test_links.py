@@ -1,4 +1,4 @@
-"""The pages that people read: every link to a file of the repository leads somewhere."""
+"""Tests of the Markdown pages: every link to a file of the repository has a target."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def local_links(page: Path) -> list[str]:
 
 
 def test_readme_is_among_the_pages() -> None:
-    """The pages are found, so that the test below has something to look at."""
+    """The pages and their links are found, so that the test below checks something."""
     assert Path("README.md") in PAGES
     assert local_links(ROOT / "README.md")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page: Path) -> None:
-    """A link without a host is a path from its page to a file or a folder that exists."""
+    """A link without a host is a path, relative to its page, to an existing file or folder."""
     missing = [
         link for link in local_links(ROOT / page) if not (ROOT / page.parent / link).exists()
     ]

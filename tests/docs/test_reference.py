@@ -1,4 +1,4 @@
-"""The pages that are generated from the code are those of the code."""
+"""Tests that the generated pages agree with the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slim_ray_image.target_types import SlimRayImageTarget
 
 
 def test_reference_is_that_of_the_code(golden: Golden) -> None:
-    """docs/reference.md is what the help texts and defaults make; `pytest --update-golden` writes it."""
+    """docs/reference.md is generated from help texts and defaults; `pytest --update-golden` writes the file."""
     golden.check_page(Path("docs/reference.md"), reference())
 
 
@@ -25,7 +25,7 @@ def test_schema_of_image_json_is_that_of_the_code(golden: Golden) -> None:
 
 
 def test_image_json_is_valid_by_its_schema() -> None:
-    """The golden image.json, which has a row of each kind, is valid; one without a key of the schema is not."""
+    """The golden image.json, which has a row of each kind, is valid; without a key of the schema it is not."""
     schema = json.loads(image_schema())
     value = json.loads((ROOT / GOLDEN / "image.json").read_text())
     assert all(value[key] for key in ("applications", "layers", "pruned", "warnings", "files"))
@@ -36,7 +36,7 @@ def test_image_json_is_valid_by_its_schema() -> None:
 
 
 def test_reference_tells_every_field_and_option() -> None:
-    """None is left out, whoever adds it."""
+    """The reference has a heading for every field, and for the options."""
     headings = {line for line in reference().splitlines() if line.startswith("### ")}
     fields = {f"### `{field.alias}`" for field in SlimRayImageTarget.core_fields}
     assert fields <= headings

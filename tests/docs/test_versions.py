@@ -1,4 +1,4 @@
-"""The releases of Ray and KubeRay that the plugin follows are named alike wherever they are named."""
+"""Tests that all files name the same release of Ray and of KubeRay, the ones that the plugin follows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLACES = (
     "tests/**/*.py",
     "tests/golden/**/*",
 )
-# A version close behind the name: "Ray Serve 2.48", "ray[serve]==2.48.0", 'rayVersion: "2.48.0"', ".../releases-2.48.0/".
+# A version soon after the name: "Ray Serve 2.48", "ray[serve]==2.48.0", 'rayVersion: "2.48.0"', ".../releases-2.48.0/".
 RAY = re.compile(
     r"(?i)(?:\bray(?:[ _]serve|versions?)?\b|\breleases-)[^\n\d|]{0,20}?(\d+\.\d+(?:\.\d+)*)"
 )
@@ -29,11 +29,11 @@ RAY = re.compile(
 KUBERAY = re.compile(
     r"(?i)(?:\bkuberay|\boperator)(?:\W*version|/\w+/)?[^\n\w]{0,6}?v?(\d+\.\d+(?:\.\d+)*)"
 )
-# Path -> version of another Ray, and why it is there.
+# Pairs of a path and another version of Ray that its file names, with the reasons.
 OTHERS = {
-    # It is probed by HTTP.
+    # From this version on, KubeRay probes Ray by HTTP and not by wget.
     ("docs/decisions/0010-the-runtime-layer.md", "2.53"),
-    # It lacks modules that Ray had before.
+    # The release that removed modules of Ray.
     ("pants-plugins/slim_ray_image/core/closure/ray_extras.py", "2.0"),
     ("tests/golden/errors/ray_module_removed.txt", "2.0"),
     # A manifest names another Ray than the one that is locked.
@@ -52,7 +52,7 @@ OTHERS = {
 
 
 def named(pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-    """Yield each file with each version that it names."""
+    """Yield a pair of path and version for each version that a file names."""
     found = (path for place in PLACES for path in ROOT.glob(place) if path.is_file())
     for path in sorted(found):
         if path != Path(__file__).resolve():
@@ -61,13 +61,13 @@ def named(pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
 
 
 def test_ray_is_the_release_that_is_followed() -> None:
-    """Elsewhere another one is named only where `OTHERS` says so, and each of these is still there."""
+    """Files name other releases of Ray only as `OTHERS` lists them, and every entry of `OTHERS` is needed."""
     release = {ray.VERSION, ray.RELEASE}
     assert {pair for pair in named(RAY) if pair[1] not in release} == OTHERS
 
 
 def test_kuberay_is_the_release_that_is_followed() -> None:
-    """No other one is named."""
+    """No file names another release of KubeRay."""
     release = {kuberay.VERSION, kuberay.VERSION.rpartition(".")[0]}
     assert {pair for pair in named(KUBERAY) if pair[1] not in release} == set()
     assert ("pants-plugins/slim_ray_image/core/check/kuberay.py", kuberay.VERSION) in set(
@@ -90,5 +90,5 @@ def test_kuberay_is_the_release_that_is_followed() -> None:
     ids=str,
 )
 def test_version_is_seen(pattern: re.Pattern[str], text: str) -> None:
-    """The look itself finds a version in each way of naming it."""
+    """The patterns find a version in each of the usual spellings."""
     assert pattern.findall(text) == ["9.8"]

@@ -1,6 +1,6 @@
 """Cold builds of one service without a daemon, in caches of their own, with wheels from a folder.
 
-In: the shared copy of this repository. Out: builds that tests may kill, and caches that they may damage.
+In: the shared copy of this repository. Out: builds that tests may kill, and caches that tests may damage.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.repository import PackagedImage, Repository
 
 TARGET = "src/services/echo:image"
 _LOCKS = "pants-plugins/slim_ray_image/locks"
-# Of the base, and of this machine.
+# Platform tags that the base image and this machine accept.
 _PLATFORMS = (
     *("any", "manylinux1_x86_64", "manylinux2010_x86_64", "manylinux2014_x86_64"),
     *(f"manylinux_2_{minor}_x86_64" for minor in range(5, 37)),
@@ -26,7 +26,7 @@ _PLATFORMS = (
 
 
 def _download(folder: Path, *what: str) -> None:
-    """Put wheels into a folder, from the index that pip is set to."""
+    """Download wheels into a folder, from the index that pip is configured with."""
     python = str(Path(sys.base_prefix, "bin", "python3"))
     platforms = (argument for name in _PLATFORMS for argument in ("--platform", name))
     command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -37,7 +37,7 @@ def _download(folder: Path, *what: str) -> None:
 
 
 def download_wheels(repository: Repository, echo: PackagedImage, folder: Path) -> Path:
-    """Fill a folder with all that a cold build fetches, so that no server answers faster or slower."""
+    """Fill a folder with all wheels that a cold build fetches, so that no server's speed affects the build."""
     rows = echo.description["requirements"]
     _download(folder, *(f"{row['name']}=={row['version']}" for row in rows))
     for lock in ("base_tools.lock", "uv_executable.lock"):
@@ -50,7 +50,7 @@ def _started(log: Path) -> int:
 
 
 def _kill_below(folder: Path) -> None:
-    """Kill the processes that work below a folder."""
+    """Kill the processes whose working directory is below a folder."""
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdecimal() and Path(os.readlink(entry / "cwd")).is_relative_to(folder):
@@ -89,11 +89,20 @@ class ColdBuild:
         return self.named / "slim_ray_image_wheels"
 
     def package(self) -> PackagedImage:
-        """Build to the end."""
+        """Run the build to its end."""
         return self.repository.package(TARGET)
 
     def kill_at(self, step: int, seconds: float, with_processes: bool) -> int:
-        """Start a build, kill it some time after its so-many-th process was started, and return how many were."""
+        """Start a build, and kill it some time after it started a number of processes.
+
+        Args:
+            step: Number of started processes to wait for.
+            seconds: Time to wait after that.
+            with_processes: Whether to kill the processes of the build's sandboxes too.
+
+        Returns:
+            The number of processes that the build has started.
+        """
         build = self.repository.start("package", TARGET, output=self._log)
         while build.poll() is None and _started(self._log) < step:
             time.sleep(0.01)

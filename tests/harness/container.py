@@ -1,4 +1,4 @@
-"""The Docker of this machine, and the containers and images that the tests leave in it until they are done."""
+"""The Docker of this machine, with containers and images that are removed at the end of the tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 from harness.registry import free_port, open_url
 
-# As careful clusters run images: a root that cannot be written to, memory for /tmp, and no rights.
+# Options of `docker run` as in careful clusters: a read-only root, /tmp in memory, and no capabilities.
 RESTRICTED = (
     *("--read-only", "--tmpfs=/tmp", "--shm-size=1g"),
     *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
@@ -26,7 +26,7 @@ class Docker:
         self._executable = executable
 
     def problem(self) -> str:
-        """Return why Docker does not answer, or nothing."""
+        """Return why Docker does not answer, or "" if it does."""
         result = subprocess.run(
             [self._executable, "version"], capture_output=True, text=True, check=False, timeout=60
         )
@@ -58,7 +58,7 @@ class Docker:
 
     @contextmanager
     def running(self, *arguments: str) -> Iterator[str]:
-        """Start a container and yield its id; it is removed at the end, whatever happens."""
+        """Start a container and yield its id; at the end the container is removed, also after an error."""
         container = self("run", "--detach", *arguments)
         try:
             yield container
@@ -96,8 +96,8 @@ def loaded_images(
     """Load OCI image layouts into Docker, under names of this run alone, until the end.
 
     Args:
-        skopeo: Its executable.
-        layouts: Name -> folder.
+        skopeo: Path of the executable.
+        layouts: Name -> folder of its layout.
 
     Yields:
         Name -> repository in Docker.
@@ -115,20 +115,20 @@ def loaded_images(
 
 
 def await_answer(url: str, *, data: bytes | None = None, seconds: float = 120) -> tuple[int, Any]:
-    """Return status and body of what a service answers, as soon as it does."""
+    """Return status and body of a service's first answer; ask again until `seconds` have passed."""
     until = time.monotonic() + seconds
     while True:
         try:
             with open_url(url, method="POST" if data else "GET", data=data) as response:
                 return response.status, response.read()
-        except OSError:  # not there yet, or there without its application
+        except OSError:  # The service, or its application, is not ready yet.
             if time.monotonic() > until:
                 raise
             time.sleep(0.5)
 
 
 class Service:
-    """A service in a container, asked by HTTP. When it does not answer as it should, the error has the container's log."""
+    """A service in a container, reached by HTTP. The error for a missing or wrong answer has the container's log."""
 
     def __init__(self, docker: Docker, container: str, port: int) -> None:
         self._docker = docker
@@ -139,7 +139,7 @@ class Service:
         return self._docker.output(self._container)
 
     def await_ready(self, path: str, seconds: float = 180) -> None:
-        """Wait until a path is answered."""
+        """Wait until the service answers a GET of `path`."""
         try:
             await_answer(f"{self._url}{path}", seconds=seconds)
         except OSError as error:
@@ -160,6 +160,6 @@ class Service:
         return body
 
     def ask_json(self, method: str, path: str, value: Any = None) -> Any:
-        """Send JSON, unless there is none, and return the JSON of the answer."""
+        """Send `value` as JSON, unless it is None, and return the JSON of the answer."""
         data = None if value is None else json.dumps(value).encode()
         return json.loads(self.ask(method, path, data, "application/json"))

@@ -1,7 +1,7 @@
-"""Real database servers, on an address of this machine that Docker's containers reach, until the tests are done.
+"""Real database servers for the tests, on an address of this machine that Docker's containers can reach.
 
-Each has its data in a folder of the test run and listens on a free port; servers of the system are left alone.
-PostgreSQL refuses to run as root, so where the tests run as root, the servers run as the users that their packages made.
+Each server has its data in a folder of the test run and listens on a free port; the system's own servers are not used.
+PostgreSQL refuses to run as root, so if the tests run as root, the servers run as the users that their packages create.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ GRANT ALL ON {DATABASE}.* TO '{USER}'@'%';
 
 
 class _Server:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        address: Where it listens, with `port`.
+        address: IP address that the server listens on.
+        port: Free port that the server listens on.
     """
 
     _end_signal = signal.SIGTERM
@@ -62,13 +63,13 @@ class _Server:
         return self._start(command).wait(_START_SECONDS)
 
     def _prepare(self, *command: str) -> None:
-        """Run a program that makes the data; it must succeed."""
+        """Run a program that creates the server's data; the program must succeed."""
         assert self._run(*command) == 0, f"{command[0]}:\n{self._log.read_text()}"
 
     def _serve(self, command: Sequence[str], is_ready: Sequence[str]) -> None:
-        """Start the server, and return as soon as a program says that it is ready."""
+        """Start the server, and return as soon as the program `is_ready` exits with 0."""
         self._process = self._start(command)
-        # For the next run of the tests, if this one is killed.
+        # If this run of the tests is killed, the next one ends the server by this file.
         (self._folder / "pid").write_text(str(self._process.pid))
         until = time.monotonic() + _START_SECONDS
         while self._run(*is_ready) != 0:
@@ -87,9 +88,9 @@ class _Server:
 
 
 class PostgreSQL(_Server):
-    """A PostgreSQL where `USER` may do everything. `programs` is the folder of initdb and its like."""
+    """A PostgreSQL server where `USER` may do everything. `programs` is the folder of its programs, such as initdb."""
 
-    _end_signal = signal.SIGINT  # "fast": it does not wait for clients to leave
+    _end_signal = signal.SIGINT  # The "fast" shutdown does not wait for clients to disconnect.
 
     def __init__(self, programs: Path, folder: Path, address: str) -> None:
         super().__init__("postgres", folder, address)
@@ -110,13 +111,16 @@ class PostgreSQL(_Server):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the example essentials reads."""
+        """The variables that the example essentials reads."""
         dsn = f"postgresql://{USER}:{PASSWORD}@{self.address}:{self.port}/postgres"
         return {"POSTGRES_DSN": dsn}
 
 
 class MariaDB(_Server):
-    """A MariaDB with an empty database `DATABASE`, of `USER`. `server`, `install` and `admin` are its programs."""
+    """A MariaDB server with an empty database `DATABASE`, which belongs to `USER`.
+
+    `server`, `install` and `admin` are the paths of its programs.
+    """
 
     def __init__(self, server: str, install: str, admin: str, folder: Path, address: str) -> None:
         super().__init__("mysql", folder, address)
@@ -141,7 +145,7 @@ class MariaDB(_Server):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the example records reads."""
+        """The variables that the example records reads."""
         return {
             "MARIADB_HOST": self.address,
             "MARIADB_PORT": str(self.port),

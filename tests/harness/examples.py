@@ -1,4 +1,4 @@
-"""The examples of src/, packaged by one run of Pants: for tests of what is in the images, and for tests in Docker."""
+"""The examples of src/, packaged by one run of Pants: for tests of the images' contents, and for tests in Docker."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ EXAMPLES: Mapping[str, str] = {
     "ranker": "src/services/ranker:image",
     "records": "src/services/records:image",
 }
-# A RayService manifest of two applications, where its image has the config.
+# A RayService manifest of two applications, and the path of the config in its image.
 SHOP = "src/services/shop"
 SHOP_MANIFEST = f"{SHOP}/rayservice.yaml"
 SHOP_CONFIG = "/app/serve_config.yaml"
 
 
 def package_examples(repository: Repository) -> dict[str, PackagedImage]:
-    """Package everything by `pants package ::`, and return name -> image of `EXAMPLES`."""
+    """Package all targets by `pants package ::`, and map each name of `EXAMPLES` to its image."""
     run = repository.pants("package", "::")
     images = {
         name: PackagedImage(target, repository.output_of(target), run)
         for name, target in EXAMPLES.items()
     }
     for image in images.values():
-        assert image.description  # read now: a later run may write to the same folder
+        assert image.description  # Read now, since a later run may write to the same folder.
     return images
 
 
 def package_shop(repository: Repository, folder: Path) -> dict[str, PackagedImage]:
-    """Package the image of both applications of the manifest, and of each, and copy them below `folder`."""
+    """Package an image of both applications of the manifest and an image of each, and copy all below `folder`."""
     run = repository.pants("package", f"{SHOP}:image", f"{SHOP}:apart")
     targets = {"both": f"{SHOP}:image", "fruit": f"{SHOP}:fruit", "prices": f"{SHOP}:prices"}
     return {

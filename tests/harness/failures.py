@@ -1,4 +1,4 @@
-"""What each mistake of a user must lead to, whatever it is."""
+"""Checks that apply to every mistake of a user: one clear error, and no change in dist/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.repository import Repository
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return path -> inode and time of what is in a folder; nothing if it is not there."""
+    """Map each path in a folder to its inode and modification time; empty if the folder does not exist."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in folder.rglob("*")
@@ -16,7 +16,7 @@ def _files(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def assert_fails(repository: Repository, target: str, *options: str) -> str:
-    """Package a target, which must end with one clear error and leave dist/ as it was, and return the error."""
+    """Package a target, check that it fails with one clear error and leaves dist/ unchanged, and return the error."""
     folder = repository.output_of(target)
     before = _files(folder)
     run = repository.pants(*options, "package", target, check=False)
@@ -31,5 +31,5 @@ def assert_fails(repository: Repository, target: str, *options: str) -> str:
 
 
 def message_of(error: str) -> str:
-    """Return what the plugin itself says, of an error as Pants shows it."""
+    """Return the plugin's own message from an error that Pants shows."""
     return error.partition("SlimRayImageError: ")[2].strip()

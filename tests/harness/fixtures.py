@@ -1,8 +1,8 @@
-"""The fixtures that tests of real runs share: a base image, a registry, Docker, and a copy of this repository with packaged services.
+"""Fixtures for tests of real runs: a base image, a registry, Docker, a copy of this repository, packaged services.
 
-In: the needs that markers of tests/needs.py name; a fixture takes them for granted. Out: one temporary folder a process,
-removed at its end. The processes of a run, two at a time, share the base image, Pants' caches of the user, and through
-those whatever another has packaged: no test may count on being the first that packages something.
+In: the needs that markers of tests/needs.py name; a fixture assumes that they are met. Out: one temporary folder for
+each test process, removed at its end. The test processes, two at a time, share the base image and the user's Pants
+caches, and so the results of each other's builds: no test may rely on being the first to package a target.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.repository import ROOT, PackagedImage, Repository
 from harness.targets import package_archive
 from harness.workspace import make_workspace, remove_workspace
 
-# What a conftest.py takes with `*`.
+# A conftest.py imports these fixtures with `*`.
 __all__ = (
     "archive",
     "archive_name",
@@ -49,7 +49,7 @@ _STAND_IN_TAG = "3.10-slim"
 
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[None]:
-    """Wait until no other process of this user does what `name` says."""
+    """Hold a lock called `name`, which no other process of this user has at the same time."""
     folder = cache_folder() / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as file:
@@ -59,14 +59,14 @@ def one_at_a_time(name: str) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def workspace() -> Iterator[Path]:
-    """A temporary folder, for gigabytes."""
+    """A temporary folder, which may get gigabytes large."""
     folder = make_workspace()
     yield folder
     remove_workspace(folder)
 
 
 def build_stand_in(name: str, *arguments: str, **environment: str) -> Path:
-    """Return an OCI image layout of a stand-in base image, kept as `name`; built where there is none."""
+    """Return the OCI image layout of a stand-in base image, cached as `name`; build the layout if it is missing."""
     folder = stand_in_folder(name)
     with one_at_a_time(f"stand-in-{name}"):
         if not (folder / "index.json").exists():
@@ -90,7 +90,7 @@ def _copy_layout(reference: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def base_source(workspace: Path) -> str:
-    """The base image as [slim-ray].base_image_sources names it: `oci:FOLDER:TAG`."""
+    """The base image in the form of [slim-ray].base_image_sources: `oci:FOLDER:TAG`."""
     source = named_base_source()
     if source is None:
         return f"oci:{build_stand_in('3.10-bookworm')}:{_STAND_IN_TAG}"
@@ -101,7 +101,7 @@ def base_source(workspace: Path) -> str:
 
 @pytest.fixture(scope="session")
 def base_layout(base_source: str) -> Path:
-    """The OCI image layout of the base image, which has no other image."""
+    """The OCI image layout that contains only the base image."""
     return Path(re.sub(r"^oci:|:[^:/]*$", "", base_source))
 
 
@@ -122,13 +122,13 @@ def registry(workspace: Path, base_source: str) -> Iterator[Registry]:
 
 @pytest.fixture(scope="session")
 def docker() -> Docker:
-    """Docker, which answers."""
+    """The Docker of this machine, which the need `docker` has tested."""
     return Docker(program("docker"))
 
 
 @pytest.fixture(scope="session")
 def shared_repository(workspace: Path, base_source: str) -> Iterator[Repository]:
-    """The copy that most tests of a process run Pants in, with the caches of the user who runs them."""
+    """The copy of the repository that most tests of a process run Pants in, with the user's own caches."""
     sources = {BASE_REFERENCE: base_source}
     environment = {"PANTS_SLIM_RAY_BASE_IMAGE_SOURCES": repr(sources)}
     copy = Repository.copy(workspace / "repository", environment, umask=0o022)
@@ -138,13 +138,13 @@ def shared_repository(workspace: Path, base_source: str) -> Iterator[Repository]
 
 @pytest.fixture
 def repository(shared_repository: Repository) -> Iterator[Repository]:
-    """The shared copy, which gets its files back after the test."""
+    """The shared copy of the repository; after the test its files are restored."""
     yield shared_repository
     shared_repository.restore()
 
 
 def _package(repository: Repository, service: str, folder: Path) -> PackagedImage:
-    """Package a service once for all processes: the second finds everything in Pants' caches."""
+    """Package a service while no other process does, so that the second process finds everything in Pants' caches."""
     with one_at_a_time(f"package-{service}"):
         return repository.package(f"src/services/{service}:image").move_to(folder)
 
@@ -163,7 +163,7 @@ def ranker(workspace: Path, shared_repository: Repository) -> PackagedImage:
 
 @pytest.fixture(scope="session")
 def other_machine(workspace: Path, base_source: str, base_layout: Path) -> Iterator[Repository]:
-    """A copy that has nothing in common with the shared one but its content."""
+    """A copy of the repository that shares only its content with the shared copy."""
     tag = base_source.rpartition(":")[2]
     copy = make_other_machine(workspace / "other-machine", base_layout, tag, BASE_REFERENCE)
     yield copy
@@ -172,7 +172,7 @@ def other_machine(workspace: Path, base_source: str, base_layout: Path) -> Itera
 
 @pytest.fixture(scope="session")
 def archive_name() -> str:
-    """A repository for images, of this process alone, as Docker is shared with whoever uses this machine."""
+    """An image repository's name for this process alone, since all users of this machine share its Docker."""
     return f"outputs-{uuid4().hex}"
 
 

@@ -1,4 +1,4 @@
-"""An OCI image layout, read and judged without a line of the plugin, so that its writer is not judged by its reader.
+"""A reader and a validator of OCI image layouts, which import nothing of the plugin, so that they find its faults.
 
 Specification: https://github.com/opencontainers/image-spec/tree/v1.1.0 (image-layout.md, manifest.md, config.md, layer.md).
 """
@@ -34,13 +34,13 @@ def describe(media_type: str, content: bytes) -> dict[str, Any]:
 
 
 def unpacked(media_type: str, blob: bytes) -> bytes:
-    """Return the tar that a layer's blob holds."""
+    """Return the tar in a layer's blob, uncompressed."""
     return gzip.decompress(blob) if media_type.endswith("+gzip") else blob
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of the one image of a layout."""
+    """A layer of the image in a layout."""
 
     media_type: str
     digest: str
@@ -49,7 +49,7 @@ class Layer:
 
 
 class ImageLayout:
-    """The one image of an OCI image layout. Paths in the image are absolute."""
+    """The image of an OCI image layout that contains only one. Paths in the image are absolute."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,7 +77,7 @@ class ImageLayout:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Lowest first."""
+        """The layers, lowest first."""
         diff_ids = self.config["rootfs"]["diff_ids"]
         assert len(diff_ids) == len(self.manifest["layers"])
         return tuple(
@@ -92,7 +92,7 @@ class ImageLayout:
                 yield archive, member
 
     def entries(self, layer: Layer) -> tuple[tarfile.TarInfo, ...]:
-        """The entries of a layer, in the order of its tar; read once."""
+        """Return the entries of a layer, in the order of its tar; each layer is read once."""
         if layer.digest not in self._entries:
             self._entries[layer.digest] = tuple(member for _, member in self._members(layer))
         return self._entries[layer.digest]
@@ -101,7 +101,7 @@ class ImageLayout:
         return tuple(path_of(entry) for entry in self.entries(layer))
 
     def read(self, suffix: str) -> dict[str, bytes]:
-        """Return path -> content of the regular files whose path ends so; of several layers, the highest."""
+        """Map each regular file whose path ends with `suffix` to its content in the highest layer that has the file."""
         found = {}
         for layer in self.layers:
             if not any(path.endswith(suffix) for path in self.paths(layer)):
@@ -114,7 +114,7 @@ class ImageLayout:
 
 
 def path_of(entry: tarfile.TarInfo) -> str:
-    """Return the absolute path in the image of a layer's entry."""
+    """Return the absolute path that a layer's entry has in the image."""
     return posixpath.normpath(f"/{entry.name}")
 
 
@@ -131,7 +131,7 @@ def _read_json(content: bytes, what: str, problems: list[str]) -> Mapping[str, A
 
 
 class _Validator:
-    """Goes from index.json to every blob, and notes each that is not what points at it says."""
+    """Follows the descriptors from index.json to every blob, and collects each difference from its descriptor."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -150,7 +150,7 @@ class _Validator:
             return None
 
     def _blob(self, descriptor: Mapping[str, Any], what: str) -> Optional[bytes]:
-        """The blob that a descriptor points at, if it is there, of the size and with the digest that it says."""
+        """Read the blob of a descriptor, and compare size and digest with the descriptor; None if there is no blob."""
         digest, size = str(descriptor.get("digest")), descriptor.get("size")
         name = f"blobs/{digest.replace(':', '/', 1)}"
         self._referenced.add(name)
@@ -235,7 +235,7 @@ class _Validator:
 
 
 def validate_layout(folder: Path) -> list[str]:
-    """Return what is wrong with an OCI image layout: nothing, when every descriptor and diff_id holds."""
+    """Return the problems of an OCI image layout; none if every descriptor and every diff_id matches its blob."""
     validator = _Validator(folder)
     validator.layout()
     return validator.problems

@@ -1,4 +1,4 @@
-"""Another machine, as far as one machine can be another: for tests of whether an image depends on where it is built."""
+"""A simulated other machine, for tests that an image does not depend on the machine that builds it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from needs import cache_folder
 
 from harness.repository import PackagedImage, Repository
 
-# Those that the plugin's own tools run on; the other machine has the newest that there is here, alone.
+# Pythons that the plugin's own tools run on, newest first. The other machine has only the first of these found here.
 TOOL_PYTHONS = ("python3.11", "python3.10", "python3.9")
 
 
@@ -20,7 +20,7 @@ def _pyenv_versions() -> Path:
 
 
 def other_python() -> Optional[Path]:
-    """Return the folder of a CPython for the plugin's tools that Pants would not choose by itself."""
+    """Return the folder of a CPython for the plugin's tools that Pants would not choose by itself; None without one."""
     for name in TOOL_PYTHONS:
         for path in sorted(_pyenv_versions().glob(f"*/bin/{name}"), reverse=True):
             return path.parent
@@ -33,10 +33,10 @@ def other_python() -> Optional[Path]:
 def make_other_machine(
     folder: Path, base_layout: Path, base_tag: str, reference: str
 ) -> Repository:
-    """Return a copy of the repository, below the new `folder`, that has nothing in common with others but its content.
+    """Return a copy of the repository, below the new `folder`, that shares only its content with other copies.
 
-    Another path, user's home, umask, time zone, locale and hash seed; caches that are empty; another Python for the
-    tools, where this machine has one; the base image from another folder.
+    The copy has another path, home, umask, time zone, locale and hash seed; empty caches; another Python for the
+    tools, if this machine has one; and the base image in another folder.
     """
     home, base = folder / "home", folder / "base"
     home.mkdir(parents=True)
@@ -65,7 +65,7 @@ def diff_ids(image: PackagedImage) -> dict[str, str]:
 
 
 def assert_same(found: PackagedImage, expected: PackagedImage) -> None:
-    """Compare two builds of an image, layer by layer before the whole, to tell what differs."""
+    """Assert that two builds of an image are equal; layers are compared first, so that a failure names the layer."""
     assert diff_ids(found) == diff_ids(expected)
     assert found.layout.config == expected.layout.config
     assert found.description["manifest_digest"] == expected.description["manifest_digest"]

@@ -1,6 +1,6 @@
-"""A package index as companies have it: TLS by a private certificate authority, and a login.
+"""A package index like those of companies: TLS by a private certificate authority, and a login.
 
-It serves the simple repository API of a folder of wheels, and one page of links, on this machine.
+The index serves a folder of wheels on this machine, by the simple repository API and by one page of links.
 Specification: https://packaging.python.org/en/latest/specifications/simple-repository-api/.
 """
 
@@ -26,7 +26,7 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 
 def make_certificates(folder: Path) -> Path:
-    """Make an authority of our own and a certificate of it for 127.0.0.1, and return the authority's."""
+    """Create a certificate authority and its certificate for 127.0.0.1, and return the path of the authority's own."""
     _openssl(
         folder,
         *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Private CA"),
@@ -65,16 +65,16 @@ def _page(paths: list[Path]) -> bytes:
 
 
 class PrivateIndex:
-    """The server, while it runs.
+    """The running server.
 
     Attributes:
-        token: The password of USER, new for each server.
-        served: The paths that were asked for with it.
-        refused: The number of requests without it.
+        token: Password of USER, new for each server.
+        served: Paths that were requested with the token, in order.
+        refused: Number of requests without the token.
     """
 
     def __init__(self, wheels: Path, certificates: Path) -> None:
-        self.token = f"t0ken/{secrets.token_hex(12)}"  # with a character that URLs must escape
+        self.token = f"t0ken/{secrets.token_hex(12)}"  # URLs must escape the slash.
         self.served: list[str] = []
         self.refused = 0
         index, wanted = self, base64.b64encode(f"{USER}:{self.token}".encode()).decode()

@@ -1,4 +1,4 @@
-"""A real docker-registry on this machine, and images made in code to put into it.
+"""A real docker-registry on this machine, and images made in code to push to it.
 
 Specification: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md ("Push").
 """
@@ -37,7 +37,7 @@ def free_port(address: str = "127.0.0.1") -> int:
 def open_url(
     url: str, *, method: str = "GET", data: Optional[bytes] = None, media_type: str = ""
 ) -> Any:
-    """Open a URL of this machine, past any proxy."""
+    """Open a URL of this machine, without any proxy."""
     request = urllib.request.Request(url, data=data, method=method)
     if media_type:
         request.add_header("Content-Type", media_type)
@@ -45,7 +45,7 @@ def open_url(
 
 
 def make_layer(files: Mapping[str, str]) -> bytes:
-    """Return a layer's blob."""
+    """Return the gzip blob of a layer with `files` (path -> content)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in files.items():
@@ -56,7 +56,7 @@ def make_layer(files: Mapping[str, str]) -> bytes:
 
 
 class Registry:
-    """A registry that runs. Repositories and references are without its address."""
+    """A running registry. Arguments name repositories and references without its address."""
 
     def __init__(self, executable: str, folder: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
@@ -109,7 +109,7 @@ class Registry:
     def push_image(
         self, reference: str, *, architecture: str = "amd64", files: Mapping[str, str]
     ) -> Mapping[str, Any]:
-        """Push an image of one layer that holds `files`, and return its manifest."""
+        """Push an image of one layer with `files`, and return its manifest."""
         repository = reference.partition(":")[0]
         layer = make_layer(files)
         config = {
@@ -141,7 +141,7 @@ class Registry:
         )
 
     def push_artifact(self, reference: str) -> None:
-        """Push an OCI artifact that is no image, as Helm makes one of a chart."""
+        """Push an OCI artifact that is not an image: a chart, in the form that Helm pushes."""
         repository = reference.partition(":")[0]
         chart = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
         config = "application/vnd.cncf.helm.config.v1+json"
@@ -156,7 +156,7 @@ class Registry:
         )
 
     def corrupt(self, digest: str) -> None:
-        """Change a byte of a stored blob, as a broken disk does."""
+        """Change a byte of a stored blob, like a broken disk."""
         encoded = digest.partition(":")[2]
         path = self._root / f"docker/registry/v2/blobs/sha256/{encoded[:2]}/{encoded}/data"
         content = bytearray(path.read_bytes())

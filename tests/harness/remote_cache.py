@@ -1,6 +1,6 @@
-"""A server of Pants' remote caching on this machine: buildbox-casd (https://gitlab.com/BuildGrid/buildbox/buildbox).
+"""A server for Pants' remote caching on this machine: buildbox-casd (https://gitlab.com/BuildGrid/buildbox/buildbox).
 
-Its protocol: https://github.com/bazelbuild/remote-apis, `ContentAddressableStorage` and `ActionCache`.
+Protocol: https://github.com/bazelbuild/remote-apis, `ContentAddressableStorage` and `ActionCache`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _START_SECONDS = 30
 
 
 def counters(run: PantsRun) -> Mapping[str, int]:
-    """Return what `--stats-log` counted."""
+    """Return the counters that `--stats-log` printed, by name."""
     found = re.findall(r"^ +(\w+): (\d+)$", run.output, re.MULTILINE)
     return {name: int(number) for name, number in found}
 
 
 class RemoteCache:
-    """The server, until it is closed; `program` is buildbox-casd."""
+    """The server, which runs until `close`. `program` is the path of buildbox-casd."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self._port = free_port()
@@ -50,10 +50,10 @@ class RemoteCache:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Return Pants' options that name it."""
+        """The options by which Pants uses this server and prints `counters`."""
         return (f"--remote-store-address=grpc://127.0.0.1:{self._port}", "--stats-log")
 
     def close(self) -> None:
-        """End it at once, as a machine that stops does."""
+        """Kill the server at once, like a machine that loses power."""
         self._process.kill()
         self._process.wait()

@@ -1,6 +1,6 @@
 """A copy of this repository's working files in a temporary folder, and its own `./pants`.
 
-Nothing of the tests' own Pants or Python reaches it: each run is as from a user's shell.
+Nothing of the tests' own Pants or Python reaches the copy: each run of `./pants` starts as from a user's shell.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Mapping, Optional, Sequence
 from harness.image_layout import ImageLayout
 from harness.workspace import end_process
 
-# The build root: of the working tree, or of the sandbox that Pants runs the tests in.
+# The build root: the working tree, or the sandbox in which Pants runs the tests.
 ROOT = Path(__file__).resolve().parents[2]
 WORKING_FILES = (
     "3rdparty",
@@ -29,14 +29,14 @@ WORKING_FILES = (
     "pyproject.toml",
     "src",
 )
-# Of the environment, what belongs to the Pants, the PEX and the pytest that run the tests.
+# Prefixes of variables that belong to the Pants, the PEX and the pytest that run the tests.
 _NOT_PASSED_ON = ("PANTS_", "PEX", "PYTEST", "PYTHON", "VIRTUAL_ENV")
 _PASSED_ON = ("PANTS_CA_CERTS_PATH", "PANTS_PYTHON_REPOS_FIND_LINKS", "PANTS_PYTHON_REPOS_INDEXES")
 _TIMEOUT_SECONDS = 600
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment of the user who runs the tests."""
+    """Return the environment of the user, without the variables of the Pants and the Python that run the tests."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -46,16 +46,16 @@ def clean_environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PantsRun:
-    """A run that has ended. `output` is stdout and stderr as they came."""
+    """A finished run of Pants. `output` is stdout and stderr together, in the order of writing."""
 
     exit_code: int
     output: str
 
     @cached_property
     def started(self) -> tuple[str, ...]:
-        """The descriptions of the processes that ran; those found in a cache are not among them.
+        """The descriptions of the processes that ran, without those whose result was in a cache.
 
-        A process is there once, though Pants starts it anew when it hears of an edit while it runs.
+        Each process is listed once, although Pants restarts a running process when it notices an edit.
         """
         return tuple(dict.fromkeys(re.findall(r"\[INFO\] Starting: (.*)", self.output)))
 
@@ -71,7 +71,7 @@ class PantsRun:
 
 @dataclass(frozen=True)
 class PackagedImage:
-    """What `pants package` wrote for a target, and the run that did."""
+    """The output of `pants package` for a target, and the run that wrote it."""
 
     target: str
     folder: Path
@@ -79,7 +79,7 @@ class PackagedImage:
 
     @cached_property
     def description(self) -> Mapping[str, Any]:
-        """image.json."""
+        """The parsed image.json."""
         return json.loads((self.folder / "image.json").read_bytes())
 
     @cached_property
@@ -88,7 +88,7 @@ class PackagedImage:
 
     @cached_property
     def own_rows(self) -> tuple[Mapping[str, Any], ...]:
-        """The layers in image.json that are not the base's."""
+        """The rows of image.json for layers that are not the base's."""
         return tuple(row for row in self.description["layers"] if row["kind"] != "base")
 
     @cached_property
@@ -96,18 +96,19 @@ class PackagedImage:
         return frozenset(row["name"] for row in self.description["requirements"])
 
     def move_to(self, folder: Path) -> PackagedImage:
-        """Return a copy that later runs do not touch."""
+        """Copy the output to `folder`, where later runs do not change it, and return the copy."""
         shutil.copytree(self.folder, folder)
         return PackagedImage(self.target, folder, self.run)
 
 
 @dataclass
 class Repository:
-    """The copy.
+    """A copy of the repository.
 
     Attributes:
-        environment: Of every run, before what a run adds.
-        umask: Of every run; -1 is that of the tests.
+        path: Its build root.
+        environment: Variables of every run; a run may add more.
+        umask: Umask of every run; -1 keeps the umask of the tests.
     """
 
     path: Path
@@ -117,7 +118,7 @@ class Repository:
 
     @classmethod
     def copy(cls, path: Path, environment: Mapping[str, str], umask: int = -1) -> Repository:
-        """Copy the working files to the new folder `path`, with the modes that `umask` leaves and the time of now."""
+        """Copy the working files to the new folder `path`, with modes limited by `umask` and the current time."""
         before = os.umask(0o022 if umask == -1 else umask)
         try:
             path.mkdir(parents=True)
@@ -129,7 +130,7 @@ class Repository:
         return cls(path, {**clean_environment(), **environment, **fixed}, umask)
 
     def start(self, *arguments: str, output: Path) -> subprocess.Popen[bytes]:
-        """Start Pants in a process group of its own, as a shell does."""
+        """Start Pants in a process group of its own, like a shell."""
         with output.open("wb") as file:
             return subprocess.Popen(
                 ["./pants", *arguments],
@@ -144,10 +145,11 @@ class Repository:
     def pants(
         self, *arguments: str, check: bool = True, within: Sequence[str] = (), **environment: str
     ) -> PantsRun:
-        """Run Pants to its end, with more in its environment; unless `check` is off, it must succeed.
+        """Run Pants to its end; with `check`, the run must succeed.
 
         Args:
-            within: A command that runs another, as `env`, to run Pants by.
+            within: Command that runs Pants, such as `env` with its arguments.
+            environment: Further variables of the run.
         """
         process = subprocess.run(
             [*within, "./pants", *arguments],
@@ -169,12 +171,12 @@ class Repository:
         return PackagedImage(target, self.output_of(target), run)
 
     def output_of(self, target: str) -> Path:
-        """Return the folder that `pants package` writes for a target."""
+        """Return the folder in dist/ that `pants package` writes for a target."""
         path, _, name = target.partition(":")
         return self.path / "dist" / path.replace("/", ".") / name
 
     def write(self, name: str, content: str) -> None:
-        """Write a file, until `restore`."""
+        """Write a file; `restore` undoes this."""
         path = self.path / name
         self._replaced.setdefault(path, path.read_bytes() if path.exists() else None)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +186,7 @@ class Repository:
         return (self.path / name).read_text()
 
     def restore(self) -> None:
-        """Take back what `write` wrote."""
+        """Undo all calls of `write` since the last `restore`."""
         for path, content in self._replaced.items():
             if content is None:
                 path.unlink()
@@ -199,7 +201,7 @@ class Repository:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy content, and whether it can be executed; nothing else of a file's metadata."""
+    """Copy a file or a folder: content and executable bit, no other metadata, and no bytecode."""
     if not source.is_dir():
         shutil.copyfile(source, target)
         if source.stat().st_mode & 0o100:

@@ -1,4 +1,4 @@
-"""A small service with a resolve of its own, whose distributions no index has: shapes, by name.
+"""A small service with a resolve of its own, whose distributions, named after shapes, are in no index.
 
 In: wheels and source distributions in a folder. Out: the lockfile, the BUILD file and the options of a repository.
 """
@@ -22,7 +22,7 @@ RESOLVE = "shapes"
 LOCKFILE = "3rdparty/python/shapes.lock"
 TARGET = "src/shapes:image"
 HOST_BUILT = "--slim-ray-host-built-distributions=['Torus_for-tests', 'cone-for-tests']"
-# Of lockfiles that Pants itself makes; its own lock is for Python 3.10 whatever other resolves are.
+# For lockfiles that Pants generates: this resolve is for Python 3.10, whatever the other resolves are for.
 _CONSTRAINTS = ["CPython==3.10.*"]
 
 
@@ -32,7 +32,7 @@ def _module(name: str) -> str:
 
 @dataclass(frozen=True)
 class Shapes:
-    """The folder."""
+    """The folder with the wheels and source distributions."""
 
     folder: Path
 
@@ -46,7 +46,7 @@ class Shapes:
         tag: str = "py3-none-any",
         scripts: Sequence[str] = (),
     ) -> None:
-        """Add `name`-for-tests; its module has the same name, with underscores."""
+        """Add a wheel of the distribution `name`-for-tests; its module has the same name, with underscores."""
         module = _module(name)
         contents: dict[str, Content] = {f"{module}.py": "def main(): ...\n", **files}
         if scripts:
@@ -89,7 +89,7 @@ class Shapes:
         }
 
     def options(self, resolves: Sequence[str] = (RESOLVE,)) -> tuple[str, ...]:
-        """Return the options by which the resolves and the folder are known."""
+        """Return the options that tell Pants about the resolves and the folder."""
         lockfiles = {resolve: f"3rdparty/python/{resolve}.lock" for resolve in resolves}
         constraints = {resolve: _CONSTRAINTS for resolve in resolves}
         return (
@@ -100,7 +100,7 @@ class Shapes:
 
 
 def pex_lock(*locked: Mapping[str, Any]) -> str:
-    """Return a Pex lockfile of these entries, as Pants writes it (https://docs.pex-tool.org/, `pex3 lock create`)."""
+    """Return a Pex lockfile of these entries, in Pants' form (https://docs.pex-tool.org/, `pex3 lock create`)."""
     lock = {
         "allow_builds": True,
         "allow_prereleases": False,
@@ -124,7 +124,7 @@ def pex_lock(*locked: Mapping[str, Any]) -> str:
 
 
 def make_shapes(folder: Path) -> Shapes:
-    """Write a cube that needs a side; a sphere for CPython 3.12; of a torus and a cone, the sources alone."""
+    """Write wheels of a cube, which requires a side, and a sphere for CPython 3.12; sources of a torus and a cone."""
     shapes = Shapes(folder)
     shapes.add_wheel("cube", requires=["side"], scripts=["measure-cube"])
     shapes.add_wheel("side")
@@ -146,7 +146,7 @@ def write_service(
     """Write a driver that imports distributions, and its targets.
 
     Args:
-        places: Name -> URL of those that are required from there.
+        places: Name -> URL, for distributions that are required by a URL.
     """
     requirements = [
         f"{name}-for-tests{f' @ {places[name]}' if name in places else ''}" for name in names
@@ -166,7 +166,7 @@ def write_service(
 
 
 def generate_pex_lock(repository: Repository, shapes: Shapes) -> str:
-    """Let Pants write the lockfile, as its users do, and return it."""
+    """Have Pants generate the lockfile, like its users, and return the text."""
     repository.write(LOCKFILE, "")
     repository.pants(
         *shapes.options(),
@@ -180,7 +180,7 @@ def generate_pex_lock(repository: Repository, shapes: Shapes) -> str:
 def check_error(
     repository: Repository, shapes: Shapes, golden: Golden, name: str, *options: str
 ) -> None:
-    """Package the service, which must fail with the whole text of a golden file."""
+    """Package the service, and compare its error with the golden file `name`."""
     text = message_of(assert_fails(repository, TARGET, *shapes.options(), *options))
-    # The base's Python gets patches.
+    # The patch version of the base's Python changes.
     golden.check(f"errors/{name}.txt", re.sub(r"CPython 3\.10\.\d+", "CPython 3.10.0", text))

@@ -17,7 +17,7 @@ def write_files(repository: Repository, folder: str, files: Mapping[str, str]) -
 
 
 def write_driver(repository: Repository, name: str = "driver") -> str:
-    """Write a target that prints its arguments and the words of a text, without a distribution, and return it."""
+    """Write a target without a distribution that prints its arguments and the words of a text; return its address."""
     folder = f"src/services/{name}"
     repository.write(f"{folder}/__init__.py", "")
     repository.write(
@@ -34,7 +34,7 @@ def write_driver(repository: Repository, name: str = "driver") -> str:
 
 
 def write_fields(repository: Repository, driver: str, fields: str) -> None:
-    """Give the image of a target of `write_driver` more fields."""
+    """Add `fields` to the image target of `write_driver`."""
     folder = driver.partition(":")[0]
     repository.write(
         f"{folder}/BUILD",
@@ -43,7 +43,7 @@ def write_fields(repository: Repository, driver: str, fields: str) -> None:
 
 
 def references(name: str) -> list[str]:
-    """Return the references of the image of `package_archive`."""
+    """Return the references of the image that `package_archive` packages."""
     return [reference.format(name) for reference in _REFERENCES]
 
 

@@ -1,4 +1,4 @@
-"""Tests of the tests' own reader: it must notice each field that is wrong."""
+"""Tests of the tests' own validator of image layouts: it must notice each wrong field."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_tar(*names: str) -> bytes:
 
 
 class SampleLayout:
-    """A layout of one image with two layers, whose documents can be edited before anything points at them."""
+    """A layout of one image with two layers. `edits` change its documents before their digests are computed."""
 
     def __init__(self, folder: Path, **edits: Edit) -> None:
         self.folder = folder
@@ -85,7 +85,7 @@ class SampleLayout:
 
 
 def put(*path: Any) -> Edit:
-    """Return an edit that puts the last item where the others lead."""
+    """Return an edit that sets the value at a path of keys to the last argument."""
     *way, last, value = path
 
     def edit(document: Any) -> None:
@@ -97,7 +97,7 @@ def put(*path: Any) -> Edit:
 
 
 def without(*path: Any) -> Edit:
-    """Return an edit that deletes what the path leads to."""
+    """Return an edit that deletes the value at a path of keys."""
     *way, last = path
 
     def edit(document: Any) -> None:
@@ -109,7 +109,7 @@ def without(*path: Any) -> Edit:
 
 
 def reversed_list(*path: Any) -> Edit:
-    """Return an edit that reverses the list that the path leads to."""
+    """Return an edit that reverses the list at a path of keys."""
 
     def edit(document: Any) -> None:
         for key in path:
@@ -123,7 +123,7 @@ OTHER = digest_of(b"other")
 
 
 def test_valid_layout_has_no_problem(tmp_path: Path) -> None:
-    """A layout in which everything holds is valid."""
+    """A correct layout is valid."""
     assert validate_layout(SampleLayout(tmp_path).folder) == []
 
 
@@ -164,7 +164,7 @@ def test_valid_layout_has_no_problem(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_field_is_noticed(document: str, edit: Edit, problem: str, tmp_path: Path) -> None:
-    """One wrong field is noticed, though every digest above it is right."""
+    """One wrong field is noticed, although every digest of its document is right."""
     problems = validate_layout(SampleLayout(tmp_path, **{document: edit}).folder)
     assert any(problem in found for found in problems), problems
 
@@ -183,7 +183,7 @@ def test_wrong_field_is_noticed(document: str, edit: Edit, problem: str, tmp_pat
 def test_wrong_blob_is_noticed(
     name: str, change: Callable[[bytes], bytes], problem: str, tmp_path: Path
 ) -> None:
-    """A blob that is not what its descriptor says is noticed."""
+    """A blob with another size or digest than its descriptor's is noticed."""
     layout = SampleLayout(tmp_path)
     path = layout.blobs[name]
     path.write_bytes(change(path.read_bytes()))

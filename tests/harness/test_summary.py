@@ -35,7 +35,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_table_has_reason_number_and_command(
     reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each reason is a row, the most frequent first; a reason of another form is shown as it is."""
+    """Each reason is a row, the most frequent first; a reason of another form is shown unchanged."""
     (reports / "a.xml").write_text(REPORT.format(docker=DOCKER))
     assert summary.main([]) == 0
     assert capsys.readouterr().out == (
@@ -52,7 +52,7 @@ def test_table_has_reason_number_and_command(
 def test_skip_for_want_of_what_must_be_there_fails(
     reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit code is 1 for a need that is named, and 0 for one that is not."""
+    """The exit code is 1 if a test was skipped for a need that `--must-not-skip` names, else 0."""
     (reports / "a.xml").write_text(REPORT.format(docker=DOCKER))
     assert summary.main(["--must-not-skip", "root", "registry"]) == 0
     assert summary.main(["--must-not-skip", "root", "docker"]) == 1
@@ -60,13 +60,13 @@ def test_skip_for_want_of_what_must_be_there_fails(
 
 
 def test_no_report_fails(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing run is not the same as nothing skipped."""
+    """The summary fails if there is no report of a test run."""
     assert summary.main([]) == 1
     assert "To fix, run `pants test ::` first." in capsys.readouterr().out
 
 
 def test_marker_gives_a_reason_that_the_table_reads(tmp_path: Path, reports: Path) -> None:
-    """Pytest itself skips a marked test of this machine, and writes the report."""
+    """The reason of a marker, in a report that pytest itself writes, is found by the summary."""
     (tmp_path / "conftest.py").write_text(
         "from needs import skip_unless_met\n\n\ndef pytest_runtest_setup(item):\n    skip_unless_met(item)\n"
     )

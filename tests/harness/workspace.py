@@ -1,7 +1,7 @@
-"""The temporary folder of a test run, and what earlier runs left behind.
+"""The temporary folder of a test run, and the removal of leftovers of earlier runs.
 
-Pants kills tests three seconds after it was interrupted, or when a file changed under them. Then nobody ends the Pants
-daemons, the registry and the databases of that run, nor removes its gigabytes; so the next run does.
+Pants kills tests three seconds after an interrupt, or when one of their files changes. Then the Pants daemons, the
+registry and the databases of that run go on, and its gigabytes stay; so the next run ends and removes them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 _PREFIX = "slim_ray_image-tests-"
 _OWNER = "owner.pid"
-# Where a daemon that a test started says its process id.
+# Files in which the daemons that tests start write their process ids.
 _DAEMONS = ("*/pid", "*/.pids/*/pantsd/pid", "*/*/.pids/*/pantsd/pid")
 
 
 def _is_of(folder: Path, pid: int) -> bool:
-    """Whether a process, by what it is called, was started for `folder`."""
+    """Return whether the command line of a process names `folder`."""
     try:
         return str(folder) in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:
@@ -47,7 +47,7 @@ def end_process(pid: int) -> None:
 
 
 def remove_workspace(folder: Path) -> None:
-    """End what still runs for a folder, and remove it."""
+    """End the daemons that still run for a folder, and remove the folder."""
     for pattern in _DAEMONS:
         for path in folder.glob(pattern):
             pid = int(path.read_text())
@@ -57,12 +57,12 @@ def remove_workspace(folder: Path) -> None:
 
 
 def make_workspace() -> Path:
-    """Make a folder, and remove those whose test run is over."""
+    """Create a folder for this test run, and remove the folders of runs that are over."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
         owner = path.read_text()
         if owner and not is_alive(int(owner)):
             remove_workspace(path.parent)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    folder.chmod(0o711)  # servers of databases run as users of their own, in folders of this one
+    folder.chmod(0o711)  # Database servers run as other users, in folders below this one.
     (folder / _OWNER).write_text(str(os.getpid()))
     return folder

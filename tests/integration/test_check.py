@@ -1,4 +1,4 @@
-"""What `pants check` proves of an image, and what it says of one that lacks something. No container is started."""
+"""Tests of `pants check`: a good image passes, and an image with a fault gets an error. No container is started."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check(repository: Repository, target: str, *options: str) -> PantsRun:
 
 
 def problems_of(run: PantsRun) -> str:
-    """Return what is said of a check that failed, and nothing of Pants' own."""
+    """Return the plugin's own output of a failed check, without Pants' lines."""
     assert run.exit_code == 1, run.output
     assert "Traceback (most recent call last)" not in run.output
     assert "fault in slim_ray_image" not in run.output
@@ -53,7 +53,7 @@ def check_shapes(
 
 
 def test_service_passes_in_one_line(repository: Repository) -> None:
-    """Every look at a good image finds what it needs; Pants' own lines aside, one is said."""
+    """A good image passes every check; besides Pants' own lines, the output has one line."""
     run = check(repository, ECHO)
     assert run.exit_code == 0, run.output
     lines = [line for line in run.output.splitlines() if line.startswith("src/")]
@@ -63,7 +63,7 @@ def test_service_passes_in_one_line(repository: Repository) -> None:
 
 
 def test_edit_of_a_library_checks_what_is_first_party_alone(repository: Repository) -> None:
-    """The layers of distributions are not looked at again, nor console scripts imported."""
+    """After an edit of a library, no layer of distributions is read again, and no console script imported."""
     assert check(repository, ECHO).exit_code == 0
     words = "src/libs/text/words.py"
     repository.write(words, f"{repository.read(words)}\n# Edit {uuid4()}.\n")
@@ -80,7 +80,7 @@ def test_edit_of_a_library_checks_what_is_first_party_alone(repository: Reposito
 def test_requirement_that_is_excluded_is_missed(
     repository: Repository, shapes: Shapes, golden: Golden
 ) -> None:
-    """The error names the import and the requirement, though the image itself can be built."""
+    """The error names the import and the requirement, although the image itself can be built."""
     run = check_shapes(repository, shapes, ["torus", "side"], ["!!:shape"])
     golden.check("errors/check_excluded_requirement.txt", problems_of(run))
 
@@ -88,7 +88,7 @@ def test_requirement_that_is_excluded_is_missed(
 def test_module_that_a_distribution_does_not_declare_is_missed(
     repository: Repository, shapes: Shapes, golden: Golden
 ) -> None:
-    """The import is in the distribution; the error says in which file of the image."""
+    """If a distribution imports a missing module, the error names the file in the image that imports it."""
     run = check_shapes(repository, shapes, ["prism"])
     golden.check("errors/check_undeclared_module.txt", problems_of(run))
 
@@ -97,7 +97,7 @@ def test_module_that_a_distribution_does_not_declare_is_missed(
 def test_library_of_this_machine_does_not_hide_that_the_base_has_none(
     repository: Repository, shapes: Shapes, golden: Golden, tmp_path: Path
 ) -> None:
-    """As LightGBM's wheel: it loads libgomp.so.1, which this machine has and a slim base has not."""
+    """Like LightGBM's wheel, the wheel loads libgomp.so.1, which this machine has and a slim base lacks."""
     source = tmp_path / "trees.c"
     source.write_text("#include <omp.h>\nint trees(void) { return omp_get_max_threads(); }\n")
     library = tmp_path / "lib_trees.so"
@@ -128,7 +128,7 @@ def test_library_of_this_machine_does_not_hide_that_the_base_has_none(
 
 
 def test_image_that_kuberay_cannot_start_fails(repository: Repository, golden: Golden) -> None:
-    """All that a target says against the operator is told at once; its layers are those of a good image."""
+    """All fields of a target that conflict with the operator are reported at once."""
     repository.write(
         "src/services/refused/BUILD",
         "slim_ray_image(\n"
@@ -144,7 +144,7 @@ def test_image_that_kuberay_cannot_start_fails(repository: Repository, golden: G
 
 
 def write_lacking(repository: Repository, code: str, exclude_file: str) -> str:
-    """Write a target of an example's code, whose image lacks a file, and return its address."""
+    """Write a target with an example's code, whose image lacks a file, and return the target's address."""
     repository.write(
         "src/services/lacking/BUILD",
         f'slim_ray_image(name="image", {code}, exclude_files=[{exclude_file!r}])\n',
@@ -174,7 +174,7 @@ def test_test_module_that_a_library_imports_is_missed(
 def test_what_only_the_cluster_has_is_a_line_and_no_failure(
     repository: Repository, shapes: Shapes
 ) -> None:
-    """A module that reads an environment variable when it is imported."""
+    """A module that reads an environment variable when it is imported is reported, but the check passes."""
     write_service(repository, ["side"])
     repository.write(LOCKFILE, shapes.locked("side"))
     repository.write("src/shapes/settings.py", 'import os\n\nURL = os.environ["DATABASE_URL"]\n')
@@ -199,7 +199,7 @@ def test_what_only_the_cluster_has_is_a_line_and_no_failure(
 def test_code_that_exclude_files_takes_is_not_imported(
     repository: Repository, shapes: Shapes
 ) -> None:
-    """What is not in the image need not import."""
+    """A module that is not in the image is not imported."""
     write_service(repository, ["side"])
     repository.write(LOCKFILE, shapes.locked("side"))
     repository.write("src/shapes/spare.py", "import gone\n")
@@ -216,7 +216,7 @@ def test_code_that_exclude_files_takes_is_not_imported(
 
 
 def test_image_can_be_left_out(repository: Repository, shapes: Shapes) -> None:
-    """By the field `skip_check`; nothing of it is built."""
+    """With `skip_check`, an image is not checked, and no part of it is built."""
     repository.write(
         "src/shapes/BUILD",
         'python_source(name="driver", source="driver.py")\n'

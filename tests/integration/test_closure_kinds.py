@@ -1,4 +1,4 @@
-"""Large files, and imports that cannot be followed, in `pants package`."""
+"""Tests of `pants package` with large files and with imports that cannot be followed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = needs("base")
 
 def test_large_files_are_a_layer_that_an_edit_of_code_leaves(repository: Repository) -> None:
     """Weights are in a layer of their own, below the sources; the same file is the same layer in another service."""
-    weights = uuid4().hex * 40_000  # which no run before has packaged
+    weights = uuid4().hex * 40_000  # No earlier run has packaged this content.
     for service in ("one", "two"):
         write_files(
             repository,
@@ -55,7 +55,7 @@ def test_large_files_are_a_layer_that_an_edit_of_code_leaves(repository: Reposit
 
 
 def test_imports_that_cannot_be_followed_are_told(repository: Repository) -> None:
-    """They are in image.json and in what `pants package` says; what `dependencies` bring is not among them."""
+    """image.json and the output list imports that cannot be followed, without modules that `dependencies` provide."""
     write_files(
         repository,
         "by_name",
@@ -90,7 +90,7 @@ def test_imports_that_cannot_be_followed_are_told(repository: Repository) -> Non
 
 
 def test_import_of_what_nothing_has_is_told(repository: Repository) -> None:
-    """Each time, not only when Pants infers anew; what another distribution's dependencies bring is not told."""
+    """An import of a missing module is reported in each run; a module that comes with another distribution is not."""
     write_files(
         repository,
         "unowned",

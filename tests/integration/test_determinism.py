@@ -1,4 +1,4 @@
-"""The same commit gives the same image on every machine."""
+"""Tests that the same commit gives the same image on every machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ pytestmark = needs("base")
 
 @pytest.fixture(scope="module")
 def echo_there(other_machine: Repository) -> PackagedImage:
-    """The image of echo, the first that the other machine packages."""
+    """The image of echo, the first image that the other machine packages."""
     return other_machine.package("src/services/echo:image")
 
 
 @pytest.fixture(scope="module")
 def counter_there(other_machine: Repository, echo_there: PackagedImage) -> PackagedImage:
-    """The image of a service that needs one distribution more than echo, packaged after it."""
+    """The image of a service that needs one distribution more than echo, packaged after echo."""
     other_machine.write("src/services/counter/__init__.py", "")
     app = other_machine.read("src/services/echo/app.py")
     other_machine.write("src/services/counter/app.py", f"{app}\nimport redis\n")
@@ -41,14 +41,14 @@ def own_digests(image: PackagedImage) -> set[str]:
 def test_image_is_the_same_on_another_machine(
     service: str, request: pytest.FixtureRequest, echo_there: PackagedImage
 ) -> None:
-    """Another path, home, umask, time zone, locale, hash seed and Python, and empty caches: the same digest."""
+    """With another path, home, umask, time zone, locale, hash seed and Python, and empty caches, the image is equal."""
     assert_same(echo_there, request.getfixturevalue(service))
 
 
 def test_packaging_reuses_the_layers_of_another_service(
     echo_there: PackagedImage, counter_there: PackagedImage
 ) -> None:
-    """With empty caches each layer of echo is written; after it, of another service only those that echo has not."""
+    """With empty caches, each layer of echo is written; then only the layers of another service that echo lacks."""
     new = own_digests(counter_there) - own_digests(echo_there)
     assert "redis" in counter_there.distributions - echo_there.distributions
     assert len(written_layers(echo_there)) == len(echo_there.own_rows)

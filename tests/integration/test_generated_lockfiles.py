@@ -1,4 +1,4 @@
-"""Images from lockfiles that Pants generates itself, and from either format where no network is."""
+"""Tests of images from lockfiles that Pants itself generates, and from either format without a network."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
 def test_both_formats_of_a_lockfile_give_the_same_image(
     repository: Repository, shapes: Shapes
 ) -> None:
-    """A Pex lockfile, with Pants' header, and a pip-style one of the same pins have one manifest digest."""
+    """A Pex lockfile, with Pants' header, and a pip-style one with the same pins give the same manifest digest."""
     write_service(repository, ["cube"])
-    # Pants takes the newest side.
+    # Pants locks the newest version of side.
     repository.write(LOCKFILE, shapes.locked("cube") + shapes.locked("side", "2.0"))
     by_pip = repository.package(TARGET, *shapes.options()).description
     lock = generate_pex_lock(repository, shapes)
@@ -54,7 +54,7 @@ def test_both_formats_of_a_lockfile_give_the_same_image(
 def test_pex_lockfile_may_hold_what_is_built_from_version_control(
     repository: Repository, shapes: Shapes, tmp_path: Path
 ) -> None:
-    """A Pex lockfile may hold a distribution from a Git repository and a source distribution, and both are built."""
+    """A Pex lockfile may contain a distribution from a Git repository and a source distribution; both are built."""
     git = program("git")
     with tarfile.open(next(shapes.folder.glob("cone*"))) as source:
         source.extractall(tmp_path)
@@ -76,7 +76,7 @@ def test_pex_lockfile_may_hold_what_is_built_from_version_control(
 def test_pex_lockfile_that_does_not_do_is_an_error(
     repository: Repository, shapes: Shapes, golden: Golden
 ) -> None:
-    """Each kind of mistake in a Pex lockfile has one error, in our words and not in Pex's."""
+    """Each kind of mistake in a Pex lockfile gives one error, in the plugin's words and not in Pex's."""
     cube = shapes.pex_locked("cube", requires=["side"])
     for names, locked, error in (
         (["cube", "side"], [cube], "package_pex_lock_without_an_entry"),
@@ -102,7 +102,7 @@ def test_pex_lockfile_that_does_not_do_is_an_error(
 
 
 def write_drivers(repository: Repository, resolve: str, **imports: Sequence[str]) -> None:
-    """Write a driver for each keyword, that imports modules, and its image."""
+    """Write a driver and an image for each keyword argument; the driver imports the argument's modules."""
     lines = [f'python_sources(resolve="{resolve}")']
     for name, modules in imports.items():
         repository.write(f"src/offline/{name}.py", "".join(f"import {m}\n" for m in modules))
@@ -111,7 +111,7 @@ def write_drivers(repository: Repository, resolve: str, **imports: Sequence[str]
 
 
 def make_unique(repository: Repository, resolve: str) -> None:
-    """Add a comment to a lockfile, so that nothing of it is in the caches of an earlier run."""
+    """Add a unique comment to a lockfile, so that no earlier run's results for the lockfile are in the caches."""
     path, mark = ("3rdparty/python/ray.lock", "#") if resolve != RESOLVE else (LOCKFILE, "//")
     repository.write(path, f"{mark} {uuid4()}\n{repository.read(path)}")
 
@@ -119,7 +119,7 @@ def make_unique(repository: Repository, resolve: str) -> None:
 @needs("no-network")
 @pytest.mark.parametrize("resolve", ["ray-default", RESOLVE])
 def test_warm_caches_need_no_network(repository: Repository, shapes: Shapes, resolve: str) -> None:
-    """With lock and caches, new imports and new targets are packaged where no index answers; of either format."""
+    """With warm caches, new imports and new targets are packaged without a network, from either format."""
     options: tuple[str, ...] = ()
     if resolve == RESOLVE:
         repository.write(

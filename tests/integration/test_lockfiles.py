@@ -1,4 +1,4 @@
-"""Images from pip-style lockfiles: each resolve has its own, what must be built is, and mistakes are told."""
+"""Tests of images from pip-style lockfiles: one for each resolve, distributions that must be built, and mistakes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def package_from_pip_lock(
 
 
 def test_each_resolve_has_its_own_lockfile(repository: Repository, shapes: Shapes) -> None:
-    """Two images of two resolves, built in one run, each hold the version that their own lockfile has."""
+    """Two images of two resolves, built in one run, each contain the version of their own lockfile."""
     targets = (TARGET, "src/sides:image")
     write_service(repository, ["side"])
     write_service(repository, ["side"], resolve="sides", folder="src/sides")
@@ -50,7 +50,7 @@ def test_each_resolve_has_its_own_lockfile(repository: Repository, shapes: Shape
 
 
 def test_distribution_that_may_be_built_is_built(repository: Repository, shapes: Shapes) -> None:
-    """Pants' own PEX rules build it, one warning says so, and what was not built has the layer it always has."""
+    """Pants' own PEX rules build the named distributions, with one warning; the files of others do not change."""
     write_service(repository, ["cube"])
     plain = package_from_pip_lock(repository, shapes, ["cube", "side"])
     write_service(repository, ["torus", "cone", "cube"])
@@ -66,7 +66,7 @@ def test_distribution_that_may_be_built_is_built(repository: Repository, shapes:
         assert list(image.layout.read(suffix).values()) == [content]
 
 
-# --- What is wrong with a lockfile
+# --- Mistakes in a lockfile
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_lockfile_that_is_not_there_is_an_error(
     check_error(repository, shapes, golden, "package_no_lockfile")
 
 
-# --- What distributions do to each other and to the base
+# --- Conflicts between distributions, and with the base
 
 
 @pytest.fixture(scope="module")
 def unruly_shapes(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
-    """A plane and a line that disagree on a file, the line a layer of its own; a point that brings `grep` and `pip`."""
+    """A plane and a line that disagree on a file, the line with a layer of its own; a point with `grep` and `pip`."""
     shapes = Shapes(tmp_path_factory.mktemp("unruly"))
     same = {"drawn/__init__.py": "", "drawn/same.py": "x = 1\n"}
     shapes.add_wheel("plane", files={**same, "drawn/style.py": "of the plane\n"})
@@ -127,7 +127,7 @@ def unruly_shapes(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
 def test_distributions_that_conflict_are_an_error(
     repository: Repository, unruly_shapes: Shapes, golden: Golden, names: list[str], error: str
 ) -> None:
-    """Whatever layers they would be in, distributions that write over each other or the base are refused."""
+    """Distributions that overwrite files of each other or of the base are refused, whatever their layers."""
     write_service(repository, names)
     repository.write(LOCKFILE, "".join(map(unruly_shapes.locked, names)))
     text = assert_fails(repository, TARGET, *unruly_shapes.options())

@@ -1,4 +1,4 @@
-"""What a user is told of a mistake in the code or the BUILD file: one clear error, and dist/ as it was."""
+"""Tests that a mistake in the code or the BUILD file gives one clear error and leaves dist/ unchanged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = needs("base")
 def test_serve_app_that_is_not_there_is_an_error(
     app: str, serve_app: str, parts: list[str], repository: Repository
 ) -> None:
-    """The error names the file, and what it should have."""
+    """The error names the file, and the module or attribute that it lacks."""
     repository.write("src/services/mistaken/app.py", app)
     repository.write(
         "src/services/mistaken/BUILD",

@@ -1,4 +1,4 @@
-"""Files that land in dist/, and their names."""
+"""Tests of the files in dist/, and of the names of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = needs("base")
 
 @pytest.fixture
 def driver(repository: Repository) -> str:
-    """A target that holds a script and no distribution."""
+    """The address of a target with a script and no distribution."""
     return write_driver(repository)
 
 
@@ -30,7 +30,7 @@ def files_of(folder: Path) -> set[str]:
 def test_names_are_in_the_description_and_in_the_output(
     archive: PackagedImage, archive_name: str
 ) -> None:
-    """image.json has every reference, and the run tells them."""
+    """image.json and the output of the run have every reference."""
     assert archive.description["reference"] == references(archive_name)
     assert f"Named {', '.join(references(archive_name))}\n" in archive.run.output
 
@@ -38,14 +38,14 @@ def test_names_are_in_the_description_and_in_the_output(
 def test_names_are_no_part_of_the_image(
     repository: Repository, driver: str, archive: PackagedImage
 ) -> None:
-    """Under other names, and written as something else, it is the same image."""
+    """With other names and another output, the image is the same."""
     plain = repository.package(driver)
     assert plain.description["reference"] == ["image:latest"]
     assert plain.description["manifest_digest"] == archive.description["manifest_digest"]
 
 
 def test_mistake_in_a_name_is_an_error(repository: Repository, driver: str) -> None:
-    """Nothing is built for an image whose name no registry would take."""
+    """A name that no registry would accept is an error."""
     write_fields(repository, driver, 'image_tags=["1.0+local"]')
     error = assert_fails(repository, driver)
     assert f"The `image_tags` field in target {driver} must contain tags of" in error
@@ -63,7 +63,7 @@ def test_archive_alone_can_be_written(archive: PackagedImage) -> None:
 def test_sparse_layout_lacks_the_layers_of_the_base(
     repository: Repository, driver: str, base_layout: Path
 ) -> None:
-    """Index, manifest, config and our layers are there; what is missing is the base's, blob for blob."""
+    """A sparse layout has index, manifest, config and our layers, and lacks only the blobs of the base's layers."""
     write_fields(repository, driver, 'outputs=["sparse-layout"]')
     image = repository.package(driver)
     missing = {layer.digest for layer in ImageLayout(base_layout).layers}
@@ -76,7 +76,7 @@ def test_sparse_layout_lacks_the_layers_of_the_base(
 
 
 def test_tailor_adds_an_image_once(repository: Repository) -> None:
-    """`pants tailor` adds a target that can be packaged, and then has nothing more to add."""
+    """`pants tailor` adds a target with the right dependencies, and then has nothing more to add."""
     folder = "src/services/tailored"
     repository.write(f"{folder}/__init__.py", "")
     repository.write(f"{folder}/main.py", repository.read("src/services/echo/app.py"))

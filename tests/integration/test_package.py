@@ -1,4 +1,4 @@
-"""What `pants package` writes for the two example services, read with other programs than the plugin."""
+"""Tests of the output of `pants package` for two example services, which other code than the plugin's reads."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from packaging.utils import canonicalize_name
 pytestmark = needs("base")
 
 SITE_PACKAGES = "/opt/venv/lib/python3.10/site-packages"
-# What the services import, with the extras of 3rdparty/python/requirements.txt.
+# Imports of the services, with the extras of 3rdparty/python/requirements.txt.
 ECHO_IMPORTS = ("ray[serve]",)
 RANKER_IMPORTS = ("ray[serve]", "numpy", "pandas", "scikit-learn", "starlette")
-# In the lock, for other code of the monorepo.
+# Distributions in the lock for other code of the monorepo.
 NOT_IMPORTED = {"jupyter", "matplotlib", "mysql-connector-python", "redis", "seaborn", "sqlalchemy"}
 MARKERS = {
     "implementation_name": "cpython",
@@ -41,7 +41,7 @@ MARKERS = {
 
 @pytest.fixture(params=["echo", "ranker"])
 def image(request: Any) -> PackagedImage:
-    """Each of the two packaged services."""
+    """The image of each of the two packaged services."""
     return request.getfixturevalue(request.param)
 
 
@@ -64,12 +64,12 @@ def test_package_writes_a_layout_and_a_description(image: PackagedImage) -> None
 
 
 def test_layout_is_valid(image: PackagedImage) -> None:
-    """Each descriptor's size and digest match its blob, and each diff_id the unpacked tar."""
+    """Each descriptor's size and digest match its blob, and each diff_id matches the unpacked tar."""
     assert validate_layout(image.folder / "oci") == []
 
 
 def test_description_names_what_the_layout_holds(image: PackagedImage) -> None:
-    """Digests, media types and sizes in image.json are those of the layout."""
+    """Digests, media types and sizes in image.json agree with the layout."""
     description, layout = image.description, image.layout
     assert description["schema_version"] == 1
     assert description["target"] == image.target
@@ -82,7 +82,7 @@ def test_description_names_what_the_layout_holds(image: PackagedImage) -> None:
 
 
 def test_output_names_the_image(image: PackagedImage) -> None:
-    """The last lines of the run tell the folder and the digest."""
+    """The last lines of the run name the folder and the digest."""
     folder = image.target.replace("/", ".").replace(":", "/")
     assert f"Wrote dist/{folder}\n" in image.run.output
     assert f"Image {image.description['manifest_digest']} for linux/amd64" in image.run.output
@@ -92,7 +92,7 @@ def test_output_names_the_image(image: PackagedImage) -> None:
 
 
 def test_config_says_how_a_service_runs(echo: PackagedImage, base_image: ImageLayout) -> None:
-    """User, working directory, port and command are those of a Ray service; the base's environment is kept."""
+    """User, working directory, port and command fit a Ray service; the base's environment is kept."""
     config, base = echo.layout.config["config"], base_image.config["config"]
     assert config["User"] == "1000:100"
     assert config["WorkingDir"] == "/app"
@@ -111,7 +111,7 @@ def test_config_says_how_a_service_runs(echo: PackagedImage, base_image: ImageLa
 
 
 def test_config_holds_no_time_of_the_build(image: PackagedImage) -> None:
-    """The image, and each layer of ours, were created at the start of the epoch."""
+    """The image, and each of our layers, were created at the start of the epoch."""
     ours = image.layout.config["history"][-len(image.own_rows) :]
     assert image.layout.config["created"] == "1970-01-01T00:00:00Z"
     assert {entry["created"] for entry in ours} == {"1970-01-01T00:00:00Z"}
@@ -121,7 +121,7 @@ def test_config_holds_no_time_of_the_build(image: PackagedImage) -> None:
 
 
 def test_base_layers_are_first_and_untouched(image: PackagedImage, base_image: ImageLayout) -> None:
-    """The lowest layers are the base's, by digest, diff_id and history, and the blobs are there."""
+    """The lowest layers are the base's, by digest, diff_id and history, and the layout has their blobs."""
     count = len(base_image.layers)
     assert image.layout.layers[:count] == base_image.layers
     assert [row["kind"] for row in image.description["layers"]].count("base") == count
@@ -134,7 +134,7 @@ def test_base_layers_are_first_and_untouched(image: PackagedImage, base_image: I
 def test_layers_leave_the_base_directories_alone(
     image: PackagedImage, base_image: ImageLayout
 ) -> None:
-    """No layer of ours has an entry for a directory or a symlink of the base, as /bin is."""
+    """None of our layers has an entry for a directory or a symlink of the base, such as /bin."""
     taken = {
         path_of(entry)
         for layer in base_image.layers
@@ -147,7 +147,7 @@ def test_layers_leave_the_base_directories_alone(
 
 
 def test_no_layer_writes_over_another_of_ours(image: PackagedImage) -> None:
-    """A file is in one layer only, so that none is paid for twice and no order of layers matters."""
+    """Each file is in only one of our layers, so no file is stored twice and the order of layers does not matter."""
     seen: set[str] = set()
     for layer in own_layers(image):
         files = {path_of(e) for e in image.layout.entries(layer) if not e.isdir()}
@@ -158,7 +158,7 @@ def test_no_layer_writes_over_another_of_ours(image: PackagedImage) -> None:
 def test_each_entry_comes_after_its_directory(
     image: PackagedImage, base_image: ImageLayout
 ) -> None:
-    """A layer can be unpacked alone on the base: each parent is in it, before, or in the base."""
+    """A layer can be unpacked alone on the base: each entry's folder comes earlier in the layer, or is in the base."""
     below = {"/"} | {
         path_of(entry)
         for layer in base_image.layers
@@ -174,7 +174,7 @@ def test_each_entry_comes_after_its_directory(
 
 
 def test_entries_hold_nothing_of_the_machine(image: PackagedImage) -> None:
-    """Times, owners and modes are the same everywhere: the epoch, numbers without names, 0644 and 0755."""
+    """Times, owners and modes are the same on all machines: the epoch, numbers without names, 0644 and 0755."""
     entries = [entry for layer in own_layers(image) for entry in image.layout.entries(layer)]
     assert {entry.mtime for entry in entries} == {0}
     assert {(entry.uname, entry.gname) for entry in entries} == {("", "")}
@@ -184,7 +184,7 @@ def test_entries_hold_nothing_of_the_machine(image: PackagedImage) -> None:
 
 
 def test_large_distributions_are_shared(echo: PackagedImage, ranker: PackagedImage) -> None:
-    """Each distribution with a layer of its own in both services has the same layer, digest for digest."""
+    """Each distribution with a layer of its own in both services has the same layer digest in both."""
 
     def single(image: PackagedImage) -> dict[str, str]:
         return {
@@ -205,7 +205,7 @@ def test_edit_of_a_source_changes_one_layer(repository: Repository, echo: Packag
             "services.echo", "services.edited"
         )
         repository.write(f"src/services/edited/{name}", content)
-    greeting = f"Greetings {uuid4().hex} from"  # which no run before has packaged
+    greeting = f"Greetings {uuid4().hex} from"  # No earlier run has packaged this content.
     before = repository.package("src/services/edited:image")
     layers_before = before.layout.layers
     app = repository.read("src/services/edited/app.py")
@@ -234,7 +234,7 @@ def installed_metadata(image: PackagedImage) -> dict[str, Message]:
 
 
 def required_distributions(metadata: Message, extras: Iterable[str]) -> Iterator[Requirement]:
-    """Yield what a distribution requires on the image's platform, with these extras."""
+    """Yield the requirements of a distribution on the image's platform, with these extras."""
     for line in metadata.get_all("Requires-Dist") or []:
         requirement = Requirement(line)
         markers = ({**MARKERS, "extra": extra} for extra in ("", *extras))
@@ -243,7 +243,7 @@ def required_distributions(metadata: Message, extras: Iterable[str]) -> Iterator
 
 
 def reachable(metadata: Mapping[str, Message], imports: Sequence[str]) -> set[str]:
-    """Return the names of everything that the imports need, there or not."""
+    """Return the names of all distributions that the imports need, also those without metadata in the image."""
     queue, done = [Requirement(text) for text in imports], set()
     while queue:
         requirement = queue.pop()
@@ -270,7 +270,7 @@ def locked_versions(repository: Repository) -> dict[str, set[str]]:
 def test_image_holds_what_its_imports_need_and_no_more(
     service: str, imports: Sequence[str], request: pytest.FixtureRequest
 ) -> None:
-    """The distributions are those reachable from the imports by the METADATA in the image, and all of those."""
+    """The image has exactly the distributions that are reachable from the imports by the METADATA in the image."""
     image: PackagedImage = request.getfixturevalue(service)
     metadata = installed_metadata(image)
     assert set(metadata) == reachable(metadata, imports)
@@ -280,14 +280,14 @@ def test_image_holds_what_its_imports_need_and_no_more(
 def test_image_lacks_what_the_service_does_not_import(
     echo: PackagedImage, ranker: PackagedImage
 ) -> None:
-    """Requirements of other code of the monorepo are in neither image, nor ranker's in echo's."""
+    """Requirements of other code of the monorepo are in neither image, and requirements of ranker are not in echo's."""
     assert NOT_IMPORTED.isdisjoint(echo.distributions | ranker.distributions)
     assert {"numpy", "pandas", "scipy", "scikit-learn"}.isdisjoint(echo.distributions)
     assert {"numpy", "pandas", "scipy", "scikit-learn"} <= ranker.distributions
 
 
 def test_versions_are_locked(image: PackagedImage, repository: Repository) -> None:
-    """Each distribution has the version of the lockfile, and its METADATA says so too."""
+    """Each distribution has the version of the lockfile, in image.json and in its METADATA."""
     locked, metadata = locked_versions(repository), installed_metadata(image)
     for row in image.description["requirements"]:
         assert row["version"] in locked[row["name"]]
@@ -295,7 +295,7 @@ def test_versions_are_locked(image: PackagedImage, repository: Repository) -> No
 
 
 def test_each_requirement_has_a_true_reason(image: PackagedImage, repository: Repository) -> None:
-    """A distribution is there because of an import, whose line imports it, or of another whose METADATA names it."""
+    """Each reason is a line that imports the distribution, or another distribution whose METADATA requires it."""
     metadata = installed_metadata(image)
     for row in image.description["requirements"]:
         assert row["required_by"], row["name"]
@@ -315,7 +315,7 @@ def test_each_requirement_has_a_true_reason(image: PackagedImage, repository: Re
 
 
 def test_files_are_those_the_service_needs(echo: PackagedImage, repository: Repository) -> None:
-    """The working directory holds the service, the library it imports with its resource, and nothing of another."""
+    """The working directory has the service, and the library that it imports with its resource, and nothing else."""
     paths = {path for layer in own_layers(echo) for path in echo.layout.paths(layer)}
     expected = {
         "libs/__init__.py",
@@ -335,7 +335,7 @@ def test_files_are_those_the_service_needs(echo: PackagedImage, repository: Repo
 
 
 def test_each_file_has_a_reason(image: PackagedImage, repository: Repository) -> None:
-    """Each first-party file is described with its source, its size and why it is there."""
+    """Each first-party file is described with its source, its size and the reason for it."""
     for row in image.description["files"]:
         assert row["source"] == f"src/{row['path']}"
         assert row["bytes"] == len(repository.read(row["source"]).encode())
@@ -357,7 +357,7 @@ def sums(rows: Iterable[Mapping[str, Any]], prefix: str) -> dict[str, int]:
 
 
 def test_totals_are_sums(image: PackagedImage) -> None:
-    """The totals in image.json are the sums of its layers, all of them and ours."""
+    """The totals in image.json are the sums over all layers, and over our own."""
     description = image.description
     assert description["totals"] == {
         **sums(description["layers"], ""),
@@ -383,7 +383,7 @@ def test_each_distribution_is_in_one_layer(image: PackagedImage) -> None:
 
 
 def test_entry_point_and_its_arguments_become_the_command(repository: Repository) -> None:
-    """A script beside the BUILD file that needs no distribution is an image, too, without a port."""
+    """A script that needs no distribution gives an image with its arguments in the command, and without a port."""
     write_driver(repository)
     image = repository.package("src/services/driver:image")
     assert validate_layout(image.folder / "oci") == []
@@ -394,7 +394,7 @@ def test_entry_point_and_its_arguments_become_the_command(repository: Repository
 
 
 def test_source_date_epoch_is_the_time_of_all_that_is_ours(repository: Repository) -> None:
-    """Passed on by `[subprocess-environment].env_vars`, as Pants has it, and no variable of a shell by itself."""
+    """A SOURCE_DATE_EPOCH of `[subprocess-environment].env_vars` is the time of our entries, history and image."""
     driver = write_driver(repository)
     option = "--subprocess-environment-env-vars=+['SOURCE_DATE_EPOCH=1704067200']"
     image = repository.package(driver, option)

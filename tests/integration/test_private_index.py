@@ -1,4 +1,4 @@
-"""A repository of its own, outside this one, with a private index: what is needed gets in, and the login nowhere else."""
+"""Tests of a separate repository with a private index: its distributions are found, and its login leaves no trace."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _YOUNG_SECONDS = 1.0
 
 
 class CommandLineWatch:
-    """Looks at the arguments of every process of this machine, all the time while it is young, for a secret."""
+    """Searches the arguments of every process of this machine for a secret, repeatedly while the process is young."""
 
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
         self.seen: set[bytes] = set()
@@ -93,12 +93,12 @@ class CommandLineWatch:
         while not self._ended.is_set():
             now = time.monotonic()
             for pid in filter(str.isdigit, os.listdir("/proc")):
-                # A process has its arguments soon after it was made; the others would cost a core.
+                # A process gets its arguments soon after its start; to read older ones again would cost a core.
                 if now - self.looked_at.setdefault(int(pid), now) > _YOUNG_SECONDS:
                     continue
                 try:
                     arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-                except OSError:  # ended in between
+                except OSError:  # The process has ended.
                     continue
                 if any(secret in arguments for secret in self._secrets):
                     self.seen.add(arguments)
@@ -114,7 +114,7 @@ class CommandLineWatch:
 
 
 def files_with(secrets: tuple[bytes, ...], *folders: Path) -> list[Path]:
-    """Return the files below `folders` that hold one of `secrets`, in their name or their bytes."""
+    """Return the files below `folders` whose bytes contain one of `secrets`."""
     found = []
     for folder in folders:
         for path in folder.rglob("*"):
@@ -153,14 +153,14 @@ def _pin(wheels: Path, name: str, version: str) -> str:
 
 
 def _with_private(variable: str, url: str) -> dict[str, str]:
-    """The variable of an option of [python-repos]: what this machine's user has set, or Pants' default, and `url`."""
+    """Return the variable of an option of [python-repos], with the user's value or Pants' default, and `url`."""
     value = os.environ.get(variable)
     return {variable: f"+{[url]!r}" if value is None else repr([*ast.literal_eval(value), url])}
 
 
 @pytest.fixture(scope="module")
 def outside(workspace: Path, base_source: str, private_index: PrivateIndex) -> Iterator[Repository]:
-    """A repository that has nothing of this one but the launcher and, by `pythonpath`, the plugin's folder."""
+    """A repository that has, of this one, only the launcher and, by `pythonpath`, the plugin's folder."""
     path, wheels = workspace / "outside", workspace / "private-wheels"
     caches = workspace / "outside-caches"
     login = f"https://{USER}:{quote(private_index.token, safe='')}@{private_index.address}"
@@ -198,14 +198,14 @@ def outside(workspace: Path, base_source: str, private_index: PrivateIndex) -> I
 def packaged(
     workspace: Path, outside: Repository, private_index: PrivateIndex
 ) -> tuple[PackagedImage, PackagedImage, CommandLineWatch]:
-    """An image of each resolve, packaged with empty caches under the eyes of a watch."""
+    """An image of each resolve, packaged with empty caches while a watch runs."""
     with CommandLineWatch(_spellings(private_index.token)) as watch:
         greeter, job = outside.package(GREETER), outside.package(JOB)
     return greeter, job, watch
 
 
 def _spellings(token: str) -> tuple[bytes, ...]:
-    """What gives the token away: itself, as URLs have it, as JSON has it, and as the HTTP header has it."""
+    """Return the spellings of the token to search for: plain, escaped for URLs, only after its slash, and base64."""
     return (
         token.encode(),
         quote(token, safe="").encode(),
@@ -217,7 +217,7 @@ def _spellings(token: str) -> tuple[bytes, ...]:
 def test_image_holds_what_the_private_index_has(
     packaged: tuple[PackagedImage, PackagedImage, CommandLineWatch], private_index: PrivateIndex
 ) -> None:
-    """Each resolve gets its own version, from an index or a page of links that wants a login."""
+    """Each resolve gets its own version, from an index or a page of links that requires a login."""
     greeter, job, _ = packaged
     locked = {
         image: {row["name"]: row["version"] for row in image.description["requirements"]}
@@ -254,8 +254,9 @@ def test_wrong_login_is_an_error_without_the_login(
     golden: Golden,
     private_index: PrivateIndex,
 ) -> None:
-    """The error says which index refuses, and not what it was told."""
-    outside.write("src/job/main.py", "import acme_unread\n")  # which uv's cache does not have
+    """The error names the index that refuses, without the login."""
+    # The distribution of this module is not in uv's cache.
+    outside.write("src/job/main.py", "import acme_unread\n")
     wrong = outside.environment[INDEXES].replace(quote(private_index.token, safe=""), "mistaken")
     options = (f"--python-repos-indexes={wrong}", "--python-repos-find-links=[]")
     error = assert_fails(outside, JOB, *options)

@@ -1,4 +1,4 @@
-"""What the rules of `prune` leave out of the images of services, and the parts of Ray that services share."""
+"""Tests of the files that rules of `prune` remove from images, and of the parts of Ray that services share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ app = Rows.bind()
 
 
 def write_rows(repository: Repository, fields: str = "") -> str:
-    """A service that uses ray.data by an attribute alone, and its address."""
+    """Write a service that uses ray.data only by an attribute, and return its image's address."""
     folder = "src/services/rows"
     repository.write(f"{folder}/__init__.py", "")
     repository.write(f"{folder}/app.py", APP)
@@ -43,7 +43,7 @@ def write_rows(repository: Repository, fields: str = "") -> str:
 
 @pytest.fixture
 def rows(repository: Repository, echo: PackagedImage) -> PackagedImage:
-    """The service of ray.data, packaged after echo, with patterns of `exclude_files`."""
+    """The image of the service that uses ray.data, packaged after echo, with patterns of `exclude_files`."""
     fields = 'exclude_files=["idna/uts46data.py", "/usr/local/bin/serve"]'
     return repository.package(write_rows(repository, fields))
 
@@ -54,7 +54,7 @@ def layers_by_name(image: PackagedImage) -> dict[str, Layer]:
 
 
 def paths_of(image: PackagedImage) -> set[str]:
-    """The paths of all files of our own layers."""
+    """Return the paths of all files of our own layers."""
     layers = layers_by_name(image).values()
     return {
         path_of(entry)
@@ -71,7 +71,7 @@ def pruned(image: PackagedImage) -> Mapping[tuple[str, str], Mapping[str, Any]]:
 def test_ray_is_one_layer_for_services_that_use_other_parts_of_it(
     repository: Repository, echo: PackagedImage
 ) -> None:
-    """Who uses ray.data has a layer more, with that; Ray's own is the same, and holds no part."""
+    """A service that uses ray.data has a further layer with this part; Ray's own layer is the same, without it."""
     rows = repository.package(write_rows(repository))
     by_name = {image.target: {row["name"]: row for row in image.own_rows} for image in (echo, rows)}
     of_echo, of_rows = by_name[echo.target], by_name[rows.target]
@@ -89,7 +89,7 @@ def test_ray_is_one_layer_for_services_that_use_other_parts_of_it(
 
 
 def test_excluded_files_are_in_no_layer(echo: PackagedImage, rows: PackagedImage) -> None:
-    """A module goes with its bytecode, a command's link with nothing else, and layers without either stay shared."""
+    """A module is removed with its bytecode, a command's link alone; layers without excluded files stay shared."""
     digests = [{row["name"]: row["digest"] for row in image.own_rows} for image in (echo, rows)]
     assert digests[0]["grpcio"] == digests[1]["grpcio"]
     left = paths_of(rows)
@@ -98,9 +98,9 @@ def test_excluded_files_are_in_no_layer(echo: PackagedImage, rows: PackagedImage
 
 
 def test_every_file_that_record_lists_is_there(echo: PackagedImage) -> None:
-    """importlib.metadata and scanners find what RECORD says, whatever rules took."""
+    """All files that RECORD lists are in the image, whatever the rules removed."""
     left = paths_of(echo)
-    # Not those of the base, nor of what Ray vendors.
+    # Without the RECORD files of the base, and of distributions that Ray vendors.
     records = {
         path: content
         for path, content in echo.layout.read(".dist-info/RECORD").items()
@@ -113,7 +113,7 @@ def test_every_file_that_record_lists_is_there(echo: PackagedImage) -> None:
 
 
 def test_default_rules_leave_what_is_needed(echo: PackagedImage) -> None:
-    """Sizes of distributions are of what is there, and the summary tells what went."""
+    """The default rules remove files and no opt-in rule does; the output reports it, and the image is small."""
     rules = {rule for rule, _ in pruned(echo)}
     assert {"java", "ray-libraries", "agent-aiohttp", "tests", "type-stubs"} <= rules
     assert not rules & {"dashboard-ui", "debug-symbols"}
@@ -122,7 +122,7 @@ def test_default_rules_leave_what_is_needed(echo: PackagedImage) -> None:
 
 
 def test_pattern_that_matches_nothing_ends_the_build(repository: Repository) -> None:
-    """A pattern that has become stale is an error that names it."""
+    """A pattern of `exclude_files` that matches nothing is an error."""
     name = "src/services/echo/BUILD"
     repository.write(
         name,

@@ -1,4 +1,4 @@
-"""A RayService manifest of two applications: one image of both, and one of each; and what must agree with it."""
+"""Tests of a RayService manifest of two applications: an image of both, an image of each, versions that must agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = needs("base")
 
 @pytest.fixture(scope="module")
 def packaged(shared_repository: Repository, workspace: Path) -> dict[str, PackagedImage]:
-    """The image of both applications, and of each, by one run."""
+    """The image of both applications, and an image of each, packaged by one run."""
     return package_shop(shared_repository, workspace)
 
 
@@ -25,7 +25,7 @@ def packaged(shared_repository: Repository, workspace: Path) -> dict[str, Packag
 
 
 def test_image_of_a_manifest_serves_both(packaged: dict[str, PackagedImage]) -> None:
-    """Names, routes and import paths are in image.json, and why each file is there, by line of the manifest."""
+    """image.json has names, routes and import paths, and the reason for each file, with the line of the manifest."""
     described = packaged["both"].description
     assert described["serve_config"] == SHOP_CONFIG
     assert described["applications"] == [
@@ -46,7 +46,7 @@ def test_image_of_a_manifest_serves_both(packaged: dict[str, PackagedImage]) -> 
 def test_image_of_one_application_has_the_code_of_that_alone(
     packaged: dict[str, PackagedImage],
 ) -> None:
-    """The generated images are named as the applications are; what they import is shared, what they are is not."""
+    """Each generated image is named after its application, and has its code and libraries, not the other's code."""
     for name, other in (("fruit", "prices"), ("prices", "fruit")):
         described = packaged[name].description
         assert described["target"] == f"{SHOP}:apart#{name}"
@@ -60,11 +60,11 @@ def test_image_of_one_application_has_the_code_of_that_alone(
 def test_edit_of_the_manifest_changes_the_image(
     repository: Repository, packaged: dict[str, PackagedImage]
 ) -> None:
-    """Without one of its applications, the image is without its code; nothing but its own layer is written again."""
+    """When an application is removed, its code leaves the image, and only the first-party layer is written again."""
     text = repository.read(SHOP_MANIFEST)
     start, end = text.index("      - name: prices"), text.index("  rayClusterConfig:")
     repository.write(SHOP_MANIFEST, text[:start] + text[end:])
-    # Nor may `overrides` say anything of it.
+    # `overrides` must not name the removed application either.
     build = repository.read(f"{SHOP}/BUILD").splitlines(keepends=True)
     repository.write(f"{SHOP}/BUILD", "".join(line for line in build if "overrides=" not in line))
     fruit = f"{SHOP}/fruit.py"
@@ -77,11 +77,11 @@ def test_edit_of_the_manifest_changes_the_image(
     assert written == [f"Write the layer of 7 first-party files of {SHOP}:image"]
 
 
-# --- What must agree
+# --- Versions that must agree
 
 
 def test_other_ray_in_the_manifest_is_an_error(repository: Repository, golden: Golden) -> None:
-    """KubeRay would choose commands and probes for a Ray that the image has not."""
+    """A `rayVersion` other than the locked Ray is an error: KubeRay chooses commands and probes by it."""
     text = repository.read(SHOP_MANIFEST)
     repository.write(SHOP_MANIFEST, text.replace('rayVersion: "2.48.0"', 'rayVersion: "2.46.0"'))
     error = assert_fails(repository, f"{SHOP}:image")
@@ -89,7 +89,7 @@ def test_other_ray_in_the_manifest_is_an_error(repository: Repository, golden: G
 
 
 def test_base_of_another_python_than_the_resolve_s_is_an_error(repository: Repository) -> None:
-    """The wheels of the lock may be for it, but nobody said that the code is."""
+    """A base whose Python is outside the resolve's interpreter constraints is an error."""
     constraints = "+{'ray-default': ['CPython==3.11.*']}"
     option = f"--python-resolves-to-interpreter-constraints={constraints}"
     error = assert_fails(repository, f"{SHOP}:image", option)
@@ -100,7 +100,7 @@ def test_base_of_another_python_than_the_resolve_s_is_an_error(repository: Repos
 def test_base_past_its_end_of_life_is_told_once(
     repository: Repository, packaged: dict[str, PackagedImage]
 ) -> None:
-    """One warning with the date for all images on it; and the images are what they are without it."""
+    """All images on such a base give one warning, with the date, and their digests stay the same."""
     targets = (f"{SHOP}:image", f"{SHOP}:apart")
     run = repository.pants("--slim-ray-warn-end-of-life", "package", *targets)
     assert run.output.count("whose end of life was in October 2026") == 1

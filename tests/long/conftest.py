@@ -1,4 +1,4 @@
-"""The fixtures of the tests of this folder."""
+"""Fixtures for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from harness.repository import PackagedImage, Repository
 
 @pytest.fixture(scope="session")
 def wheels_of_echo(workspace: Path, shared_repository: Repository, echo: PackagedImage) -> Path:
-    """A folder of all that a cold build of echo fetches."""
+    """A folder with all wheels that a cold build of echo fetches."""
     return download_wheels(shared_repository, echo, workspace / "wheels-of-echo")

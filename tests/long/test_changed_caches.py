@@ -1,4 +1,4 @@
-"""Changes in a cache that the plugin reads, by a bad disk or by someone, are found, named and healed."""
+"""Tests that changes in a cache of the plugin, by a bad disk or by a person, are found, reported and repaired."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build(workspace: Path, shared_repository: Repository, wheels_of_echo: Path) 
 
 @pytest.fixture(scope="module")
 def digest(build: ColdBuild) -> str:
-    """The digest of the image when the caches were empty. The folder may have other wheels than an index has."""
+    """The digest of the image with empty caches, built from the folder, whose wheels may differ from an index's."""
     return build.package().description["manifest_digest"]
 
 
@@ -47,7 +47,7 @@ def digest(build: ColdBuild) -> str:
 def test_image_is_right_whatever_is_in_a_named_cache(
     damage: Callable[[Path], None], cache: str, build: ColdBuild, digest: str
 ) -> None:
-    """Every file of the cache is damaged; Pants' own store is gone, so that the cache is read."""
+    """With every file of a named cache damaged, and without Pants' store, the image is the same; one run reports it."""
     shutil.rmtree(build.store)
     damaged = [
         path for path in (build.named / cache).rglob("*") if path.is_file() and path.stat().st_size

@@ -1,4 +1,4 @@
-"""The image of a service with a model is the same on every machine."""
+"""Tests that the image of a service with a model is the same on every machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ pytestmark = needs("base")
 def test_image_is_the_same_on_another_machine(
     service: str, request: pytest.FixtureRequest, other_machine: Repository
 ) -> None:
-    """Another path, home, umask, time zone, locale, hash seed and Python, and empty caches: the same digest."""
+    """With another path, home, umask, time zone, locale, hash seed and Python, and empty caches, the image is equal."""
     expected: PackagedImage = request.getfixturevalue(service)
     assert_same(other_machine.package(expected.target), expected)

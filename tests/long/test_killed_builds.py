@@ -1,7 +1,7 @@
-"""A build that is killed, at whatever moment, leaves nothing behind that the next one stumbles over.
+"""Tests that a build that is killed at any moment leaves nothing behind that breaks the next one.
 
-Twenty cold builds are killed, spread over the steps of a build: each even one as a user or a supervisor kills Pants,
-whose processes then run on; each odd one with its processes, as a machine that stops does.
+Twenty cold builds are killed, spread over the steps of a build. In even builds only Pants is killed, as a user or a
+supervisor does, and its processes run on; in odd builds its processes are killed too, as on a machine that stops.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KILLS = 20
 def not_killed(
     workspace: Path, shared_repository: Repository, wheels_of_echo: Path
 ) -> PackagedImage:
-    """The image of a build that nobody killed. The folder may have other wheels than an index has."""
+    """The image of a build that was not killed, built from the folder, whose wheels may differ from an index's."""
     return ColdBuild(shared_repository, wheels_of_echo, workspace / "not-killed").package()
 
 
@@ -39,7 +39,7 @@ def test_build_after_a_killed_one_is_right(
     wheels_of_echo: Path,
     not_killed: PackagedImage,
 ) -> None:
-    """The digest is that of a build that nobody killed, and each wheel of the cache is what its name says."""
+    """The next build has the digest of one that was not killed, and each wheel in the cache matches its name's hash."""
     folder = workspace / f"killed-{seed}"
     build = ColdBuild(shared_repository, wheels_of_echo, folder)
     steps = len(not_killed.run.started)

@@ -1,4 +1,4 @@
-"""A whole service's pins, in a lockfile that Pants makes anew from an index, give the service's image."""
+"""Tests that a Pex lockfile, which Pants generates from an index with a service's pins, gives the service's image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
 def test_pex_lockfile_of_a_real_service_gives_its_image(
     repository: Repository, shapes: Shapes, echo: PackagedImage
 ) -> None:
-    """From a Pex lockfile of the pins that a service's image has, Pants makes the same image."""
+    """A Pex lockfile with the versions of a service's image gives the same image."""
     pins = [f"{row['name']}=={row['version']}" for row in echo.description["requirements"]]
     repository.write(
         "src/pins/BUILD",

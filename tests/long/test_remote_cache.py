@@ -1,4 +1,4 @@
-"""Machines share what they make through Pants' own remote cache: nothing of the plugin's own is needed for that."""
+"""Tests that machines share results through Pants' own remote cache, without a cache of the plugin's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ pytestmark = needs("base", "remote-cache")
 
 TARGET = "src/services/echo:image"
 # buildbox-casd wants the folders of an output tree as blobs of their own, which Pants does not send; other servers,
-# such as bazel-remote, do not ask for them. What is made again is the same, so all that comes after it is found.
+# such as bazel-remote, do not ask for them. These processes run again with the same results, so the cache has the
+# results of all later processes.
 MADE_AGAIN = {
     "Install the tools of slim_ray_image for CPython 3.10",
     f"Extract the interpreter of {BASE_REFERENCE}",
@@ -35,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[RemoteCache]:
 def machine(
     tmp_path: Path, base_source: str, base_layout: Path
 ) -> Iterator[Callable[[str], Repository]]:
-    """Make a machine of a name: a path and a home of its own, and empty caches."""
+    """A function that makes a machine of a given name, with its own path and home, and empty caches."""
     made: list[Repository] = []
 
     def make(name: str) -> Repository:
@@ -50,7 +51,7 @@ def machine(
 
 @pytest.fixture
 def filled(server: RemoteCache, machine: Callable[[str], Repository]) -> PackagedImage:
-    """The image of a machine that has put all that it made into the cache."""
+    """The image of a first machine, which has written all its results to the remote cache."""
     options = ("--no-pantsd", "--remote-cache-write", *server.options)
     image = machine("first").package(TARGET, *options)
     assert counters(image.run)["remote_cache_write_successes"] > 25
@@ -63,7 +64,7 @@ def test_second_machine_makes_nothing_again(
     machine: Callable[[str], Repository],
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Every process that makes bytes is found, whatever the path, the home and the time zone."""
+    """A second machine finds the result of every process except `MADE_AGAIN`, with another path and home."""
     options = ("--no-pantsd", "--remote-cache-read", *server.options)
     image = machine("second").package(TARGET, *options)
     counted = counters(image.run)
@@ -81,7 +82,7 @@ def test_cache_that_dies_half_way_is_no_harm(
     machine: Callable[[str], Repository],
     tmp_path: Path,
 ) -> None:
-    """All that it does not answer any more is made here, and the image is the same."""
+    """When the cache dies during a build, the remaining processes run locally, and the image is the same."""
     repository, log = machine("third"), tmp_path / "log"
     options = ("--no-pantsd", "--remote-cache-read", *server.options)
     build = repository.start(*options, "package", TARGET, output=log)

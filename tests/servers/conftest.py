@@ -1,3 +1,3 @@
-"""The fixtures of the tests of this folder."""
+"""Fixtures for the tests of this folder."""
 
 from harness.fixtures import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Where a base image comes from: a layout or a registry, by tag or by digest; and what is said of one that does not do."""
+"""Tests of base images from a layout or a registry, by tag or by digest, and of the errors for unsuitable ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNPINNED = "The base image {} is a tag, so an image can change while this reposi
 
 
 def read_from(source: str) -> str:
-    """Return the option by which the base image is read from `source`, and is named as ever."""
+    """Return the option by which the base image is read from `source`, while targets still name `BASE_REFERENCE`."""
     return f"--slim-ray-base-image-sources={ {BASE_REFERENCE: source} !r}"
 
 
@@ -30,13 +30,13 @@ def base_digest(base_layout: Path) -> str:
     return ImageLayout(base_layout).manifest_descriptor["digest"]
 
 
-# --- One that does
+# --- Suitable base images
 
 
 def test_image_does_not_depend_on_where_the_base_comes_from(
     repository: Repository, registry: Registry, base_layout: Path, echo: PackagedImage
 ) -> None:
-    """A base read by tag, by digest and from a layout gives the same image, complete each time."""
+    """A base that is read by tag, by digest or from a layout gives the same, complete image."""
     name = f"{registry.address}/library/{BASE_REFERENCE}"
     for source in (name, f"{name}@{base_digest(base_layout)}"):
         image = repository.package(ECHO, read_from(source))
@@ -48,9 +48,9 @@ def test_image_does_not_depend_on_where_the_base_comes_from(
 def test_tag_warns_once_with_the_digest_that_it_has(
     repository: Repository, registry: Registry, base_layout: Path, echo: PackagedImage
 ) -> None:
-    """Two images on one tag warn once, with the line to put into the BUILD file; on that line, nothing is warned of.
+    """Two images on one tag give one warning, with the line for the BUILD file; with that line there is no warning.
 
-    An equal base under another name writes no layer again: what is taken out of it is equal to the byte.
+    An equal base under another name writes no layer again, since the interpreter taken out of it has equal bytes.
     """
     write_driver(repository)
     name = f"{registry.address}/library/{BASE_REFERENCE}"
@@ -65,7 +65,7 @@ def test_tag_warns_once_with_the_digest_that_it_has(
         assert "Write the layer of ray" not in run.started
 
 
-# --- One that does not
+# --- Unsuitable base images
 
 
 def _closed_port(registry: Registry) -> str:
@@ -146,7 +146,7 @@ def test_base_image_that_does_not_do_is_an_error(
     registry: Registry,
     echo: PackagedImage,
 ) -> None:
-    """One clear error names the base image and what it lacks; what was packaged before stays."""
+    """One clear error names the base image and its fault; earlier output in dist/ stays."""
     reference = make_reference(registry)
     error = assert_fails(repository, ECHO, f"--slim-ray-default-base-image={reference}")
     assert reference in error

@@ -1,4 +1,4 @@
-"""Images on other bases than python:3.10-slim of Debian 12: another Debian, another CPython."""
+"""Tests of images on other bases than python:3.10-slim of Debian 12: another Debian, another CPython."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def python_311() -> Path:
     return build_stand_in("3.11-bookworm", STAND_IN_PYTHON="3.11")
 
 
-# The resolve is for one Python, and a base of another is refused; here it is for two.
+# The resolve normally allows one Python, and a base with another one is refused. This option allows two.
 TWO_PYTHONS = (
     "--python-resolves-to-interpreter-constraints=+{'ray-default': ['CPython>=3.10,<3.12']}"
 )
@@ -38,7 +38,7 @@ BASES = [
 
 @pytest.fixture
 def docker_images(docker: Docker) -> Iterator[str]:
-    """A repository of the local Docker, of this run alone, whose images go at the end."""
+    """A folder name for this run alone; at the end, the images of its target are removed from Docker."""
     name = f"bases_{free_port()}"
     yield name
     docker.remove(f"slim-ray-image.local/src/services/{name}/image")
@@ -54,7 +54,7 @@ def test_service_runs_on_another_base(
     docker: Docker,
     docker_images: str,
 ) -> None:
-    """The wheels are those for the base's Python and glibc, and the service answers as ever."""
+    """The base's Python and glibc are described correctly, and the service answers as on the usual base."""
     layout = base()
     folder, port = f"src/services/{docker_images}", free_port()
     repository.write(
@@ -67,7 +67,7 @@ def test_service_runs_on_another_base(
     assert described["python_version"].startswith(f"{python}.")
     assert described["libc"] == libc
     assert validate_layout(packaged.folder / "oci") == []
-    # Loads it, and runs another program than the service.
+    # Load the image, and run another program than the service.
     run = repository.pants(TWO_PYTHONS, "run", f"{folder}:image", "--", "python", "-V")
     assert f"Python {described['python_version']}\n" in run.output
     (image,) = docker.images(f"slim-ray-image.local/{folder}/image")

@@ -1,4 +1,4 @@
-"""The examples of src/ in Docker, as careful clusters run images, with real databases: each does what it is there for."""
+"""Tests of the examples of src/ in Docker, with the restrictions of careful clusters and with real databases."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.repository import PackagedImage, Repository
 from needs import needs, postgresql_programs, program
 
 pytestmark = needs("base")
-# What is asked in containers.
+# For tests that send requests to containers.
 in_docker = needs("docker", "skopeo", "database")
 
-# What the routes of essentials prove, as distributions.
+# The distributions that routes of essentials use.
 PROVEN = frozenset(
     [
         *("aiohttp", "asyncpg", "fastapi", "neo4j", "numpy", "pandas", "prometheus-client"),
@@ -32,7 +32,7 @@ TEXT = "A+fox,+a+box,+a+fox"
 LINES = [{"product": "fox", "quantity": 3, "price": "0.10"}]
 SALES = [{"region": "north", "amount": 1}, {"region": "north", "amount": 2}]
 
-# What routes of essentials are asked, and what is at least in their answers. The others have tests of their own.
+# Route of essentials with its query -> part of the expected answer. Other routes have their own tests.
 GET: Mapping[str, Mapping[str, Any]] = {
     "/aiohttp": {"status": 200, "body": '{"status":"ok"}'},
     f"/asyncpg?text={TEXT}": {"words": {"box": 1, "fox": 2}},
@@ -62,13 +62,13 @@ ALONE = {"/fastapi", "/prometheus", "/pyyaml", "/scikit-learn"}
 def packaged(
     shared_repository: Repository, echo: PackagedImage, ranker: PackagedImage
 ) -> dict[str, PackagedImage]:
-    """Every example, by one `pants package ::`, after echo and ranker each by itself."""
+    """All examples, packaged by one `pants package ::`, after echo and ranker were packaged separately."""
     return package_examples(shared_repository)
 
 
 @pytest.fixture(scope="module")
 def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[str, str]]:
-    """The examples in Docker, but those of test_run.py, under names of this run alone."""
+    """The examples in Docker, except those of test_run.py, under names of this run alone."""
     names = ("drivers", "essentials", "nightly", "records")
     layouts = {name: packaged[name].folder / "oci" for name in names}
     with loaded_images(docker, program("skopeo"), layouts) as loaded:
@@ -77,7 +77,7 @@ def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[
 
 @pytest.fixture(scope="module")
 def network(docker: Docker) -> Iterator[str]:
-    """A network of Docker's for this module's containers alone."""
+    """A Docker network for the containers of this module alone."""
     created = docker("network", "create", f"slim-ray-image-test-{free_port()}")
     try:
         yield created
@@ -87,14 +87,14 @@ def network(docker: Docker) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def gateway(docker: Docker, network: str) -> str:
-    """The address that this machine has for the containers."""
+    """The address by which the containers reach this machine."""
     gateway = "{{(index .IPAM.Config 0).Gateway}}"
     return docker("network", "inspect", "--format", gateway, network)
 
 
 @pytest.fixture(scope="module")
 def postgresql(workspace: Path, gateway: str) -> Iterator[PostgreSQL]:
-    """A PostgreSQL that the containers reach."""
+    """A PostgreSQL server that the containers can reach."""
     programs = postgresql_programs()
     assert programs
     server = PostgreSQL(programs, workspace / "postgresql", gateway)
@@ -104,7 +104,7 @@ def postgresql(workspace: Path, gateway: str) -> Iterator[PostgreSQL]:
 
 @pytest.fixture(scope="module")
 def mariadb(workspace: Path, gateway: str) -> Iterator[MariaDB]:
-    """A MariaDB that the containers reach."""
+    """A MariaDB server that the containers can reach."""
     server = MariaDB(
         program("mariadbd"),
         program("mariadb-install-db"),
@@ -128,7 +128,7 @@ def restricted(network: str, environment: Mapping[str, str] = {}) -> list[str]:
 def essentials(
     docker: Docker, images: dict[str, str], network: str, postgresql: PostgreSQL
 ) -> Iterator[Service]:
-    """The service of many libraries, with a PostgreSQL and no Neo4j."""
+    """The running service essentials, with a PostgreSQL and no Neo4j."""
     port = free_port()
     arguments = restricted(network, {**postgresql.environment, "NEO4J_URI": NOTHING_LISTENS})
     published = ("--publish", f"127.0.0.1:{port}:8000")
@@ -142,7 +142,7 @@ def essentials(
 def records(
     docker: Docker, images: dict[str, str], network: str, mariadb: MariaDB
 ) -> Iterator[Service]:
-    """The service that keeps records, with a MariaDB."""
+    """The running service records, with a MariaDB."""
     port = free_port()
     arguments = restricted(network, mariadb.environment)
     published = ("--publish", f"127.0.0.1:{port}:8000")
@@ -153,17 +153,17 @@ def records(
 
 
 def json_lines(output: str) -> list[Any]:
-    """Return what a job printed; what Ray logs between is no JSON object."""
+    """Return the JSON objects that a job printed, without the lines that Ray logs."""
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
-# --- All of them
+# --- All examples
 
 
 def test_each_example_alone_is_the_same_image(
     packaged: dict[str, PackagedImage], shared_repository: Repository, workspace: Path
 ) -> None:
-    """What else one run packages changes no image: by itself, in another folder and a fresh Pants, each is the same."""
+    """Packaged separately, in another folder by a fresh Pants, each example has the same digest as in a run of all."""
     copy = Repository.copy(workspace / "alone", shared_repository.environment, umask=0o022)
     try:
         digests = {
@@ -179,13 +179,13 @@ def test_each_example_alone_is_the_same_image(
 def test_echo_and_ranker_are_the_same_image_among_others(
     packaged: dict[str, PackagedImage], echo: PackagedImage, ranker: PackagedImage
 ) -> None:
-    """Packaged each by itself, they are what they are in a run of all."""
+    """Packaged separately, echo and ranker have the same digests as in a run of all."""
     for name, alone in (("echo", echo), ("ranker", ranker)):
         assert packaged[name].description["manifest_digest"] == alone.description["manifest_digest"]
 
 
 def test_only_essentials_holds_what_it_proves(packaged: dict[str, PackagedImage]) -> None:
-    """The image with a route for a library holds it; services that import no database client hold none."""
+    """The image of essentials has the library of each route; services that import no database client have none."""
     assert packaged["essentials"].distributions >= PROVEN
     clients = {"asyncpg", "neo4j", "psycopg2-binary", "pymysql"}
     assert clients & packaged["records"].distributions == {"pymysql"}
@@ -200,7 +200,7 @@ def test_only_essentials_holds_what_it_proves(packaged: dict[str, PackagedImage]
 @in_docker
 @pytest.mark.parametrize("path", GET)
 def test_essentials_answers_get(essentials: Service, path: str) -> None:
-    """The library did its work on what the query says."""
+    """The answer to a GET has the library's result for the query."""
     answer = essentials.ask_json("GET", path)
     assert answer == {**answer, **GET[path]}
 
@@ -208,7 +208,7 @@ def test_essentials_answers_get(essentials: Service, path: str) -> None:
 @in_docker
 @pytest.mark.parametrize("path", POST)
 def test_essentials_answers_post(essentials: Service, path: str) -> None:
-    """The library did its work on what the body says."""
+    """The answer to a POST has the library's result for the body."""
     sent, expected = POST[path]
     answer = essentials.ask_json("POST", path, sent)
     assert answer == {**answer, **expected}
@@ -216,14 +216,14 @@ def test_essentials_answers_post(essentials: Service, path: str) -> None:
 
 @in_docker
 def test_essentials_converts_yaml(essentials: Service) -> None:
-    """PyYAML reads the body, whatever it is called."""
+    """PyYAML reads the body, whatever its media type."""
     body = essentials.ask("POST", "/pyyaml", b"fox: [quick, 2]\nborn: 2026-10-01")
     assert json.loads(body) == {"document": {"fox": ["quick", 2], "born": "2026-10-01"}}
 
 
 @in_docker
 def test_essentials_ranks_by_the_shared_library(essentials: Service) -> None:
-    """The model of libs.features is fitted, and ranks."""
+    """The model of libs.features is fitted, and ranks the articles of the request."""
     articles = [{"clicks": 2, "age_days": 9}, {"clicks": 900, "age_days": 0}]
     ranking = essentials.ask_json("POST", "/scikit-learn", articles)["ranking"]
     assert [article["clicks"] for article in ranking] == [900, 2]
@@ -231,7 +231,7 @@ def test_essentials_ranks_by_the_shared_library(essentials: Service) -> None:
 
 @in_docker
 def test_essentials_names_a_refused_connection(essentials: Service) -> None:
-    """Where no Neo4j listens, its driver's error says so, and the answer's first words do."""
+    """If no Neo4j listens, the error in the answer starts with "Connection refused"."""
     error = essentials.ask_json("GET", "/neo4j")["error"]
     assert error.startswith("Connection refused: Couldn't connect to 127.0.0.1:1 ")
 
@@ -256,7 +256,7 @@ def test_essentials_exposes_its_metrics(essentials: Service) -> None:
 
 @in_docker
 def test_every_route_of_essentials_is_asked(essentials: Service) -> None:
-    """No route is without a test here: FastAPI's own list is that of the tests above."""
+    """Every route that FastAPI lists has a test in this module."""
     asked = {path.partition("?")[0] for path in (*GET, *POST)} | ALONE
     assert set(essentials.ask_json("GET", "/fastapi")["routes"]) == asked
     assert "Traceback" not in essentials.log()
@@ -267,7 +267,7 @@ def test_every_route_of_essentials_is_asked(essentials: Service) -> None:
 
 @in_docker
 def test_records_are_kept(records: Service) -> None:
-    """A table is made, once; what is inserted is listed, in order, whole or by a word."""
+    """The table is created once; inserted records are listed in order, all of them or those with a word."""
     for _ in range(2):
         assert records.ask_json("PUT", "/table") == {"table": "records"}
     titles = ["A quick fox", "Über: 'boxes'; -- 🦊"]
@@ -282,7 +282,7 @@ def test_records_are_kept(records: Service) -> None:
 
 @in_docker
 def test_nightly_runs_its_driver(docker: Docker, images: dict[str, str], network: str) -> None:
-    """The default command does the rounds of `entry_point`, on a Ray of its own, and ends with 0."""
+    """The default command runs the rounds that `entry_point` sets, on a local Ray, and exits with 0."""
     with docker.running(*restricted(network), images["nightly"]) as container:
         exit_code, output = docker.finish(container)
     assert exit_code == 0, output
@@ -294,7 +294,7 @@ def test_nightly_runs_its_driver(docker: Docker, images: dict[str, str], network
 
 @in_docker
 def test_nightly_waits_for_a_head(docker: Docker, images: dict[str, str], network: str) -> None:
-    """The script, started first, waits until the head in another container takes clients, and runs the driver there."""
+    """The script, started first, waits until the head in another container accepts clients, and uses this head."""
     image = images["nightly"]
     head = f"head-{free_port()}"
     waiting = restricted(network, {"RAY_HEAD": head, "RAY_HEAD_WAIT_SECONDS": "240"})
@@ -313,7 +313,7 @@ def test_nightly_waits_for_a_head(docker: Docker, images: dict[str, str], networ
 def test_nightly_gives_up_without_a_head(
     docker: Docker, images: dict[str, str], network: str
 ) -> None:
-    """Where no head comes, the script ends in time, with a code of its own."""
+    """If no head answers, the script exits with code 75 after its waiting time."""
     waiting = restricted(network, {"RAY_HEAD": "127.0.0.1:1", "RAY_HEAD_WAIT_SECONDS": "1"})
     with docker.running(*waiting, images["nightly"], START) as container:
         exit_code, output = docker.finish(container)
@@ -323,7 +323,7 @@ def test_nightly_gives_up_without_a_head(
 
 @in_docker
 def test_drivers_share_an_image(docker: Docker, images: dict[str, str], network: str) -> None:
-    """Each driver of the image without a command of its own runs, one after the other."""
+    """Both drivers run in the image, which has no command of its own."""
     articles = json.dumps([{"clicks": 3, "age_days": 9}, {"clicks": 900, "age_days": 1}])
     script = (
         "python -m jobs.reports.common_words 'The quick fox' 'A fox in a box' && "

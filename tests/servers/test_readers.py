@@ -1,4 +1,4 @@
-"""Who reads what `pants package` writes: skopeo, umoci, podman and Docker, which know nothing of the plugin."""
+"""Tests that skopeo, umoci, podman and Docker can read the output of `pants package`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ pytestmark = needs("base")
 
 @pytest.fixture(params=["echo", "ranker"])
 def image(request: Any) -> PackagedImage:
-    """Each of the two packaged services."""
+    """The image of each of the two packaged services."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def driver(repository: Repository) -> str:
-    """A target that holds a script and no distribution."""
+    """The address of a target with a script and no distribution."""
     return write_driver(repository)
 
 
 @pytest.fixture
 def folder_name() -> str:
-    """A name for a driver's folder, of this test alone, as the names of images in Docker hang on it."""
+    """A name for a driver's folder, for this test alone, since the image's name in Docker contains it."""
     return f"outputs_{uuid4().hex}"
 
 
@@ -60,7 +60,7 @@ def test_skopeo_reads_the_image(image: PackagedImage) -> None:
 
 @needs("umoci")
 def test_umoci_unpacks_the_image(echo: PackagedImage, tmp_path: Path) -> None:
-    """Umoci, which checks every diff_id, gets a root file system with the user, the environment and the service."""
+    """Umoci, which checks every diff_id, unpacks a root file system with the user, the environment and the service."""
     rootless = [] if os.geteuid() == 0 else ["--rootless"]
     bundle = tmp_path / "bundle"
     subprocess.run(
@@ -110,7 +110,7 @@ def test_layout_has_the_image_under_each_tag(repository: Repository, driver: str
 def test_docker_loads_the_archive(
     archive: PackagedImage, docker: Docker, archive_name: str
 ) -> None:
-    """Docker has the image under every name, with our config."""
+    """After `docker load`, Docker has the image under every name, with our config."""
     try:
         docker("load", "--input", str(archive_path(archive)))
         for reference in references(archive_name):
@@ -129,7 +129,7 @@ def test_docker_loads_the_archive(
 def test_podman_loads_the_archive(
     archive: PackagedImage, archive_name: str, workspace: Path
 ) -> None:
-    """Podman has the image under every name, with our config; in a storage of its own."""
+    """After `podman load` into a separate storage, Podman has the image under every name, with our config."""
     podman = (
         *(program("podman"), "--storage-driver=vfs"),
         *(f"--root={workspace / 'podman'}", f"--runroot={workspace / 'podman-run'}"),
@@ -170,7 +170,7 @@ def test_skopeo_reads_the_archive_as_oci_s(archive: PackagedImage) -> None:
 def test_image_runs_when_nothing_is_written(
     repository: Repository, docker: Docker, folder_name: str
 ) -> None:
-    """`outputs=[]` leaves image.json alone in dist/, and `pants run` does not need more."""
+    """With `outputs=[]`, dist/ has only image.json, and `pants run` works."""
     driver = write_driver(repository, folder_name)
     write_fields(repository, driver, "outputs=[]")
     try:

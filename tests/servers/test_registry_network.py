@@ -1,4 +1,4 @@
-"""The way to a registry, with real Pants: what of this machine and of the user is used on it, and what runs before it."""
+"""Tests of reading a registry with real Pants: proxy, certificates and logins, and the code that runs before it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sandbox.servers import Proxy, TokenRegistry, make_certificates
 pytestmark = needs("base", "registry", "openssl", "namespaces")
 
 ECHO = "src/services/echo:image"
-NAME = "registry.example"  # which only a proxy leads to
+NAME = "registry.example"  # Only the proxy can reach this name.
 LOCKS = ROOT / "pants-plugins/slim_ray_image/locks"
-# Runs a command with a file of accounts of its own.
+# Shell command that replaces /etc/passwd by the file $0, then runs its arguments.
 WITH_ACCOUNTS = 'mount --bind "$0" /etc/passwd && exec "$@"'
 
 
 def read_from(source: str) -> str:
-    """Return the option by which the base image is read from `source`, and is named as ever."""
+    """Return the option by which the base image is read from `source`, while targets still name `BASE_REFERENCE`."""
     return f"--slim-ray-base-image-sources={ {BASE_REFERENCE: source} !r}"
 
 
 def _bundle(folder: Path, authority: Path) -> Path:
-    """Write a bundle of the machine's authorities, for indexes, and one of our own."""
+    """Write a bundle with the machine's certificate authorities, for indexes, and the test's own one."""
     system = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     trusted = Path(system or "/etc/ssl/certs/ca-certificates.crt").read_text()
     path = folder / "certificates.pem"
@@ -42,7 +42,7 @@ def _bundle(folder: Path, authority: Path) -> Path:
 
 
 def _accounts(folder: Path) -> Path:
-    """Write a file of accounts by which the user's home is `folder`, where programs without HOME look for it."""
+    """Write a passwd file in which the user's home is `folder`, for programs that run without HOME."""
     lines = []
     for line in Path("/etc/passwd").read_text().splitlines():
         fields = line.split(":")
@@ -57,7 +57,7 @@ def _accounts(folder: Path) -> Path:
 def test_base_is_read_through_a_proxy_with_a_token_and_without_a_login(
     repository: Repository, registry: Registry, echo: PackagedImage, tmp_path: Path
 ) -> None:
-    """As in a container of CI: a proxy that wants a login, an authority of the company, and a netrc file."""
+    """As in a container of CI, with a proxy that requires a login, a company's authority, and a netrc file."""
     (tmp_path / ".netrc").write_text("default login user password of-the-netrc-file\n")
     (tmp_path / ".netrc").chmod(0o600)
     certificates = make_certificates(tmp_path / "made", NAME)
@@ -84,13 +84,13 @@ def test_base_is_read_through_a_proxy_with_a_token_and_without_a_login(
 
 
 def _locked(*locks: str) -> set[tuple[str, str]]:
-    """Return (name, version) of everything that lockfiles of ours pin."""
+    """Return (name, version) of each distribution that the plugin's lockfiles pin."""
     texts = [(LOCKS / f"{name}.lock").read_text() for name in locks]
     return {pair for text in texts for pair in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
 
 
 def _with_page(folder: Path) -> str:
-    """Return the value of `[python-repos].find_links`, of this machine's user and `folder`."""
+    """Return a value of `[python-repos].find_links`: the pages that this machine's user has set, and `folder`."""
     value = os.environ.get("PANTS_PYTHON_REPOS_FIND_LINKS")
     pages = ast.literal_eval(value.lstrip("+")) if value else []
     return repr([*pages, str(folder)])
@@ -99,7 +99,7 @@ def _with_page(folder: Path) -> str:
 def test_only_locked_code_runs_before_a_registry_is_read(
     repository: Repository, registry: Registry, tmp_path: Path
 ) -> None:
-    """A newer setuptools on a page of links is not even looked into; all that uv has fetched is in our locks."""
+    """A newer setuptools on a page of links is not run; all distributions that uv has installed are in our locks."""
     page, mark, sandboxes = tmp_path / "page", tmp_path / "mark", tmp_path / "sandboxes"
     for folder in (page, sandboxes):
         folder.mkdir()
@@ -116,7 +116,7 @@ def test_only_locked_code_runs_before_a_registry_is_read(
         check=False,
     )
     assert not mark.exists()
-    assert "has no Python" in run.output  # the registry was read
+    assert "has no Python" in run.output  # The registry was read.
     installed = {
         (canonicalize_name(name), version)
         for folder in ("tools", "build/lib/python*/site-packages")

@@ -1,4 +1,4 @@
-"""What the images do in Docker: answer, as a user without rights, and end."""
+"""Tests of images in Docker: they serve as a user without rights, and stop."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from needs import needs
 pytestmark = needs("base", "docker")
 
 IMAGES = "slim-ray-image.local/src/services/{}/image"
-# What a login shell starts with.
+# The PATH of a login shell.
 LOGIN_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    """The port that the service listens on, in the container as on this machine, where 8000 may be taken."""
+    """The port that the service listens on, in the container and on this machine, where 8000 may be taken."""
     return free_port()
 
 
 @pytest.fixture(scope="module")
 def names(docker: Docker, port: int) -> Iterator[dict[str, str]]:
-    """Names of this run alone, as Docker is shared with whoever uses this machine; their images go at the end."""
+    """Names for this run alone, since users of this machine share its Docker; their images are removed at the end."""
     found = {name: f"{name}_{port}" for name in ("driver", "echo")}
     yield found
     for name in found.values():
@@ -39,13 +39,13 @@ def names(docker: Docker, port: int) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def driver(repository: Repository, names: dict[str, str]) -> str:
-    """A target that runs to its end."""
+    """The address of a target that runs to its end."""
     return write_driver(repository, names["driver"])
 
 
 @pytest.fixture
 def service(repository: Repository, names: dict[str, str], port: int) -> str:
-    """A target that is echo on another port."""
+    """The address of a target that serves echo on another port."""
     folder = f"src/services/{names['echo']}"
     repository.write(
         f"{folder}/BUILD",
@@ -67,7 +67,7 @@ def image(repository: Repository, docker: Docker, names: dict[str, str], service
 
 
 def words_of(port: int, text: str) -> object:
-    """Return what the service on a port answers to a POST of `text`."""
+    """Return the JSON answer of the service on a port to a POST of `text`."""
     status, body = await_answer(f"http://127.0.0.1:{port}/", data=text.encode())
     assert status == 200
     return json.loads(body)
@@ -79,7 +79,7 @@ ANSWER = {"echo": "The quick fox", "words": ["quick", "fox"]}
 def test_run_serves_until_interrupted(
     repository: Repository, docker: Docker, service: str, image: str, port: int, tmp_path: Path
 ) -> None:
-    """`pants run` maps the port and serves; Ctrl-C ends it, and the container when its replicas have stopped."""
+    """`pants run` maps the port and serves; Ctrl-C ends it, and the container ends when its replicas have stopped."""
     output = tmp_path / "output"
     process = repository.start("run", service, output=output)
     try:
@@ -91,7 +91,7 @@ def test_run_serves_until_interrupted(
         if process.poll() is None:
             process.kill()
             process.wait()
-    # Pants gives Docker's command line three seconds to end, and the service needs somewhat longer.
+    # Pants waits three seconds for Docker's command line to end, and the service needs somewhat longer.
     docker.await_no_container(image)
     assert "Traceback" not in output.read_text()
 
@@ -99,7 +99,7 @@ def test_run_serves_until_interrupted(
 def test_service_runs_read_only_as_a_user_without_rights(
     docker: Docker, image: str, port: int
 ) -> None:
-    """With a read-only root, and /tmp in memory, the service answers; each of its processes is of uid 1000."""
+    """With a read-only root and /tmp in memory, the service answers, and each of its processes has uid 1000."""
     container = docker(
         *("run", "--detach", "--read-only", "--tmpfs", "/tmp", "--shm-size=1g", "--cap-drop=ALL"),
         *("--security-opt=no-new-privileges", "--publish", f"127.0.0.1:{port}:{port}", image),
@@ -132,7 +132,7 @@ def test_commands_are_found_without_the_environment_of_the_image(
 
 
 def test_every_installed_module_has_its_bytecode(docker: Docker, image: str) -> None:
-    """Nothing is compiled at start: importing the service writes no bytecode and reads what is there."""
+    """Nothing is compiled at start: importing the service reads the bytecode of the image and writes none."""
     script = (
         "import sys, services.echo.app\n"
         "modules = [m for m in list(sys.modules.values()) if (getattr(m, '__file__', None) or '').endswith('.py')]\n"
@@ -144,7 +144,7 @@ def test_every_installed_module_has_its_bytecode(docker: Docker, image: str) -> 
 
 
 def test_entry_point_runs_with_its_arguments(repository: Repository, driver: str) -> None:
-    """`pants run` of a script runs it, with the arguments of `entry_point`, to its end and its exit code."""
+    """`pants run` runs a script with the arguments of `entry_point` to its end, and exits with its exit code."""
     run = repository.pants("run", driver)
     assert run.output.endswith("['--rounds', '3'] ['quick', 'fox']\n")
     failing = repository.pants("run", driver, "--", "sh", "-c", "exit 7", check=False)
@@ -152,7 +152,7 @@ def test_entry_point_runs_with_its_arguments(repository: Repository, driver: str
 
 
 def test_run_without_docker_says_so(repository: Repository, driver: str) -> None:
-    """Where Docker does not answer, `pants run` says what to do."""
+    """If Docker does not answer, the error of `pants run` says how to fix this."""
     run = repository.pants("run", driver, check=False, DOCKER_HOST="tcp://127.0.0.1:1")
     assert run.exit_code == 1
     assert "Cannot run the image: Docker does not answer" in run.output

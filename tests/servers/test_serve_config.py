@@ -1,4 +1,4 @@
-"""The images of a RayService manifest of two applications, in Docker; and Ray on our schema."""
+"""Tests in Docker of the images of a RayService manifest of two applications, and of our schema against Ray's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from serve_configs import ACCEPTED, REFUSED
 
 pytestmark = needs("base", "docker", "skopeo")
 
-# Path -> answer, of each application.
+# Application -> path -> answer.
 ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "fruit": {"/fruit": ["apple", "banana", "cherry"]},
     "prices": {"/prices?name=cherry": {"name": "cherry", "price": "4.41 EUR"}},
 }
-# Ray's own opinion of configs: that of its schema, and of what it looks at when it deploys one.
+# Asks Ray itself whether configs are valid: by its schema, and by its checks when it deploys a config.
 ASK_RAY = """\
 import json, sys, yaml
 from ray.runtime_env import RuntimeEnv
@@ -58,7 +58,7 @@ print(json.dumps({name: takes(text) for name, text in json.loads(sys.argv[1]).it
 
 @pytest.fixture(scope="module")
 def packaged(shared_repository: Repository, workspace: Path) -> dict[str, PackagedImage]:
-    """The image of both applications, and of each, by one run."""
+    """The image of both applications, and an image of each, packaged by one run."""
     return package_shop(shared_repository, workspace)
 
 
@@ -71,7 +71,7 @@ def images(docker: Docker, packaged: dict[str, PackagedImage]) -> Iterator[dict[
 
 
 def check_answers(service: Service, *names: str) -> None:
-    """Ask all of some applications, as soon as they are there."""
+    """Check the answers of these applications, as soon as they are ready."""
     for name in names:
         for path, answer in ANSWERS[name].items():
             service.await_ready(path)
@@ -106,7 +106,7 @@ def test_config_is_deployed_by_rest(
     images: dict[str, str],
     packaged: dict[str, PackagedImage],
 ) -> None:
-    """As KubeRay does: a head that is started by a shell, and the config put to its dashboard."""
+    """As with KubeRay, a shell starts a head, and a PUT of the config to its dashboard deploys the applications."""
     port, dashboard = free_port(), free_port()
     start = "ray start --head --dashboard-host=0.0.0.0 --num-cpus=1 --block"
     published = (
@@ -125,7 +125,7 @@ def test_config_is_deployed_by_rest(
 
 
 def test_ray_takes_and_refuses_what_we_do(docker: Docker, images: dict[str, str]) -> None:
-    """The Ray of the image agrees with every case that our table of its schema is tested by."""
+    """The Ray of the image agrees with every test case of our table of its schema."""
     corpus = json.dumps({**ACCEPTED, **REFUSED})
     program = ("python", "-c", ASK_RAY, corpus)
     answers = json.loads(docker("run", "--rm", "--network=none", images["fruit"], *program))

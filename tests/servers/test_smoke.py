@@ -1,4 +1,4 @@
-"""`pants test` of images in a real Docker: what passes, what fails and how it is told, and that nothing is left."""
+"""Tests of `pants test` with images in a real Docker: passes, failures and their messages, and no leftovers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STEPS = (
 
 @pytest.fixture(scope="module")
 def service(docker: Docker) -> Iterator[str]:
-    """A name for targets of this run alone; their images go at the end."""
+    """A name for targets of this run alone; their images are removed at the end."""
     name = f"smoke_{uuid4().hex}"
     yield name
     docker.remove(IMAGES.format(name))
@@ -49,7 +49,7 @@ def smoke_test(
     application: str = "services.echo.app:app",
     **environment: str,
 ) -> PantsRun:
-    """Test an image with an application and requests, spelled as in a BUILD file, and return the run."""
+    """Run `pants test` of an image with an application and requests, in the spelling of BUILD files."""
     repository.write(
         f"src/services/{service}/BUILD",
         f'python_sources()\nslim_ray_image(name="image", serve_app="{application}", smoke_test=True, '
@@ -83,7 +83,7 @@ REQUESTS = (
 def test_image_passes_as_kuberay_runs_it(
     repository: Repository, docker: Docker, service: str
 ) -> None:
-    """Each step is told; no container is left; and a second run takes the result from the cache."""
+    """Each step is shown, no container is left, and a second run takes the result from the cache."""
     run = smoke_test(repository, service, *REQUESTS)
     assert run.exit_code == 0, run.output
     shown = [line.partition(" s  ")[2] for line in run.output.splitlines() if " s  " in line]
@@ -95,7 +95,7 @@ def test_image_passes_as_kuberay_runs_it(
 
 
 def test_port_of_the_config_is_asked(repository: Repository, service: str) -> None:
-    """A config has its own, of which the target's `ports` need not be told."""
+    """Requests go to the port of the config, which the target's `ports` need not name."""
     folder = f"src/services/{service}"
     repository.write(
         f"{folder}/serve.yaml",
@@ -113,7 +113,7 @@ def test_port_of_the_config_is_asked(repository: Repository, service: str) -> No
 def test_wrong_answer_fails_with_the_logs(
     repository: Repository, docker: Docker, service: str
 ) -> None:
-    """Every request that was answered otherwise is named, and what the container wrote is shown."""
+    """The error names every request with another answer than expected, and the container's log is shown."""
     run = smoke_test(
         repository,
         service,
@@ -135,7 +135,7 @@ def test_wrong_answer_fails_with_the_logs(
 def test_application_that_fails_to_start_tells_why(
     repository: Repository, docker: Docker, service: str
 ) -> None:
-    """The reason of the application's own error is in the message, its traceback above it."""
+    """The message has the application's own error, with its traceback above."""
     repository.write(
         f"src/services/{service}/broken.py",
         "from ray import serve\n\n\n@serve.deployment\nclass Broken:\n    def __init__(self) -> None:\n"
@@ -151,7 +151,7 @@ def test_application_that_fails_to_start_tells_why(
 
 
 def test_without_docker_the_test_is_skipped(repository: Repository, service: str) -> None:
-    """The reason is told once, and nothing fails."""
+    """One warning gives the reason for the skipped tests, and nothing fails."""
     run = smoke_test(repository, service, '"/"', DOCKER_HOST="tcp://127.0.0.1:1")
     assert run.exit_code == 0, run.output
     (warning,) = (text for text in run.warnings if "Smoke tests" in text)
@@ -162,7 +162,7 @@ def test_without_docker_the_test_is_skipped(repository: Repository, service: str
 def test_interrupted_pants_leaves_no_container(
     repository: Repository, docker: Docker, service: str, tmp_path: Path
 ) -> None:
-    """Ctrl-C while the test runs: Pants kills the program, and the container goes."""
+    """After Ctrl-C while the test runs, Pants kills the program, and the container is removed."""
     repository.write(
         f"src/services/{service}/BUILD",
         'slim_ray_image(name="image", serve_app="services.echo.app:app", smoke_test=True)\n',
@@ -183,7 +183,7 @@ def test_interrupted_pants_leaves_no_container(
 def test_killed_program_leaves_no_container(
     docker: Docker, service: str, repository: Repository, tmp_path: Path
 ) -> None:
-    """SIGKILL of the program's process group, which nothing in it can catch: the container is gone in seconds."""
+    """After a SIGKILL of the program's process group, the container is removed within seconds."""
     smoke_test(repository, service, *REQUESTS)
     reference = docker.images(IMAGES.format(service))[0]
     request = TryImageRequest(f"src/services/{service}:image", reference, (), "", (), 100)

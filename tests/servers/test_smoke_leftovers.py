@@ -1,4 +1,4 @@
-"""What a smoke test removes of a real Docker's containers, and what it leaves alone."""
+"""Tests of the containers that a smoke test removes from a real Docker, and of those that it does not touch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVER = f"{LABEL}.until={int(time.time()) - 7200}"
 
 @pytest.fixture
 def image(docker: Docker, tmp_path: Path) -> Iterator[str]:
-    """An image of one empty file: its containers are made, not started."""
+    """An image of one empty file, whose containers are created but not started."""
     with tarfile.open(tmp_path / "root.tar", "w") as root:
         root.addfile(tarfile.TarInfo("file"), io.BytesIO())
     name = f"slim-ray-image.local/leftovers-{uuid.uuid4().hex}"
@@ -33,7 +33,7 @@ def image(docker: Docker, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def made(docker: Docker) -> Iterator[list[str]]:
-    """The containers of a test, which go at its end."""
+    """The ids of a test's containers, which are removed at its end."""
     found: list[str] = []
     yield found
     there = set(docker("ps", "--all", "--quiet", "--no-trunc").splitlines())
@@ -69,7 +69,7 @@ def name() -> str:
 def test_what_a_host_left_behind_goes_with_its_volume(
     docker: Docker, image: str, made: list[str]
 ) -> None:
-    """A test whose time has long been over is removed; one of another host, whose time has not come, goes on."""
+    """An expired test's container is removed with its volume; another host's container that has time left stays."""
     ours = ("--label", f"{LABEL}=src/app:image")
     left = create(docker, made, image, "--name", name(), *ours, "--label", OVER)
     later = f"{LABEL}.until={int(time.time()) + 300}"
@@ -85,7 +85,7 @@ def test_what_a_host_left_behind_goes_with_its_volume(
 def test_labels_of_an_image_remove_no_container(
     docker: Docker, image: str, made: list[str], tmp_path: Path
 ) -> None:
-    """Neither its own, started without the plugin, nor one that a line of its label names."""
+    """An image's labels remove neither its own containers nor a container that a line of a label names."""
     victim = create(docker, made, image, "--name", f"production-db-{uuid.uuid4().hex}")
     for until in ("1", f"soon\\n{victim} 1"):
         create(docker, made, labelled(docker, image, tmp_path, until))

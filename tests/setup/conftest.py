@@ -1,4 +1,4 @@
-"""The packed CPython that the tests of the set-up share, and a machine without one for each test."""
+"""Fixtures of the set-up tests: a packed CPython for all tests, and a machine without a Python for each test."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from setup.tls_server import TlsServer, make_certificate, serving
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """The CPython 3.9 of the tests, packed once."""
+    """The CPython 3.9 that runs the tests, packed once."""
     return pack_this_python(tmp_path_factory.mktemp("packed") / "mirror")
 
 
 @pytest.fixture
 def machine(tmp_path: Path, packed: Archive) -> FreshMachine:
-    """A machine with a mirror of its own."""
+    """A machine without a Python, with its own mirror."""
     folder = tmp_path / "mirror"
     shutil.copytree(packed.folder, folder)
     return FreshMachine(tmp_path, Archive(folder, packed.sha256))
@@ -28,7 +28,7 @@ def machine(tmp_path: Path, packed: Archive) -> FreshMachine:
 
 @pytest.fixture
 def server(tmp_path: Path, machine: FreshMachine) -> Iterator[TlsServer]:
-    """The machine's mirror behind TLS, which it trusts."""
+    """The machine's mirror behind TLS, by a certificate that the machine trusts."""
     certificate = make_certificate(tmp_path)
     with serving(machine.archive.folder, certificate) as found:
         machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] = f"https://{found.address}"

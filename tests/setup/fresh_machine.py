@@ -1,4 +1,4 @@
-"""A machine without a Python: a copy of what sets up Pants, a PATH with the few programs that it needs, and a mirror."""
+"""A simulated machine without a Python: a copy of the set-up of Pants, a PATH with few programs, and a mirror."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from setup.packed_python import pack_python
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("build-support/pants", "pants", "quickstart")
-# Of bash, curl, tar and what every Linux has; no Python.
+# Programs on PATH: bash, curl, tar and programs that every Linux has; no Python.
 PROGRAMS = (
     "bash cat chmod curl cut dirname env find grep gzip head id ln mkdir mktemp mv readlink rm sed seq sha256sum sleep "
     "sort tail tar tr uname wc"
@@ -57,7 +57,7 @@ def pack_this_python(folder: Path) -> Archive:
 
 @dataclass(frozen=True)
 class Run:
-    """A command that has ended."""
+    """A finished command. `output` is its stdout, `errors` its stderr."""
 
     exit_code: int
     output: str
@@ -69,8 +69,9 @@ class FreshMachine:
     """The machine, in a new folder.
 
     Attributes:
-        pins: Lines of pythons.txt, instead of those of the repository.
-        settings: More of the environment.
+        folder: Parent of all files of the machine.
+        archive: The one archive that pythons.txt pins at first.
+        settings: Further variables of the environment.
     """
 
     folder: Path
@@ -104,21 +105,21 @@ class FreshMachine:
 
     @property
     def pythons(self) -> Path:
-        """The folder of the cache with the CPythons that were fetched."""
+        """The folder of the cache with the fetched CPythons."""
         return self.folder / "cache/python"
 
     @property
     def fetched(self) -> Path:
-        """The CPython 3.9 that was fetched."""
+        """The folder of the fetched CPython 3.9."""
         return self.pythons / f"{VERSION}-{platform.machine()}-{self.archive.sha256[:16]}"
 
     def pin(self, sha256: str, system: Optional[str] = None) -> None:
-        """Make an archive of the mirror the only one that is pinned."""
+        """Pin only the mirror's archive, with this hash, for `system` or for this one."""
         line = f"3.9 {system or f'linux-{platform.machine()}'} {sha256} {RELEASES}/{self.archive.url_path}\n"
         (self.tree / "build-support/pants/pythons.txt").write_text(f"# comment\n{line}")
 
     def install(self, program: str, text: str) -> None:
-        """Put a program of ours on PATH."""
+        """Write a program into PATH; `text` is its content."""
         path = self.programs / program
         path.unlink(missing_ok=True)
         path.write_text(text)
@@ -153,11 +154,11 @@ class FreshMachine:
         return Run(process.returncode, output, errors)
 
     def find_python(self) -> Run:
-        """Find a CPython 3.9, or fetch it."""
+        """Run python.sh, which finds or fetches a CPython 3.9."""
         return self.run("build-support/pants/python.sh", "3.9")
 
     def neutral(self, text: str) -> str:
-        """Return a text of this machine as it is on every one."""
+        """Return a text with placeholders for paths, hashes and the architecture of this machine."""
         for path, name in ((self.archive.folder, "MIRROR"), (self.folder, "MACHINE")):
             text = text.replace(str(path), name)
         text = text.replace(self.archive.sha256, "SHA256").replace(self.archive.sha256[:16], "SHA")
@@ -165,6 +166,6 @@ class FreshMachine:
 
 
 def leftovers(machine: FreshMachine) -> list[str]:
-    """Return what is in the folder of CPythons besides the one that was fetched."""
+    """Return the names in the folder of CPythons, except the fetched one."""
     names = os.listdir(machine.pythons) if machine.pythons.exists() else []
     return sorted(name for name in names if name != machine.fetched.name)

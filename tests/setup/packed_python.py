@@ -1,7 +1,7 @@
-"""A CPython of this machine, packed as python-build-standalone packs its own: an archive with one directory, `python`.
+"""Pack a CPython of this machine like python-build-standalone: into an archive with one directory, `python`.
 
-Like there, its `sysconfig` says that it was installed in /install, by a compiler that this machine may not have. Unlike
-there, it still finds its shared libraries where it came from, so it works on this machine alone.
+As in the real archives, `sysconfig` names /install as the prefix and a compiler that this machine may lack. Unlike
+in the real archives, the CPython loads its shared libraries from its original place, so it works only on this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import tarfile
 from pathlib import Path
 
-# Nothing that a set-up imports, for the size; and caches that name other paths.
+# Modules that no set-up imports are left out for the size, bytecode because it names other paths.
 _LEFT_OUT = frozenset(
     "__pycache__ idlelib lib2to3 pydoc_data site-packages test tests tkinter turtledemo".split()
 )

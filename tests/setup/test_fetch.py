@@ -1,4 +1,4 @@
-"""build-support/pants/python.sh: a CPython comes by curl and tar where a machine has none, whole or not at all."""
+"""Tests of build-support/pants/python.sh, which fetches a CPython by curl and tar, completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from setup.tls_server import TlsServer
 
 
 def assert_fetched(machine: FreshMachine) -> None:
-    """The next call prints the path of a CPython that was fetched and works."""
+    """Assert that the next call prints the path of a fetched CPython that works."""
     run = machine.find_python()
     assert run.output == f"{machine.fetched}/bin/python3.9\n", run.errors
     command = [run.output.strip(), "-I", "-c", "import ssl, sys; print(sys.version_info[:2])"]
@@ -27,7 +27,7 @@ def assert_fetched(machine: FreshMachine) -> None:
 
 
 def test_archive_is_fetched_from_a_directory_and_kept(machine: FreshMachine) -> None:
-    """A file:// mirror has the directories of the releases; the second call needs it no longer."""
+    """A CPython is fetched from a file:// mirror with the releases' directories; the second call uses the cache."""
     run = machine.find_python()
     assert run.exit_code == 0, run.errors
     assert f"Fetching CPython {VERSION} " in run.errors
@@ -39,13 +39,13 @@ def test_archive_is_fetched_from_a_directory_and_kept(machine: FreshMachine) -> 
 
 @needs("openssl")
 def test_archive_is_fetched_by_https(machine: FreshMachine, server: TlsServer) -> None:
-    """A slash at the end of the mirror's URL changes nothing, and SSL_CERT_FILE says whom to trust."""
+    """Slashes at the end of the mirror's URL are ignored, and SSL_CERT_FILE names the trusted certificates."""
     machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] += "//"
     assert_fetched(machine)
 
 
 def test_python_of_the_machine_is_taken(machine: FreshMachine) -> None:
-    """Nothing is fetched where PATH, pyenv or uv has a CPython of that version."""
+    """Nothing is fetched if PATH, pyenv or uv has a CPython of that version."""
     assert_fetched(machine)
     for folder in ("pyenv/versions/3.9.1", "uv/cpython-3.9.1-linux"):
         machine.settings["PYENV_ROOT"] = str(machine.folder / "pyenv")
@@ -58,7 +58,7 @@ def test_python_of_the_machine_is_taken(machine: FreshMachine) -> None:
 
 
 def test_other_hash_is_an_error(machine: FreshMachine, golden: Golden) -> None:
-    """An archive that is not the pinned one is neither unpacked nor run."""
+    """An archive with another hash than the pinned one is neither unpacked nor run."""
     machine.pin("0" * 64)
     run = machine.find_python()
     assert (run.exit_code, run.output) == (1, "")
@@ -70,7 +70,7 @@ def test_other_hash_is_an_error(machine: FreshMachine, golden: Golden) -> None:
 
 
 def test_cut_archive_is_an_error(machine: FreshMachine) -> None:
-    """An archive that was cut on its way into the mirror has another hash."""
+    """A truncated archive in the mirror is an error that names its size."""
     os.truncate(machine.archive.path, 100_000)
     run = machine.find_python()
     assert run.exit_code == 1
@@ -81,7 +81,7 @@ def test_cut_archive_is_an_error(machine: FreshMachine) -> None:
 
 @needs("openssl")
 def test_cut_download_is_an_error(machine: FreshMachine, server: TlsServer) -> None:
-    """A connection that is closed before the end is told as such; the next call starts anew."""
+    """If the connection closes before the end, the error has curl's message; the next call starts again."""
     server.cut_after = 100_000
     run = machine.find_python()
     assert run.exit_code == 1
@@ -93,7 +93,7 @@ def test_cut_download_is_an_error(machine: FreshMachine, server: TlsServer) -> N
 
 
 def test_unreachable_host_is_an_error(machine: FreshMachine, golden: Golden) -> None:
-    """The error has curl's reason, where a CPython was looked for, and all ways out."""
+    """The error has curl's reason, the places where a CPython was looked for, and all fixes."""
     machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] = "https://mirror.invalid/releases"
     run = machine.find_python()
     assert (run.exit_code, run.output) == (1, "")
@@ -103,7 +103,7 @@ def test_unreachable_host_is_an_error(machine: FreshMachine, golden: Golden) -> 
 
 @needs("openssl")
 def test_file_that_a_mirror_lacks_is_an_error(machine: FreshMachine, server: TlsServer) -> None:
-    """A page that says 404 is no archive."""
+    """The status 404 is an error with curl's message."""
     machine.archive.path.unlink()
     run = machine.find_python()
     assert run.exit_code == 1
@@ -114,7 +114,7 @@ def test_file_that_a_mirror_lacks_is_an_error(machine: FreshMachine, server: Tls
 def test_mirror_of_another_scheme_is_refused(
     machine: FreshMachine, golden: Golden, mirror: str
 ) -> None:
-    """Plain HTTP and a bare path are not asked."""
+    """A mirror with plain HTTP, a bare path or a host in a file:// URL is refused."""
     machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] = mirror
     run = machine.find_python()
     assert run.exit_code == 1
@@ -151,7 +151,7 @@ def test_missing_program_is_named(machine: FreshMachine, golden: Golden, program
 
 
 def test_machine_without_an_archive_is_an_error(machine: FreshMachine, golden: Golden) -> None:
-    """An architecture that no archive is pinned for is named; the ways out are the others."""
+    """If no archive is pinned for the architecture, the error names it, and the other fixes."""
     machine.install("uname", '#!/bin/sh\ncase "$1" in -s) echo Linux ;; -m) echo riscv64 ;; esac\n')
     run = machine.find_python()
     assert run.exit_code == 1
@@ -159,7 +159,7 @@ def test_machine_without_an_archive_is_an_error(machine: FreshMachine, golden: G
 
 
 def test_python_that_does_not_run_is_an_error(machine: FreshMachine) -> None:
-    """An archive whose CPython does not work here, for its libc or its architecture, is not kept."""
+    """An archive whose CPython does not run here, because of its libc or architecture, is not kept."""
     info = tarfile.TarInfo("python/bin/python3.9")
     info.mode = 0o755
     with tarfile.open(machine.archive.path, "w:gz") as archive:
@@ -172,7 +172,7 @@ def test_python_that_does_not_run_is_an_error(machine: FreshMachine) -> None:
 
 
 def test_first_calls_at_once_all_succeed(machine: FreshMachine) -> None:
-    """Of several calls that fetch at the same time, the first gives its directory the name, and all take that."""
+    """If several calls fetch at the same time, the first one renames its directory, and all calls use that one."""
     calls = [machine.start("build-support/pants/python.sh", "3.9") for _ in range(3)]
     outputs = {call.communicate()[0] for call in calls}
     assert outputs == {f"{machine.fetched}/bin/python3.9\n"}
@@ -191,7 +191,7 @@ def test_damaged_python_is_replaced(machine: FreshMachine) -> None:
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 @needs("openssl")
 def test_interrupted_fetch_is_repaired(machine: FreshMachine, server: TlsServer, name: str) -> None:
-    """The call after one that was ended amid a download fetches; only SIGKILL leaves something, for a day."""
+    """After a call was killed during its download, the next call fetches; only SIGKILL leaves files, for a day."""
     server.cut_after, server.is_stalling = 100_000, True
     call = machine.start("build-support/pants/python.sh", "3.9")
     assert server.was_asked.wait(60)
@@ -206,7 +206,7 @@ def test_interrupted_fetch_is_repaired(machine: FreshMachine, server: TlsServer,
 
 
 def test_old_remains_are_removed(machine: FreshMachine) -> None:
-    """What a killed call left more than a day ago goes when something is fetched; what is newer may be in use."""
+    """A fetch removes leftovers of killed calls that are more than a day old; newer ones may be in use."""
     old, new = machine.pythons / ".partial.old", machine.pythons / ".partial.new"
     for folder in (old, new):
         folder.mkdir(parents=True)
@@ -218,7 +218,7 @@ def test_old_remains_are_removed(machine: FreshMachine) -> None:
 
 
 def test_no_program_of_python_is_used(machine: FreshMachine) -> None:
-    """The machine of these tests has no Python, so that they show what they say."""
+    """The machine of these tests has no Python, so the tests cannot pass by using one."""
     assert not [name for name in PROGRAMS if name.startswith("python")]
     run = machine.run("bash", "-c", "type -P python python3 python3.9 python3.10")
     assert (run.exit_code, run.output) == (1, "")

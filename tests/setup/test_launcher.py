@@ -1,4 +1,4 @@
-"""./pants: which CPythons its set-up makes sure of, and how Pants finds them."""
+"""Tests of ./pants: the CPythons and the compiler that its set-up looks for, and the PATH that Pants gets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from conftest import Golden
 
 from setup.fresh_machine import FreshMachine
 
-# Says that it can be used, and locks; it fails at all else, so the set-up ends with it.
+# A CPython that passes the checks of the launcher and fails at everything else, so that the set-up ends with it.
 UNHELPFUL_PYTHON = """#!/bin/sh
 case "$*" in *ensurepip*) echo usable ;; *fcntl*) ;; *) exit 3 ;; esac
 """
 
 
 def finish_set_up(machine: FreshMachine) -> None:
-    """Make an environment as a set-up leaves it, whose Python prints PATH."""
+    """Create the environment of a finished set-up, with a Python that prints PATH."""
     locks = machine.tree / "build-support/pants"
     hashes = [
         hashlib.sha256((locks / name).read_bytes()).hexdigest()[:16]
@@ -33,7 +33,7 @@ def finish_set_up(machine: FreshMachine) -> None:
 
 
 def test_fetched_pythons_are_behind_all_else_on_path(machine: FreshMachine) -> None:
-    """Pants looks for interpreters on PATH: those that were fetched or are uv's are there, behind the machine's own."""
+    """Fetched CPythons and uv's are on PATH, where Pants looks for interpreters, after the machine's own programs."""
     finish_set_up(machine)
     assert machine.run("./pants").output == f"{machine.programs}\n"
     architecture = platform.machine()
@@ -54,7 +54,7 @@ def test_fetched_pythons_are_behind_all_else_on_path(machine: FreshMachine) -> N
 
 
 def test_launcher_without_its_folder_is_an_error(machine: FreshMachine) -> None:
-    """Whoever copies the script alone is told what belongs to it."""
+    """If only the script was copied, the error names the folder that it needs."""
     (machine.tree / "build-support/pants/python.sh").unlink()
     run = machine.run("./pants", "--version")
     assert run.exit_code == 1
@@ -65,7 +65,7 @@ def test_launcher_without_its_folder_is_an_error(machine: FreshMachine) -> None:
 
 
 def test_later_calls_start_one_program(machine: FreshMachine) -> None:
-    """A call that finds its environment starts sha256sum, and then is Pants."""
+    """A call that finds its environment starts only sha256sum before it becomes Pants."""
     finish_set_up(machine)
     for program in machine.programs.iterdir():
         if program.name not in {"bash", "env", "sha256sum"}:
@@ -75,7 +75,7 @@ def test_later_calls_start_one_program(machine: FreshMachine) -> None:
 
 
 def test_compiler_that_arm64_needs_is_named(machine: FreshMachine, golden: Golden) -> None:
-    """On arm64 psutil is built, so a machine without a compiler is told before anything is fetched."""
+    """On arm64 psutil is built, so a missing compiler is an error before anything is fetched."""
     machine.install("uname", '#!/bin/sh\ncase "$1" in -s) echo Linux ;; -m) echo aarch64 ;; esac\n')
     run = machine.run("./pants", "--version")
     assert (run.exit_code, run.output) == (1, "")
@@ -85,7 +85,7 @@ def test_compiler_that_arm64_needs_is_named(machine: FreshMachine, golden: Golde
 
 @pytest.mark.parametrize("compiler", ["cc", "gcc", "my-cc"])
 def test_compiler_on_arm64_is_found(machine: FreshMachine, compiler: str) -> None:
-    """A compiler on PATH, or the one that CC names with its options, will do."""
+    """A compiler on PATH is found, and so is one that CC names with options."""
     machine.install("uname", '#!/bin/sh\ncase "$1" in -s) echo Linux ;; -m) echo aarch64 ;; esac\n')
     machine.install(compiler, "#!/bin/sh\n")
     machine.install("python3.9", UNHELPFUL_PYTHON)
@@ -97,7 +97,7 @@ def test_compiler_on_arm64_is_found(machine: FreshMachine, compiler: str) -> Non
 
 
 def test_sources_are_built_by_the_compiler_of_the_machine(machine: FreshMachine) -> None:
-    """A fetched CPython names clang, by which it was built; pip is told of the compiler that is there."""
+    """A fetched CPython names clang, which built it; CC and LDSHARED give pip the compiler of the machine."""
     machine.install("cc", "#!/bin/sh\n")
     machine.install(
         "python3.9",
@@ -116,14 +116,14 @@ esac
 
 
 def test_no_compiler_is_asked_for_on_other_machines(machine: FreshMachine) -> None:
-    """On x86-64 everything has a wheel."""
+    """On x86-64 every distribution has a wheel, so the set-up needs no compiler."""
     machine.install("python3.9", UNHELPFUL_PYTHON)
     machine.install("uname", '#!/bin/sh\ncase "$1" in -s) echo Linux ;; -m) echo x86_64 ;; esac\n')
     assert "Installing build-support/pants/pants.lock" in machine.run("./pants", "list").errors
 
 
 def test_other_python_that_cannot_be_fetched_is_no_error(machine: FreshMachine) -> None:
-    """Pants runs without a CPython 3.10, so the set-up says what is missing and how to get it, and goes on."""
+    """Pants runs without a CPython 3.10, so the set-up names the missing version and the command, and continues."""
     machine.install("python3.9", UNHELPFUL_PYTHON)
     pins = machine.tree / "build-support/pants/pythons.txt"
     pins.write_text(pins.read_text() + pins.read_text().replace("3.9", "3.10"))
@@ -134,7 +134,7 @@ def test_other_python_that_cannot_be_fetched_is_no_error(machine: FreshMachine) 
 
 
 def test_python_that_cannot_be_fetched_is_one_error(machine: FreshMachine) -> None:
-    """Without its own CPython the set-up stops, before it looks for others."""
+    """Without a CPython for Pants, the set-up stops before it looks for other versions."""
     machine.archive.path.unlink()
     pins = machine.tree / "build-support/pants/pythons.txt"
     pins.write_text(pins.read_text().replace("3.9", "3.10") + pins.read_text())
@@ -145,7 +145,7 @@ def test_python_that_cannot_be_fetched_is_one_error(machine: FreshMachine) -> No
 
 
 def test_environment_is_made_with_the_fetched_python(machine: FreshMachine) -> None:
-    """The set-up goes as far as the package index with nothing but what was fetched."""
+    """With only the fetched CPython, the set-up creates an environment, and fails when it needs the package index."""
     machine.settings["PIP_INDEX_URL"] = (machine.folder / "no-index").as_uri()
     machine.settings["PIP_RETRIES"] = "0"
     run = machine.run("./pants", "list")

@@ -1,4 +1,4 @@
-"""./quickstart: what it says before it does anything, when it asks, and what it ends with."""
+"""Tests of ./quickstart: the steps that it prints first, its question, and the commands that it prints last."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IMAGE = {
     ],
     "files": [{"source": "src/services/echo/app.py", "reason": "the application"}],
 }
-# Packages nothing, but leaves what the real one does.
+# A replacement of ./pants that packages nothing, but writes an image.json like the real one.
 PANTS = f"""#!/bin/sh
 echo "$@" >>called
 mkdir -p dist/src.services.echo/image
@@ -37,7 +37,7 @@ HAS_NO_REGISTRY = '#!/bin/sh\nfor url; do :; done\n[ "$url" != https://registry-
 
 @pytest.fixture
 def ready(machine: FreshMachine) -> FreshMachine:
-    """A machine whose base image is named and whose Pants does nothing."""
+    """A machine with a source for the base image, on which Pants packages nothing."""
     machine.settings["PANTS_SLIM_RAY_BASE_IMAGE_SOURCES"] = NAMED
     (machine.tree / "pants").write_text(PANTS)
     return machine
@@ -45,7 +45,7 @@ def ready(machine: FreshMachine) -> FreshMachine:
 
 @pytest.fixture
 def closed_off(ready: FreshMachine) -> FreshMachine:
-    """A machine that reaches no registry of images, with what a stand-in needs but for two packages."""
+    """A machine that reaches no registry, on which the stand-in base image would have to be built."""
     del ready.settings["PANTS_SLIM_RAY_BASE_IMAGE_SOURCES"]
     ready.install("curl", HAS_NO_REGISTRY)
     return ready
@@ -58,7 +58,7 @@ def calls(machine: FreshMachine) -> list[str]:
 
 
 def test_help_says_how_to_call_it(machine: FreshMachine) -> None:
-    """`--help` prints the options and the settings, and does nothing."""
+    """`--help` prints the usage and the options."""
     run = machine.run("./quickstart", "--help")
     assert (run.exit_code, run.errors) == (0, "")
     assert run.output.startswith("Usage: ./quickstart [--yes]\n")
@@ -66,7 +66,7 @@ def test_help_says_how_to_call_it(machine: FreshMachine) -> None:
 
 
 def test_option_that_it_has_not_is_an_error(machine: FreshMachine) -> None:
-    """A mistyped option does not start anything."""
+    """An unknown option is an error."""
     run = machine.run("./quickstart", "--yess")
     assert run.exit_code == 1
     assert run.errors == (
@@ -75,7 +75,7 @@ def test_option_that_it_has_not_is_an_error(machine: FreshMachine) -> None:
 
 
 def test_steps_come_first_and_next_commands_last(ready: FreshMachine, golden: Golden) -> None:
-    """The steps with their times are said before the first of them, and the end is three commands."""
+    """The steps and their times are printed before the first step, and three next commands at the end."""
     run = ready.run("./quickstart")
     assert run.exit_code == 0, run.errors
     text = run.errors.replace(f"Fetching CPython {ready.archive.url_path}", "")
@@ -85,7 +85,7 @@ def test_steps_come_first_and_next_commands_last(ready: FreshMachine, golden: Go
 
 
 def test_named_base_image_needs_no_root_and_no_question(ready: FreshMachine) -> None:
-    """Where PANTS_SLIM_RAY_BASE_IMAGE_SOURCES says where the base is, no program that changes the machine is run."""
+    """If PANTS_SLIM_RAY_BASE_IMAGE_SOURCES is set, no program that changes the machine is run."""
     for program in ("sudo", "apt-get", "debootstrap", "chown"):
         ready.install(program, '#!/bin/sh\necho "$0 was run" >&2\n')
     output = in_terminal(ready, "", "./quickstart")
@@ -96,7 +96,7 @@ def test_named_base_image_needs_no_root_and_no_question(ready: FreshMachine) -> 
 
 @pytest.mark.parametrize("answer", ["n\n", "no\n", "\x04"], ids=["n", "no", "end of input"])
 def test_refusal_stops_before_anything_is_done(closed_off: FreshMachine, answer: str) -> None:
-    """What would be installed is named in the question; whoever refuses is told the other ways."""
+    """The question names the packages to install; after a refusal, nothing is done and the alternatives are printed."""
     closed_off.install("apt-get", '#!/bin/sh\necho "$0 was run" >&2\n')
     closed_off.install("sudo", '#!/bin/sh\necho "$0 was run" >&2\n')
     output = in_terminal(closed_off, answer, "./quickstart")
@@ -111,7 +111,7 @@ def test_refusal_stops_before_anything_is_done(closed_off: FreshMachine, answer:
 
 @needs("root")
 def test_no_way_to_root_is_an_error(closed_off: FreshMachine, golden: Golden) -> None:
-    """Without a registry, root or sudo, the error comes before the set-up and has the ways out."""
+    """Without a registry, root and sudo, the error comes before the set-up and lists the fixes."""
     for folder in (closed_off.folder, *closed_off.folder.parents):
         if folder.stat().st_uid == 0 and folder != Path("/") and folder != Path("/tmp"):
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -127,14 +127,14 @@ def test_no_way_to_root_is_an_error(closed_off: FreshMachine, golden: Golden) ->
     )
     assert process.returncode == 1
     error = process.stderr[process.stderr.index("No registry answers, and") :]
-    # Which packages depends on the machine of the tests.
+    # The list of packages depends on the machine that runs the tests.
     error = re.sub(r"apt-get install [^;]*; ", "", error)
     golden.check("errors/setup_without_root.txt", error.rstrip("\n"))
     assert calls(closed_off) == []
 
 
 def in_terminal(machine: FreshMachine, typed: str, *command: str) -> str:
-    """Return all that a command says in a terminal where `typed` is typed."""
+    """Return the output of a command in a terminal; `typed` is the answer to its question."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         command,
@@ -151,7 +151,7 @@ def in_terminal(machine: FreshMachine, typed: str, *command: str) -> str:
     while True:
         try:
             read = os.read(controller, 4096)
-        except OSError:  # All who had the terminal have ended.
+        except OSError:  # All processes with the terminal have ended.
             break
         if not read:
             break

@@ -1,4 +1,4 @@
-"""build-support/stand-in-base/build: what it rewrites in the files of a CPython from elsewhere."""
+"""Tests of build-support/stand-in-base/build: the paths that it rewrites in the files of a CPython."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def build() -> ModuleType:
-    """The program as a module."""
+    """The program `build`, imported as a module."""
     path = str(ROOT / "build-support/stand-in-base/build")
     loader = importlib.machinery.SourceFileLoader("stand_in_build", path)
     spec = importlib.util.spec_from_loader("stand_in_build", loader)
@@ -41,7 +41,7 @@ def build() -> ModuleType:
     ],
 )
 def test_short_prefix_is_replaced_as_a_whole(build: ModuleType, text: str, expected: str) -> None:
-    """python-build-standalone is installed in /install, which is the end of other paths too."""
+    """The prefix /install of python-build-standalone is replaced only as a whole path, not inside another path."""
     rewritten = {"/build/Python-3.10.21": "/usr/src/python", "/install": "/usr/local"}
     interpreter = build.Interpreter("3.10.21", "/cache/python", rewritten)
     assert build.rewrite_prefix(text.encode(), interpreter).decode() == expected

@@ -1,4 +1,4 @@
-"""A server of archives behind TLS, by a certificate that only its own file vouches for; on request, a bad one."""
+"""A server of archives behind TLS with a self-signed certificate; on request, it cuts or stalls its answers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ class TlsServer(http.server.ThreadingHTTPServer):
     """Answers each GET with the file of that path below `folder`.
 
     Attributes:
-        cut_after: Of each answer, the bytes that come before the connection is closed; None for all.
-        is_stalling: Whether it stops there instead, without closing.
-        logins: What the Authorization headers of the requests held.
+        cut_after: Bytes of each answer that are sent before the connection is closed; None for all.
+        is_stalling: Whether the connection stays open after these bytes.
+        was_asked: Set when an answer was sent.
+        is_closed: Ends the stalling connections when it is set.
+        logins: `USER:PASSWORD` of each request with basic authentication.
     """
 
     daemon_threads = True
@@ -62,11 +64,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server.is_closed.wait()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def make_certificate(folder: Path) -> Path:
-    """Return a certificate for 127.0.0.1, signed by itself, with its key."""
+    """Return the path of a self-signed certificate for 127.0.0.1, with its key in the same file."""
     path = folder / "certificate.pem"
     subprocess.run(
         [
@@ -83,7 +85,7 @@ def make_certificate(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def serving(folder: Path, certificate: Path) -> Iterator[TlsServer]:
-    """Serve `folder` until the end."""
+    """Serve `folder` until the end of the context."""
     server = TlsServer(folder, certificate)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
