@@ -33,7 +33,7 @@ def test_import_named_by_the_image_has_the_image_s_reason() -> None:
 
 
 def test_imported_target_has_the_first_import_by_file_and_line() -> None:
-    """Of several imports, the reason is the first by file, then by line number, in any order of input."""
+    """The reason is the first of several imports by file, then by line number, in any order of input."""
     edges = [
         ImportEdge("src/lib/lib.py", "lib", "src/b.py", 1),
         ImportEdge("src/lib/lib.py", "lib.text", "src/a.py", 10),
@@ -134,7 +134,7 @@ def file(
 
 
 def test_equal_files_of_one_path_are_one() -> None:
-    """Of equal files at one path, the first by source and reason stays, in any order of input."""
+    """The first of equal files at one path, by source and reason, stays, in any order of input."""
     found = [
         file("app/a.py", "src/app/a.py", "z"),
         file("app/a.py", "src/app/a.py", "y"),

@@ -85,7 +85,7 @@ def test_closure_holds_what_the_code_reaches_and_nothing_else(rule_runner: RuleR
 
 
 def test_reason_is_the_first_of_several_imports(rule_runner: RuleRunner) -> None:
-    """Of several imports, the one with the first file, then the first line, is the reason, so the reason is stable."""
+    """The reason is the first of several imports by file, then by line, so the reason is stable."""
     write(
         rule_runner,
         {
@@ -258,7 +258,7 @@ def test_group_of_dependencies_is_followed(rule_runner: RuleRunner) -> None:
 
 
 def test_init_files_with_content_come_along(rule_runner: RuleRunner) -> None:
-    """As in Pants, each parent's `__init__.py` with content is in the image."""
+    """Each parent's `__init__.py` with content is in the image, as Pants infers."""
     write(
         rule_runner,
         {

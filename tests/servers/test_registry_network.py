@@ -57,7 +57,7 @@ def _accounts(folder: Path) -> Path:
 def test_base_is_read_through_a_proxy_with_a_token_and_without_a_login(
     repository: Repository, registry: Registry, echo: PackagedImage, tmp_path: Path
 ) -> None:
-    """As in a container of CI, with a proxy that requires a login, a company's authority, and a netrc file."""
+    """The fetch works as in a container of CI, with a proxy that requires a login, a company's authority, and a netrc file."""
     (tmp_path / ".netrc").write_text("default login user password of-the-netrc-file\n")
     (tmp_path / ".netrc").chmod(0o600)
     certificates = make_certificates(tmp_path / "made", NAME)

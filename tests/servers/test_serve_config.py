@@ -106,7 +106,7 @@ def test_config_is_deployed_by_rest(
     images: dict[str, str],
     packaged: dict[str, PackagedImage],
 ) -> None:
-    """As with KubeRay, a shell starts a head, and a PUT of the config to its dashboard deploys the applications."""
+    """A shell starts a head, and a PUT of the config to its dashboard deploys the applications, as with KubeRay."""
     port, dashboard = free_port(), free_port()
     start = "ray start --head --dashboard-host=0.0.0.0 --num-cpus=1 --block"
     published = (

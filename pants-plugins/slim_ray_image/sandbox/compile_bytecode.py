@@ -22,7 +22,7 @@ _KEY = int.from_bytes(_MAGIC_NUMBER, "little")
 _UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
-def _compile(lines: list) -> None:
+def _compile(lines: list) -> None:  # type: ignore[type-arg]
     alive = []
     for index in range(0, len(lines), 3):
         source_path, image_path, pyc_path = lines[index : index + 3]
@@ -43,7 +43,7 @@ def _compile(lines: list) -> None:
             pyc_file.write(data)
 
 
-def _compile_apart(lines: list) -> None:
+def _compile_apart(lines: list) -> None:  # type: ignore[type-arg]
     child = posix.fork()
     if child:
         if posix.waitpid(child, 0)[1]:

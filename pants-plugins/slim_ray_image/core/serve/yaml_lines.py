@@ -48,7 +48,8 @@ class Located:
     text_line: Optional[int] = None
 
     def __getitem__(self, key: Any) -> Located:
-        return self.value[key]
+        found: Located = self.value[key]
+        return found
 
     def get(self, *keys: str) -> Optional[Located]:
         """Return the value at nested keys, or None if one of them is missing."""
@@ -279,4 +280,5 @@ def read_documents(text: str, place: Place) -> tuple[Located, ...]:
 
 def write_document(value: Mapping[str, Any]) -> str:
     """Return `value` as the text of a YAML document, with keys in the order of `value`."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return text

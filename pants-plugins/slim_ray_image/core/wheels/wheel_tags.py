@@ -46,7 +46,7 @@ def _any_of(tags: Iterable[str], supported: Mapping[Tag, int]) -> bool:
 
 def rank_of(
     file: str, python_minor: str, platform: Platform, glibc: str
-) -> Optional[tuple[int, tuple]]:
+) -> Optional[tuple[int, tuple[int, str]]]:
     """Return the rank of a wheel among wheels of one distribution, lowest is best; None if the base cannot run it.
 
     Args:

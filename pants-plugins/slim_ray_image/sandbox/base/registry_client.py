@@ -36,7 +36,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, ssl_context=self._context, **options)
+        super().init_poolmanager(*arguments, ssl_context=self._context, **options)  # type: ignore[no-untyped-call]
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         """Send one request, or one redirect, through the proxy for its URL.
@@ -68,7 +68,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return response
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
+        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)  # type: ignore[no-untyped-call]
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the headers that log in to a proxy, which its URL here does not contain."""

@@ -80,7 +80,7 @@ class TarWriter:
         self._tar = tarfile.TarFile(
             fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20
         )
-        self._written: dict[str, tuple] = {}
+        self._written: dict[str, tuple[Any, ...]] = {}
         self.unpacked_bytes = 0
         self.file_count = 0
 
