@@ -177,7 +177,7 @@ async def do_imports(request: ImportsRequest) -> ImportModulesResult:
 
 @dataclass(frozen=True)
 class _Imported:
-    """The results of an image's imports."""
+    """Results of the imports that were run with the files of an image."""
 
     imports: tuple[Import, ...]
     failures: tuple[Failure, ...]

@@ -152,7 +152,7 @@ class PlannedDistributions:
 
 @dataclass(frozen=True)
 class SharedLayerRequest:
-    """A request for the layer that the small distributions share.
+    """A request for the one layer that holds all small distributions of an image.
 
     Attributes:
         slices: Requests for the slices of the layer, in order.
@@ -228,7 +228,7 @@ class _Layer:
         return (Pruned(row.name, names[row.key], row.saved) for f in self.facts for row in f.pruned)
 
     def parts(self) -> Mapping[str, Saved]:
-        """Map each part that was split off the layer's distributions to its size."""
+        """Return part -> its size, for the parts of the layer's distributions that are not in this layer."""
         return {row.name: row.saved for facts in self.facts for row in facts.parts}
 
     def matched(self) -> Iterable[str]:

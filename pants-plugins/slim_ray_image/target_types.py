@@ -53,7 +53,7 @@ from slim_ray_image.core.image.outputs import parse_outputs
 from slim_ray_image.core.image.references import parse_image_reference
 from slim_ray_image.core.layers.exclude_files import parse_exclude_files
 from slim_ray_image.core.layers.plan import SMALLEST_LAYER_BUDGET
-from slim_ray_image.core.layers.prune_rules import RULES
+from slim_ray_image.core.layers.prune_help import describe_rules
 from slim_ray_image.core.layers.pruning import parse_pruning
 from slim_ray_image.core.serve.import_paths import (
     EntryPoint,
@@ -371,14 +371,6 @@ class BytecodeField(BoolField):
     )
 
 
-def _rules_help(is_default: bool) -> str:
-    return "\n\n".join(
-        f"- `{rule.name}`: {rule.goes}. Needed by {rule.needed_by}."
-        for rule in RULES
-        if rule.is_default == is_default
-    )
-
-
 class PruneField(_CheckedStrings):
     alias = "prune"
     check = staticmethod(parse_pruning)
@@ -393,11 +385,11 @@ class PruneField(_CheckedStrings):
 
         On by default:
 
-        {_rules_help(True)}
+        {describe_rules(True)}
 
         Others:
 
-        {_rules_help(False)}
+        {describe_rules(False)}
 
         `METADATA`, entry points and licences stay, and `RECORD` lists the files that remain. `image.json` lists what
         was removed.

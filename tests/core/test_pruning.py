@@ -15,11 +15,13 @@ from slim_ray_image.core.layers.exclude_files import (
     parse_exclude_files,
     patterns_for,
 )
+from slim_ray_image.core.layers.prune_help import HELP
 from slim_ray_image.core.layers.prune_rules import (
     DEBUG_INFORMATION,
     DEBUG_SYMBOLS,
     PARTS,
     RULES,
+    RULES_BY_NAME,
     TESTS,
     part_at,
 )
@@ -285,3 +287,9 @@ def test_pruned_rows_are_by_rule_and_distribution() -> None:
         Pruned("tests", "b", Saved(1, 1)),
         Pruned("tests", "ray", Saved(5, 2)),
     )
+
+
+def test_every_rule_has_its_help() -> None:
+    """Help is apart from the rules, since the rules are a part of the cache keys of layers."""
+    assert list(HELP) == list(RULES_BY_NAME)
+    assert "needed_by" not in vars(RULES[0])

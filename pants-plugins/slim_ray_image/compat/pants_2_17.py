@@ -63,7 +63,7 @@ _IMPLICITLY = "__implicitly"
 
 
 def implicitly(*args: Any) -> dict:
-    """Return keyword arguments that carry the input of a by-name call."""
+    """Return the input of a rule that is called by its name, as the keyword arguments of that call."""
     return {_IMPLICITLY: args}
 
 

@@ -134,7 +134,7 @@ _OLD_ARROW = re.compile(r"(?:^| )->(?: |$)")
 
 
 def _from_json(text: str) -> Any:
-    """Return the value of a JSON text; None for a text that is not JSON and for `null`, which `json` does not send."""
+    """Return the value of a JSON text; None for `null` and for a text that is not JSON."""
     try:
         return json_module.loads(text)
     except (ValueError, RecursionError):

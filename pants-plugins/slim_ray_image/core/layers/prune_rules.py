@@ -24,8 +24,6 @@ class Rule:
 
     Attributes:
         name: Name of the rule in the field `prune`.
-        goes: Text for users about the files that the rule removes.
-        needed_by: Text for users about who needs those files.
         is_default: Whether `default` in the field `prune` includes the rule.
         distribution: Canonical name of the only distribution that the rule applies to; None if it applies to all.
         folders: Folders to remove as a whole, relative to site-packages.
@@ -35,8 +33,6 @@ class Rule:
     """
 
     name: str
-    goes: str
-    needed_by: str
     is_default: bool = True
     distribution: Optional[str] = None
     folders: tuple[str, ...] = ()
@@ -161,51 +157,29 @@ PARTS = (
 RULES = (
     Rule(
         "java",
-        goes="`ray/jars`, the JAR of Ray's Java workers",
-        needed_by="code that uses `ray.cross_language`, `ray.java_function` or `ray.java_actor_class`; the rule then "
-        "keeps the JAR",
         distribution="ray",
     ),
     Rule(
         "ray-libraries",
-        goes="`ray.data` and `ray.air`, `ray.train` and `ray.tune`, `ray.rllib`, `ray.llm`, and the integrations of "
-        "`ray.util` with Dask, joblib, LightGBM, multiprocessing and XGBoost",
-        needed_by="code, first-party or of another distribution, that uses one of them; the rule then keeps that "
-        "library and the libraries that it imports. pyarrow needs `ray.data`, and keeps it",
         distribution="ray",
     ),
     Rule(
         "agent-aiohttp",
-        goes="the copy of aiohttp and its dependencies that Ray's runtime environment agent contains",
-        needed_by="an image without the distribution aiohttp; the rule then keeps the copy",
         distribution="ray",
     ),
     Rule(
         "cloud-providers",
-        goes="modules with which `ray up` and its autoscaler start machines of Aliyun, AWS, Azure, GCP and vSphere",
-        needed_by="an image that contains the client of such a cloud (boto3, google-api-python-client, azure-identity, "
-        "aliyun-python-sdk-core or, for vSphere, kubernetes); the rule then keeps its modules. KubeRay needs none of "
-        "them",
         distribution="ray",
     ),
     Rule(
         TESTS,
-        goes="folders `tests` and `test` that contain test modules, except modules in them that other modules of the "
-        "distribution import",
-        needed_by="running a distribution's own tests",
     ),
     Rule(
         "source-maps",
-        goes="maps of minified JavaScript and CSS",
-        needed_by="debugging a distribution's web pages in a browser",
         suffixes=(".js.map", ".css.map"),
     ),
     Rule(
         HEADERS,
-        goes="C and C++ headers and sources, and Cython sources, except files that a module of the distribution "
-        "mentions by name",
-        needed_by="compiling C or Cython against a distribution at run time; distributions that themselves compile at "
-        "run time, such as CuPy and Triton, keep them",
         folders=("ray/includes",),
         suffixes=(
             *(".c", ".cc", ".cpp", ".cxx", ".c.src", ".h", ".hh", ".hpp", ".hxx", ".h.in"),
@@ -230,39 +204,25 @@ RULES = (
     ),
     Rule(
         TYPE_STUBS,
-        goes="`.pyi` files; `py.typed` stays",
-        needed_by="type checkers; a distribution whose modules read its stubs at run time (`attach_stub` of "
-        "lazy_loader) keeps them",
         suffixes=(".pyi",),
     ),
     Rule(
         VIRTUALENV_WHEELS,
-        goes="the wheels that virtualenv installs into environments of Python versions other than the image's",
-        needed_by="virtual environments of a Python version that the image does not have",
         distribution="virtualenv",
     ),
     Rule(
         "windows-programs",
-        goes="`.exe` files, which installers copy into environments on Windows",
-        needed_by="nothing that runs on Linux",
         suffixes=(".exe",),
     ),
     Rule(
         "static-libraries",
-        goes="`.a` archives",
-        needed_by="linking against a distribution at run time",
         suffixes=(".a",),
     ),
     Rule(
         DEBUG_INFORMATION,
-        goes="debug information (DWARF) of shared objects and programs; symbol tables stay, and so do the names in "
-        "native stack traces",
-        needed_by="debuggers such as gdb, to show lines and variables of native code",
     ),
     Rule(
         "dashboard-ui",
-        goes="the pages of Ray's dashboard; its REST API, which KubeRay and the command line use, stays",
-        needed_by="people who open the dashboard in a browser",
         is_default=False,
         distribution="ray",
         folders=("ray/dashboard/client",),
@@ -271,8 +231,6 @@ RULES = (
     ),
     Rule(
         DEBUG_SYMBOLS,
-        goes="symbol tables of shared objects and programs",
-        needed_by="gdb, perf, `py-spy --native` and Ray's crash reports, to show names in native stack traces",
         is_default=False,
     ),
 )

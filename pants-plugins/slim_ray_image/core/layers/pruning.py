@@ -192,7 +192,7 @@ def needed_parts(
 def check_left_out(
     image: str, names: Iterable[str], distributions: Collection[str], reasons: Mapping[str, str]
 ) -> None:
-    """Check the distributions that are left out as a whole.
+    """Check that each distribution to leave out is in the image and is not required by first-party code.
 
     Args:
         names: Names of the distributions to leave out.

@@ -111,7 +111,8 @@ def parse_entry_point(text: str) -> EntryPoint:
         words = shlex.split(text)
     except ValueError as error:
         raise InvalidValueError(
-            f"must be a module or a file with arguments, but was {text!r} ({error}).", fixes=fix
+            f"must be a module or a `.py` file, then any arguments, but was {text!r} ({error}).",
+            fixes=fix,
         ) from error
     if words:
         first, arguments = words[0], tuple(words[1:])
@@ -120,7 +121,7 @@ def parse_entry_point(text: str) -> EntryPoint:
         if not first.endswith(".py") and is_dotted_name(first):
             return EntryPoint(first, None, arguments)
     raise InvalidValueError(
-        f"must be a module or a file with arguments, but was {text!r}.", fixes=fix
+        f"must be a module or a `.py` file, then any arguments, but was {text!r}.", fixes=fix
     )
 
 

@@ -199,7 +199,7 @@ _AUTOMATIC_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 100}
 def _check_counts(
     config: Located, path: str, defaults: Mapping[str, int]
 ) -> Iterator[ConfigMistake]:
-    """Check that the minimum of replicas is not above the initial number, if it is set, nor that above the maximum."""
+    """Check that the numbers of replicas rise: minimum, then initial (if set), then maximum."""
     keys = ("min_replicas", "initial_replicas", "max_replicas")
     found = {key: config.get(key) for key in keys if key in defaults or _is_set(config, key)}
     numbers = {

@@ -61,7 +61,7 @@ class LockedWheels:
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """A request for the files of wheels."""
+    """A request to download wheels, or to take them from the cache."""
 
     wheels: tuple[LockedWheel, ...]
     places: NetworkPlaces

@@ -236,7 +236,7 @@ def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[
 
 
 def _shared_objects(root: _RootFilesystem, libraries: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (real path, path under BASE) of the shared libraries, including symlinked names."""
+    """Yield (path in the base with symlinks resolved, path as it is named), for each name of each shared library."""
     for directory in libraries:
         for path in root.children(directory):
             if ".so" in posixpath.basename(path) and root.is_file(path):

@@ -227,6 +227,6 @@ class Registry:
 
 @contextmanager
 def connect(place: RegistryPlace) -> Iterator[Registry]:
-    """Yield a connection to a repository, with the proxies and certificates of this host's network."""
+    """Yield a connection to a repository in an image registry, through this host's proxies and certificates."""
     with _Client(place, read_host_network()) as client:
         yield Registry(place, client)
