@@ -177,7 +177,7 @@ async def do_imports(request: ImportsRequest) -> ImportModulesResult:
 
 @dataclass(frozen=True)
 class _Imported:
-    """Results of the imports that were run with the files of an image."""
+    """Results of imports that a process on this machine, not a container, has run with the files of an image."""
 
     imports: tuple[Import, ...]
     failures: tuple[Failure, ...]

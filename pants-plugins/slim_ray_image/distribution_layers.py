@@ -65,7 +65,7 @@ class DistributionLayers:
 
 
 def _key(piece: Piece) -> str:
-    """Return the name of a piece in the request and the result of its layer."""
+    """Return the name of a piece (a distribution, or a part of one) in the request and the result of its layer."""
     file = piece.distribution.file
     return f"{file}:{piece.part}" if piece.part else file
 
@@ -228,7 +228,7 @@ class _Layer:
         return (Pruned(row.name, names[row.key], row.saved) for f in self.facts for row in f.pruned)
 
     def parts(self) -> Mapping[str, Saved]:
-        """Return part -> its size, for the parts of the layer's distributions that are not in this layer."""
+        """Return part -> its size before pruning, for parts of distributions that this layer is written without."""
         return {row.name: row.saved for facts in self.facts for row in facts.parts}
 
     def matched(self) -> Iterable[str]:

@@ -32,7 +32,7 @@ AnyLayerRequest = Union[
 
 @dataclass(frozen=True)
 class LayerRequest:
-    """A request for one layer, or for a slice of a layer.
+    """A request for one layer, or for a slice: some of the small distributions that share a layer.
 
     Attributes:
         program: Name of the program in `sandbox/` that writes the layer.

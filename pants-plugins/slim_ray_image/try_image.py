@@ -98,7 +98,7 @@ class Docker:
 async def choose_smoke_tests(
     request: SmokeTestRequest.PartitionRequest, subsystem: SlimRayImageSubsystem
 ) -> Partitions:
-    """Return the tests that are enabled by the target's `smoke_test`, or else by the option."""
+    """Return a test for each target that has `smoke_test=True`, or no `smoke_test` where the option is on."""
     wanted = (
         field_set
         for field_set in request.field_sets

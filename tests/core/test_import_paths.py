@@ -103,7 +103,7 @@ def test_entry_point_is_module_or_file_with_arguments(text: str, expected: Entry
 def test_entry_point_of_another_form_is_an_error(text: str) -> None:
     """A first word that is neither a module nor a file beside the BUILD file is an error with an example."""
     assert error_text(lambda: parse_entry_point(text)) == (
-        f"must be a module or a `.py` file, then any arguments, but was {text!r}.\n"
+        f"must be a module or a `.py` file, optionally followed by arguments, but was {text!r}.\n"
         "\n"
         "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
@@ -112,7 +112,7 @@ def test_entry_point_of_another_form_is_an_error(text: str) -> None:
 def test_entry_point_with_an_open_quote_is_an_error() -> None:
     """An entry point that a shell could not split is an error with the reason."""
     assert error_text(lambda: parse_entry_point("driver.py 'a")) == (
-        """must be a module or a `.py` file, then any arguments, but was "driver.py 'a" (No closing quotation).\n"""
+        """must be a module or a `.py` file, optionally followed by arguments, but was "driver.py 'a" (No closing quotation).\n"""
         "\n"
         "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 from conftest import GOLDEN, ROOT, Golden
-
 from docs.image_schema import image_schema
 from docs.reference import reference
+
 from slim_ray_image.target_types import SlimRayImageTarget
 
 

@@ -134,7 +134,7 @@ def test_malformed_serve_app_is_refused(text: str) -> None:
 def test_malformed_entry_point_is_refused(text: str) -> None:
     """An absolute path, a path with '..', and a text that is neither module nor `.py` file are shown as received."""
     assert error_of(entry_point=text) == (
-        f"The `entry_point` field in target src/app:image must be a module or a `.py` file, then any arguments, but was {text!r}."
+        f"The `entry_point` field in target src/app:image must be a module or a `.py` file, optionally followed by arguments, but was {text!r}."
         "\n\nTo fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )
 
@@ -142,7 +142,7 @@ def test_malformed_entry_point_is_refused(text: str) -> None:
 def test_entry_point_with_unbalanced_quotes_is_refused() -> None:
     """The message describes the fault in the quotes."""
     assert error_of(entry_point="driver.py --name 'two words") == (
-        "The `entry_point` field in target src/app:image must be a module or a `.py` file, then any arguments, but was "
+        "The `entry_point` field in target src/app:image must be a module or a `.py` file, optionally followed by arguments, but was "
         '"driver.py --name \'two words" (No closing quotation).\n\n'
         "To fix, name a module or a file beside the BUILD file, then its arguments, such as 'driver.py --rounds 3'."
     )

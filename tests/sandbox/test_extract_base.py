@@ -421,7 +421,7 @@ def test_base_without_a_known_c_library_is_an_error(sandbox: Path, libc: Optiona
     """A base with an unknown glibc version is rejected, with the searched places."""
     root = root_of([tar_file("lib/libc.so.6", libc)] if libc else [])
     assert error_text(lambda: _glibc_version(root, LINUX_AMD64, REFERENCE)) == (
-        "The base image python:3.10-slim does not say which C library it has.\n"
+        "The base image python:3.10-slim has no glibc whose version can be found.\n"
         "\n"
         "  * looked for libc6 in /var/lib/dpkg/status, and for libc.so.6\n"
         "\n"

@@ -143,6 +143,7 @@ def test_missing_module_names_the_statement_that_imports_it(sandbox: Path) -> No
         {"dist/__init__.py": "\nimport gone.inner\n"},
         first_party={"app.py": "import dist\n"},
     ).outcomes[0]
+    assert found
     assert (found.error, found.missing) == ("ModuleNotFoundError", ("gone",))
     assert found.frames[:2] == (
         Frame("/opt/venv/lib/python3.10/site-packages/dist/__init__.py", 2, "import gone.inner"),
@@ -170,7 +171,7 @@ def test_attribute_that_is_not_there_is_a_fault_of_the_image(sandbox: Path) -> N
         [job("one", attribute="main"), job("one", attribute="here")],
         first_party={"one.py": "here = 1\n"},
     ).outcomes
-    assert found[0].is_of_content and "'main'" in found[0].text
+    assert found[0] and found[0].is_of_content and "'main'" in found[0].text
     assert found[1] is None
 
 
@@ -273,7 +274,7 @@ def test_import_that_ends_its_process_is_told_as_that(
 ) -> None:
     """An import that ends its process has an outcome, and the imports after it still run."""
     found = run([job("one"), job("two")], first_party={"one.py": source, "two.py": ""}).outcomes
-    assert found[0].is_of_content and text in found[0].text
+    assert found[0] and found[0].is_of_content and text in found[0].text
     assert found[1] is None
 
 
@@ -326,7 +327,7 @@ def test_script_without_a_guard_is_not_run_but_its_imports_are_done(sandbox: Pat
     Path("home").rmdir()
     files["jobs/driver.py"] = "\nimport gone\n"
     (found,) = run([driver], first_party=files).outcomes
-    assert found.missing == ("gone",)
+    assert found and found.missing == ("gone",)
     assert found.frames[0] == Frame("/app/jobs/driver.py", 2, "import gone")
 
 

@@ -88,7 +88,7 @@ def test_machine_of_an_elf_file_is_read() -> None:
 def test_file_that_is_no_whole_elf_file_has_no_facts(content: bytes) -> None:
     """An incomplete ELF file, such as a distribution's test data, raises no error."""
     facts = elf_facts(content)
-    assert facts is None or facts["needed"] == []
+    assert facts is None or facts.needed == ()
 
 
 def test_elf_file_that_is_damaged_has_no_facts_or_some() -> None:

@@ -105,7 +105,7 @@ def _application_config(application: ServedApplication) -> Mapping[str, Any]:
 
 
 def serve_config(applications: Sequence[ServedApplication]) -> Mapping[str, Any]:
-    """Return the Serve config that deploys the applications."""
+    """Return the Serve config that a smoke test sends to Ray, to deploy the applications."""
     return {"applications": [*map(_application_config, applications)]}
 
 

@@ -238,7 +238,7 @@ def describe_requirements(
     required: Sequence[RequiredDistribution],
     layers: Sequence[BuiltLayer],
 ) -> tuple[DescribedRequirement, ...]:
-    """Return a row for each distribution, in order.
+    """Return a row of image.json for each distribution, in the order of `distributions`.
 
     Args:
         required: Reasons for the distributions, in the same order.

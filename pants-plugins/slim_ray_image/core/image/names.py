@@ -163,7 +163,10 @@ def _written_repository(settings: NameSettings, registry: Optional[Registry]) ->
 
 
 def _repository(settings: NameSettings, registry: Optional[Registry]) -> str:
-    """Return the repository in a registry. Capitals of folders and target names are lowered: a repository has none."""
+    """Return the repository in a registry: the text of a field or an option with its placeholders replaced.
+
+    Folders and target names are inserted in lower case; capitals in the text itself are an error.
+    """
     written = _written_repository(settings, registry)
     parent, _, directory = settings.directory.lower().rpartition("/")
     repository = _filled_in(

@@ -120,7 +120,7 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class JoinRequest:
-    """A request for the layer that consists of the virtual environment itself and of slices.
+    """A request to join slices, which hold the small distributions, and the virtual environment itself into one layer.
 
     Attributes:
         slices: Paths of the slices in the sandbox, in order.

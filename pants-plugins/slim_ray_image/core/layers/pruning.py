@@ -192,7 +192,7 @@ def needed_parts(
 def check_left_out(
     image: str, names: Iterable[str], distributions: Collection[str], reasons: Mapping[str, str]
 ) -> None:
-    """Check that each distribution to leave out is in the image and is not required by first-party code.
+    """Check that the image would contain each distribution to leave out, and that first-party code needs none of them.
 
     Args:
         names: Names of the distributions to leave out.

@@ -12,7 +12,7 @@ WGET = "wget.py"
 
 @dataclass(frozen=True)
 class RuntimeLayerRequest:
-    """A request for the layer `runtime`, which adds files that a base lacks.
+    """A request for the layer `runtime`, which adds to a base the `wget` and the bytecode that it lacks.
 
     Attributes:
         wget: Whether to add the program `wget`.

@@ -111,7 +111,7 @@ def parse_entry_point(text: str) -> EntryPoint:
         words = shlex.split(text)
     except ValueError as error:
         raise InvalidValueError(
-            f"must be a module or a `.py` file, then any arguments, but was {text!r} ({error}).",
+            f"must be a module or a `.py` file, optionally followed by arguments, but was {text!r} ({error}).",
             fixes=fix,
         ) from error
     if words:
@@ -121,7 +121,8 @@ def parse_entry_point(text: str) -> EntryPoint:
         if not first.endswith(".py") and is_dotted_name(first):
             return EntryPoint(first, None, arguments)
     raise InvalidValueError(
-        f"must be a module or a `.py` file, then any arguments, but was {text!r}.", fixes=fix
+        f"must be a module or a `.py` file, optionally followed by arguments, but was {text!r}.",
+        fixes=fix,
     )
 
 

@@ -25,7 +25,7 @@ _END_OF_LIFE = {
 
 
 def _is_same_release(first: str, second: str) -> bool:
-    """Return whether two versions are builds of the same release. Texts that are not versions must be equal."""
+    """Return whether two versions have one release, such as 2.48.0 and 2.48.0+cpu. Other texts must be equal."""
     try:
         return Version(Version(first).base_version) == Version(Version(second).base_version)
     except InvalidVersion:

@@ -67,7 +67,7 @@ def toml_lock_tool(text: str) -> Optional[str]:
 
 
 def format_fixes(tool: Optional[str], path: str) -> list[str]:
-    """Return fixes for a lockfile that cannot be read: commands that export it from `tool` or make a new one."""
+    """Return fixes for a lockfile that cannot be read: an export by the tool that wrote it, or a new lockfile."""
     export = [_EXPORTS[tool].format(path=path)] if tool in _EXPORTS else []
     return [*export, _GENERATE]
 

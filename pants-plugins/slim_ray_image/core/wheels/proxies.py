@@ -1,4 +1,4 @@
-"""The choice of a proxy for a URL.
+"""Functions that choose the proxy for a URL by variables such as `https_proxy` and `no_proxy`.
 
 In: variables such as `https_proxy`, in lower or upper case. Out: a proxy, or none. No standard defines these variables.
 This module follows curl (https://everything.curl.dev/usingcurl/proxies/env.html), but treats subnets and this machine

@@ -10,7 +10,7 @@ BUILT = "built"
 
 @dataclass(frozen=True)
 class RepackRequest:
-    """A request for wheels of distributions that Pants' own PEX rules built.
+    """A request to make wheels of distributions that Pants' own PEX rules have built.
 
     Attributes:
         pex: Path in the sandbox of a PEX of layout `packed`.

@@ -1,4 +1,4 @@
-"""Stage 2 of 6: request and result of the program that lists files that the repository's wheels install."""
+"""Stage 2 of 6: request and result of the program that lists the files in wheels of `python_distribution`s."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class _RootFilesystem(RootFilesystem[_Member]):
         return next((content for _, content, _ in self.read_all({self.resolve(path): path})), None)
 
     def read_all(self, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes, bool]]:
-        """Yield (name, content, is_executable) of each regular file in `wanted`, which maps real paths to names."""
+        """Yield (name, content, is_executable) of regular files of the base; `wanted` maps real paths to names."""
         for real, name in wanted.items():
             entry = self.entries.get(real)
             if entry is None or not (entry.info.isfile() or entry.info.islnk()):
@@ -203,7 +203,7 @@ def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) ->
             if banner:
                 return banner[1].decode()
     raise SlimRayImageError(
-        f"The base image {reference} does not say which C library it has.",
+        f"The base image {reference} has no glibc whose version can be found.",
         evidence=["looked for libc6 in /var/lib/dpkg/status, and for libc.so.6"],
         fixes=["use a base image with glibc, such as 'python:3.10-slim'"],
     )

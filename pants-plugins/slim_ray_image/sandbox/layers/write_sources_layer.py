@@ -47,7 +47,7 @@ from slim_ray_image.sandbox.report import run_program, write_result
 
 
 def _accounts(request: SourcesLayerRequest) -> Iterator[Entry]:
-    """Yield /etc/passwd and /etc/group with the user's line, if the base lacks the line, and the home directory."""
+    """Yield the entries that add the image's user: /etc/passwd, /etc/group if the base lacks the group, the home."""
     account = request.account
     if not account:
         return

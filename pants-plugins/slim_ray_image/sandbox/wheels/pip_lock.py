@@ -246,7 +246,7 @@ def _find(request: SubsetRequest, lock: PipLock) -> LockedSubset:
 
 
 def _find_without_cache(request: SubsetRequest, lock: PipLock) -> Optional[LockedSubset]:
-    """Return the part of the lock that uv finds with an empty cache; None if that is an error, too."""
+    """Return the subset of the lock that uv finds with an empty cache; None if uv fails again."""
     asking = replace(request, uv=replace(request.uv, cache=_EMPTY_CACHE))
     try:
         return _find(asking, lock)

@@ -211,7 +211,7 @@ def malformed(file: str, reason: str) -> SlimRayImageError:
 
 
 def read_wheel(path: str, site_packages: str, visit: Callable[[Member], None]) -> WheelLayout:
-    """Call `visit` for each file of a wheel: first the scripts of entry points, then files in the wheel's order.
+    """Call `visit` for each file of a wheel: first scripts of entry points, then files in the order of the archive.
 
     Args:
         site_packages: Path of site-packages in the image.
