@@ -201,6 +201,20 @@ def test_module_that_nobody_owns_is_named_by_its_application(
     golden.check("errors/serve-config-no-owner.txt", closure_error(rule_runner))
 
 
+def test_mistakes_of_all_applications_are_reported_together(rule_runner: RuleRunner) -> None:
+    """A user mends both modules and the `runtime_env` before the next run."""
+    config = CONFIG.replace("app.prices:", "app.price:").replace("app.fruit:", "app.fruits:")
+    write_shop(rule_runner, config=config + "  runtime_env: {pip: [requests]}\n")
+    text = closure_error(rule_runner)
+    assert [
+        line for line in text.splitlines() if line.startswith(("No target", "A `runtime_env`"))
+    ] == [
+        "A `runtime_env` in src/app/serve.yaml would run code from outside of the image.",
+        "No target owns the module app.fruits, so it cannot go into the image src/app:image.",
+        "No target owns the module app.price, so it cannot go into the image src/app:image.",
+    ]
+
+
 def test_file_that_is_not_there_is_an_error(rule_runner: RuleRunner, golden: Golden) -> None:
     """Only the image fails: goals that list targets and dependencies still work."""
     write_shop(rule_runner, config=None)
