@@ -36,8 +36,9 @@ from slim_ray_image.core.image.oci import (
 )
 from slim_ray_image.core.image.settings import TargetSettings, image_settings
 from slim_ray_image.core.platforms import parse_platform
-from slim_ray_image.core.python.dynamic_imports import HeldModules, modules_of, unfollowed_imports
+from slim_ray_image.core.python.dynamic_imports import unfollowed_imports
 from slim_ray_image.core.python.import_statements import missing_imports
+from slim_ray_image.core.python.module_names import HeldModules, modules_of
 from slim_ray_image.core.wheels.consistency import check_python
 from slim_ray_image.field_sets import (
     SlimRayImageFieldSet,

@@ -27,7 +27,8 @@ from slim_ray_image.compat import (
     rule,
 )
 from slim_ray_image.core.python.applications import bound_application, may_bind_application
-from slim_ray_image.core.serve.import_paths import ImportPath, importable_module
+from slim_ray_image.core.python.module_names import importable_module
+from slim_ray_image.core.serve.import_paths import ImportPath
 from slim_ray_image.serve_config import ImageConfigRequest, load_image_config
 from slim_ray_image.subsystem import SlimRayImageSubsystem
 from slim_ray_image.target_types import ServeAppField, ServeConfigField, SlimRayImageTarget

@@ -6,12 +6,10 @@ import pytest
 
 from slim_ray_image.core.python.dynamic_imports import (
     DynamicImport,
-    HeldModules,
     find_dynamic_imports,
-    modules_of,
-    outermost_modules,
     unfollowed_imports,
 )
+from slim_ray_image.core.python.module_names import HeldModules, modules_of, outermost_modules
 
 
 def found(source: str, path: str = "app/main.py") -> list[tuple[str, object]]:

@@ -8,14 +8,13 @@ import pytest
 from conftest import error_text
 from needs import needs
 
+from slim_ray_image.core.python.definitions import defined_names, unbound_definition
+from slim_ray_image.core.python.module_names import importable_module
 from slim_ray_image.core.serve.import_paths import (
     EntryPoint,
     ImportPath,
-    defined_names,
-    importable_module,
     parse_entry_point,
     parse_import_path,
-    unbound_definition,
 )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from slim_ray_image.core.python.dynamic_imports import HeldModules
 from slim_ray_image.core.python.import_statements import (
     ImportStatement,
     find_import_statements,
     missing_imports,
 )
+from slim_ray_image.core.python.module_names import HeldModules
 
 
 def found(source: str, path: str = "app/jobs/main.py") -> list[tuple[str, int]]:

@@ -20,7 +20,7 @@ from slim_ray_image.core.check.layer_contents import ImageContents, LayerDistrib
 from slim_ray_image.core.closure.ray_extras import RAY
 from slim_ray_image.core.errors import Problem
 from slim_ray_image.core.image_paths import SCRIPTS
-from slim_ray_image.core.serve.import_paths import importable_module
+from slim_ray_image.core.python.module_names import importable_module
 from slim_ray_image.core.serve.served_application import ServedApplication
 
 

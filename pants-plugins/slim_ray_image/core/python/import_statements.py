@@ -13,7 +13,8 @@ import ast
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional
 
-from slim_ray_image.core.python.dynamic_imports import HeldModules, absolute_name, one_line
+from slim_ray_image.core.python.expressions import one_line
+from slim_ray_image.core.python.module_names import HeldModules, absolute_name
 from slim_ray_image.core.python.parsing import parse_module
 
 # The comment that excludes a line from Pants' own inference.

@@ -10,7 +10,7 @@ import ast
 import re
 from typing import Iterator, Mapping, Optional
 
-from slim_ray_image.core.python.dynamic_imports import aliases_of, names_of
+from slim_ray_image.core.python.expressions import aliases_of, names_of
 from slim_ray_image.core.python.parsing import parse_module
 
 

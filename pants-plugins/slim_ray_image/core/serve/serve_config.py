@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
 from slim_ray_image.core.errors import InvalidValueError, Problem, SlimRayImageError
+from slim_ray_image.core.python.module_names import file_module
 from slim_ray_image.core.serve.import_paths import (
     EntryPoint,
     ImportPath,
-    file_module,
     parse_application_path,
     parse_entry_point,
 )

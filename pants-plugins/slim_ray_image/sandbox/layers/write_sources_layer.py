@@ -20,11 +20,10 @@ from slim_ray_image.core.layers.sources_layer import (
     SourcesLayerResult,
 )
 from slim_ray_image.core.python.applications import bound_application
+from slim_ray_image.core.python.definitions import defined_names, unbound_definition
 from slim_ray_image.core.python.dynamic_imports import (
     DynamicImport,
-    HeldModules,
     find_dynamic_imports,
-    modules_of,
     unfollowed_imports,
 )
 from slim_ray_image.core.python.import_statements import (
@@ -32,8 +31,8 @@ from slim_ray_image.core.python.import_statements import (
     find_import_statements,
     missing_imports,
 )
+from slim_ray_image.core.python.module_names import HeldModules, modules_of
 from slim_ray_image.core.python.module_uses import find_uses
-from slim_ray_image.core.serve.import_paths import defined_names, unbound_definition
 from slim_ray_image.sandbox.bytecode import compile_sources
 from slim_ray_image.sandbox.layers.deterministic_tar import (
     Entry,

@@ -18,7 +18,7 @@ from slim_ray_image.core.folders import WHEELS
 from slim_ray_image.core.image_paths import COMMAND_DIRECTORY, LINKED_SCRIPTS, SCRIPTS
 from slim_ray_image.core.layers.exclude_files import outermost
 from slim_ray_image.core.layers.prune_rules import divided_distributions, part_at, parts_of
-from slim_ray_image.core.python.dynamic_imports import outermost_modules
+from slim_ray_image.core.python.module_names import outermost_modules
 from slim_ray_image.core.python.module_uses import find_uses
 from slim_ray_image.core.wheels.needs import needs_of
 from slim_ray_image.core.wheels.wheels import DescribeRequest, DescribeResult, WheelFacts
