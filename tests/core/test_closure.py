@@ -153,7 +153,9 @@ def test_files_of_one_path_that_differ_are_refused(golden: Golden) -> None:
         file("app/run", "src/app/run", executable=True),
         file("app/run", "more/app/run"),
     ]
-    golden.check("errors/files_that_differ.txt", error_text(lambda: unite_files(ROOT, found)))
+    golden.check(
+        "errors/closure/files-that-differ.txt", error_text(lambda: unite_files(ROOT, found))
+    )
 
 
 def test_paths_that_differ_by_case_are_refused(golden: Golden) -> None:
@@ -167,7 +169,7 @@ def test_paths_that_differ_by_case_are_refused(golden: Golden) -> None:
         file("Data/other", "src/Data/other"),
     ]
     text = error_text(lambda: unite_files(ROOT, found))
-    golden.check("errors/paths_that_differ_by_case.txt", text)
+    golden.check("errors/closure/paths-that-differ-by-case.txt", text)
 
 
 def test_paths_with_control_characters_are_refused(golden: Golden) -> None:
@@ -180,7 +182,7 @@ def test_paths_with_control_characters_are_refused(golden: Golden) -> None:
         file("app/e.py", "src/app/e.py"),
     ]
     text = error_text(lambda: unite_files(ROOT, found))
-    golden.check("errors/paths_with_control_characters.txt", text)
+    golden.check("errors/closure/paths-with-control-characters.txt", text)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def test_paths_that_leave_the_working_directory_are_refused(golden: Golden) -> N
         PathField("dest", "src/app:ok", ""),
     ]
     golden.check(
-        "errors/path_outside_the_workdir.txt", error_text(lambda: check_paths(ROOT, fields))
+        "errors/closure/path-outside-the-workdir.txt", error_text(lambda: check_paths(ROOT, fields))
     )
     check_paths(ROOT, fields[3:])
 

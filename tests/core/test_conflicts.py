@@ -39,7 +39,8 @@ def test_different_contents_of_one_path_are_an_error(golden: Golden) -> None:
         with_files("baz", {"tests/b.py": "foo"}),
     ]
     golden.check(
-        "errors/two_contents_of_a_path.txt", error_text(lambda: check_paths(IMAGE, distributions))
+        "errors/layers/two-contents-of-a-path.txt",
+        error_text(lambda: check_paths(IMAGE, distributions)),
     )
 
 
@@ -56,6 +57,6 @@ def test_commands_that_hide_others_are_an_error(golden: Golden) -> None:
         with_scripts("bar", "python3.10", "tar"),
     ]
     golden.check(
-        "errors/command_hides_another.txt",
+        "errors/layers/command-hides-another.txt",
         error_text(lambda: check_scripts(IMAGE, BASE, distributions, PROGRAMS)),
     )

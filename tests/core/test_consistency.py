@@ -42,7 +42,7 @@ def test_other_release_of_ray_is_an_error(golden: Golden) -> None:
         RayVersion("nightly", "shop.yaml:12"),
     ]
     text = error_text(lambda: check_ray_versions(IMAGE, named, "2.48.0"))
-    golden.check("errors/ray-version-of-manifest.txt", text)
+    golden.check("errors/wheels/ray-version-of-manifest.txt", text)
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_python_of_another_resolve_is_told_with_the_ways_out(golden: Golden) -> 
             IMAGE, "main", ["CPython==3.11.*", "CPython==3.12.*"], "python:3.10-slim", "3.10.13"
         )
     )
-    golden.check("errors/base-of-another-python.txt", text)
+    golden.check("errors/wheels/base-of-another-python.txt", text)
 
 
 def test_base_past_its_end_of_life_is_told_with_the_date(golden: Golden) -> None:
     """The warning starts on the day after the month in which the last release is due."""
     text = end_of_life_warning("python:3.10-slim", "3.10.13", datetime.date(2026, 11, 1))
     assert text is not None
-    golden.check("errors/base-past-its-end.txt", text)
+    golden.check("errors/wheels/base-past-its-end.txt", text)
 
 
 @pytest.mark.parametrize(

@@ -165,4 +165,4 @@ def test_all_problems_are_told_at_once(golden: Golden) -> None:
         Entrypoint=["/entry.sh"],
     )
     text = format_problems([*contract_problems(broken), *contract_problems(contract(User="root"))])
-    golden.check("errors/check-contract.txt", text)
+    golden.check("errors/check/check-contract.txt", text)

@@ -217,7 +217,7 @@ def test_excluded_requirement_is_named(golden: Golden) -> None:
         failure(other("app.more"), missing=["numpy"], frame=frame),
         numpy=["3rdparty/python:requirements#numpy"],
     )
-    golden.check("errors/check-import-excluded.txt", text)
+    golden.check("errors/check/check-import-excluded.txt", text)
 
 
 def test_module_that_no_target_has_is_named(golden: Golden) -> None:
@@ -228,18 +228,18 @@ def test_module_that_no_target_has_is_named(golden: Golden) -> None:
         failure(missing=["pyarrow"], frame=(f"{site}/ray/data/x.py", 9, "import pyarrow")),
         failure(other("b"), missing=["gone.inner"]),
     )
-    golden.check("errors/check-import-unknown.txt", text)
+    golden.check("errors/check/check-import-unknown.txt", text)
 
 
 def test_first_party_module_that_is_not_there_is_named(golden: Golden) -> None:
     """For a missing first-party module, the fix is to correct the import, and not to add a requirement."""
-    golden.check("errors/check-import-misspelt.txt", problems(failure(missing=["app.mian"])))
+    golden.check("errors/check/check-import-misspelt.txt", problems(failure(missing=["app.mian"])))
 
 
 def test_module_that_more_than_one_target_has_is_named(golden: Golden) -> None:
     """The fix names all targets that have the module."""
     text = problems(failure(missing=["lib"]), lib=["src/lib:a", "src/lib:b"])
-    golden.check("errors/check-import-ambiguous.txt", text)
+    golden.check("errors/check/check-import-ambiguous.txt", text)
 
 
 def test_module_of_a_package_that_is_there_was_left_out(golden: Golden) -> None:
@@ -247,7 +247,7 @@ def test_module_of_a_package_that_is_there_was_left_out(golden: Golden) -> None:
     text = problems(
         failure(missing=["numpy.core._natype"]), **{"numpy.core._natype": ["3rdparty#numpy"]}
     )
-    golden.check("errors/check-import-left-out.txt", text)
+    golden.check("errors/check/check-import-left-out.txt", text)
 
 
 def test_package_is_there_when_its_init_file_is() -> None:
@@ -264,7 +264,7 @@ def test_other_failures_are_grouped_by_reason(golden: Golden) -> None:
     text = "libgomp.so.1: cannot open shared object file: No such file or directory"
     frame = ("/app/app/main.py", 1, "import trees")
     golden.check(
-        "errors/check-import-other.txt",
+        "errors/check/check-import-other.txt",
         problems(
             failure(error="OSError", text=text, frame=frame),
             failure(other("b"), error="OSError", text=text, frame=frame),
@@ -277,4 +277,4 @@ def test_libraries_of_this_machine_are_one_problem(golden: Golden) -> None:
     """All libraries of this machine are one problem; without any there is none."""
     assert outside_problems("src/app:image", []) == ()
     found: Any = outside_problems("src/app:image", ["/usr/lib/libz.so.1", "/lib/libgomp.so.1"])
-    golden.check("errors/check-libraries-outside.txt", format_problems(found))
+    golden.check("errors/check/check-libraries-outside.txt", format_problems(found))

@@ -203,4 +203,4 @@ MISTAKES: dict[str, dict[str, Any]] = {
 def test_name_that_is_not_valid_is_refused(mistake: str, golden: Golden) -> None:
     """The error has the wrong text, its place and a fix."""
     call: Callable[[], object] = lambda: name(**MISTAKES[mistake])  # noqa: E731
-    golden.check(f"errors/name-{mistake}.txt", error_text(call))
+    golden.check(f"errors/image/name-{mistake}.txt", error_text(call))

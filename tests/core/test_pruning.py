@@ -87,7 +87,7 @@ def test_words_that_mean_nothing_are_refused(
     words: list[str], golden_name: str, golden: Golden
 ) -> None:
     """Unknown words are refused with suggestions, and words that only remove rules are refused."""
-    golden.check(f"errors/{golden_name}.txt", error_text(lambda: parse_pruning(words)))
+    golden.check(f"errors/layers/{golden_name}.txt", error_text(lambda: parse_pruning(words)))
 
 
 # --- Rules and parts
@@ -199,7 +199,7 @@ def test_left_out_distribution_takes_what_only_it_requires() -> None:
 def test_distribution_that_is_not_there_cannot_be_left_out(golden: Golden) -> None:
     """A name of a distribution that the image would not contain is an error, with a suggestion."""
     golden.check(
-        "errors/prune-distribution-not-there.txt",
+        "errors/layers/prune-distribution-not-there.txt",
         error_text(
             lambda: check_left_out("src/app:image", ["pyspy", "zope"], ["py-spy", "ray"], {})
         ),
@@ -210,7 +210,7 @@ def test_distribution_that_first_party_code_requires_cannot_be_left_out(golden: 
     """The error names the import that needs the distribution."""
     reasons = {"pandas": "import of pandas at src/app.py:3"}
     golden.check(
-        "errors/prune-distribution-needed.txt",
+        "errors/layers/prune-distribution-needed.txt",
         error_text(lambda: check_left_out("src/app:image", ["pandas"], ["pandas", "ray"], reasons)),
     )
 
@@ -262,7 +262,7 @@ def test_pattern_that_matches_nothing_is_an_error(golden: Golden) -> None:
     """A pattern must match a path of at least one layer."""
     check_excluded("src/app:image", ["a"], ["a"])
     text = error_text(lambda: check_excluded("src/app:image", ["b/*", "a", "c"], ["a"]))
-    golden.check("errors/exclude-files-that-are-not-there.txt", text)
+    golden.check("errors/layers/exclude-files-that-are-not-there.txt", text)
 
 
 # --- Savings

@@ -162,7 +162,8 @@ def test_module_that_was_removed_is_an_error(golden: Golden) -> None:
     """An import of a module that Ray has removed is an error before anything is built."""
     uses = [use("ray.workflow"), use("ray.util.sgd.torch"), use("ray.util.queue")]
     golden.check(
-        "errors/ray_module_removed.txt", error_text(lambda: check_removed("src/app:image", uses))
+        "errors/closure/ray-module-removed.txt",
+        error_text(lambda: check_removed("src/app:image", uses)),
     )
     check_removed("src/app:image", [use("ray.data")])
 
@@ -171,7 +172,7 @@ def test_module_whose_distribution_no_extra_brings_is_an_error(golden: Golden) -
     """A module of Ray without its distribution is an error that names both, with the import."""
     uses = [use("ray.util.joblib.register_ray"), use("ray.util.dask"), use("ray.util.collective")]
     golden.check(
-        "errors/ray_module_uncovered.txt",
+        "errors/closure/ray-module-uncovered.txt",
         error_text(lambda: check_uncovered("src/app:image", uses, {"ray", "numpy"})),
     )
     check_uncovered("src/app:image", uses, {"ray", "numpy", "dask", "joblib"})

@@ -141,14 +141,14 @@ def test_config_of_one_application_stays_as_it_is() -> None:
 
 def test_unknown_application_is_an_error(golden: Golden) -> None:
     """The error for an unknown application lists the known ones."""
-    golden.check("errors/serve-config-application-unknown.txt", message(CONFIG, "fish"))
+    golden.check("errors/serve/serve-config-application-unknown.txt", message(CONFIG, "fish"))
 
 
 def test_all_problems_are_told_at_once(golden: Golden) -> None:
     """Every problem is reported with file, line, key and value, in the order of the file."""
     text = CONFIG.replace("/prices", "/fruit").replace("8001", "web").replace("fruit:app", "fruit")
     text = text.replace("shop.prices.build", "build")
-    golden.check("errors/serve-config-refused.txt", message(text))
+    golden.check("errors/serve/serve-config-refused.txt", message(text))
 
 
 def test_key_that_is_ignored_is_told_with_what_is_missing() -> None:
@@ -160,7 +160,7 @@ def test_key_that_is_ignored_is_told_with_what_is_missing() -> None:
 
 def test_config_without_applications_is_an_error(golden: Golden) -> None:
     """A config without applications is an error, though Ray accepts it: the image would serve nothing."""
-    golden.check("errors/serve-config-empty.txt", message("applications: []\n"))
+    golden.check("errors/serve/serve-config-empty.txt", message("applications: []\n"))
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_config_without_applications_is_an_error(golden: Golden) -> None:
 )
 def test_file_of_no_one_config_is_an_error(name: str, text: str, golden: Golden) -> None:
     """A file without exactly one YAML document is an error."""
-    golden.check(f"errors/serve-config-{name}.txt", message(text))
+    golden.check(f"errors/serve/serve-config-{name}.txt", message(text))
 
 
 def test_text_that_is_no_yaml_is_an_error(golden: Golden) -> None:
     """A text that is not valid YAML, such as a template, is an error."""
     text = "{{ define }}\n" + CONFIG
-    golden.check("errors/serve-config-no-yaml.txt", message(text))
+    golden.check("errors/serve/serve-config-no-yaml.txt", message(text))
 
 
 # --- Manifests
@@ -198,7 +198,9 @@ def test_empty_version_of_ray_is_none(value: str) -> None:
 
 def test_problem_in_a_block_has_the_line_of_the_manifest(golden: Golden) -> None:
     """A problem in the config of a manifest has the line of the manifest's file."""
-    golden.check("errors/serve-config-block-refused.txt", message(SERVICE.replace("8001", "web")))
+    golden.check(
+        "errors/serve/serve-config-block-refused.txt", message(SERVICE.replace("8001", "web"))
+    )
 
 
 def test_one_application_of_a_service_can_be_served() -> None:
@@ -228,7 +230,7 @@ def test_manifest_that_does_not_say_what_to_serve_is_an_error(
     name: str, text: str, golden: Golden
 ) -> None:
     """A manifest without one service or job is an error that lists the documents found, with lines."""
-    golden.check(f"errors/serve-config-{name}.txt", message(text))
+    golden.check(f"errors/serve/serve-config-{name}.txt", message(text))
 
 
 @pytest.mark.parametrize(
@@ -361,7 +363,7 @@ def test_environment_that_defeats_the_image_is_an_error(
     name: str, text: str, golden: Golden
 ) -> None:
     """Keys that bring other code are an error that lists fixes, with the requirements to add."""
-    golden.check(f"errors/runtime-env-{name}.txt", problem(with_environment(text)))
+    golden.check(f"errors/serve/runtime-env-{name}.txt", problem(with_environment(text)))
 
 
 def test_environment_of_another_application_does_not_count() -> None:
@@ -378,13 +380,13 @@ def test_environment_of_a_deployment_counts(golden: Golden) -> None:
         "    deployments:\n    - name: D\n      ray_actor_options: {runtime_env: {uv: [a]}}\n"
     )
     text = with_environment("{pip: [b]}") + deployments
-    golden.check("errors/runtime-env-of-deployment.txt", problem(text))
+    golden.check("errors/serve/runtime-env-of-deployment.txt", problem(text))
 
 
 def test_environment_of_a_job_counts(golden: Golden) -> None:
     """The `runtime_env` of a RayJob, a text in the manifest, counts."""
     text = job("python a.py", "runtimeEnvYAML: |\n  env_vars: {A: b}\n  working_dir: ./src\n")
-    golden.check("errors/runtime-env-of-job.txt", problem(text))
+    golden.check("errors/serve/runtime-env-of-job.txt", problem(text))
 
 
 def test_environment_of_a_job_that_is_no_text_is_an_error() -> None:
@@ -400,14 +402,14 @@ def test_code_from_elsewhere_is_a_warning(golden: Golden) -> None:
     """Code from a URL is a warning: it hides the image's modules of the same name."""
     text = "{working_dir: 'https://example.com/a.zip', py_modules: ['s3://bucket/b.whl']}"
     (warning,) = parse(with_environment(text)).warnings
-    golden.check("errors/runtime-env-remote.txt", warning)
+    golden.check("errors/serve/runtime-env-remote.txt", warning)
 
 
 def test_code_from_elsewhere_of_a_job_is_a_warning(golden: Golden) -> None:
     """Code from a URL is a warning in a RayJob too."""
     text = job("python a.py", "runtimeEnvYAML: |\n  working_dir: 'https://example.com/a.zip'\n")
     (warning,) = parse(text).warnings
-    golden.check("errors/runtime-env-remote-of-job.txt", warning)
+    golden.check("errors/serve/runtime-env-remote-of-job.txt", warning)
 
 
 # --- Warnings
@@ -416,13 +418,13 @@ def test_code_from_elsewhere_of_a_job_is_a_warning(golden: Golden) -> None:
 def test_keys_that_ray_ignores_are_a_warning(golden: Golden) -> None:
     """All keys that Ray ignores are in one warning."""
     (warning,) = parse(CONFIG + "    num_replicas: 3\nhttp_port: 8000\n").warnings
-    golden.check("errors/serve-config-ignored.txt", warning)
+    golden.check("errors/serve/serve-config-ignored.txt", warning)
 
 
 def test_host_that_nobody_reaches_is_a_warning(golden: Golden) -> None:
     """A loopback address is a warning: Ray Serve would listen only inside of the container."""
     (warning,) = parse(CONFIG.replace("0.0.0.0", "127.0.0.1")).warnings
-    golden.check("errors/serve-config-loopback.txt", warning)
+    golden.check("errors/serve/serve-config-loopback.txt", warning)
 
 
 BOMB = "\n".join(

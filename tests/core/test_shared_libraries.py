@@ -193,4 +193,4 @@ def test_problem_names_file_distribution_library_and_fix(golden: Golden) -> None
         distribution("trees", "trees/lib_trees.so"),
     )
     problems = library_problems("src/app:image", "python:3.10-slim", missing)
-    golden.check("errors/check-libraries.txt", format_problems(problems))
+    golden.check("errors/check/check-libraries.txt", format_problems(problems))

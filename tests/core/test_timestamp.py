@@ -32,5 +32,5 @@ def test_what_is_no_time_is_refused(value: str) -> None:
 def test_error_says_how_to_get_one(golden: Golden) -> None:
     """The error names the variable, its value and a command that prints a timestamp."""
     golden.check(
-        "errors/timestamp.txt", error_text(lambda: timestamp_of({"SOURCE_DATE_EPOCH": "now"}))
+        "errors/image/timestamp.txt", error_text(lambda: timestamp_of({"SOURCE_DATE_EPOCH": "now"}))
     )

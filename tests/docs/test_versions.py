@@ -35,12 +35,12 @@ OTHERS = {
     ("docs/decisions/0010-the-runtime-layer.md", "2.53"),
     # The release that removed modules of Ray.
     ("pants-plugins/slim_ray_image/core/closure/ray_extras.py", "2.0"),
-    ("tests/golden/errors/ray_module_removed.txt", "2.0"),
+    ("tests/golden/errors/closure/ray-module-removed.txt", "2.0"),
     # A manifest names another Ray than the one that is locked.
     ("tests/core/test_consistency.py", "2.46.0"),
     ("tests/core/test_serve_config.py", "2.9.0"),
-    ("tests/golden/errors/package_other_ray_in_the_manifest.txt", "2.46.0"),
-    ("tests/golden/errors/ray-version-of-manifest.txt", "2.46.0"),
+    ("tests/golden/errors/packages/package-other-ray-in-the-manifest.txt", "2.46.0"),
+    ("tests/golden/errors/wheels/ray-version-of-manifest.txt", "2.46.0"),
     ("tests/integration/test_serve_config.py", "2.46.0"),
     # A wheel that a test makes, or a row that stands for one.
     ("tests/core/test_requirements.py", "1.0"),

@@ -183,4 +183,6 @@ def check_error(
     """Package the service, and compare its error with the golden file `name`."""
     text = message_of(assert_fails(repository, TARGET, *shapes.options(), *options))
     # The patch version of the base's Python changes.
-    golden.check(f"errors/{name}.txt", re.sub(r"CPython 3\.10\.\d+", "CPython 3.10.0", text))
+    golden.check(
+        f"errors/packages/{name}.txt", re.sub(r"CPython 3\.10\.\d+", "CPython 3.10.0", text)
+    )

@@ -82,7 +82,7 @@ def test_requirement_that_is_excluded_is_missed(
 ) -> None:
     """The error names the import and the requirement, although the image itself can be built."""
     run = check_shapes(repository, shapes, ["torus", "side"], ["!!:shape"])
-    golden.check("errors/check_excluded_requirement.txt", problems_of(run))
+    golden.check("errors/packages/check-excluded-requirement.txt", problems_of(run))
 
 
 def test_module_that_a_distribution_does_not_declare_is_missed(
@@ -90,7 +90,7 @@ def test_module_that_a_distribution_does_not_declare_is_missed(
 ) -> None:
     """If a distribution imports a missing module, the error names the file in the image that imports it."""
     run = check_shapes(repository, shapes, ["prism"])
-    golden.check("errors/check_undeclared_module.txt", problems_of(run))
+    golden.check("errors/packages/check-undeclared-module.txt", problems_of(run))
 
 
 @needs("compiler")
@@ -114,7 +114,7 @@ def test_library_of_this_machine_does_not_hide_that_the_base_has_none(
         },
     )
     run = check_shapes(repository, shapes, ["trees"])
-    golden.check("errors/check_missing_library.txt", problems_of(run))
+    golden.check("errors/packages/check-missing-library.txt", problems_of(run))
     load = "import ctypes, os\nctypes.CDLL(os.path.dirname(__file__) + '/trees_library/lib_trees.so')\n"
     shapes.add_wheel(
         "trees",
@@ -140,7 +140,7 @@ def test_image_that_kuberay_cannot_start_fails(repository: Repository, golden: G
         ")\n",
     )
     run = check(repository, "src/services/refused:image")
-    golden.check("errors/check_refused_by_kuberay.txt", problems_of(run))
+    golden.check("errors/packages/check-refused-by-kuberay.txt", problems_of(run))
 
 
 def write_lacking(repository: Repository, code: str, exclude_file: str) -> str:
@@ -158,7 +158,7 @@ def test_image_without_the_program_of_the_probes_fails(
     """Without wget, KubeRay never sees the container become ready."""
     echo = 'serve_app="services.echo.app:app"'
     run = check(repository, write_lacking(repository, echo, "/usr/local/bin/wget"))
-    golden.check("errors/check_without_wget.txt", problems_of(run))
+    golden.check("errors/packages/check-without-wget.txt", problems_of(run))
 
 
 def test_test_module_that_a_library_imports_is_missed(
@@ -168,7 +168,7 @@ def test_test_module_that_a_library_imports_is_missed(
     features = 'dependencies=["src/libs/features"]'
     excluded = "numpy/_core/tests/_natype.py"
     run = check(repository, write_lacking(repository, features, excluded))
-    golden.check("errors/check_without_natype.txt", problems_of(run))
+    golden.check("errors/packages/check-without-natype.txt", problems_of(run))
 
 
 def test_what_only_the_cluster_has_is_a_line_and_no_failure(

@@ -79,18 +79,18 @@ def test_pex_lockfile_that_does_not_do_is_an_error(
     """Each kind of mistake in a Pex lockfile gives one error, in the plugin's words and not in Pex's."""
     cube = shapes.pex_locked("cube", requires=["side"])
     for names, locked, error in (
-        (["cube", "side"], [cube], "package_pex_lock_without_an_entry"),
-        (["cube"], [cube], "package_pex_lock_without_a_needed_entry"),
-        (["sphere"], [shapes.pex_locked("sphere")], "package_pex_lock_for_another_python"),
+        (["cube", "side"], [cube], "package-pex-lock-without-an-entry"),
+        (["cube"], [cube], "package-pex-lock-without-a-needed-entry"),
+        (["sphere"], [shapes.pex_locked("sphere")], "package-pex-lock-for-another-python"),
         (
             ["torus"],
             [shapes.pex_locked("torus", requires_python=">=3.12")],
-            "package_pex_lock_of_a_newer_python",
+            "package-pex-lock-of-a-newer-python",
         ),
         (
             ["torus", "cone"],
             [shapes.pex_locked(n) for n in ("torus", "cone")],
-            "package_pex_no_wheel",
+            "package-pex-no-wheel",
         ),
     ):
         write_service(repository, names)

@@ -72,10 +72,10 @@ def test_distribution_that_may_be_built_is_built(repository: Repository, shapes:
 @pytest.mark.parametrize(
     ("name", "locked", "error"),
     [
-        ("cube", ["cube", "side:wrong"], "package_wrong_hash"),
-        ("cube", ["cube"], "package_lock_without_an_entry"),
-        ("sphere", ["sphere"], "package_wheel_for_another_python"),
-        ("torus", ["torus"], "package_no_wheel"),
+        ("cube", ["cube", "side:wrong"], "package-wrong-hash"),
+        ("cube", ["cube"], "package-lock-without-an-entry"),
+        ("sphere", ["sphere"], "package-wheel-for-another-python"),
+        ("torus", ["torus"], "package-no-wheel"),
     ],
 )
 def test_pip_lockfile_that_does_not_do_is_an_error(
@@ -99,7 +99,7 @@ def test_lockfile_that_is_not_there_is_an_error(
 ) -> None:
     """The error names the lockfile and its resolve."""
     write_service(repository, ["cube"])
-    check_error(repository, shapes, golden, "package_no_lockfile")
+    check_error(repository, shapes, golden, "package-no-lockfile")
 
 
 # --- Conflicts between distributions, and with the base
@@ -120,8 +120,8 @@ def unruly_shapes(tmp_path_factory: pytest.TempPathFactory) -> Shapes:
 @pytest.mark.parametrize(
     ("names", "error"),
     [
-        (["line", "plane"], "package_two_contents_of_a_path"),
-        (["point"], "package_command_hides_another"),
+        (["line", "plane"], "package-two-contents-of-a-path"),
+        (["point"], "package-command-hides-another"),
     ],
 )
 def test_distributions_that_conflict_are_an_error(
@@ -131,4 +131,4 @@ def test_distributions_that_conflict_are_an_error(
     write_service(repository, names)
     repository.write(LOCKFILE, "".join(map(unruly_shapes.locked, names)))
     text = assert_fails(repository, TARGET, *unruly_shapes.options())
-    golden.check(f"errors/{error}.txt", message_of(text))
+    golden.check(f"errors/packages/{error}.txt", message_of(text))

@@ -262,4 +262,4 @@ def test_wrong_login_is_an_error_without_the_login(
     error = assert_fails(outside, JOB, *options)
     assert "mistaken" not in error
     text = message_of(error).replace(private_index.address, "127.0.0.1:PORT")
-    golden.check("errors/index_refuses_login.txt", text)
+    golden.check("errors/packages/index-refuses-login.txt", text)

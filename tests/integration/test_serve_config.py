@@ -85,7 +85,7 @@ def test_other_ray_in_the_manifest_is_an_error(repository: Repository, golden: G
     text = repository.read(SHOP_MANIFEST)
     repository.write(SHOP_MANIFEST, text.replace('rayVersion: "2.48.0"', 'rayVersion: "2.46.0"'))
     error = assert_fails(repository, f"{SHOP}:image")
-    golden.check("errors/package_other_ray_in_the_manifest.txt", message_of(error))
+    golden.check("errors/packages/package-other-ray-in-the-manifest.txt", message_of(error))
 
 
 def test_base_of_another_python_than_the_resolve_s_is_an_error(repository: Repository) -> None:

@@ -190,7 +190,7 @@ def test_source_without_the_pinned_image_is_an_error(
     layout.write_index(layout.add_image())
     rule_runner.set_options([*OPTIONS, SOURCES])
     text = base_error(rule_runner, f"python:3.10-slim@sha256:{'0' * 64}")
-    golden.check("errors/base_source_without_the_digest.txt", text)
+    golden.check("errors/base/base-source-without-the-digest.txt", text)
 
 
 def test_layout_is_read_anew_in_each_session(rule_runner: RuleRunner, layout: Layout) -> None:

@@ -445,7 +445,7 @@ def test_different_files_at_one_path_are_refused(rule_runner: RuleRunner, golden
             "more/app/b.txt": "two",
         },
     )
-    golden.check("errors/different_files_at_one_path.txt", closure_error(rule_runner))
+    golden.check("errors/closure/different-files-at-one-path.txt", closure_error(rule_runner))
 
 
 def test_generated_files_come_along(rule_runner: RuleRunner) -> None:
@@ -589,7 +589,7 @@ def test_image_is_not_put_into_an_image(rule_runner: RuleRunner, golden: Golden)
             "other/BUILD": "slim_ray_image(name='image', dependencies=['src/app:main'])\n",
         },
     )
-    golden.check("errors/image_in_an_image.txt", closure_error(rule_runner))
+    golden.check("errors/closure/image-in-an-image.txt", closure_error(rule_runner))
 
 
 @pytest.mark.parametrize(

@@ -223,9 +223,9 @@ def test_file_that_nobody_owns_is_named_by_its_path(rule_runner: RuleRunner) -> 
 @pytest.mark.parametrize(
     ("entry_point", "files", "golden_name"),
     [
-        ("drivr.py", ["driver.py"], "entry_file_not_there.txt"),
-        ("drivr.py", ["__init__.py", "driver.py"], "entry_file_not_there_in_a_package.txt"),
-        ("jobs/driver.py", ["driver.py"], "entry_file_in_a_folder_without_python.txt"),
+        ("drivr.py", ["driver.py"], "entry-file-not-there.txt"),
+        ("drivr.py", ["__init__.py", "driver.py"], "entry-file-not-there-in-a-package.txt"),
+        ("jobs/driver.py", ["driver.py"], "entry-file-in-a-folder-without-python.txt"),
     ],
     ids=["one-file-beside", "package-beside", "other-folder"],
 )
@@ -236,7 +236,7 @@ def test_file_that_is_not_there_is_not_another_file(
     build = "python_sources()\n" + image(entry_point=entry_point)
     write(rule_runner, {"app/BUILD": build, **{f"app/{file}": "" for file in files}})
     assert direct_dependencies(rule_runner) == []
-    golden.check(f"errors/{golden_name}", closure_error(rule_runner))
+    golden.check(f"errors/serve/{golden_name}", closure_error(rule_runner))
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,9 @@ def test_names_are_those_of_the_docker_backend(docker_rule_runner: RuleRunner) -
 def test_registry_that_is_not_configured_is_an_error(runner: RuleRunner, golden: Golden) -> None:
     """The golden file has the whole text that a user sees."""
     request = names_request(runner, "registries=['@staging']", REGISTRIES, "{name}")
-    golden.check("errors/names-of-unknown-registry.txt", error_text(runner, ImageNames, [request]))
+    golden.check(
+        "errors/image/names-of-unknown-registry.txt", error_text(runner, ImageNames, [request])
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_registries_that_cannot_be_read_are_an_error(
 ) -> None:
     """An entry that the docker backend cannot read either is reported as the user's mistake, not as a fault."""
     request = names_request(runner, "", registries, "{name}")
-    golden.check(f"errors/registries-{name}.txt", error_text(runner, ImageNames, [request]))
+    golden.check(f"errors/image/registries-{name}.txt", error_text(runner, ImageNames, [request]))
 
 
 def test_generated_image_is_named_as_its_application(rule_runner: RuleRunner) -> None:

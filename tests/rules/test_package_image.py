@@ -152,4 +152,4 @@ def test_option_that_cannot_be_written_is_an_error(
     """The message names the option, because the target is not at fault."""
     package_rule_runner.set_options(["--slim-ray-outputs=['layout', 'sparse-layout']"])
     text = error_text(package_rule_runner, BuiltPackage, [field_set()])
-    golden.check("errors/outputs-of-option.txt", text)
+    golden.check("errors/image/outputs-of-option.txt", text)

@@ -36,4 +36,4 @@ def test_wheel_for_one_platform_is_accepted_by_name(tags: str) -> None:
 
 def test_distribution_without_a_wheel_is_refused(golden: Golden) -> None:
     """A `python_distribution` that builds no wheel is an error, because nothing can be installed."""
-    golden.check("errors/distribution_without_a_wheel.txt", error_text(check))
+    golden.check("errors/closure/distribution-without-a-wheel.txt", error_text(check))

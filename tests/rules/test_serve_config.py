@@ -198,7 +198,7 @@ def test_module_that_nobody_owns_is_named_by_its_application(
     """The message has the line of the file, and the other application is still inferred."""
     write_shop(rule_runner, config=CONFIG.replace("app.prices:", "app.price:"))
     assert direct_dependencies(rule_runner) == ["src/app/fruit.py"]
-    golden.check("errors/serve-config-no-owner.txt", closure_error(rule_runner))
+    golden.check("errors/serve/serve-config-no-owner.txt", closure_error(rule_runner))
 
 
 def test_mistakes_of_all_applications_are_reported_together(rule_runner: RuleRunner) -> None:
@@ -219,14 +219,14 @@ def test_file_that_is_not_there_is_an_error(rule_runner: RuleRunner, golden: Gol
     """Only the image fails: goals that list targets and dependencies still work."""
     write_shop(rule_runner, config=None)
     assert direct_dependencies(rule_runner) == []
-    golden.check("errors/serve-config-missing.txt", closure_error(rule_runner))
+    golden.check("errors/serve/serve-config-missing.txt", closure_error(rule_runner))
 
 
 def test_file_that_is_no_text_is_an_error(rule_runner: RuleRunner, golden: Golden) -> None:
     """A file that is not UTF-8 is an error."""
     write_shop(rule_runner)
     rule_runner.write_files({"src/app/serve.yaml": b"name: \xff\n"})
-    golden.check("errors/serve-config-no-utf-8.txt", closure_error(rule_runner))
+    golden.check("errors/serve/serve-config-no-utf-8.txt", closure_error(rule_runner))
 
 
 def test_first_party_file_at_the_place_of_the_config_is_an_error(rule_runner: RuleRunner) -> None:
@@ -328,7 +328,7 @@ def test_file_of_which_nothing_can_be_generated_is_an_error(
 ) -> None:
     """The message names the generator and describes the mistake in the file."""
     write_shop(rule_runner, APART.format(arguments), config)
-    golden.check(f"errors/generated-images-{name}.txt", generation_error(rule_runner))
+    golden.check(f"errors/serve/generated-images-{name}.txt", generation_error(rule_runner))
 
 
 def test_config_is_a_source_of_the_image(rule_runner: RuleRunner) -> None:

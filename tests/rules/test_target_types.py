@@ -374,7 +374,7 @@ def test_outputs_that_cannot_be_written_are_refused(
 ) -> None:
     """The message lists the valid names, or the two that exclude each other."""
     name = request.node.callspec.id
-    golden.check(f"errors/field-outputs-{name}.txt", field_error(outputs=outputs))
+    golden.check(f"errors/image/field-outputs-{name}.txt", field_error(outputs=outputs))
 
 
 def test_no_outputs_is_not_the_default() -> None:

@@ -327,7 +327,7 @@ def test_base_without_an_interpreter_is_an_error(
     """A base without a Python 3 on its PATH is rejected, with the searched directories."""
     search_path = ["/usr/local/bin", "/usr/bin"]
     text = error_text(lambda: _find_python(root_of(members), search_path, REFERENCE))
-    golden.check("errors/base_without_python.txt", text)
+    golden.check("errors/base/base-without-python.txt", text)
 
 
 def test_programs_are_those_of_path_beside_the_interpreter(sandbox: Path) -> None:
@@ -413,7 +413,7 @@ def test_base_with_musl_is_an_error(sandbox: Path, golden: Golden) -> None:
     """A base with musl as its C library is rejected, since Ray has no wheels for musl."""
     root = root_of([tar_file("lib/ld-musl-x86_64.so.1")])
     text = error_text(lambda: _glibc_version(root, LINUX_AMD64, "python:3.10-alpine"))
-    golden.check("errors/base_with_musl.txt", text)
+    golden.check("errors/base/base-with-musl.txt", text)
 
 
 @pytest.mark.parametrize("libc", [None, "no banner"])

@@ -91,7 +91,7 @@ def test_wheel_that_the_lock_does_not_know_is_not_taken(
     folder, url = index
     write_wheel(folder / NAMES["x86_64"])
     error = error_text(lambda: fetch(["0" * 64], url))
-    golden.check("errors/uv_not_on_index.txt", re.sub(r":\d+/", ":PORT/", error))
+    golden.check("errors/tools/uv-not-on-index.txt", re.sub(r":\d+/", ":PORT/", error))
     assert not Path("uv").exists()
 
 
@@ -99,7 +99,7 @@ def test_index_that_does_not_answer_is_an_error(sandbox: Path, golden: Golden) -
     """The error names each index and page of links with its problem."""
     index, folder = "http://127.0.0.1:9/simple/", "/no/such/folder"
     text = error_text(lambda: fetch(["0" * 64], index, find_links=folder))
-    golden.check("errors/index_does_not_answer.txt", text)
+    golden.check("errors/tools/index-does-not-answer.txt", text)
 
 
 def test_no_place_to_look_at_is_an_error(sandbox: Path) -> None:

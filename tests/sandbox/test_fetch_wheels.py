@@ -258,7 +258,7 @@ def test_other_content_than_the_locked_one_is_an_error(
     wheel = wheel_of(b"locked", server.url("/files/foo"))
     error = error_text(lambda: fetch(wheel, indexes=[server.url("/simple")]))
     golden.check(
-        "errors/wheel_of_another_hash.txt", error.replace(server.address, "127.0.0.1:PORT")
+        "errors/wheels/wheel-of-another-hash.txt", error.replace(server.address, "127.0.0.1:PORT")
     )
     assert fetched() == cached() == {}
     assert not Path("fetched.json").exists()
@@ -331,7 +331,9 @@ def test_wheel_that_no_place_has_is_an_error(
     error = error_text(
         lambda: fetch(*wheels, indexes=[server.url("/simple")], find_links=["/no/such/folder"])
     )
-    golden.check("errors/wheels_nowhere.txt", error.replace(server.address, "127.0.0.1:PORT"))
+    golden.check(
+        "errors/wheels/wheels-nowhere.txt", error.replace(server.address, "127.0.0.1:PORT")
+    )
     assert [asked.target for asked in server.asked].count("/bar") == 1
     assert fetched() == {"foo-1.0-py3-none-any.whl": content}
 

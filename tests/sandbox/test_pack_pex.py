@@ -79,7 +79,7 @@ def test_distributions_that_are_not_closed_are_an_error(wheels: Path, golden: Go
     requires = ["bar>=1", "foo>=2", 'qux>=3; python_version > "3"', 'win; sys_platform == "win32"']
     make_wheel(wheels, "baz", "1.0", files={"baz.py": ""}, requires=requires)
     error = error_text(lambda: pack("foo==1.0", "baz==1.0"))
-    golden.check("errors/wheels_not_closed.txt", error)
+    golden.check("errors/wheels/wheels-not-closed.txt", error)
     assert not Path("requirements.pex").exists()
 
 

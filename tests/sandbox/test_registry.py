@@ -659,7 +659,7 @@ def test_bundle_without_certificates_is_an_error(sandbox: Path, golden: Golden) 
     Path("certificates.pem").write_text("no certificates\n")
     result = run(place_of(NAME, "x", certificates="certificates.pem"), {})
     assert result.returncode == USER_ERROR
-    golden.check("errors/no_certificates.txt", result.stderr)
+    golden.check("errors/base/no-certificates.txt", result.stderr)
 
 
 @pytest.mark.parametrize("plain_http", [True, False], ids=["http", "https"])
@@ -674,7 +674,7 @@ def test_proxy_that_refuses_a_login_is_an_error(
         )
     assert result.returncode == USER_ERROR
     text = result.stderr.replace(proxy.address, "127.0.0.1:PORT")
-    golden.check(f"errors/proxy_refuses_login_{'http' if plain_http else 'https'}.txt", text)
+    golden.check(f"errors/base/proxy-refuses-login-{'http' if plain_http else 'https'}.txt", text)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def test_wheels_that_do_not_run_on_the_base_are_an_error(golden: Golden) -> None
         _Wheel("cone", "1.0", ("cp310-cp310-linux_x86_64",)),
     ]
     golden.check(
-        "errors/packed_for_another_base.txt", error_text(lambda: _check_wheels(wheels, REQUEST))
+        "errors/wheels/packed-for-another-base.txt",
+        error_text(lambda: _check_wheels(wheels, REQUEST)),
     )
 
 

@@ -124,7 +124,7 @@ def test_full_disk_is_told_and_no_layer_is_left(
     """If a layer does not fit on the disk, the user gets an error, and no partial layer has its name."""
     write_layer_request(small_disk)
     monkeypatch.setattr(sys, "argv", ["layers.write_files_layer", "request.json"])
-    golden.check("errors/disk_full.txt", told_by(write_layer, capsys, FilesLayerRequest))
+    golden.check("errors/tools/disk-full.txt", told_by(write_layer, capsys, FilesLayerRequest))
     assert not (small_disk / "layer.tar.gz").exists()
 
 

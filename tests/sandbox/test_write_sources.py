@@ -257,9 +257,9 @@ def test_module_without_any_name_is_an_error(sandbox: Path) -> None:
     [
         (
             "from ray import serve\n\n\n@serve.deployment\nclass Greeter: ...\n\n\napp = Greeter.bind()\n",
-            "application_not_bound.txt",
+            "application-not-bound.txt",
         ),
-        ("class Greeter: ...\n", "application_nowhere_bound.txt"),
+        ("class Greeter: ...\n", "application-nowhere-bound.txt"),
     ],
     ids=["another-is-bound", "none-is-bound"],
 )
@@ -269,7 +269,7 @@ def test_class_is_no_application(
     """A class that is not bound is refused; the error names a bound application of the module, if any."""
     check = replace(CHECK, attribute="Greeter")
     text = error_text(lambda: layer_of({CHECK.file: source}, check=check))
-    golden.check(f"errors/{golden_name}", text)
+    golden.check(f"errors/layers/{golden_name}", text)
 
 
 def test_module_that_is_no_valid_python_is_an_error(sandbox: Path) -> None:

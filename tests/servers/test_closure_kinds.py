@@ -305,7 +305,7 @@ def test_distribution_for_this_machine_alone_is_refused(
     target = write_native_distribution(repository, folder)
     error = assert_fails(repository, target, root_option(folder))
     text = error.partition("SlimRayImageError: ")[2].replace(folder, "native").strip()
-    golden.check("errors/distribution_for_this_machine.txt", text)
+    golden.check("errors/packages/distribution-for-this-machine.txt", text)
     allowed = "--slim-ray-host-built-distributions=['Shapes_for.tests']"
     run = repository.pants(root_option(folder), RUN_ARGUMENTS, allowed, "run", target)
     assert run.output.endswith("\nsquare 9\n")

@@ -64,7 +64,7 @@ def test_other_hash_is_an_error(machine: FreshMachine, golden: Golden) -> None:
     assert (run.exit_code, run.output) == (1, "")
     size = machine.archive.path.stat().st_size
     golden.check(
-        "errors/setup_other_hash.txt", machine.neutral(run.errors.replace(str(size), "BYTES"))
+        "errors/setup/setup-other-hash.txt", machine.neutral(run.errors.replace(str(size), "BYTES"))
     )
     assert leftovers(machine) == []
 
@@ -97,7 +97,7 @@ def test_unreachable_host_is_an_error(machine: FreshMachine, golden: Golden) -> 
     machine.settings["SLIM_RAY_IMAGE_PYTHON_MIRROR"] = "https://mirror.invalid/releases"
     run = machine.find_python()
     assert (run.exit_code, run.output) == (1, "")
-    golden.check("errors/setup_unreachable_host.txt", machine.neutral(run.errors))
+    golden.check("errors/setup/setup-unreachable-host.txt", machine.neutral(run.errors))
     assert leftovers(machine) == []
 
 
@@ -120,7 +120,7 @@ def test_mirror_of_another_scheme_is_refused(
     assert run.exit_code == 1
     assert f"but was '{mirror}'." in run.errors
     text = machine.neutral(run.errors.replace(mirror, "URL"))
-    golden.check("errors/setup_mirror_of_another_scheme.txt", text)
+    golden.check("errors/setup/setup-mirror-of-another-scheme.txt", text)
 
 
 @needs("openssl")
@@ -147,7 +147,7 @@ def test_missing_program_is_named(machine: FreshMachine, golden: Golden, program
     assert f"without {program}, which" in run.errors
     text = machine.neutral(run.errors)
     if program == "curl":
-        golden.check("errors/setup_without_curl.txt", text)
+        golden.check("errors/setup/setup-without-curl.txt", text)
 
 
 def test_machine_without_an_archive_is_an_error(machine: FreshMachine, golden: Golden) -> None:
@@ -155,7 +155,7 @@ def test_machine_without_an_archive_is_an_error(machine: FreshMachine, golden: G
     machine.install("uname", '#!/bin/sh\ncase "$1" in -s) echo Linux ;; -m) echo riscv64 ;; esac\n')
     run = machine.find_python()
     assert run.exit_code == 1
-    golden.check("errors/setup_machine_without_an_archive.txt", machine.neutral(run.errors))
+    golden.check("errors/setup/setup-machine-without-an-archive.txt", machine.neutral(run.errors))
 
 
 def test_python_that_does_not_run_is_an_error(machine: FreshMachine) -> None:

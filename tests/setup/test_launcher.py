@@ -79,7 +79,7 @@ def test_compiler_that_arm64_needs_is_named(machine: FreshMachine, golden: Golde
     machine.install("uname", '#!/bin/sh\ncase "$1" in -s) echo Linux ;; -m) echo aarch64 ;; esac\n')
     run = machine.run("./pants", "--version")
     assert (run.exit_code, run.output) == (1, "")
-    golden.check("errors/setup_arm64_without_a_compiler.txt", machine.neutral(run.errors))
+    golden.check("errors/setup/setup-arm64-without-a-compiler.txt", machine.neutral(run.errors))
     assert not machine.pythons.exists()
 
 

@@ -129,7 +129,7 @@ def test_no_way_to_root_is_an_error(closed_off: FreshMachine, golden: Golden) ->
     error = process.stderr[process.stderr.index("No registry answers, and") :]
     # The list of packages depends on the machine that runs the tests.
     error = re.sub(r"apt-get install [^;]*; ", "", error)
-    golden.check("errors/setup_without_root.txt", error.rstrip("\n"))
+    golden.check("errors/setup/setup-without-root.txt", error.rstrip("\n"))
     assert calls(closed_off) == []
 
 
