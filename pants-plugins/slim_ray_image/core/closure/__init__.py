@@ -1,1 +1,1 @@
-"""Stage 2: the first-party files and the requirements that go into an image, each with a reason; Ray's extras."""
+"""Stage 2: the first-party files, requirements and extras of Ray that go into an image, each with a reason."""

@@ -16,7 +16,7 @@ from slim_ray_image.core.image_paths import has_control_character, parents
 
 @dataclass(frozen=True)
 class ClosureFile:
-    """A first-party file, or a file that `pants package` made from a target of the repository."""
+    """A file of the image: a first-party file, or one that `pants package` made from a target of the monorepo."""
 
     path: str  # in the image, relative to the working directory
     source: str  # path relative to the build root; for a packaged file, the address of the target
@@ -28,7 +28,7 @@ class ClosureFile:
 
 @dataclass(frozen=True)
 class ClosureRequirement:
-    """A requirement of the code."""
+    """A requirement of the image's code for a third-party distribution, with the reason."""
 
     text: str  # PEP 508
     reason: str
@@ -36,7 +36,7 @@ class ClosureRequirement:
 
 @dataclass(frozen=True)
 class ClosureWheel:
-    """A wheel built from a `python_distribution` of the repository."""
+    """A wheel built from a `python_distribution` of the monorepo."""
 
     path: str  # in the digest that contains the wheels
     name: str  # canonical (PEP 503)
@@ -46,7 +46,7 @@ class ClosureWheel:
 
 @dataclass(frozen=True)
 class PathField:
-    """A field with a path below which files go into the image."""
+    """A field of a target whose value is a path in the image's working directory, below which files are put."""
 
     alias: str
     target: str  # address
@@ -71,7 +71,7 @@ def is_type_stub_project(name: str) -> bool:
 def unneeded_type_stubs(
     stubs: Collection[str], explicit: Collection[str], imports: Iterable[ImportEdge]
 ) -> frozenset[str]:
-    """Return the addresses in `stubs` that only type checkers need: each import of them has another owner, with code.
+    """Return the addresses of type stubs that only type checkers need: each import of them has an owner with code.
 
     Args:
         stubs: Addresses of requirements whose names look like type stubs.
@@ -92,7 +92,7 @@ def explain_targets(
     dependencies: Mapping[str, Iterable[str]],
     imports: Iterable[ImportEdge],
 ) -> dict[str, str]:
-    """Map each address to the reason that it is in the image: its first import by file and line, or else a dependent.
+    """Map each target's address to the reason that it is in the image: a field, its first import, or a dependent.
 
     Args:
         root: The image's own address.
@@ -122,7 +122,7 @@ def explain_targets(
 
 
 def check_paths(image: str, fields: Iterable[PathField]) -> None:
-    """Check that fields keep files inside of the image's working directory, before any file is placed.
+    """Check that paths in fields of targets do not lead out of the image's working directory.
 
     Raises:
         SlimRayImageError: If a field leads out of the working directory.
@@ -154,7 +154,9 @@ def _check_characters(image: str, files: Iterable[ClosureFile]) -> None:
 
 
 def unite_files(image: str, found: Iterable[ClosureFile]) -> tuple[ClosureFile, ...]:
-    """Return one file for each path, sorted by path. Several targets may have the same file.
+    """Return one file for each path, sorted by path; raise an error if two files clash, or a path is unusable.
+
+    Several targets may have the same file.
 
     Raises:
         SlimRayImageError: If two different files have the same path, if two paths differ only by case, or if a path has
@@ -201,7 +203,7 @@ def _check_case(image: str, files: Iterable[ClosureFile]) -> None:
 def only_built_with(
     dependencies: Mapping[str, Iterable[str]], distributions: Collection[str]
 ) -> frozenset[str]:
-    """Return the addresses whose direct dependents are all distributions of the repository.
+    """Return the addresses of targets whose direct dependents are all `python_distribution`s of the monorepo.
 
     Args:
         dependencies: Address -> addresses of its direct dependencies, for every target of the closure.

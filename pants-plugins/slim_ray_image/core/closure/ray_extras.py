@@ -107,7 +107,7 @@ class _Token:
 
 
 def _expressions(literal: str) -> Iterator[bytes]:
-    """Yield the sources of the expressions in an f-string that is one token, as it is before Python 3.12.
+    """Yield the source of each expression in an f-string that Python's tokenizer returns whole, as before 3.12.
 
     If the f-string cannot be parsed, yield all the text after its first brace at once. That is so if this Python ended
     the token early, at a quote in an expression, or if an expression is nested too deeply.
@@ -121,7 +121,7 @@ def _expressions(literal: str) -> Iterator[bytes]:
 
 
 def _tokens(source: bytes) -> Iterator[_Token]:
-    """Yield the tokens of a source, without comments and without line ends inside of a statement.
+    """Yield the tokens of a Python source, without comments and without line ends inside of a statement.
 
     Tokens inside of f-strings are included on every version of Python; their line is the line of the f-string.
 
@@ -150,7 +150,7 @@ def _tokens(source: bytes) -> Iterator[_Token]:
 
 
 def uses_in_source(path: str, source: bytes) -> tuple[RayUse, ...]:
-    """Return the modules of Ray that a source uses without an import statement of their own.
+    """Return the modules of Ray that a source uses other than by import, as in `ray.data.range(3)` or by `ray://`.
 
     `ray` loads some of its packages at their first use, such as `ray.data.range(3)`, and reads a client's address from
     text. The search reads tokens, so it works for sources of any version of Python. It does not find uses of `ray`
@@ -229,7 +229,7 @@ def check_uncovered(image: str, uses: Iterable[RayUse], distributions: Collectio
 
 
 def _needed(uses: Iterable[RayUse]) -> dict[str, str]:
-    """Map each extra that the uses need to the reason."""
+    """Map each extra of Ray that the code, or the head of a Ray cluster, needs to the reason."""
     needed: dict[str, str] = {}
     for use in uses:
         name = _longest_prefix(use.module, _EXTRAS_OF_MODULE)
@@ -243,7 +243,7 @@ def _needed(uses: Iterable[RayUse]) -> dict[str, str]:
 def decide_extras(
     uses: Sequence[RayUse], required: Collection[str], chosen: Optional[Collection[str]] = None
 ) -> tuple[RayExtra, ...]:
-    """Return each extra that is required or installed, sorted by name.
+    """Decide for each extra of Ray whether it is kept, added or dropped, and why; sorted by name.
 
     Args:
         required: The extras that the requirement names.
@@ -269,7 +269,7 @@ def decide_extras(
 
 
 def explain_added(extras: Iterable[RayExtra]) -> tuple[str, ...]:
-    """Return a line for each extra that no requirement names, for the error that the lockfile lacks its packages."""
+    """Return a line for each extra of Ray that was added, for the error that the lockfile lacks its distributions."""
     return tuple(
         f"{RAY}[{extra.name}] was added: {extra.reason}"
         for extra in extras
@@ -294,7 +294,7 @@ def required_extras(requirements: Iterable[ClosureRequirement]) -> Optional[froz
 def with_extras(
     requirements: Iterable[ClosureRequirement], extras: Iterable[RayExtra]
 ) -> Iterator[ClosureRequirement]:
-    """Yield the requirements. A requirement of Ray gets the extras that were not dropped, instead of its own."""
+    """Yield the requirements, where a requirement of Ray gets the extras that were not dropped instead of its own."""
     installed = {extra.name for extra in extras if extra.change != DROPPED}
     for requirement in requirements:
         ray = _parse(requirement.text)

@@ -1,1 +1,1 @@
-"""Stage 4: the plan of the layers, pruning, and the requests and results of the programs that write layers."""
+"""Stage 4: files assigned to layers, files left out, and inputs and outputs of the programs that write layers."""

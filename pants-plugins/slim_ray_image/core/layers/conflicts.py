@@ -1,4 +1,4 @@
-"""Stage 4 of 6: conflicts between distributions, or with programs of the base, in one layer or across layers.
+"""Stage 4 of 6: check that no distribution's file clashes with another's, or hides a program of the base image.
 
 In: the distributions of the image and the base's programs. Out: nothing, or an error. There are two kinds of conflict:
 - Two distributions have different content at one path, so that the order of layers would choose the content.
@@ -27,7 +27,7 @@ def _named(distribution: Distribution) -> str:
 def check_paths(
     image: str, distributions: Sequence[Distribution], exclude_files: Sequence[str] = ()
 ) -> None:
-    """Raise if two distributions have different content at the same path.
+    """Check that no two distributions have files with different content at the same path of the image.
 
     Args:
         exclude_files: Absolute patterns of paths that are left out of the image.
@@ -61,7 +61,7 @@ def check_paths(
 def check_scripts(
     image: str, base: str, distributions: Sequence[Distribution], programs: Mapping[str, str]
 ) -> None:
-    """Raise if a command of a distribution, which PATH finds first, hides a program of the base or the interpreter.
+    """Check that no distribution's command, which PATH finds first, hides a program of the base image or `python`.
 
     Args:
         base: The base's reference.

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: requests and results of the programs that write layers of distributions."""
+"""Stage 4 of 6: inputs and outputs of the programs that write layers of Python distributions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLICE_RESULT = "slice.json"
 
 @dataclass(frozen=True)
 class PieceRequest:
-    """A request for a distribution, or for a part of one.
+    """A piece to write into a layer: a distribution, or one part of it, such as Ray's Java JARs.
 
     Attributes:
         key: Name of the piece in the result. Pieces are written in the order of their keys.
@@ -33,7 +33,7 @@ class PieceRequest:
 
 @dataclass(frozen=True)
 class PiecesRequest:
-    """A request for distributions, or parts of them, as a layer of their own or as a slice of one.
+    """Input of the programs that write distributions, or parts of them, as a layer or as a slice of a shared layer.
 
     Attributes:
         prune: Names of the fixed rules to apply, sorted.
@@ -52,7 +52,7 @@ class PiecesRequest:
 
 @dataclass(frozen=True)
 class Saved:
-    """Bytes and number of files that are left out of an image or a layer; bytecode is not counted."""
+    """Total bytes and number of the files that are left out of an image or a layer; bytecode is not counted."""
 
     bytes: int = 0
     files: int = 0
@@ -63,7 +63,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class SavedRow:
-    """Size of the files that a rule removed from a piece, or that belong to a part of its distribution.
+    """Size of the files that a distribution or part is written without, by a rule of `prune` or as a separate part.
 
     Attributes:
         key: Key of the piece.
@@ -77,7 +77,7 @@ class SavedRow:
 
 @dataclass(frozen=True)
 class PiecesFacts:
-    """Facts of the pieces as they were written.
+    """Facts of the written distributions or parts: sizes, files left out, and patterns of `exclude_files` that matched.
 
     Attributes:
         compressed_bytes_of: Key of a piece -> its bytes in the blob.
@@ -96,7 +96,7 @@ class PiecesFacts:
 
 @dataclass(frozen=True)
 class DistributionLayerResult:
-    """A result of writing the layer of one piece."""
+    """Output of the program that writes a layer of one piece: a distribution, or one part of it."""
 
     blob: LayerBlob
     facts: PiecesFacts
@@ -104,7 +104,7 @@ class DistributionLayerResult:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """A result of writing a slice.
+    """Output of the program that writes a slice: some of the small distributions that share a layer.
 
     Attributes:
         directories: Directories that the slice needs and the base lacks, sorted.
@@ -120,7 +120,7 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class JoinRequest:
-    """A request to join slices, which hold the small distributions, and the virtual environment itself into one layer.
+    """Input of the program that joins slices (groups of small distributions) and the virtual environment to a layer.
 
     Attributes:
         slices: Paths of the slices in the sandbox, in order.
@@ -138,6 +138,6 @@ class JoinRequest:
 
 @dataclass(frozen=True)
 class JoinResult:
-    """A result of joining slices to a layer."""
+    """Output of the program that joins slices (groups of small distributions) to one layer: the layer's blob."""
 
     blob: LayerBlob

@@ -17,7 +17,7 @@ EXCLUDE_FILES = "exclude_files"
 
 
 def parse_exclude_files(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Return the patterns of a field `exclude_files`, sorted.
+    """Return the path patterns of a field `exclude_files`, sorted; raise an error if one cannot be a path of the image.
 
     Raises:
         InvalidValueError: If a pattern is not a path of the image.
@@ -34,31 +34,31 @@ def parse_exclude_files(patterns: Iterable[str]) -> tuple[str, ...]:
 
 
 def _part_expression(part: str) -> str:
-    """Return a regular expression for the name of one folder or file."""
+    """Return a regular expression for one part of a path pattern, between slashes; `*` and `?` are wildcards."""
     wildcards = {"*": "[^/]*", "?": "[^/]"}
     return "".join(wildcards.get(character) or re.escape(character) for character in part)
 
 
 @lru_cache(maxsize=1000)
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Return a regular expression for a path and every path below it; each path must end with a slash."""
+    """Return a regular expression for the paths that a pattern matches and all paths below; paths end with a slash."""
     parts = pattern.strip("/").split("/")
     inner = ("(?:[^/]+/)*" if part == "**" else f"{_part_expression(part)}/" for part in parts)
     return re.compile(f"/{''.join(inner)}.*")
 
 
 def absolute_pattern(pattern: str, site_packages: str) -> str:
-    """Return a pattern of `exclude_files` as an absolute path of the image."""
+    """Return a pattern of `exclude_files` as an absolute one; a relative pattern starts at site-packages."""
     return pattern if pattern.startswith("/") else f"{site_packages}/{pattern}"
 
 
 def matching_pattern(path: str, patterns: Iterable[str]) -> Optional[str]:
-    """Return the first pattern that matches `path` or a folder above it; all are absolute."""
+    """Return the first of some absolute patterns that matches `path` or a folder above it; None if none does."""
     return next((p for p in patterns if _expression(p).fullmatch(f"{path}/")), None)
 
 
 def patterns_for(patterns: Iterable[str], roots: Iterable[str]) -> tuple[str, ...]:
-    """Return the patterns that may match one of `roots` or a path below one.
+    """Return the patterns of `exclude_files` that may match one of the paths `roots`, or a path below one.
 
     Args:
         patterns: Absolute patterns.
@@ -79,7 +79,7 @@ def _may_match(pattern: str, root: str) -> bool:
 
 
 def check_excluded(image: str, patterns: Iterable[str], matched: Collection[str]) -> None:
-    """Raise if a pattern of `exclude_files` matches nothing.
+    """Check that each pattern of `exclude_files` matched some path in a layer of the image.
 
     Args:
         matched: Patterns that matched a path of a layer.
@@ -99,7 +99,7 @@ def check_excluded(image: str, patterns: Iterable[str], matched: Collection[str]
 
 
 def outermost(paths: Iterable[str], site_packages: str) -> tuple[str, ...]:
-    """Return the outermost paths of `paths`, sorted: the entries of site-packages, and each path outside it."""
+    """Return the files and folders directly in site-packages that contain `paths`, and the paths elsewhere; sorted."""
     found = set()
     for path in paths:
         relative = posixpath.relpath(path, site_packages)

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: request and result of the program that writes the layer of large first-party files."""
+"""Stage 4 of 6: input and output of the program that writes the layer of large first-party files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slim_ray_image.core.layers.layer_blob import LayerBase, LayerBlob
 
 @dataclass(frozen=True)
 class FilesLayerRequest:
-    """A request for the layer of large first-party files.
+    """Input of the program that writes the layer of large first-party files, such as a model's weights.
 
     Attributes:
         files: Paths of the files, relative to the working directory.
@@ -23,6 +23,6 @@ class FilesLayerRequest:
 
 @dataclass(frozen=True)
 class FilesLayerResult:
-    """A result of writing the layer of large first-party files."""
+    """Output of the program that writes the layer of large first-party files: the layer's blob."""
 
     blob: LayerBlob

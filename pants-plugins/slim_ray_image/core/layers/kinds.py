@@ -1,4 +1,4 @@
-"""Kinds of layers, as image.json names them."""
+"""Names of the kinds of layers of an image, such as `sources`, as image.json spells them."""
 
 KIND_BASE = "base"
 KIND_DISTRIBUTION = "distribution"

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the parts of request and result that all programs that write layers share."""
+"""Stage 4 of 6: the facts of the base image that programs that write layers get, and the facts that they return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RESULT = "layer.json"
 
 @dataclass(frozen=True)
 class LayerBase:
-    """Facts of the base that the bytes of a layer depend on, and no more: they are part of the layer's cache key.
+    """The facts of the base image that a layer's bytes depend on, and no others: they are part of its cache key.
 
     Attributes:
         python: Path of the interpreter in the image.
@@ -26,7 +26,9 @@ class LayerBase:
 
 @dataclass(frozen=True)
 class LayerBlob:
-    """A layer's blob (https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md).
+    """Digests, sizes and number of files of a written layer, which is a compressed tar (a blob).
+
+    Format: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md.
 
     Attributes:
         digest: Digest of the compressed blob.

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the tests inside a distribution that none of its other modules imports.
+"""Stage 4 of 6: find the test files that a distribution contains and that none of its other modules imports.
 
 In: the files of one distribution. Out: the paths that can be removed. Names alone do not decide, imports are read: for
 example, scipy imports `numpy.testing`, which imports a module of `numpy._core.tests`.
@@ -32,7 +32,7 @@ def _test_folders(paths: Iterable[str]) -> frozenset[str]:
 
 
 def _modules(paths: Iterable[str]) -> dict[str, str]:
-    """Return dotted name -> path, for Python modules and compiled modules."""
+    """Map the dotted name of each Python module and compiled module among `paths` to its path."""
     found = {}
     for path in paths:
         if path.endswith((".py", ".so")):
@@ -65,7 +65,7 @@ def _named(path: str, source: bytes) -> Iterator[str]:
 
 
 class _Names:
-    """A search for the names of test folders in sources.
+    """A fast search of the text of Python sources for code that may import a folder of tests.
 
     The search avoids parsing: to parse every module would take longer than the rest of a layer, and most modules that
     contain such a name contain it in a comment.
@@ -82,7 +82,7 @@ class _Names:
         )
 
     def may_be_in(self, source: bytes) -> bool:
-        """Return whether a module may import a test folder: names it in an import, a dotted name or a string."""
+        """Return whether a source names a folder of tests in an import, a dotted name or a string, so may import it."""
         for match in self._name.finditer(source):
             start = source.rfind(b"\n", 0, match.start()) + 1
             end = source.find(b"\n", match.end())
@@ -92,7 +92,7 @@ class _Names:
 
 
 def find_unneeded_tests(files: Mapping[str, Callable[[], bytes]]) -> frozenset[str]:
-    """Return the files in test folders that no other module needs.
+    """Return the files in a distribution's test folders that its code outside of them does not import, even indirectly.
 
     A module in a test folder is needed, with the packages above it, if a module outside the test folders imports it, or
     if a needed module does. If no module of a folder is needed, the whole folder is returned, so that no empty package

@@ -35,7 +35,7 @@ SMALLEST_LAYER_BUDGET = 4
 
 @dataclass(frozen=True)
 class FilePlan:
-    """The layers of the first-party files.
+    """The first-party files by layer: large ones have the layer `files`, all others the layer `sources`.
 
     Attributes:
         large: Paths of the files in the layer `files`, sorted.
@@ -48,7 +48,7 @@ class FilePlan:
 
 @dataclass(frozen=True)
 class Piece:
-    """A unit of a layer: a distribution without its parts, or one part of a distribution.
+    """A unit of a layer: a distribution without its parts, or one of its parts, such as Ray's Java JARs.
 
     Attributes:
         part: Name of the part; "" for the distribution without its parts.
@@ -71,7 +71,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """A planned layer of distributions, before it is written."""
+    """A layer before it is written: its name, its kind, and the distributions (or parts of them) to write into it."""
 
     name: str  # for people, never hashed
     kind: str
@@ -104,7 +104,7 @@ def plan_layers(
     parts: Sequence[Part] = (),
     has_large_files: bool = False,
 ) -> tuple[LayerSpec, ...]:
-    """Return one layer for each large distribution and each part, largest first, and one for the rest.
+    """Plan a layer for each large distribution and each part, such as Ray's JARs, largest first, and one for the rest.
 
     Ray has its own layer whatever its size, and so has each part: only some services need a part, so a layer that it
     shared with a distribution would not be the same in every service. If the budget is too small for all of these
@@ -137,7 +137,7 @@ def plan_layers(
 
 
 def slices_of(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], ...]:
-    """Divide the pieces of a layer into slices, one for each process that writes the layer.
+    """Divide the small distributions that share a layer into slices, one for each process that writes the layer.
 
     If a piece is added or removed, one slice changes. All pieces whose distribution shares a path with another
     distribution are in one slice, since the process that writes a shared path must know every piece that has the path.

@@ -1,4 +1,4 @@
-"""Help on the rules of the field `prune`, apart from the rules: a reworded sentence reruns no process of a layer."""
+"""Help on the rules of the field `prune`, in its own module so that a reworded sentence rebuilds no layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slim_ray_image.core.layers.prune_rules import (
 
 @dataclass(frozen=True)
 class RuleHelp:
-    """Help on a rule.
+    """Help on a rule of the field `prune`: the files that it removes, and who needs them.
 
     Attributes:
         removes: Files that the rule removes.
@@ -99,7 +99,7 @@ HELP = {
 
 
 def describe_rules(is_default: bool) -> str:
-    """Return a list of the rules that are on by default, or of the others, for a help text."""
+    """Return help on the rules of `prune` that are on by default, or on the others, as a Markdown list."""
     return "\n\n".join(
         f"- `{rule.name}`: {HELP[rule.name].removes}. Needed by {HELP[rule.name].needed_by}."
         for rule in RULES

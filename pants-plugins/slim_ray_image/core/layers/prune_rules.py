@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the rules of the field `prune` and the parts of distributions, as tables.
+"""Stage 4 of 6: tables of the rules of the field `prune`, and of the parts of distributions that they may leave out.
 
 `core/layers/pruning.py` chooses among the rules, `sandbox/layers/prune_files.py` applies the rules, and
 `docs/pruning.md` lists what each rule saves.
@@ -20,7 +20,7 @@ DEBUG_SYMBOLS = "debug-symbols"
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the field `prune`.
+    """A rule of the field `prune`, which leaves some files of distributions out of the image.
 
     Attributes:
         name: Name of the rule in the field `prune`.
@@ -43,7 +43,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a distribution that a rule may leave out.
+    """A part of a distribution, such as Ray's Java JARs, that a rule of `prune` may leave out of the image.
 
     Attributes:
         name: Name of the part and of its layer.
@@ -239,17 +239,17 @@ RULES_BY_NAME = {rule.name: rule for rule in RULES}
 
 
 def find_rule(name: str) -> Rule:
-    """Return the rule that is called `name`."""
+    """Return the rule of the field `prune` that is called `name`."""
     return RULES_BY_NAME[name]
 
 
 def parts_of(distribution: str) -> tuple[Part, ...]:
-    """Return the parts of a distribution, given by its canonical name."""
+    """Return the parts of a distribution, by its canonical name, that rules of `prune` may leave out."""
     return tuple(part for part in PARTS if part.distribution == distribution)
 
 
 def divided_distributions() -> tuple[str, ...]:
-    """Return the names of the distributions that have parts, sorted. Their modules have the same names."""
+    """Return the sorted names of distributions (and their packages) with parts that `prune` may leave out."""
     return tuple(sorted({part.distribution for part in PARTS}))
 
 
@@ -259,10 +259,10 @@ def is_below(path: str, folders: Iterable[str]) -> bool:
 
 
 def part_at(path: str, distribution: str) -> Optional[Part]:
-    """Return the part that contains a path, if any. The path is relative to site-packages."""
+    """Return the part of a distribution that contains a path, relative to site-packages; None if no part does."""
     return next((p for p in parts_of(distribution) if is_below(path, p.folders)), None)
 
 
 def spares(rule: Rule, distribution: str) -> bool:
-    """Return whether a rule does not touch a distribution, given by its canonical name."""
+    """Return whether a rule of `prune` exempts a distribution, by its canonical name, since it needs the files."""
     return any(fnmatch.fnmatchcase(distribution, glob) for glob in rule.spared)

@@ -28,7 +28,7 @@ _DISTRIBUTION = "distribution:"
 
 @dataclass(frozen=True)
 class Pruning:
-    """The parsed field `prune` of a target.
+    """The parsed field `prune` of a target: the rules that are on, and the distributions to leave out as a whole.
 
     Attributes:
         rules: Names of the rules that are on, sorted.
@@ -41,7 +41,7 @@ class Pruning:
 
 @dataclass(frozen=True)
 class Pruned:
-    """Files of a distribution that a rule left out of an image; a row of image.json."""
+    """Size of the files of a distribution that a rule of `prune` left out of an image, as image.json lists it."""
 
     rule: str
     distribution: str
@@ -63,7 +63,7 @@ def _unknown(word: str) -> str:
 
 
 def parse_pruning(words: Iterable[str]) -> Pruning:
-    """Parse the words of a field `prune`.
+    """Parse the words of a field `prune`, such as `default` or `!tests`, into rules and distributions to leave out.
 
     A word with `!` removes rules from those that the other words select, whatever the order of the words.
 
@@ -100,12 +100,12 @@ def parse_pruning(words: Iterable[str]) -> Pruning:
 
 
 def rule_of_distribution(name: str) -> str:
-    """Return the word of the field `prune` that leaves a distribution out."""
+    """Return the word of the field `prune` that leaves out a whole distribution, such as `distribution:pandas`."""
     return f"{_DISTRIBUTION}{name}"
 
 
 def fixed_rules(rules: Iterable[str], distributions: Collection[str]) -> tuple[str, ...]:
-    """Return the fixed rules of `rules` that apply to a layer of `distributions`, sorted.
+    """Return the rules that remove the same files in every service and apply to a layer of `distributions`; sorted.
 
     A rule for another distribution is left out, so that it is not part of the layer's cache key.
     """
@@ -118,7 +118,7 @@ def fixed_rules(rules: Iterable[str], distributions: Collection[str]) -> tuple[s
 
 
 def _who_leaves(name: str, names: Iterable[str], requires: Mapping[str, Collection[str]]) -> str:
-    """Return the first entry of `names`, sorted, that requires the distribution `name`, directly or through others."""
+    """Return the first distribution of `names`, sorted, that requires `name`, directly or through others."""
     for first in sorted(names):
         pending, seen = [first], set()
         while pending:
@@ -136,7 +136,7 @@ def left_out_with(
     required_by: Mapping[str, Collection[str]],
     required_by_after: Mapping[str, Collection[str]],
 ) -> dict[str, str]:
-    """Map each removed distribution to the entry of `names` that causes its removal.
+    """Map each distribution that `prune` removes from the image to the one in `prune` that causes its removal.
 
     The removed distributions are `names` and all distributions that nothing else requires. A distribution of the second
     kind is mapped to the first entry of `names`, sorted, that requires the distribution directly or through others.
@@ -167,7 +167,7 @@ def _is_used(part: Part, uses: Collection[str], distributions: Collection[str]) 
 def needed_parts(
     rules: Collection[str], uses: Collection[str], distributions: Collection[str]
 ) -> tuple[Part, ...]:
-    """Return the parts that go into the image, sorted by name. They include every part whose rule is off.
+    """Return the parts of distributions that the image needs, or whose rule of `prune` is off; sorted by name.
 
     Args:
         rules: Names of the rules that are on.
@@ -192,7 +192,7 @@ def needed_parts(
 def check_left_out(
     image: str, names: Iterable[str], distributions: Collection[str], reasons: Mapping[str, str]
 ) -> None:
-    """Check that the image would contain each distribution to leave out, and that first-party code needs none of them.
+    """Check that the image would contain each distribution in `prune`, and that first-party code needs none of them.
 
     Args:
         names: Names of the distributions to leave out.
@@ -229,7 +229,7 @@ def unite_pruned(
     needed: Collection[Part],
     left_out: Iterable[Pruned],
 ) -> tuple[Pruned, ...]:
-    """Return the savings of pruning: a row for each rule and distribution, sorted.
+    """Return the sizes of all files that pruning left out, summed for each pair of rule and distribution; sorted.
 
     Args:
         rows: Savings of fixed rules, layer by layer.

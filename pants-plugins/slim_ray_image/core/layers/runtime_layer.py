@@ -1,4 +1,4 @@
-"""Stage 4 of 6: request and result of the program that writes the layer `runtime`."""
+"""Stage 4 of 6: input and output of the program that writes the layer `runtime`: `wget` and bytecode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WGET = "wget.py"
 
 @dataclass(frozen=True)
 class RuntimeLayerRequest:
-    """A request for the layer `runtime`, which adds to a base the `wget` and the bytecode that it lacks.
+    """Input of the program that writes the layer `runtime`: `wget` and bytecode that the base image lacks.
 
     Attributes:
         wget: Whether to add the program `wget`.
@@ -28,7 +28,7 @@ class RuntimeLayerRequest:
 
 @dataclass(frozen=True)
 class RuntimeLayerResult:
-    """A result of writing the layer `runtime`.
+    """Output of the program that writes the layer `runtime`: its blob, and patterns of `exclude_files` that matched.
 
     Attributes:
         matched: Patterns of `exclude_files` that matched a path, sorted.

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: request and result of the program that writes the layer `sources`."""
+"""Stage 4 of 6: input and output of the program that writes the layer `sources`, of first-party files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AttributeCheck:
 
 @dataclass(frozen=True)
 class SourcesLayerRequest:
-    """A request for the layer of the first-party files, which also has the user's account and home directory.
+    """Input of the program that writes the layer of first-party files, the user's account and the home directory.
 
     Attributes:
         files: Paths of the files, relative to the working directory.
@@ -58,7 +58,7 @@ class SourcesLayerRequest:
 
 @dataclass(frozen=True)
 class SourcesLayerResult:
-    """A result of writing the layer `sources`.
+    """Output of the program that writes the layer `sources`: its blob, and the imports that its Python sources contain.
 
     Attributes:
         dynamic_imports: Calls, such as `importlib.import_module`, that import a module by name, unless a call spells

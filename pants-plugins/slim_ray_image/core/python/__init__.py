@@ -1,1 +1,4 @@
-"""Readers of Python sources, which import none: trees, imports, uses, Serve applications. Uses no other room."""
+"""Readers of Python sources, which are parsed, not run: their imports, uses of modules, and Serve applications.
+
+The modules here import none from another folder of the plugin.
+"""

@@ -14,7 +14,7 @@ _USUAL_NAME = "app"
 
 
 def may_bind_application(source: bytes) -> bool:
-    """Return whether `source` is worth parsing: most files of a monorepo lack one of these words."""
+    """Return whether a source contains `.bind(`, `serve` and `ray`, without which it has no Serve application."""
     return b".bind(" in source and b"serve" in source and b"ray" in source
 
 
@@ -34,7 +34,7 @@ def _imports_serve(tree: ast.Module) -> bool:
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that are assigned the result of a call of `bind`, in the order of the module."""
+    """Yield the names that a module assigns a call `X.bind(...)` to at its top level, in the order of the module."""
     for node in tree.body:
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(
             node.value, ast.Call
@@ -47,7 +47,7 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 def bound_application(source: bytes) -> Optional[str]:
-    """Return the name of the application that a module binds.
+    """Return the name to which a module assigns its Ray Serve application, as in `app = X.bind(...)`; None if to none.
 
     If there are several, return `app`, or else the last one: an application is bound after its own deployments.
     Return None if there is none, or if `source` is not valid for the running Python.

@@ -20,7 +20,7 @@ def _captured_name(node: ast.AST) -> Optional[str]:
 
 
 def _imported_names(statement: Union[ast.Import, ast.ImportFrom]) -> Iterator[str]:
-    """Yield the names that an import binds; "*" for a star import, which can bind any name."""
+    """Yield the names that an import statement binds; "*" for a star import, which can bind any name."""
     for alias in statement.names:
         name = alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
         yield alias.asname or name
@@ -90,7 +90,7 @@ def _is_unbound(node: ast.AST, tree: ast.Module) -> bool:
 
 
 def unbound_definition(source: Union[str, bytes], name: str) -> Optional[int]:
-    """Return the line that defines `name` as a class or a deployment that is not bound, so Ray Serve cannot serve it.
+    """Return the number of the line that defines `name` as a class or a deployment that is not bound, so not servable.
 
     Return None if the name has, or may have, any other definition.
 

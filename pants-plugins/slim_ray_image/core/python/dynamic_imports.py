@@ -1,4 +1,4 @@
-"""Stage 4 of 6: find imports that Pants cannot follow, because a call makes them by a name.
+"""Stage 4 of 6: find calls that import modules by name, such as `import_module`, which Pants cannot follow.
 
 In: the text of a source. Out: the calls that import by name or look up entry points; of these, the calls that may need
 modules outside of the image. Language: https://docs.python.org/3/library/importlib.html and
@@ -61,7 +61,7 @@ def _literal(node: Optional[ast.expr]) -> Optional[str]:
 
 
 def _named_module(call: ast.Call, package: str) -> Optional[str]:
-    """Return the absolute name of the module that a call contains as a literal.
+    """Return the absolute name of the module that a call such as `import_module("a.b")` has as a literal.
 
     A relative name is resolved against the package that the call passes, where `__package__` means `package`.
     """
@@ -99,5 +99,5 @@ def find_dynamic_imports(path: str, source: bytes) -> tuple[DynamicImport, ...]:
 def unfollowed_imports(
     found: Iterable[DynamicImport], held: HeldModules
 ) -> tuple[DynamicImport, ...]:
-    """Return the calls that may need modules outside of `held`: all that do not name one of its modules."""
+    """Return the calls that import by name, except those with the literal name of an importable module of `held`."""
     return tuple(call for call in found if call.module is None or not held.has(call.module))

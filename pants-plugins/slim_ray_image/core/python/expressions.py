@@ -24,7 +24,7 @@ def aliases_of(tree: ast.Module) -> dict[str, str]:
 
 
 def names_of(node: ast.AST) -> tuple[str, ...]:
-    """Return the names of an expression such as `a.b.c`; none for another expression, or for too many names."""
+    """Return the names in an expression such as `a.b.c`, in order; none for another kind, or for too many names."""
     names: list[str] = []
     while isinstance(node, ast.Attribute) and len(names) < _MOST_NAMES:
         names.append(node.attr)

@@ -25,7 +25,7 @@ _CAUGHT = frozenset({"BaseException", "Exception", "ImportError", "ModuleNotFoun
 
 @dataclass(frozen=True)
 class ImportStatement:
-    """An import of one module.
+    """An import statement for one module, with its place in the sources.
 
     Attributes:
         path: Path of the source, relative to the folder that is on PYTHONPATH.
@@ -40,7 +40,7 @@ class ImportStatement:
 
 
 def _names(node: Optional[ast.AST]) -> frozenset[str]:
-    """Return the names and attributes in an expression."""
+    """Return the names of all variables and attributes in an expression."""
     nodes = list(ast.walk(node)) if node else []
     return frozenset(
         [n.id for n in nodes if isinstance(n, ast.Name)]
@@ -49,7 +49,7 @@ def _names(node: Optional[ast.AST]) -> frozenset[str]:
 
 
 def _is_guarded(statement: ast.stmt) -> bool:
-    """Return whether imports in a block may fail: it catches ImportError, or is not for every Python or platform."""
+    """Return whether imports in a block may fail: it catches ImportError, or is only for some Pythons or platforms."""
     if isinstance(statement, ast.If):
         return bool(_names(statement.test) & _CONDITIONS)
     if isinstance(statement, ast.Try):
@@ -61,7 +61,10 @@ def _is_guarded(statement: ast.stmt) -> bool:
 
 
 def _unguarded_imports(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the import statements that are not guarded. Expressions are skipped, since they contain no statements."""
+    """Yield the import statements outside of blocks that catch ImportError or do not run on every Python or platform.
+
+    Expressions are skipped, since they contain no statements.
+    """
     pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
@@ -115,5 +118,5 @@ def find_import_statements(path: str, source: bytes) -> tuple[ImportStatement, .
 def missing_imports(
     found: Iterable[ImportStatement], held: HeldModules
 ) -> tuple[ImportStatement, ...]:
-    """Return the statements whose module is not in `held`."""
+    """Return the import statements whose module is not importable (none of `held`)."""
     return tuple(statement for statement in found if not held.has(statement.module))

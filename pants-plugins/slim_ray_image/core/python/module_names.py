@@ -1,4 +1,4 @@
-"""Names of modules: of files, relative ones, and the modules that an image or a distribution provides."""
+"""Names of Python modules: from paths of files, from relative imports, and of all modules of an image."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def outermost_modules(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 class HeldModules:
-    """The modules that can be imported in an image.
+    """A set of modules that can be imported, such as those of an image.
 
     Args:
         modules: Names of modules and packages. A package here does not include its submodules: each is listed too.

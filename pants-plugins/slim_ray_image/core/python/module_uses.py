@@ -39,7 +39,7 @@ def _dotted(node: ast.AST, bindings: Mapping[str, str]) -> Optional[str]:
 
 
 def find_uses(path: str, content: bytes, package: str) -> frozenset[str]:
-    """Return the dotted names below `package` that a file uses.
+    """Return the dotted names below a package, such as `ray.data` below `ray`, that a file uses.
 
     Args:
         path: Path of the file. A name that ends in `.py` means Python.

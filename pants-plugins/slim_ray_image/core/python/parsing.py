@@ -36,7 +36,7 @@ _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*){0,50}")
 
 
 def parse_source(source: Union[str, bytes]) -> ast.Module:
-    """Return the tree that `ast.parse` makes; a large source is parsed in a thread with a stack that is large enough.
+    """Return the syntax tree by `ast.parse`; a large source is parsed in a thread with a stack that is large enough.
 
     Raises:
         SyntaxError, ValueError: If `source` is not valid for the running Python.
@@ -85,7 +85,7 @@ def _names(text: str) -> Iterator[ast.stmt]:
 
 
 def _parse_shallowly(source: bytes) -> Optional[ast.Module]:
-    """Return a tree of the imports and names in a source. It may have too many of them, but not too few."""
+    """Return a syntax tree of only the imports and names in a source: maybe too many of them, but not too few."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         text = re.sub("\r\n?", "\n", source.decode(encoding))
@@ -96,7 +96,7 @@ def _parse_shallowly(source: bytes) -> Optional[ast.Module]:
 
 @lru_cache(maxsize=1)  # several searches parse the same source, one after the other
 def parse_module(source: bytes) -> Optional[ast.Module]:
-    """Return the tree of a source, or None if it is not valid for the running Python. Callers must not change the tree.
+    """Return the syntax tree, not to be changed, of a source; None if it is not valid for the running Python.
 
     If a source is nested too deeply for Python's parser, the tree has only its imports, all at the level of the module,
     and its names. So its imports and uses are found like those of any other source.

@@ -1,1 +1,1 @@
-"""Stage 3: locks, indexes and wheels; the distributions of an image, and the reasons that each is in it."""
+"""Stage 3: lockfiles, package indexes and wheels; the distributions of an image, and the reasons for each."""

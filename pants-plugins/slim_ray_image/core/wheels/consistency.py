@@ -1,4 +1,4 @@
-"""Stage 3 of 6: checks that versions agree: Ray's in manifest and lock, and Python's in base and resolve."""
+"""Stage 3 of 6: check that manifest and image agree on Ray's version, and resolve and base image on Python's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _END_OF_LIFE = {
 
 
 def _is_same_release(first: str, second: str) -> bool:
-    """Return whether two versions have one release, such as 2.48.0 and 2.48.0+cpu. Other texts must be equal."""
+    """Return whether two versions are of one release, such as 2.48.0 and 2.48.0+cpu; invalid ones must be equal."""
     try:
         return Version(Version(first).base_version) == Version(Version(second).base_version)
     except InvalidVersion:
@@ -33,7 +33,7 @@ def _is_same_release(first: str, second: str) -> bool:
 
 
 def check_ray_versions(image: str, named: Iterable[RayVersion], packed: Optional[str]) -> None:
-    """Check that `rayVersion` in manifests matches the Ray of the image: KubeRay chooses commands and probes by it.
+    """Check that `rayVersion` in manifests, by which KubeRay chooses commands and probes, is the image's Ray version.
 
     Args:
         named: Values of `rayVersion`, with their places.
@@ -71,7 +71,7 @@ def _takes(constraint: str, version: str) -> bool:
 def check_python(
     image: str, resolve: str, constraints: Sequence[str], base: str, python_version: str
 ) -> None:
-    """Check that the interpreter constraints of the resolve allow the base's Python.
+    """Check that one of the interpreter constraints of the Pants resolve allows the base image's Python.
 
     Args:
         constraints: Interpreter constraints of the resolve. One that allows the Python is enough.
@@ -96,7 +96,7 @@ def check_python(
 
 
 def end_of_life_warning(base: str, python_version: str, today: datetime.date) -> Optional[str]:
-    """Return the warning for a base whose Python gets no more fixes, not even security fixes; None for others."""
+    """Return a warning if the base image's Python is past its end of life, with no more security fixes; else None."""
     minor = ".".join(python_version.split(".")[:2])
     year, month = _END_OF_LIFE.get(minor, (datetime.MAXYEAR, 12))
     if today <= datetime.date(year, month, calendar.monthrange(year, month)[1]):

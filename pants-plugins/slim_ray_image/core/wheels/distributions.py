@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the distributions of an image, from the facts of their wheels."""
+"""Stage 3 of 6: the Python distributions that an image contains, from the facts of their wheels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slim_ray_image.core.wheels.wheels import Need, WheelFacts
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution of an image."""
+    """A Python distribution in an image: its version, size, requirements, modules, commands and paths."""
 
     file: str  # name of its wheel
     name: str  # canonical name (PEP 503)
@@ -29,7 +29,7 @@ class Distribution:
 
 
 def distributions_of(facts: Sequence[WheelFacts]) -> tuple[Distribution, ...]:
-    """Return the distributions of all wheels of an image, sorted by name."""
+    """Return a `Distribution` for each wheel of an image, with the paths that other wheels have too; sorted by name."""
     owners = Counter(path for wheel in facts for path, _ in wheel.files)
     return tuple(
         sorted(

@@ -34,7 +34,7 @@ def split_credentials(url: str) -> tuple[str, Optional[Credentials]]:
 
 
 def without_credentials(text: str) -> str:
-    """Return a text, such as a command, without the userinfo of its URLs."""
+    """Return a text, such as a command, without the users and passwords in its URLs."""
     return re.sub(r"\S+", lambda word: re.sub(f"(?<=://){_USERINFO}", "", word[0]), text)
 
 
@@ -46,7 +46,7 @@ def join_credentials(url: str, credentials: Credentials) -> str:
 
 
 def file_of(url: str) -> str:
-    """Return the name of the file that a URL names."""
+    """Return the file name at the end of a URL's path, with percent-encoding decoded."""
     return unquote(urlsplit(url).path.rpartition("/")[2])
 
 

@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the format of a lockfile, and the requirements that no entry of it meets.
+"""Stage 3 of 6: find the format of a lockfile, and the requirements that none of its versions meets.
 
 In: the lockfile's text, and versions read from it. Out: the format, or the problems, one line each.
 Formats: https://pip.pypa.io/en/stable/reference/requirements-file-format/ and https://docs.pex-tool.org/ (`pex3 lock`).
@@ -44,7 +44,7 @@ def pex_lock_text(text: str) -> Optional[str]:
 
 
 def parse_pex_lock(text: str) -> Mapping[str, Any]:
-    """Parse a Pex lock.
+    """Return the JSON object of a Pex lockfile; raise an error if the text is not one.
 
     Raises:
         ValueError: If the text is not a Pex lock. The error states the problem as a predicate, without a subject.
@@ -59,7 +59,7 @@ def parse_pex_lock(text: str) -> Mapping[str, Any]:
 
 
 def toml_lock_tool(text: str) -> Optional[str]:
-    """Return the tool that wrote a lockfile in TOML, "another tool" if it is unknown; None for other files."""
+    """Return the name of the tool that wrote a lockfile in TOML, "another tool" if unknown; None for other files."""
     if not re.search(r"^\[\[packages?\]\]\s*$", text, re.MULTILINE):
         return None
     marks = (mark for mark in _MARKS if re.search(mark[1], text, re.MULTILINE))
@@ -67,7 +67,7 @@ def toml_lock_tool(text: str) -> Optional[str]:
 
 
 def format_fixes(tool: Optional[str], path: str) -> list[str]:
-    """Return fixes for a lockfile that cannot be read: an export by the tool that wrote it, or a new lockfile."""
+    """Return advice for a lockfile that cannot be read: export it by the tool that wrote it, or make a new one."""
     export = [_EXPORTS[tool].format(path=path)] if tool in _EXPORTS else []
     return [*export, _GENERATE]
 
@@ -79,7 +79,7 @@ def _header(text: str) -> Iterable[str]:
 
 
 def refresh_command(text: str) -> Optional[str]:
-    """Return the command in a lockfile's header that made it, without credentials of URLs; None if there is none.
+    """Return the command that made a lockfile, from its header, without credentials in URLs; None if it has none.
 
     A header consists of comments, which Pants starts with `//`, and uv and pip-tools start with `#`.
     """
@@ -97,7 +97,7 @@ def unmet_requirements(
     markers: Mapping[str, Sequence[str]],
     environment: Mapping[str, str],
 ) -> list[str]:
-    """Return a line for each requirement that no locked version meets, sorted.
+    """Return a line for an error about each requirement that no version in the lockfile meets; the lines are sorted.
 
     Args:
         requirements: Requirements in the syntax of PEP 508.

@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the requirements of a distribution on the image's platform.
+"""Stage 3 of 6: find the distributions that a distribution requires on the image's platform.
 
 In: Requires-Dist and Provides-Extra of METADATA, and the image's marker variables. Out: a `Need` for each line whose
 marker holds, with some extra or without any. Markers are evaluated once, when a wheel is described, since the
@@ -54,7 +54,7 @@ def _need_of(
 def needs_of(
     requires_dist: Iterable[str], provides_extra: Collection[str], environment: Mapping[str, str]
 ) -> tuple[Need, ...]:
-    """Return the needs of a distribution, in the order of its Requires-Dist lines. Invalid lines are skipped.
+    """Return a distribution's requirements that can apply in the image, in the order of the valid Requires-Dist lines.
 
     Args:
         requires_dist: Values of Requires-Dist.

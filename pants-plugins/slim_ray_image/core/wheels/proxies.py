@@ -22,7 +22,7 @@ _THIS_MACHINE = "localhost,127.0.0.0/8,::1"
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that is reached over plain HTTP.
+    """A network proxy that is reached over plain HTTP, with the credentials for it.
 
     Attributes:
         address: Host and port of the proxy.
@@ -34,7 +34,7 @@ class Proxy:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers to send to the proxy only: basic authentication, https://datatracker.ietf.org/doc/html/rfc7617."""
+        """HTTP headers for the proxy only: basic authentication, https://datatracker.ietf.org/doc/html/rfc7617."""
         if not self.credentials:
             return {}
         token = base64.b64encode(":".join(self.credentials).encode()).decode()
@@ -42,18 +42,18 @@ class Proxy:
 
 
 def _value(environment: Mapping[str, str], name: str) -> str:
-    """Return the value of a variable, by its name in lower case, else in upper case; "" if neither is set."""
+    """Return an environment variable's value, by the name in lower case, else in upper case; "" if neither is set."""
     return environment.get(name, environment.get(name.upper(), "")).strip()
 
 
 def _named(environment: Mapping[str, str], scheme: str) -> tuple[str, str]:
-    """Return the name and the value of the variable that sets the proxy for URLs of a scheme; twice "" if none does."""
+    """Return name and value of the environment variable with the proxy for URLs of a scheme; twice "" if none."""
     names = (f"{scheme}_proxy", "all_proxy")
     return next(((name, value) for name in names if (value := _value(environment, name))), ("", ""))
 
 
 def _parse(name: str, value: str) -> Proxy:
-    """Return the proxy that the variable `name` sets.
+    """Return the proxy that the environment variable `name` sets to the URL `value`.
 
     Raises:
         ValueError: If `value` is not the URL of a proxy. The error omits the value, which can contain a password.
@@ -110,7 +110,7 @@ def _is_direct(parts: SplitResult, no_proxy: str) -> bool:
 
 
 def find_proxy(url: str, environment: Mapping[str, str]) -> Optional[Proxy]:
-    """Return the proxy for a request to `url`, or None for a direct request, as always to this machine.
+    """Return the proxy that variables set for requests to `url`; None for direct requests, such as to this machine.
 
     Raises:
         ValueError: If the variable that applies to `url` does not contain the URL of an HTTP proxy.
@@ -125,7 +125,7 @@ def find_proxy(url: str, environment: Mapping[str, str]) -> Optional[Proxy]:
 
 
 def spell_out(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return variables with which every program uses the same proxies as `find_proxy`.
+    """Return environment variables with which every program uses the same proxies as this module.
 
     Programs differ in three points: the case of the variables that they read, their treatment of `all_proxy`, and
     whether they use a proxy for requests to this machine.

@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the request of the program that makes wheels from distributions that were built on this machine."""
+"""Stage 3 of 6: input of the program that makes wheels from distributions that were built on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BUILT = "built"
 
 @dataclass(frozen=True)
 class RepackRequest:
-    """A request to make wheels of distributions that Pants' own PEX rules have built.
+    """Input of the program that makes wheels of distributions that Pants has built on this machine and packed in a PEX.
 
     Attributes:
         pex: Path in the sandbox of a PEX of layout `packed`.

@@ -18,7 +18,7 @@ from slim_ray_image.core.wheels.wheels import Need
 
 @dataclass(frozen=True)
 class RequiredDistribution:
-    """The reasons that a distribution is in the image.
+    """A distribution of the image, with the reasons that it is there and the extras that are required of it.
 
     Attributes:
         extras: Extras that are required of the distribution, sorted.
@@ -31,7 +31,7 @@ class RequiredDistribution:
 
 
 def _wanted(text: str, environment: Mapping[str, str]) -> Optional[Need]:
-    """Return the need of a requirement in the repository; None if the requirement is invalid or for other platforms."""
+    """Parse a requirement of the monorepo's code; return None if it is invalid or for other platforms."""
     found = needs_of([text], (), environment)
     return found[0] if found and found[0].without_extras else None
 
@@ -41,7 +41,7 @@ def explain(
     distributions: Sequence[Distribution],
     environment: Mapping[str, str],
 ) -> tuple[RequiredDistribution, ...]:
-    """Return, for each distribution, the reasons that it is in the image.
+    """Return, for each distribution, the reasons that it is in the image and the extras that are required of it.
 
     Args:
         requirements: (requirement string, reason), for each requirement of the closure.

@@ -1,4 +1,7 @@
-"""Stage 3 of 6: the request for the part of a lock that an image needs; `core/wheels/wheels.py` has the result."""
+"""Stage 3 of 6: input of the program that selects the part of a lockfile that an image needs.
+
+`core/wheels/wheels.py` has the output, `LockedWheels`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from slim_ray_image.core.wheels.uv_call import UvCall
 
 @dataclass(frozen=True)
 class SubsetRequest:
-    """A request for the part of a lock that some requirements need.
+    """Input of the program that selects the part of a lockfile that an image's requirements need.
 
     Attributes:
         address: Address of the target that has the requirements, for errors.

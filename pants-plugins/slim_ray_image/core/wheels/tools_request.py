@@ -1,4 +1,4 @@
-"""Stage 1 of 6: the request of the program that installs the tools of this plugin."""
+"""Stage 1 of 6: input of the program that installs the distributions that the plugin's own programs import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slim_ray_image.core.wheels.uv_call import UvCall
 
 @dataclass(frozen=True)
 class InstallToolsRequest:
-    """A request for tools.
+    """Input of the program that installs the distributions that the plugin's own programs import (its tools).
 
     Attributes:
         lockfile: Lockfile of the tools that have a wheel, in the sandbox.

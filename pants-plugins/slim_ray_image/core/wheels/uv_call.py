@@ -1,4 +1,4 @@
-"""Stages 1 and 3 of 6: the part of a request that a program needs to run uv."""
+"""Stages 1 and 3 of 6: inputs of the programs that download uv or run it, such as the URLs of package indexes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UV_CACHE = ".uv-cache"
 
 @dataclass(frozen=True)
 class NetworkPlaces:
-    """Places to look for distributions. The URLs contain no credentials.
+    """URLs, without credentials, of the package indexes and pages of links that have distributions; and a CA bundle.
 
     Attributes:
         indexes: URLs of package indexes, in order.
@@ -26,7 +26,7 @@ class NetworkPlaces:
 
 @dataclass(frozen=True)
 class FetchUvRequest:
-    """A request for uv itself.
+    """Input of the program that downloads uv, the installer of Python distributions.
 
     Attributes:
         lockfile: Path in the sandbox of a requirements file that pins uv with hashes.
@@ -38,7 +38,7 @@ class FetchUvRequest:
 
 @dataclass(frozen=True)
 class UvCall:
-    """The executable of uv, and the options that depend on the machine that it installs for.
+    """Inputs of a run of uv: its executable, package indexes, cache, and the platform that it installs for.
 
     Attributes:
         executable: Path of uv in the sandbox.

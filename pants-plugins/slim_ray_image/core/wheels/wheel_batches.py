@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the batches of wheels: one process fetches, and one describes, all wheels of a batch."""
+"""Stage 3 of 6: divide wheels into batches; one process fetches, and one describes, all wheels of a batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BATCHES = 4
 
 
 def number_of(name: str, count: int) -> int:
-    """Return the number of the group, of `count` groups, that a name belongs to.
+    """Return the number, from 0, of the group that a distribution belongs to by its name, if there are `count` groups.
 
     The number depends on the name only. Any function that spreads names evenly would do.
     """
@@ -22,7 +22,10 @@ def number_of(name: str, count: int) -> int:
 
 
 def batches(wheels: Iterable[LockedWheel]) -> tuple[tuple[LockedWheel, ...], ...]:
-    """Divide wheels into batches: large wheels first, largest to smallest. A wheel of unknown size counts as small."""
+    """Divide wheels into batches: each large wheel alone, largest first, then all smaller ones in groups.
+
+    A wheel of unknown size counts as small.
+    """
     large: list[LockedWheel] = []
     small: list[list[LockedWheel]] = [[] for _ in range(_BATCHES)]
     for wheel in wheels:

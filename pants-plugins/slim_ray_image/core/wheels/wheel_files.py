@@ -1,4 +1,4 @@
-"""Stage 2 of 6: request and result of the program that lists the files in wheels of `python_distribution`s."""
+"""Stage 2 of 6: input and output of the program that lists the files inside wheels of `python_distribution`s."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RESULT = "wheel_files.json"
 
 @dataclass(frozen=True)
 class WheelFilesRequest:
-    """A request for the files in wheels.
+    """Input of the program that lists the files inside wheels (.whl files).
 
     Attributes:
         wheels: Paths of the wheels in the sandbox.
@@ -21,7 +21,7 @@ class WheelFilesRequest:
 
 @dataclass(frozen=True)
 class WheelFilesResult:
-    """The files in wheels.
+    """Output of the program that lists the files inside wheels (.whl files).
 
     Attributes:
         files: Path of a wheel -> paths of its files, relative to site-packages, sorted.

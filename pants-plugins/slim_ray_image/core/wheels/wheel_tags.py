@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the check whether a wheel runs on the image's platform.
+"""Stage 3 of 6: decide by a wheel's tags whether the wheel runs on the image's platform.
 
 In: the tags of a wheel, such as `cp310-cp310-manylinux_2_17_x86_64`. Out: whether the wheel runs on the base's Python
 and glibc, and how well it fits.
@@ -30,7 +30,7 @@ def _platform_tags(platform: Platform, glibc: str) -> Iterator[str]:
 
 @functools.cache
 def _supported(python_minor: str, platforms: tuple[str, ...]) -> Mapping[Tag, int]:
-    """Return tag -> rank, for each tag that the image supports; 0 is the best."""
+    """Map each wheel tag that a Python on some platforms supports to its rank; 0 is the best."""
     version = tuple(int(part) for part in python_minor.split("."))
     interpreter = f"cp{version[0]}{version[1]}"
     tags = (
@@ -47,7 +47,7 @@ def _any_of(tags: Iterable[str], supported: Mapping[Tag, int]) -> bool:
 def rank_of(
     file: str, python_minor: str, platform: Platform, glibc: str
 ) -> Optional[tuple[int, tuple[int, str]]]:
-    """Return the rank of a wheel among wheels of one distribution, lowest is best; None if the base cannot run it.
+    """Return a wheel's rank, by tags, among wheels of a distribution (lowest is best); None if the base cannot run it.
 
     Args:
         file: File name of the wheel.
@@ -65,7 +65,7 @@ def rank_of(
 
 
 def fits(tags: Iterable[str], python_minor: str, platform: Platform, glibc: str) -> bool:
-    """Return whether a wheel with these tags, built for other machines to use, runs on the base.
+    """Return whether a wheel with these tags, such as manylinux or `any`, runs on the base image's Python and glibc.
 
     Args:
         python_minor: Minor version of the base's Python, such as "3.10".
@@ -75,5 +75,5 @@ def fits(tags: Iterable[str], python_minor: str, platform: Platform, glibc: str)
 
 
 def is_built_on_host(tags: Iterable[str], python_minor: str, platform: Platform) -> bool:
-    """Return whether the tags mark a wheel that was built on one machine, against only that machine's libraries."""
+    """Return whether tags such as `linux_x86_64` mark a wheel as built against the libraries of only one machine."""
     return _any_of(tags, _supported(python_minor, (f"linux_{platform.machine}",)))

@@ -1,4 +1,4 @@
-"""Stage 3 of 6: requests and results of the programs that find, fetch, describe and pack wheels."""
+"""Stage 3 of 6: inputs and outputs of the programs that find, fetch, describe and pack wheels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PEX = "requirements.pex"
 
 @dataclass(frozen=True)
 class LockedWheel:
-    """A wheel that the lock pins.
+    """A wheel (.whl file) that the lockfile pins by its hash.
 
     Attributes:
         name: Canonical name of the distribution (PEP 503).
@@ -32,7 +32,7 @@ class LockedWheel:
 
 
 def other_hash_error(evidence: Sequence[str]) -> SlimRayImageError:
-    """Return the error for a wheel whose hash is not in the lock."""
+    """Return the error for a distribution's file whose hash is not in the lockfile."""
     return SlimRayImageError(
         "A distribution does not match the lockfile: the lockfile does not have its hash.",
         evidence=evidence,
@@ -44,7 +44,7 @@ def other_hash_error(evidence: Sequence[str]) -> SlimRayImageError:
 
 @dataclass(frozen=True)
 class LockedWheels:
-    """The part of a lock that an image needs.
+    """The part of a lockfile that an image needs: its wheels, and the distributions to build from source.
 
     Attributes:
         wheels: Wheels, sorted by name.
@@ -61,7 +61,7 @@ class LockedWheels:
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """A request to download wheels, or to take them from the cache."""
+    """Input of the program that downloads wheels or takes them from its cache."""
 
     wheels: tuple[LockedWheel, ...]
     places: NetworkPlaces
@@ -69,7 +69,7 @@ class FetchRequest:
 
 @dataclass(frozen=True)
 class FetchResult:
-    """A result of fetching wheels, besides the files.
+    """Facts about fetched wheels: the files that had changed in the cache and were fetched again.
 
     Attributes:
         replaced: Names of files whose content in the cache did not match the hash in their name; fetched again.
@@ -80,7 +80,7 @@ class FetchResult:
 
 @dataclass(frozen=True)
 class DescribeRequest:
-    """A request for facts of wheels.
+    """Input of the program that reads facts from wheels, such as modules and sizes.
 
     Attributes:
         wheels: (file name, SHA-256 in hex) of each wheel.
@@ -120,7 +120,7 @@ class Need:
 
 @dataclass(frozen=True)
 class WheelFacts:
-    """Facts of a wheel, the same in every service.
+    """Facts read from a wheel, such as requirements, modules and sizes; they are the same in every service.
 
     Attributes:
         file: File name of the wheel.
@@ -153,14 +153,14 @@ class WheelFacts:
 
 @dataclass(frozen=True)
 class DescribeResult:
-    """Facts of wheels, in the order of the request."""
+    """Output of the program that reads facts from wheels: those of each wheel, in the order of the input."""
 
     wheels: tuple[WheelFacts, ...]
 
 
 @dataclass(frozen=True)
 class PexRequest:
-    """A request for a PEX of wheels.
+    """Input of the program that packs an image's wheels as a PEX, an executable archive of Python code.
 
     Attributes:
         requirements: `name==version` of each distribution.
