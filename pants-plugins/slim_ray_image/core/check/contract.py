@@ -52,7 +52,7 @@ class Contract:
 
     @property
     def home(self) -> Optional[str]:
-        """Home directory of the image's user: HOME in the image config, else from /etc/passwd; None if neither has one."""
+        """Home directory of the image's user, by HOME in the image config or else by /etc/passwd; None if unknown."""
         known = find_user(self.user[0], read_passwd(self.passwd))
         return environment_of(self.config).get("HOME") or (known.home if known else None)
 

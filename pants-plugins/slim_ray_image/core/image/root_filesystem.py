@@ -38,7 +38,7 @@ class RootFilesystem(Generic[_Entry]):
         self.entries: dict[str, _Entry] = {}
 
     def apply(self, layer: Iterable[tuple[str, _Entry]]) -> None:
-        """Add the entries of a layer over those of lower layers. Entries are named as in its tar, and include whiteouts."""
+        """Add a layer's entries over those of lower layers. Entries are named as in its tar, and include whiteouts."""
         below = dict(self.entries)
         for member, entry in layer:
             directory, name = posixpath.split(absolute(member))
