@@ -146,7 +146,7 @@ def test_owner_is_who_the_image_runs_as(user: str, owner: tuple[int, int]) -> No
 def test_user_that_the_base_does_not_know_is_refused() -> None:
     """A name that is not in the base's /etc/passwd is refused, since no container would start."""
     assert error_text(lambda: owner_of("ray:users", PASSWD, GROUP)) == (
-        "The `user` 'ray:users' is not in the base image.\n\n"
+        "The `user` 'ray:users' has a name that the base image does not have.\n\n"
         "  * /etc/passwd has the user 'daemon'\n"
         "  * /etc/passwd has the user 'root'\n\n"
         "To fix, do one of the following:\n"

@@ -1,4 +1,4 @@
-"""The pure core: JSON and text in, frozen dataclasses out.
+"""All decisions of the plugin, as functions without Pants, files or network: text in, frozen dataclasses out.
 
 Core imports only itself, the standard library, `packaging` and, in one module, PyYAML. Core never imports Pants, and
 opens no file and no socket. So every decision can be tested without an engine, and the programs of `sandbox/` can use

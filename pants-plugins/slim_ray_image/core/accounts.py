@@ -12,7 +12,7 @@ HOME = "/home/ray"
 
 @dataclass(frozen=True)
 class Account:
-    """A user that is not in the base image, with its lines for /etc/passwd and /etc/group (passwd(5), group(5))."""
+    """A user to add to the base image, with its lines for /etc/passwd and /etc/group (passwd(5), group(5))."""
 
     uid: int
     gid: int
@@ -44,7 +44,7 @@ def _number(text: str) -> Optional[int]:
 
 
 def _rows(table: str, count: int) -> Iterator[Sequence[str]]:
-    """Yield the first `count` fields of each line of `table` whose third field is a number; "" for a missing field."""
+    """Yield the first `count` fields of passwd or group lines whose third field is a number; "" for a missing field."""
     for line in table.split("\n"):
         fields = [*line.split(":"), *[""] * count][:count]
         if _number(fields[2]) is not None:
@@ -52,7 +52,7 @@ def _rows(table: str, count: int) -> Iterator[Sequence[str]]:
 
 
 def read_passwd(table: str) -> tuple[User, ...]:
-    """Return the users of /etc/passwd."""
+    """Return the users in the text of /etc/passwd; a line without a numeric uid is left out."""
     return tuple(
         User(name, int(uid), _number(gid), home or None)
         for name, _, uid, gid, _, home in _rows(table, 6)
@@ -60,7 +60,7 @@ def read_passwd(table: str) -> tuple[User, ...]:
 
 
 def read_group(table: str) -> tuple[Group, ...]:
-    """Return the groups of /etc/group."""
+    """Return the groups in the text of /etc/group; a line without a numeric gid is left out."""
     return tuple(Group(name, int(gid)) for name, _, gid in _rows(table, 3))
 
 
@@ -71,7 +71,7 @@ def find_user(text: str, users: Iterable[User]) -> Optional[User]:
 
 
 def account_of(user: str, passwd: str, group: str) -> Optional[Account]:
-    """Return the account to add to the base for `user`; None if the base has the user, or `user` contains a name.
+    """Return the account to add to the base image for `user`; None if the image has it, or `user` contains a name.
 
     Args:
         user: Value for the image config's `User`: `uid`, `uid:gid` or names.
@@ -115,7 +115,7 @@ def owner_of(user: str, passwd: str, group: str) -> tuple[int, int]:
         gid = known.gid if known and known.gid is not None else uid
     if uid is None or gid is None:
         raise SlimRayImageError(
-            f"The `user` {user!r} is not in the base image.",
+            f"The `user` {user!r} has a name that the base image does not have.",
             evidence=[
                 f"/etc/passwd has the user {name!r}" for name in sorted({u.name for u in users})
             ],

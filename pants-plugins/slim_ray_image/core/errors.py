@@ -10,7 +10,7 @@ _MOST_BULLETS = 10
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. Problems of one kind are collected and reported together.
+    """A broken rule, with facts that show it and ways to fix it. Problems of one kind are reported together.
 
     Attributes:
         subject: The broken rule, with the names and the received value. Full sentences.
@@ -44,7 +44,7 @@ class SlimRayImageError(Exception):
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> SlimRayImageError:
-        """Return the error that reports one or more problems."""
+        """Return one error whose text reports all of `problems`."""
         error = cls(problems[0].subject)
         error.problems = tuple(problems)
         error.args = (format_problems(problems),)
@@ -69,7 +69,7 @@ class InvalidValueError(Exception):
         super().__init__(format_error(rule, self.evidence, self.fixes))
 
     def of(self, place: str) -> SlimRayImageError:
-        """Return the error for a value at `place`, such as "The option `[slim-ray].prune`"."""
+        """Return the error for an invalid value at `place`, such as "The option `[slim-ray].prune`"."""
         return SlimRayImageError(f"{place} {self.rule}", evidence=self.evidence, fixes=self.fixes)
 
 
@@ -84,7 +84,7 @@ def format_problems(problems: Sequence[Problem]) -> str:
 
 
 def format_error(subject: str, evidence: Sequence[str], fixes: Sequence[str]) -> str:
-    """Return the text of a problem for the user."""
+    """Return the text of a problem for the user: the subject, at most ten facts, and the fixes."""
     parts = [subject]
     if evidence:
         shown = [f"  * {item}" for item in evidence[:_MOST_BULLETS]]

@@ -1,4 +1,4 @@
-"""Stages 3 to 5 of 6: fixed paths in an image, and rules for its paths."""
+"""Stages 3 to 5 of 6: paths that are the same in every image, such as /opt/venv, and functions on paths."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def site_packages_of(python: str) -> str:
 
 
 def parents(path: str) -> tuple[str, ...]:
-    """Return the directories above `path`, outermost first, without the root or the start of a relative path."""
+    """Return the directories above `path`, outermost first, without the root directory."""
     found = []
     while (path := posixpath.dirname(path)) not in ("/", ""):
         found.append(path)
@@ -39,7 +39,7 @@ def parents(path: str) -> tuple[str, ...]:
 
 
 def missing_parents(paths: Iterable[str], base_directories: frozenset[str]) -> tuple[str, ...]:
-    """Return the directories above `paths` that the base does not have, sorted.
+    """Return the directories above `paths` that the base image does not have, sorted.
 
     Directories of the base get no entry in our layers: for example, an entry for /bin would replace the base's symlink,
     and an entry for /etc would replace the base's mode.

@@ -9,7 +9,7 @@ from slim_ray_image.core.errors import InvalidValueError, SlimRayImageError
 
 @dataclass(frozen=True)
 class Platform:
-    """An OCI platform, with its names elsewhere.
+    """An OCI platform, such as linux/amd64, with the machine name that uv uses and the path of glibc's loader.
 
     Spec: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md ("platform").
     """
@@ -32,7 +32,7 @@ _OLDEST_GLIBC_OF_UV = (2, 28)
 
 
 def parse_platform(text: str) -> Platform:
-    """Return the platform called `text`.
+    """Return the platform called `text`, such as "linux/amd64".
 
     Raises:
         InvalidValueError: If images cannot be built for `text`.
@@ -46,7 +46,7 @@ def parse_platform(text: str) -> Platform:
 
 
 def uv_python_platform(platform: Platform, glibc: str) -> str:
-    """Return uv's `--python-platform` for a base whose glibc has the version `glibc`, such as "2.36".
+    """Return uv's `--python-platform` for a base image with a version of glibc, such as "2.36".
 
     Raises:
         SlimRayImageError: If glibc is older than uv, and nearly every wheel, supports.

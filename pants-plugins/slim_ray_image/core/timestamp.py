@@ -29,5 +29,5 @@ def timestamp_of(variables: Mapping[str, str]) -> int:
 
 
 def spelled(timestamp: int) -> str:
-    """Return the time in the format of RFC 3339, such as `1970-01-01T00:00:00Z`."""
+    """Return a timestamp in the format of RFC 3339, such as `1970-01-01T00:00:00Z`."""
     return f"{datetime.datetime.utcfromtimestamp(timestamp).isoformat()}Z"

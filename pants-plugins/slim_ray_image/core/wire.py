@@ -1,4 +1,4 @@
-"""Messages between rules and the programs that they start: dataclasses on both sides, JSON of one form between them.
+"""Messages between Pants rules and the programs that they start: dataclasses on both sides, JSON in between.
 
 A field is a `str`, `int`, `bool`, `float`, a dataclass, an `Optional`, a `tuple` or a `Mapping` from `str` to these.
 Both sides run without libraries on the Python that is there, so this module needs nothing but the standard library.
@@ -26,12 +26,12 @@ _Reader = Callable[[Any], Any]
 
 
 def to_json(value: Any) -> str:
-    """Return a dataclass as JSON of one spelling, which can be part of a cache key."""
+    """Return a dataclass as JSON, the same text for equal values, so that it can be part of a cache key."""
     return json.dumps(dataclasses.asdict(value), sort_keys=True)
 
 
 def from_json(kind: Type[T], text: Union[str, bytes]) -> T:
-    """Return the dataclass that `to_json` wrote as this text.
+    """Return the dataclass of type `kind` that `to_json` wrote as `text`.
 
     Raises:
         ValueError: If a key is unknown or missing, or a value has another type: the two sides disagree.
@@ -45,7 +45,7 @@ def from_json(kind: Type[T], text: Union[str, bytes]) -> T:
 
 
 class _Mismatch(Exception):
-    """A value that its type does not allow. The place is completed on the way up, so that reading pays nothing."""
+    """A JSON value whose type its field does not allow. The place is completed on the way up: reading pays nothing."""
 
     def __init__(self, problem: str) -> None:
         self.problem, self.place = problem, ""

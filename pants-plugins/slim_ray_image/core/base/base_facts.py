@@ -13,7 +13,7 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class BaseFactsRequest:
-    """A request for the interpreter of a base image and the facts about it.
+    """A request for a base image's Python interpreter, and for facts such as its glibc version and its users.
 
     Attributes:
         reference: Reference of the base image, for messages.
@@ -30,7 +30,7 @@ class BaseFactsRequest:
 
 @dataclass(frozen=True)
 class MarkerEnvironment:
-    """Values of the environment marker variables in the image.
+    """Values that the variables of environment markers, such as `python_version`, have in the image.
 
     Spec: https://packaging.python.org/en/latest/specifications/dependency-specifiers/#environment-markers.
     """
@@ -48,13 +48,13 @@ class MarkerEnvironment:
     sys_platform: str
 
     def to_mapping(self) -> dict[str, str]:
-        """Return variable -> value, in the form that `packaging` evaluates markers with."""
+        """Return marker variable -> value, in the form that `packaging` evaluates markers with."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class LayerSize:
-    """Size of one layer: its regular files, including files that a layer above hides."""
+    """Total bytes and number of the regular files in one layer, including files that a layer above hides."""
 
     unpacked_bytes: int
     file_count: int
@@ -62,7 +62,7 @@ class LayerSize:
 
 @dataclass(frozen=True)
 class BaseFacts:
-    """Facts of a base that a build needs.
+    """Facts of a base image that a build needs, such as its Python, its glibc, its directories and its users.
 
     Attributes:
         launcher: Path in `BASE` of the program that runs the interpreter.

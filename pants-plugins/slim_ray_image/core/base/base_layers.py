@@ -1,4 +1,4 @@
-"""Stage 5 of 6: the layers of the base as layers of the image."""
+"""Stage 5 of 6: the layers of the base image, which are also the lowest layers of the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slim_ray_image.core.layers.kinds import KIND_BASE
 
 
 def base_layers(base: BaseImage, sizes: Sequence[LayerSize]) -> tuple[BuiltLayer, ...]:
-    """Return the layers of the base, lowest first. Their names are their numbers, from 1.
+    """Return the layers of the base image, lowest first, with the names "base 1", "base 2" and so on.
 
     Args:
         sizes: Size of each layer, lowest first.

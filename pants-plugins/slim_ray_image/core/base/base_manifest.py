@@ -1,4 +1,4 @@
-"""Stage 1 of 6: parsing of a base's image index, manifest and config, for one platform.
+"""Stage 1 of 6: parsing of a base image's index, manifest and config, for one platform.
 
 In: JSON from a registry or a local layout. Out: the descriptor of the blob to read next (the platform's manifest, then
 its config), and finally a `BaseImage`.
@@ -70,7 +70,7 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest of one image, or an image index: a base's reference can name either.
+    """A manifest of one image, or an image index: a base image's reference can name either.
 
     Attributes:
         reference: Reference of the base image, for messages.
@@ -108,7 +108,7 @@ def _no_image(reference: str, evidence: str) -> SlimRayImageError:
 
 
 def parse_manifest(reference: str, content: bytes) -> Manifest:
-    """Parse a manifest or an image index.
+    """Parse the JSON of an image manifest or of an image index.
 
     Args:
         reference: Reference of the base image, for messages.
@@ -134,7 +134,7 @@ def parse_manifest(reference: str, content: bytes) -> Manifest:
 
 
 def image_of(entries: Iterable[IndexEntry], platform: Platform) -> Optional[Descriptor]:
-    """Return the descriptor of the first manifest for `platform` (image-index.md, "platform")."""
+    """Return the descriptor of an index's first manifest for `platform`; None without one (image-index.md)."""
     found = (entry.descriptor for entry in entries if entry.platform == str(platform))
     return next(found, None)
 

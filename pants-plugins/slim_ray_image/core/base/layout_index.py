@@ -19,7 +19,7 @@ from slim_ray_image.core.platforms import Platform
 
 @dataclass(frozen=True)
 class LayoutQuery:
-    """A query for a base image in a layout.
+    """A query for a base image in a local OCI image layout, by platform, tag and digest.
 
     Attributes:
         reference: Reference of the base image in the target.
@@ -35,7 +35,7 @@ class LayoutQuery:
 
 
 def unreadable_error(layout: LayoutReference, problem: str) -> SlimRayImageError:
-    """Return the error for a folder whose index.json cannot be read."""
+    """Return the error for a local OCI image layout whose index.json cannot be read."""
     return SlimRayImageError(
         f"The base image {layout.text} is not a readable OCI image layout.",
         evidence=[f"index.json: {problem}"],
@@ -47,7 +47,7 @@ def unreadable_error(layout: LayoutReference, problem: str) -> SlimRayImageError
 
 
 def parse_layout_index(layout: LayoutReference, content: bytes) -> tuple[IndexEntry, ...]:
-    """Return the entries of index.json.
+    """Return the manifests and image indexes that index.json of a local OCI image layout lists.
 
     Raises:
         SlimRayImageError: If `content` is not a valid index.json.
@@ -69,7 +69,7 @@ def _describe_tags(entries: Iterable[IndexEntry]) -> list[str]:
 
 
 def named_entries(query: LayoutQuery, entries: Sequence[IndexEntry]) -> tuple[IndexEntry, ...]:
-    """Return the entries of index.json that match a query.
+    """Return the entries of a layout's index.json that match a query for a base image, by tag and digest.
 
     If the query has a tag, only entries with that tag match. If one of these has the query's digest, only entries with
     the digest match.
@@ -105,7 +105,7 @@ def _not_pinned(query: LayoutQuery, digests: Iterable[str]) -> SlimRayImageError
 def _for_platform(
     platform: Platform, indexes: Mapping[IndexEntry, Sequence[IndexEntry]]
 ) -> set[Descriptor]:
-    """Return the images for the platform or, if there are none, those without a platform: their config names it."""
+    """Return the manifests for a platform or, if there are none, those whose platform index.json does not name."""
     found = (image_of(entries, platform) for entries in indexes.values())
     return {descriptor for descriptor in found if descriptor} or {
         entry.descriptor for entry in indexes if not entry.platform and not entry.is_index
@@ -115,7 +115,7 @@ def _for_platform(
 def select_image(
     query: LayoutQuery, indexes: Mapping[IndexEntry, Sequence[IndexEntry]]
 ) -> Descriptor:
-    """Return the descriptor of the base's manifest.
+    """Return the descriptor of the one manifest in a local OCI image layout that matches the query for a base image.
 
     Args:
         indexes: Each entry of `named_entries` -> the entries of the image index that it points at, or the entry itself

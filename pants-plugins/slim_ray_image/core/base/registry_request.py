@@ -1,4 +1,4 @@
-"""Stage 1 of 6: requests of the programs that read a registry, and the names of the files that they write."""
+"""Stage 1 of 6: requests to the programs that read an image registry, and names of the files that they write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BLOB = "blob"
 
 @dataclass(frozen=True)
 class RegistryPlace:
-    """A repository of a registry.
+    """A repository in an image registry, and how to connect to the registry.
 
     Attributes:
         reference: Reference of the image, for messages.
@@ -34,7 +34,7 @@ class RegistryPlace:
 
 @dataclass(frozen=True)
 class ResolveImageRequest:
-    """A request for the manifest and the config of an image for a platform.
+    """A request to read the manifest and the image config of an image for a platform from a registry.
 
     Attributes:
         identifier: A tag, or the digest of a manifest or an image index.
@@ -47,7 +47,7 @@ class ResolveImageRequest:
 
 @dataclass(frozen=True)
 class FetchBlobRequest:
-    """A request for one blob of an image, by its digest."""
+    """A request to read one blob of an image from a registry, by the blob's digest."""
 
     place: RegistryPlace
     digest: str

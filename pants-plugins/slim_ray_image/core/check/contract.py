@@ -26,7 +26,7 @@ _SHELL = "/bin/bash"
 
 @dataclass(frozen=True)
 class Contract:
-    """An image, with everything that the rules read.
+    """An image as the rules of KubeRay see it: its files, its image config, and the base image's /etc/passwd.
 
     Attributes:
         image: Address of the target.
@@ -52,7 +52,7 @@ class Contract:
 
     @property
     def home(self) -> Optional[str]:
-        """HOME of the image config, else the home directory in /etc/passwd, which a container engine uses instead."""
+        """Home directory of the image's user, by HOME in the image config or else by /etc/passwd; None if unknown."""
         known = find_user(self.user[0], read_passwd(self.passwd))
         return environment_of(self.config).get("HOME") or (known.home if known else None)
 
@@ -141,7 +141,7 @@ def _folders(contract: Contract) -> Iterator[Problem]:
     ]
     if wrong:
         yield Problem(
-            f"The image {contract.image} has folders that Ray writes to but its user {user} cannot:",
+            f"The image {contract.image} runs as the user {user}, who cannot write to folders that Ray writes to.",
             tuple(wrong),
             (
                 "remove `user`, and HOME in `env`, so that the defaults apply",
@@ -194,7 +194,7 @@ _RULES: tuple[Callable[[Contract], Iterator[Problem]], ...] = (
 
 
 def contract_problems(contract: Contract) -> tuple[Problem, ...]:
-    """Return the problems of an image, in the order of the rules; none for an image without Ray."""
+    """Return a problem for each rule of KubeRay or Kubernetes that an image breaks; none for an image without Ray."""
     if "ray" not in {distribution.name for distribution in contract.contents.distributions}:
         return ()
     return tuple(problem for rule in _RULES for problem in rule(contract))

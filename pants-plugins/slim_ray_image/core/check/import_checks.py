@@ -1,4 +1,4 @@
-"""`pants check`: the imports that an image must be able to do, and the problems that failed imports show.
+"""`pants check`: the Python imports that must work in an image, and the problems that failed imports show.
 
 In: the contents of an image, and the outcome of each import. Out: problems, which fail the check. An import that fails
 because of the image's content is a problem. An import that asks for something outside the image, such as an environment
@@ -26,7 +26,7 @@ from slim_ray_image.core.serve.served_application import ServedApplication
 
 @dataclass(frozen=True)
 class Import:
-    """An import that an image must be able to do.
+    """A Python import that must work in an image: of a first-party module, an application or a console script.
 
     Attributes:
         what: Description for people, such as "the module app.main".
@@ -50,14 +50,14 @@ class Import:
 
 @dataclass(frozen=True)
 class Failure:
-    """An import that failed, and its outcome."""
+    """A Python import that failed when it was tried on the files of an image, with the error."""
 
     of: Import
     outcome: ImportOutcome
 
     @property
     def missing(self) -> Optional[str]:
-        """The missing module that is the root cause of the failure."""
+        """Name of the missing module that made the import fail; None if the import failed for another reason."""
         return self.outcome.missing[-1] if self.outcome.missing else None
 
     @property
@@ -72,7 +72,7 @@ class Failure:
 def first_party_imports(
     paths: Iterable[str], entry: Optional[str], is_by_path: bool = False
 ) -> tuple[Import, ...]:
-    """Return an import for each module among first-party files, sorted by module.
+    """Return one import to check for each Python module among first-party files, sorted by module name.
 
     A file whose path is no module name is left out, and so is each `__main__` except the entry.
 
@@ -96,7 +96,7 @@ def first_party_imports(
 
 
 def application_imports(applications: Iterable[ServedApplication]) -> tuple[Import, ...]:
-    """Return an import for each Ray Serve application. An application builder is imported, but not called."""
+    """Return one import to check for each Ray Serve application. An application builder is imported, but not called."""
     found = []
     for application in applications:
         path = application.import_path
@@ -107,7 +107,7 @@ def application_imports(applications: Iterable[ServedApplication]) -> tuple[Impo
 
 
 def script_imports(contents: ImageContents) -> tuple[Import, ...]:
-    """Return an import for each console script that is in the image."""
+    """Return one import to check for each console script in the image: of the function that the script calls."""
     found = []
     for distribution in contents.distributions:
         for command, target in distribution.scripts:
@@ -121,7 +121,7 @@ def script_imports(contents: ImageContents) -> tuple[Import, ...]:
 def left_out_modules(
     missing: Iterable[str], contents: ImageContents, site_packages: str
 ) -> frozenset[str]:
-    """Return the `missing` submodules whose outermost package is in the image; a namespace package does not count."""
+    """Return the missing submodules whose top-level package the image has; a namespace package does not count."""
     return frozenset(
         module
         for module in missing
@@ -142,7 +142,7 @@ def _requirements(distribution: LayerDistribution) -> Iterable[Requirement]:
 
 
 def extras_that_bring(distribution: LayerDistribution, module: str) -> tuple[str, ...]:
-    """Return the extras that require a module, by METADATA; none if the distribution always requires the module."""
+    """Return a distribution's extras that require a module, by METADATA; none if it always requires the module."""
     wanted = canonicalize_name(module.split(".")[0])
     extras: set[str] = set()
     for requirement in _requirements(distribution):
@@ -166,7 +166,7 @@ def _extra_in_text(distribution: LayerDistribution, text: str) -> tuple[str, ...
 
 
 def _optional_extras(failure: Failure) -> tuple[str, ...]:
-    """Return the missing extras that a console script needs, by METADATA or by the text of the error."""
+    """Return the extras whose lack made a console script's import fail, by METADATA or else by the error's text."""
     distribution = failure.of.distribution
     if distribution is None or not failure.missing:
         return ()
@@ -176,7 +176,7 @@ def _optional_extras(failure: Failure) -> tuple[str, ...]:
 
 
 def _is_pruned(failure: Failure, pruned: Collection[str]) -> bool:
-    """Return whether a prune rule removed the module that a console script starts."""
+    """Return whether a rule of `prune` removed the module that a console script starts."""
     distribution, missing = failure.of.distribution, failure.missing
     if distribution is None or missing is None or distribution.name not in pruned:
         return False
@@ -184,7 +184,7 @@ def _is_pruned(failure: Failure, pruned: Collection[str]) -> bool:
 
 
 def _unproven(failure: Failure) -> Optional[str]:
-    """Return one line that says why a failed import proves nothing; None if the image is at fault."""
+    """Return one line that says why a failed import proves nothing about the image; None if the image is at fault."""
     if failure.missing:
         return None
     if failure.outcome.wanted:
@@ -197,7 +197,7 @@ def _unproven(failure: Failure) -> Optional[str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Failed imports, sorted into three kinds.
+    """Failed imports in three groups: the image's faults, imports that prove nothing, scripts that need not work.
 
     Attributes:
         faults: Failures that the image is at fault for.
@@ -212,7 +212,7 @@ class Verdict:
 
 
 def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
-    """Return the failures of an image's imports, sorted by kind.
+    """Sort failed imports into three groups: the image's faults, those that prove nothing, scripts that need not work.
 
     Args:
         pruned: Names of the distributions that prune rules removed something from.
@@ -229,7 +229,7 @@ def judge(failures: Sequence[Failure], pruned: Collection[str] = ()) -> Verdict:
 
 
 def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
-    """Return the place and the text of the statement that failed; first-party paths are those in the repository."""
+    """Return file, line and source of the statement that failed; a first-party file has its path in the monorepo."""
     frames = failure.outcome.frames
     if not frames:
         return failure.of.what
@@ -239,7 +239,7 @@ def _statement(failure: Failure, sources: Mapping[str, str]) -> str:
 
 
 def _evidence(failures: Sequence[Failure], sources: Mapping[str, str]) -> tuple[str, ...]:
-    """Return each failing statement once, with the imports that reach it."""
+    """Return each statement that failed once, as file, line and source, with the checked imports that reached it."""
     by_statement: dict[str, list[str]] = defaultdict(list)
     for failure in failures:
         by_statement[_statement(failure, sources)].append(failure.of.what)
@@ -256,7 +256,7 @@ def _few(names: Sequence[str]) -> str:
 def _owner_fixes(
     image: str, module: str, owners: Sequence[str], own: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the fixes for a missing module.
+    """Return the fixes for a module that the image lacks, by the number of targets that have the module.
 
     Args:
         owners: Addresses of the targets that have the module.
@@ -337,7 +337,7 @@ def import_problems(
     distributions: Sequence[LayerDistribution],
     left_out: Collection[str],
 ) -> tuple[Problem, ...]:
-    """Return one problem for each module that is missing, and one for each other reason.
+    """Return one problem for each module that imports did not find, and one for each other reason of failed imports.
 
     Args:
         failures: Failures that the image is at fault for.
@@ -373,7 +373,7 @@ def import_problems(
 
 
 def outside_problems(image: str, outside: Sequence[str]) -> tuple[Problem, ...]:
-    """Return one problem if imports loaded shared libraries of this machine, `outside`; else none."""
+    """Return one problem if the checked imports loaded shared libraries from outside the image; else none."""
     if not outside:
         return ()
     return (

@@ -1,4 +1,4 @@
-"""`pants check`: the imports that a process does in the files of an image, and the outcome of each."""
+"""`pants check`: request and result of the program that tries Python imports on the files of an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIRST_PARTY = "first_party"
 
 @dataclass(frozen=True)
 class ImportJob:
-    """An import to do.
+    """A Python import to try: a module, with a name that it must define or the script file that it is.
 
     Attributes:
         attribute: Name that the module must define, dotted for a name inside another.
@@ -28,7 +28,7 @@ class ImportJob:
 
 @dataclass(frozen=True)
 class Frame:
-    """A line of a file in the image that an error passed through.
+    """A line of a file in the image, from the traceback of a failed import.
 
     Attributes:
         path: Absolute in the image.
@@ -42,7 +42,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class ImportOutcome:
-    """An import that failed.
+    """The failure of a Python import: its error, its cause, and the lines of the image's files in the traceback.
 
     Attributes:
         error: Name of the exception's class; "" for an import that ended the process.
@@ -63,7 +63,7 @@ class ImportOutcome:
 
 @dataclass(frozen=True)
 class ImportModulesRequest:
-    """A request to do imports.
+    """A request to try Python imports on the files of an image, in a process on this machine.
 
     Attributes:
         layers: Folders in the sandbox, one for each layer, with the files of the virtual environment in the layer.
@@ -83,7 +83,7 @@ class ImportModulesRequest:
 
 @dataclass(frozen=True)
 class ImportModulesResult:
-    """Outcomes of imports.
+    """Results of Python imports: their failures, and the shared libraries loaded from outside the image.
 
     Attributes:
         outcomes: In the order of the jobs; None for an import that succeeded.

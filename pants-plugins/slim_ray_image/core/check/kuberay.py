@@ -84,7 +84,7 @@ HEALTH_COMMAND = ("ray", "health-check")
 
 @dataclass(frozen=True)
 class DeploymentState:
-    """The progress of Ray Serve with the applications.
+    """Progress of Ray Serve in deploying applications: those that do not run yet, and those that failed.
 
     Attributes:
         pending: Name and status of each application that does not run yet, such as "default: DEPLOYING".
@@ -110,17 +110,17 @@ def serve_config(applications: Sequence[ServedApplication]) -> Mapping[str, Any]
 
 
 def serve_port(config: Mapping[str, Any]) -> int:
-    """Return the port that Ray Serve's proxy listens on when `config` is deployed."""
+    """Return the HTTP port that Ray Serve listens on: the port in a Serve config, else Ray's default."""
     return int((config.get("http_options") or {}).get("port") or SERVE_HTTP_PORT)
 
 
 def serve_probe(port: int) -> str:
-    """Return the operator's readiness probe of a pod that serves."""
+    """Return the shell command with which KubeRay probes whether a pod is ready to serve HTTP requests."""
     return f"{_RAYLET_PROBE} && {_WGET.format(10, port, '-/healthz')}"
 
 
 def _messages(application: Mapping[str, Any]) -> str:
-    """Return the message of an application, then the messages of its deployments that it does not repeat."""
+    """Return Ray Serve's message on an application, then its deployments' messages that are not part of the former."""
     found = [application.get("message") or ""]
     for deployment in (application.get("deployments") or {}).values():
         message = deployment.get("message") or ""
@@ -130,7 +130,7 @@ def _messages(application: Mapping[str, Any]) -> str:
 
 
 def deployment_state(answer: Mapping[str, Any], names: Sequence[str]) -> DeploymentState:
-    """Return the state of the applications `names` in Ray Serve's answer to GET of `APPLICATIONS_PATH`."""
+    """Return which of the applications `names` failed or do not run yet, by an answer of Ray Serve's REST API."""
     applications = answer.get("applications") or {}
     pending, failures = [], []
     for name in names:
@@ -144,7 +144,7 @@ def deployment_state(answer: Mapping[str, Any], names: Sequence[str]) -> Deploym
 
 
 def last_exception(message: str) -> str:
-    """Return the last line of `message` that names an exception, else its first line."""
+    """Return the last line of an error message that names an exception, else the first line of the message."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", message)  # without terminal colours
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(Error|Exception)\b", line)]

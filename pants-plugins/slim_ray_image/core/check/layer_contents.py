@@ -25,7 +25,7 @@ _ANY_EXECUTE = 0o111
 
 @dataclass(frozen=True)
 class ListRequest:
-    """A request for the contents of a layer.
+    """A request to list the files and the Python distributions in a layer of an image.
 
     Attributes:
         blob: File of the layer, in the sandbox.
@@ -36,7 +36,7 @@ class ListRequest:
 
 @dataclass(frozen=True)
 class UnpackRequest:
-    """A request for the regular files of a layer below a folder.
+    """A request to unpack the regular files that a layer has below one folder of the image.
 
     Attributes:
         blob: File of the layer, in the sandbox.
@@ -65,7 +65,7 @@ class Elf:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An entry of a layer. Only the few files that a check reads have a `text`."""
+    """A file, directory, symlink or other entry of a layer. Only the few files that a check reads have a `text`."""
 
     kind: str
     mode: int
@@ -86,7 +86,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class LayerDistribution:
-    """A distribution whose metadata is in a layer.
+    """A Python distribution whose metadata (METADATA, RECORD and so on) is in a layer of an image.
 
     Attributes:
         name: Canonical (PEP 503).
@@ -107,7 +107,7 @@ class LayerDistribution:
 
 @dataclass(frozen=True)
 class LayerContents:
-    """Contents of a layer. Entries are named as in the layer's tar, and include whiteouts."""
+    """Entries of a layer, named as in its tar and with whiteouts, and the Python distributions in the layer."""
 
     entries: tuple[tuple[str, ImageFile], ...]
     distributions: tuple[LayerDistribution, ...]
@@ -135,7 +135,7 @@ class ImageContents:
 def image_contents(
     base_layers: Iterable[LayerContents], own_layers: Iterable[LayerContents]
 ) -> ImageContents:
-    """Return the contents of an image of these layers; both arguments are lowest layer first."""
+    """Return the contents of an image that has the base image's layers and then ours, each lowest first."""
     files: RootFilesystem[ImageFile] = RootFilesystem()
     for layer in base_layers:
         files.apply(layer.entries)

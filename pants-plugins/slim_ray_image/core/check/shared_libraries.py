@@ -70,7 +70,7 @@ _DEFAULT_DIRECTORIES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 
 @dataclass(frozen=True)
 class MissingLibrary:
-    """A library that the loader does not find for an ELF file of our layers.
+    """A shared library that an ELF file in the plugin's layers needs and the image's dynamic loader would not find.
 
     Attributes:
         library: Name of the library, from DT_NEEDED.
@@ -84,7 +84,7 @@ class MissingLibrary:
 
 
 def _configured_directories(contents: ImageContents, path: str = _CONFIGURATION) -> Iterator[str]:
-    """Yield the directories in ld.so.conf, from which the base's ldconfig made the loader's cache."""
+    """Yield the directories of shared libraries that the image's /etc/ld.so.conf and the files it includes name."""
     file = contents.files.find(path)
     for line in (file.text or "").splitlines() if file else ():
         words = line.partition("#")[0].split()
@@ -111,7 +111,7 @@ def _loader_directories(
 
 
 def _own_directories(path: str, elf: Elf) -> Iterator[str]:
-    """Yield the absolute directories in the file's own search path; $ORIGIN is the directory of the file."""
+    """Yield the absolute directories of an ELF file's RUNPATH or RPATH; $ORIGIN is the directory of the file."""
     for directory in elf.search:
         expanded = re.sub(r"\$(ORIGIN\b|\{ORIGIN\})", posixpath.dirname(path), directory)
         if expanded.startswith("/"):
@@ -140,7 +140,7 @@ def _is_optional(path: str) -> bool:
 
 
 class _Loader:
-    """A model of the image's loader, for the libraries in DT_NEEDED."""
+    """A model of the image's dynamic loader, to find shared libraries without running a program of the image."""
 
     def __init__(
         self, contents: ImageContents, platform: Platform, environment: Mapping[str, str]
@@ -164,7 +164,7 @@ class _Loader:
         return file.elf if file else None
 
     def finds(self, library: str, path: str, elf: Elf) -> bool:
-        """Return whether the loader finds `library` for the ELF file at `path`.
+        """Return whether the image's dynamic loader would find `library` for the ELF file at `path`.
 
         A name with a slash is a path. Any other name is looked up in directories, and then among the libraries in the
         file's distribution and in the distributions that it requires, in any directory. Code of a wheel often
@@ -192,7 +192,7 @@ def missing_libraries(
     environment: Mapping[str, str],
     node_libraries: Sequence[str],
 ) -> tuple[MissingLibrary, ...]:
-    """Return the libraries that ELF files of our layers need and the image lacks, sorted by library and path.
+    """Return the shared libraries that ELF files in the plugin's layers need and the image lacks, by library and path.
 
     Args:
         environment: Environment variables of the image config.
@@ -217,7 +217,7 @@ def missing_libraries(
 def library_problems(
     image: str, base_reference: str, missing: Iterable[MissingLibrary]
 ) -> tuple[Problem, ...]:
-    """Return one problem for each missing library, sorted by library."""
+    """Return one problem for each shared library that the image lacks, sorted by the library's name."""
     by_library: dict[str, list[MissingLibrary]] = defaultdict(list)
     for one in missing:
         by_library[one.library].append(one)

@@ -24,7 +24,7 @@ _MOST_SHOWN = 300
 
 @dataclass(frozen=True)
 class WrongSmokeRequest:
-    """A mistake in a `smoke_request(...)`, kept for the field, which knows its target and raises the error."""
+    """A mistake in a `smoke_request(...)` of a BUILD file, kept until the field, which knows its target, reports it."""
 
     subject: str
     fix: str
@@ -98,7 +98,7 @@ def _is_text(value: Any, form: re.Pattern[str]) -> bool:
 
 
 def _mistakes(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (rule, fix) for each rule that an argument breaks."""
+    """Yield (rule, fix) for each rule that the arguments of a `smoke_request(...)` break."""
     if not _is_text(given.get("path"), _PATH):
         fix = 'write the path as a URL has it, such as path="/rank?name=a%20fox"'
         yield "with a `path` that starts with '/' and has no blanks", fix
@@ -142,7 +142,7 @@ def _from_json(text: str) -> Any:
 
 
 def in_new_spelling(text: str) -> Optional[str]:
-    """Return a request in the old spelling as a BUILD file spells it today; None if `text` is no such request."""
+    """Return a smoke request in its old spelling, a text, as a BUILD file spells it today; None for any other text."""
     match = _OLD.fullmatch(text.strip())
     if not match or match["method"] not in (None, *METHODS):
         return None
@@ -171,7 +171,7 @@ def in_new_spelling(text: str) -> Optional[str]:
 
 
 def parse_smoke_request(value: Union[str, SmokeRequest, WrongSmokeRequest]) -> SmokeRequest:
-    """Return the request for one value of the field.
+    """Return the HTTP request that one value of the field `smoke_requests` stands for.
 
     Raises:
         InvalidValueError: If the value is wrong, or in the old spelling.
@@ -191,7 +191,7 @@ def parse_smoke_request(value: Union[str, SmokeRequest, WrongSmokeRequest]) -> S
 def parse_smoke_requests(
     values: Iterable[Union[str, SmokeRequest, WrongSmokeRequest]]
 ) -> tuple[SmokeRequest, ...]:
-    """Return the requests of the field.
+    """Return the HTTP requests that the values of the field `smoke_requests` stand for, in order.
 
     Raises:
         InvalidValueError: For the first value that is wrong.
@@ -200,5 +200,5 @@ def parse_smoke_requests(
 
 
 def default_requests(route_prefixes: Iterable[Optional[str]]) -> tuple[SmokeRequest, ...]:
-    """Return the requests for a target that names none: GET for each route prefix that is not None."""
+    """Return the smoke test's HTTP requests for a target that names none: GET of each application's route prefix."""
     return tuple(SmokeRequest("GET", prefix) for prefix in route_prefixes if prefix)

@@ -21,7 +21,7 @@ class FindDockerRequest:
 
 @dataclass(frozen=True)
 class FindDockerResult:
-    """The result of looking for Docker.
+    """The answer whether Docker can be used on this machine, with the reason if it cannot.
 
     Attributes:
         problem: Why no Docker can be used, as a clause; empty if Docker answers.
@@ -32,7 +32,7 @@ class FindDockerResult:
 
 @dataclass(frozen=True)
 class SmokeRequest:
-    """An HTTP request, and the answer that it must get.
+    """An HTTP request that a smoke test sends to the image's application, and the answer that it must get.
 
     Attributes:
         media_type: Media type of `body`; unused without a body.
@@ -51,7 +51,7 @@ class SmokeRequest:
         return f"{self.method} {self.path}"
 
     def problem(self, status: int, body: str) -> Optional[str]:
-        """Return a clause that says how an answer is wrong; None if the answer is right."""
+        """Return a clause that says how an HTTP answer is wrong; None if its status and text are right."""
         if self.status is None and status >= _FIRST_FAILURE:
             return f"answered {status}, not a status below {_FIRST_FAILURE}"
         if self.status not in (None, status):

@@ -9,7 +9,7 @@ RESULT = "image.tar"
 
 @dataclass(frozen=True)
 class ArchiveFilesRequest:
-    """A request for an archive of files.
+    """A request to write files of a sandbox into one archive, under the same paths.
 
     Attributes:
         files: Paths, the same in the sandbox and in the archive, sorted.

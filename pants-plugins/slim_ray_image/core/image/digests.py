@@ -32,7 +32,7 @@ def digest_error(
 
 
 def check_digest(reference: str, expected: str, content: bytes, host: Optional[str] = None) -> None:
-    """Raise the error unless `content` has the digest `expected`; for the other arguments, see `digest_error`."""
+    """Check that the content of a base image's blob has the digest `expected`; for the rest, see `digest_error`."""
     found = sha256(content)
     if found != expected:
         raise digest_error(reference, expected, found, host)

@@ -1,4 +1,7 @@
-"""Checks of the target's simple fields. A field with a grammar has a module of its own, such as `import_paths`."""
+"""Checks of simple fields of a `slim_ray_image`, such as `ports`.
+
+A field with a grammar has a module of its own, such as `import_paths`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def _quoted(values: Iterable[Any]) -> str:
 
 
 def check_ray_extras(value: Sequence[str]) -> None:
-    """Check the list of the field `ray_extras`.
+    """Check that the field `ray_extras`, if it is not "infer", is a list of names of extras.
 
     Raises:
         InvalidValueError: If the value is a string other than "infer", or an item cannot be the name of an extra.
@@ -39,7 +42,7 @@ def check_ray_extras(value: Sequence[str]) -> None:
 
 
 def check_platforms(value: Sequence[str]) -> None:
-    """Check the field `platforms`.
+    """Check that the field `platforms` names exactly one platform, and that images can be built for it.
 
     Raises:
         InvalidValueError: If the value is not exactly one platform that images can be built for.
@@ -53,7 +56,7 @@ def check_platforms(value: Sequence[str]) -> None:
 
 
 def check_env(value: Mapping[str, str]) -> None:
-    """Check the field `env`.
+    """Check that no name of a variable in the field `env` is empty or contains an equals sign.
 
     Raises:
         InvalidValueError: If a name is empty or contains an equals sign.
@@ -67,7 +70,7 @@ def check_env(value: Mapping[str, str]) -> None:
 
 
 def check_ports(value: Sequence[int]) -> None:
-    """Check the field `ports`.
+    """Check that the field `ports` has only TCP ports: numbers from 1 to 65535.
 
     Raises:
         InvalidValueError: If a value is not a TCP port.
@@ -82,7 +85,7 @@ def check_ports(value: Sequence[int]) -> None:
 
 
 def check_labels(value: Mapping[str, str]) -> None:
-    """Check the field `labels`.
+    """Check that no name in the field `labels` starts with the prefix of the plugin's own labels.
 
     Raises:
         InvalidValueError: If a name starts with the prefix of the labels that the plugin sets on its containers.
@@ -97,7 +100,7 @@ def check_labels(value: Mapping[str, str]) -> None:
 
 
 def check_user(value: str) -> None:
-    """Check the field `user`.
+    """Check that the field `user` has the form `user` or `user:group`, each a name or a number.
 
     Raises:
         InvalidValueError: If the value is neither `user` nor `user:group`, each a name or a number.
@@ -115,7 +118,7 @@ def check_user(value: str) -> None:
 
 
 def check_workdir(value: str) -> None:
-    """Check the field `workdir`.
+    """Check that the field `workdir` is an absolute path below / that can be on PYTHONPATH.
 
     Raises:
         InvalidValueError: If the value is not an absolute path below / that can be on PYTHONPATH.
@@ -131,7 +134,7 @@ def check_workdir(value: str) -> None:
 
 
 def check_layer_budget(value: int) -> None:
-    """Check the field `layer_budget`.
+    """Check that the field `layer_budget`, a number of layers, is within its limits.
 
     Raises:
         InvalidValueError: If the value is out of range.

@@ -34,7 +34,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class DescribedBase:
-    """The base image.
+    """The base image: its reference, its digest, and the versions of its Python and its libc.
 
     Attributes:
         reference: Base image as the field `base_image` or the option names it.
@@ -52,7 +52,7 @@ class DescribedBase:
 
 @dataclass(frozen=True)
 class DescribedLayer:
-    """A layer of the image.
+    """A layer of the image: its kind, digests and sizes, and the distributions in it.
 
     Attributes:
         kind: One of `core/layers/kinds.py`.
@@ -76,7 +76,7 @@ class DescribedLayer:
 
 @dataclass(frozen=True)
 class DescribedRequirement:
-    """A distribution in the image, and the reasons for it."""
+    """A Python distribution in the image: its sizes, and the reasons that the image has it."""
 
     name: str
     version: str
@@ -88,7 +88,7 @@ class DescribedRequirement:
 
 @dataclass(frozen=True)
 class DescribedFile:
-    """A first-party file.
+    """A first-party file in the image: its source in the monorepo, and the reason that the image has it.
 
     Attributes:
         path: Relative to the image's working directory.
@@ -103,7 +103,7 @@ class DescribedFile:
 
 @dataclass(frozen=True)
 class DescribedPruned:
-    """The savings of one rule in one distribution."""
+    """The bytes and files of one distribution that one rule of `prune` left out."""
 
     rule: str
     distribution: str
@@ -128,7 +128,7 @@ class DescribedWarning:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over all layers; `app_*` are sums over the layers that are not the base's."""
+    """Sizes of all layers of the image together; `app_*` leave out the layers of the base image."""
 
     compressed_bytes: int
     unpacked_bytes: int
@@ -171,13 +171,13 @@ class ImageDescription:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
-        """Return image.json: sorted keys, an indent for people, a line break at the end."""
+        """Return the bytes of image.json: sorted keys, an indent for people, a line break at the end."""
         text = json.dumps(asdict(self), sort_keys=True, indent=2, ensure_ascii=False)
         return f"{text}\n".encode()
 
 
 def read_description(content: Union[str, bytes]) -> ImageDescription:
-    """Return the description in an image.json of this version of the plugin.
+    """Return the description of an image from an image.json that this version of the plugin wrote.
 
     Raises:
         ValueError: If a key is unknown or missing, or a value has another type.
@@ -188,7 +188,7 @@ def read_description(content: Union[str, bytes]) -> ImageDescription:
 def describe_applications(
     import_path: Optional[ImportPath], config: Optional[ServeConfig]
 ) -> tuple[ServedApplication, ...]:
-    """Return the applications that the image serves.
+    """Return the Ray Serve applications that the image serves, by its import path or else its Serve config.
 
     Args:
         import_path: Argument of `serve run`, which gives the application Ray Serve's default name and route.
@@ -208,7 +208,7 @@ def describe_applications(
 
 
 def describe_layers(layers: Iterable[BuiltLayer]) -> tuple[DescribedLayer, ...]:
-    """Return a row for each layer, in order."""
+    """Return the row of image.json for each layer, in the order of `layers`."""
     return tuple(
         DescribedLayer(
             name=layer.name,
@@ -226,7 +226,7 @@ def describe_layers(layers: Iterable[BuiltLayer]) -> tuple[DescribedLayer, ...]:
 
 
 def _sums(sizes: Iterable[tuple[str, int]]) -> Mapping[str, int]:
-    """Return name -> sum of its sizes; a distribution may be in more than one layer."""
+    """Return distribution's name -> sum of its sizes; a distribution may be in more than one layer."""
     totals: dict[str, int] = {}
     for name, size in sizes:
         totals[name] = totals.get(name, 0) + size
@@ -238,7 +238,7 @@ def describe_requirements(
     required: Sequence[RequiredDistribution],
     layers: Sequence[BuiltLayer],
 ) -> tuple[DescribedRequirement, ...]:
-    """Return a row of image.json for each distribution, in the order of `distributions`.
+    """Return the row of image.json for each Python distribution, in the order of `distributions`.
 
     Args:
         required: Reasons for the distributions, in the same order.
@@ -260,12 +260,12 @@ def describe_requirements(
 
 
 def describe_files(files: Iterable[ClosureFile]) -> tuple[DescribedFile, ...]:
-    """Return a row for each first-party file, in order."""
+    """Return the row of image.json for each first-party file, in the order of `files`."""
     return tuple(DescribedFile(file.path, file.source, file.bytes, file.reason) for file in files)
 
 
 def describe_pruned(pruned: Iterable[Pruned]) -> tuple[DescribedPruned, ...]:
-    """Return a row for each rule and distribution, in order."""
+    """Return a row of image.json for each pair of a rule of `prune` and a distribution that it made smaller."""
     return tuple(
         DescribedPruned(row.rule, row.distribution, row.saved.bytes, row.saved.files)
         for row in pruned
@@ -277,7 +277,7 @@ def describe_warnings(
     missing: Iterable[ImportStatement],
     files: Iterable[ClosureFile],
 ) -> tuple[DescribedWarning, ...]:
-    """Return a row for each import to warn of, sorted by path and line.
+    """Return a row of image.json for each import to warn of, sorted by path and line.
 
     Args:
         unfollowed: Imports whose modules are known only when the code runs.
@@ -293,7 +293,7 @@ def describe_warnings(
 
 
 def total(layers: Sequence[DescribedLayer]) -> Totals:
-    """Return the sums over layers."""
+    """Return the sums of the layers' sizes, with and without the layers of the base image."""
     ours = [layer for layer in layers if layer.kind != KIND_BASE]
     return Totals(
         compressed_bytes=sum(layer.compressed_bytes for layer in layers),

@@ -34,7 +34,7 @@ _MOST_ROUNDS = 4
 
 @dataclass(frozen=True)
 class Registry:
-    """An entry of `[docker].registries`, or, with an empty alias, any other address."""
+    """An image registry: one of `[docker].registries`, or, with an empty alias, any other address."""
 
     address: str
     alias: str = ""
@@ -45,7 +45,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class NameSettings:
-    """The fields and options that decide an image's names."""
+    """Values of the fields and options that decide the names of an image."""
 
     address: str  # address of the target
     target_name: str
@@ -70,14 +70,14 @@ class ImageNames:
 
 @dataclass(frozen=True)
 class _Written:
-    """The text of a field or an option, and its place as the subject of a sentence."""
+    """The text of a field or an option, and the words that name the field or the option in an error message."""
 
     text: str
     where: str
 
 
 def tags_of(references: Sequence[str]) -> tuple[str, ...]:
-    """Return the tags of references that `name_image` made, each once."""
+    """Return the tags of an image's references, such as "latest" of "team/ranker:latest", each tag once."""
     return tuple(dict.fromkeys(reference.rpartition(":")[2] for reference in references))
 
 
@@ -87,7 +87,7 @@ def _describe_registries(registries: Sequence[Registry]) -> list[str]:
 
 
 def _chosen_registries(settings: NameSettings) -> tuple[Registry, ...]:
-    """Return the registries that the target names, each once."""
+    """Return the image registries that the field `registries` of a target names, each once."""
     by_name = {registry.address: registry for registry in settings.configured_registries}
     by_name.update({f"@{registry.alias}": registry for registry in settings.configured_registries})
     chosen, unknown = [], []
@@ -127,7 +127,7 @@ def _refuse_placeholders(
 
 
 def _filled_in(written: _Written, values: Mapping[str, str]) -> str:
-    """Return the text with all placeholders replaced, except `{pants.hash}`."""
+    """Return the text of a field or an option with all placeholders replaced, except `{pants.hash}`."""
     known = sorted({HASH, *values})
     text = written.text
     for _ in range(_MOST_ROUNDS):
@@ -163,7 +163,7 @@ def _written_repository(settings: NameSettings, registry: Optional[Registry]) ->
 
 
 def _repository(settings: NameSettings, registry: Optional[Registry]) -> str:
-    """Return the repository in a registry: the text of a field or an option with its placeholders replaced.
+    """Return the image's repository in a registry: the text of a field or an option, with placeholders replaced.
 
     Folders and target names are inserted in lower case; capitals in the text itself are an error.
     """

@@ -1,4 +1,4 @@
-"""Stage 5 of 6: append layers to the base's descriptors, image config and manifest, without reading a blob.
+"""Stage 5 of 6: append layers to the base image's image config and manifest, without reading a layer's blob.
 
 In: the base's manifest and config, the layers that stage 4 built. Out: an `Image` with its JSON as exact bytes.
 Specification: https://github.com/opencontainers/image-spec/tree/v1.1.0 (manifest.md, config.md, image-layout.md).
@@ -55,7 +55,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class BuiltLayer:
-    """A layer whose blob was built: the content of the sandbox's layer.json, and a name for people."""
+    """A layer whose blob was built: its descriptor, its sizes, its distributions, and a name for people."""
 
     name: str
     kind: str
@@ -70,7 +70,7 @@ class BuiltLayer:
 
 @dataclass(frozen=True)
 class BaseImage:
-    """The image that our image is built on."""
+    """The base image, to which layers are added: its reference, its descriptors and its image config."""
 
     reference: str  # as the target names it
     source: str  # reference or local layout that it was read from
@@ -80,7 +80,7 @@ class BaseImage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of a container of this image, with the PATH that engines set if the config has none."""
+        """Environment variables of the base image, with the PATH that container engines set if it has none."""
         return {"PATH": _DEFAULT_PATH, **environment_of(json.loads(self.config).get("config"))}
 
 
@@ -100,7 +100,7 @@ class ImageSettings:
 
 @dataclass(frozen=True)
 class Image:
-    """An image as bytes and descriptors."""
+    """The built image: its manifest and image config as bytes, and the descriptors of its layers."""
 
     manifest: bytes
     config: bytes
@@ -165,7 +165,7 @@ def append_layers(
     platform: Platform,
     timestamp: int = 0,
 ) -> Image:
-    """Return `base` with `layers` on top; base descriptors, diff_ids and history are kept as they are.
+    """Return the image of `base` with `layers` on top; descriptors, diff_ids and history of `base` are kept.
 
     Args:
         base: An image for `platform`.
@@ -215,7 +215,7 @@ def append_layers(
 
 
 def _index(image: Image, annotations: Iterable[Mapping[str, str]]) -> bytes:
-    """Return an index with one entry for each name of the image, all with the same digest (image-index.md)."""
+    """Return an image index with one entry for each name of the image, all with the same digest (image-index.md)."""
     platform = {"os": image.platform.os, "architecture": image.platform.architecture}
     return encode(
         {
@@ -239,7 +239,7 @@ def layout_index(image: Image, tags: Sequence[str]) -> bytes:
 
 
 def archive_index(image: Image, references: Sequence[str]) -> bytes:
-    """Return index.json of an archive to load: like `layout_index`, with the full names that containerd looks for.
+    """Return index.json of an archive for containerd to load, with the image under each of its full names.
 
     Args:
         references: Names of the image in registries, `[registry/]repository:tag`.

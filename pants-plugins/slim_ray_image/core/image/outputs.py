@@ -1,4 +1,4 @@
-"""Stage 6 of 6: values of the field `outputs` and the option `[slim-ray].outputs`."""
+"""Stage 6 of 6: the forms in which an image can be written, from the field or option `outputs`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OUTPUTS = (ARCHIVE, LAYOUT, PEX, SPARSE_LAYOUT)
 
 
 def parse_outputs(names: Iterable[str]) -> frozenset[str]:
-    """Return the outputs to write besides image.json.
+    """Return the forms in which to write an image, such as "layout", besides image.json.
 
     Raises:
         InvalidValueError: If a name is unknown, or two outputs would write the same folder.

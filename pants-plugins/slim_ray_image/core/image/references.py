@@ -53,7 +53,7 @@ class RegistryReference:
 
     @property
     def full_name(self) -> str:
-        """The name as containerd spells it, with the default registry and tag filled in."""
+        """The image's name as containerd spells it, with the default registry and tag filled in."""
         return f"{self.registry}/{self.repository}:{self.tag or 'latest'}"
 
     @property
@@ -72,7 +72,7 @@ class LayoutReference:
 
 
 def is_repository(text: str) -> bool:
-    """Return whether `text` is the name of a repository without a registry."""
+    """Return whether `text` is a valid name of an image repository, without a registry before it."""
     return bool(re.fullmatch(_REPOSITORY, text, re.ASCII))
 
 
@@ -84,7 +84,7 @@ ImageReference = Union[RegistryReference, LayoutReference]
 
 
 def parse_image_reference(text: str) -> ImageReference:
-    """Return the image that `text` names.
+    """Return the parts of an image reference, to an image in a registry or in a local OCI image layout.
 
     Raises:
         InvalidValueError: If `text` is neither a registry reference nor `oci:PATH[:TAG]`.
@@ -113,7 +113,7 @@ def parse_image_reference(text: str) -> ImageReference:
 
 @dataclass(frozen=True)
 class Source:
-    """The place to read an image from, and the digest that the image must have.
+    """The place to read a base image from, and the digest that the image must have.
 
     Attributes:
         text: A reference in a registry, or a local layout.
@@ -125,7 +125,7 @@ class Source:
 
 
 def source_of(reference: str, sources: Mapping[str, str]) -> Source:
-    """Return the place to read a reference from: its entry in `sources`, else the reference itself.
+    """Return the place to read a base image from: the one that `sources` has for its reference, else the reference.
 
     A reference with a digest also matches the entry without the digest, so that a pin needs no second entry. The image
     from that source must have the digest.

@@ -13,7 +13,7 @@ _MOST_LINKS = 40  # the limit of Linux
 
 
 class Entry(Protocol):
-    """An entry of a layer."""
+    """A file, directory or symlink of a layer, with the properties that decide how layers combine."""
 
     @property
     def is_directory(self) -> bool: ...
@@ -32,13 +32,13 @@ def absolute(member: str) -> str:
 
 
 class RootFilesystem(Generic[_Entry]):
-    """The entries that a container of the layers sees, by absolute path."""
+    """The files, directories and symlinks that a container of an image sees, by absolute path."""
 
     def __init__(self) -> None:
         self.entries: dict[str, _Entry] = {}
 
     def apply(self, layer: Iterable[tuple[str, _Entry]]) -> None:
-        """Put a layer on top. Its entries are named as in its tar, and include whiteouts."""
+        """Add a layer's entries over those of lower layers. Entries are named as in its tar, and include whiteouts."""
         below = dict(self.entries)
         for member, entry in layer:
             directory, name = posixpath.split(absolute(member))
@@ -54,7 +54,7 @@ class RootFilesystem(Generic[_Entry]):
                 self.entries[path] = entry
 
     def _remove(self, path: str, below: Mapping[str, _Entry], keep_itself: bool = False) -> None:
-        """Remove the entries that `below` has at and under `path`; entries that the layer itself adds stay."""
+        """Remove the lower layers' entries, `below`, at and under `path`; entries that the layer itself adds stay."""
         gone = [] if keep_itself else [path]
         if path in below and below[path].is_directory:
             gone += [p for p in below if p.startswith(path + "/")]
@@ -74,7 +74,7 @@ class RootFilesystem(Generic[_Entry]):
         return real or "/"
 
     def find(self, path: str) -> Optional[_Entry]:
-        """Return the entry at `path`, with symlinks followed."""
+        """Return the file or directory at `path`, with symlinks followed inside the image; None if there is none."""
         return self.entries.get(self.resolve(path))
 
     def children(self, directory: str) -> list[str]:

@@ -72,7 +72,7 @@ def image_settings(
     account: Optional[Account],
     entry_path: Optional[str],
 ) -> ImageSettings:
-    """Return the settings for the image config.
+    """Return the values for the image config: the target's fields, else defaults for a Ray service.
 
     Args:
         base_path: PATH of the base image.

@@ -28,7 +28,7 @@ class ImportPath:
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """A module or a file to run, with its arguments.
+    """A Python module or file that an image runs as its program, with arguments.
 
     Attributes:
         module: Dotted name of the module; None if `file` is set.
@@ -44,7 +44,7 @@ class EntryPoint:
 
 
 def parse_import_path(text: str) -> ImportPath:
-    """Return the module and the attribute that `text` names.
+    """Return module and attribute of an import path, such as "services.echo.app:app".
 
     Raises:
         InvalidValueError: If `text` is not `module.path:attribute`.
@@ -73,7 +73,7 @@ def parse_application_path(text: str) -> ImportPath:
 
 
 def parse_entry_point(text: str) -> EntryPoint:
-    """Parse a module or a `.py` file, followed by arguments that are split like words of a POSIX shell.
+    """Parse a program to run: a module or a `.py` file, then arguments, split like words of a POSIX shell.
 
     Raises:
         InvalidValueError: If the first word is neither a module nor a relative `.py` path, or quotes are unbalanced.

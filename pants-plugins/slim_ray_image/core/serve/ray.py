@@ -1,6 +1,6 @@
-"""Values of Ray itself, and the Ray release from which they were read.
+"""The Ray release whose documentation and behaviour the plugin follows, and Ray Serve's default ports.
 
-The plugin builds images of other releases too; it follows the documentation and behaviour of this one.
+The plugin builds images of other releases too.
 """
 
 from __future__ import annotations

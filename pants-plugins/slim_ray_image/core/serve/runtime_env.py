@@ -21,7 +21,7 @@ _REMOTE = ("azure://", "file://", "gs://", "https://", "s3://")
 
 @dataclass(frozen=True)
 class RuntimeEnv:
-    """A `runtime_env`, with its key path."""
+    """A `runtime_env` of a Serve config or a RayJob, with its key path, such as "applications[0].runtime_env"."""
 
     value: Located
     path: str
@@ -86,7 +86,7 @@ def _fixes(found: Iterable[_Found]) -> Iterator[str]:
 
 
 def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[Problem]:
-    """Return the problem that Ray would run code from outside of the image; None if it would not.
+    """Return the problem that a `runtime_env` makes Ray run code from outside of the image; None if none does.
 
     Such keys install distributions when a replica starts, run another Python or image, or add code from a local folder.
     Variables (`env_vars`) are allowed.
@@ -104,11 +104,11 @@ def other_code(file: str, environments: Iterable[RuntimeEnv]) -> Optional[Proble
 
 
 def remote_code(file: str, environments: Iterable[RuntimeEnv]) -> Iterator[str]:
-    """Yield a warning if Ray would fetch code from a URL: modules in it hide the image's modules of the same name."""
+    """Yield a warning if a `runtime_env` fetches code from a URL: it hides the image's modules of the same name."""
     found = [each for each in _set_keys(environments, _CODE) if _is_remote(each)]
     if found:
         evidence = "\n".join(f"  * {each.bullet(file)}" for each in found)
         yield (
             f"A `runtime_env` in {file} fetches code that takes precedence over the image's code:\n\n{evidence}\n\n"
-            "To fix, remove it: the image already contains the imported code."
+            "To fix, remove these keys: the image already contains the imported code."
         )

@@ -1,4 +1,4 @@
-"""Stage 1 of 6: read from the file of `serve_config` the applications or the command of an image.
+"""Stage 1 of 6: read the applications or the command of an image from the file in the field `serve_config`.
 
 In: the text of a Serve config (https://docs.ray.io/en/releases-2.48.0/serve/production-guide/config.html), or of a
 KubeRay manifest: a RayService with such a config in `spec.serveConfigV2`, a RayJob with `spec.entrypoint`
@@ -62,7 +62,7 @@ _JOINED_LINES = re.compile(r"""('[^']*'|"(?:[^"\\]|\\.)*"|\\[^\n])|\\\n""", re.D
 
 @dataclass(frozen=True)
 class Application:
-    """A Serve application of a config.
+    """A Ray Serve application in a Serve config: its name, HTTP route, import path and names of arguments.
 
     Attributes:
         name: The application's name, or Ray's default.
@@ -84,7 +84,7 @@ class Application:
 
 @dataclass(frozen=True)
 class NamedModule:
-    """A module that a config names elsewhere than in an import path of an application.
+    """A module that a Serve config names, but not as an application's import path: a gRPC servicer's, for example.
 
     Attributes:
         named_by: Key, value and place, for messages.
@@ -96,7 +96,7 @@ class NamedModule:
 
 @dataclass(frozen=True)
 class RayVersion:
-    """A version of Ray that a manifest names."""
+    """A version of Ray that a KubeRay manifest names, and the line that names it."""
 
     version: str
     place: str  # file:line
@@ -104,7 +104,7 @@ class RayVersion:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """A Serve config.
+    """A Serve config for an image: its text, and the applications, ports and other modules that it names.
 
     Attributes:
         text: The YAML that goes into the image.
@@ -120,7 +120,7 @@ class ServeConfig:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """The content of a file: a Serve config or a command to run, with the problems found in the file.
+    """The content of the file in the field `serve_config`: a Serve config or a RayJob's command, and warnings.
 
     Attributes:
         file: Path relative to the build root.
@@ -149,14 +149,14 @@ def _bullets(file: str, problems: Iterable[ConfigMistake]) -> list[str]:
 
 
 def _chosen(config: Located, number: Optional[int]) -> Iterator[tuple[str, Located]]:
-    """Yield (key path, application) for every application, or only for the one at index `number`."""
+    """Yield (key path, application) for all applications of a Serve config, or only for the one at index `number`."""
     for found, application in enumerate(config["applications"].value):
         if number in (None, found):
             yield f"applications[{found}]", application
 
 
 def _runtime_envs(config: Located, number: Optional[int]) -> Iterator[RuntimeEnv]:
-    """Yield the `runtime_env`s of applications and of their deployments; of one application if `number` is set."""
+    """Yield the `runtime_env`s of all Serve applications and their deployments, or only of application `number`."""
     for path, application in _chosen(config, number):
         if "runtime_env" in application.value:
             yield RuntimeEnv(application["runtime_env"], f"{path}.runtime_env")
@@ -181,7 +181,7 @@ def _port(config: Located, options: str, default: int, file: str) -> int:
 
 
 def _ports(config: Located, file: str) -> tuple[int, ...]:
-    """Return the HTTP port, and the gRPC port if the config has gRPC servicer functions."""
+    """Return the HTTP port of a Serve config, and the gRPC port if the config has gRPC servicer functions."""
     http = _port(config, "http_options", SERVE_HTTP_PORT, file)
     functions = config.get("grpc_options", "grpc_servicer_functions")
     if functions is None or not functions.value:
@@ -211,7 +211,7 @@ def _module_at(found: Located, key: str, file: str) -> NamedModule:
 
 
 def _modules(config: Located, file: str, number: Optional[int]) -> Iterator[NamedModule]:
-    """Yield the modules of gRPC servicers, then of request routers; only of one application's if `number` is set."""
+    """Yield a Serve config's modules of gRPC servicers, then of the request routers of all or of one application."""
     functions = config.get("grpc_options", "grpc_servicer_functions")
     for function in functions.value if functions else ():
         yield _module_at(function, "grpc_servicer_functions", file)
@@ -224,7 +224,7 @@ def _modules(config: Located, file: str, number: Optional[int]) -> Iterator[Name
 
 
 def _only(text: str, config: Located, number: int) -> str:
-    """Return the text of a config with only one of its applications; `text` itself if the config has no other."""
+    """Return the text of a Serve config with only one of its applications; `text` itself if the config has no other."""
     if len(config["applications"].value) == 1:
         return text
     plain = config.plain
@@ -303,7 +303,7 @@ def _serve_config(text: str, place: Place, application: str) -> ImageConfig:
 
 
 def _nested_place(found: Located, file: str) -> Place:
-    """Return the place of a text inside of a manifest: line for line for a literal block, else one line for all."""
+    """Return the place of a text in a KubeRay manifest: a line for each line of a `|` block, else one line for all."""
     if found.text_line is not None:
         return Place(file, found.text_line)
     return Place(file, found.line, is_verbatim=False)
@@ -433,7 +433,7 @@ def _one_manifest(documents: Sequence[Located], file: str) -> Located:
 
 
 def parse_image_config(text: str, file: str, application: str = "") -> ImageConfig:
-    """Parse a Serve config or a KubeRay manifest.
+    """Parse the file in the field `serve_config`: a Serve config, or a KubeRay manifest of a RayService or a RayJob.
 
     Args:
         text: Content of the file.

@@ -34,7 +34,7 @@ _FLAGS = ("0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes
 
 @dataclass(frozen=True, order=True)
 class ConfigMistake:
-    """A mistake, or an ignored key, in a config. Mistakes sort in the order of the file.
+    """A mistake, or a key that Ray ignores, in a Serve config. Mistakes sort in the order of the file.
 
     Attributes:
         line: Line of the file, from 1.
@@ -49,7 +49,7 @@ class ConfigMistake:
 
 @dataclass(frozen=True)
 class _Value:
-    """A value whose content has no table of its own.
+    """A rule for one value of a Serve config: its description for messages, and a test that Ray would accept it.
 
     Attributes:
         description: Noun phrase that completes a message "must be ...".
@@ -67,7 +67,7 @@ class _ListOf:
 
 @dataclass(frozen=True)
 class _Table:
-    """A mapping with known keys.
+    """A rule for a mapping in a Serve config: its known keys, with a rule for the value of each.
 
     Attributes:
         refuses_others: Whether Ray rejects unknown keys. If not, Ray ignores them.
@@ -199,7 +199,7 @@ _AUTOMATIC_COUNTS: Mapping[str, int] = {"min_replicas": 1, "max_replicas": 100}
 def _check_counts(
     config: Located, path: str, defaults: Mapping[str, int]
 ) -> Iterator[ConfigMistake]:
-    """Check that the numbers of replicas rise: minimum, then initial (if set), then maximum."""
+    """Check that the numbers of replicas do not fall from minimum to initial (if set) to maximum."""
     keys = ("min_replicas", "initial_replicas", "max_replicas")
     found = {key: config.get(key) for key in keys if key in defaults or _is_set(config, key)}
     numbers = {
@@ -271,7 +271,7 @@ def _check_variables(table: Located, keys: tuple[str, ...], path: str) -> Iterat
 
 
 def _check_deployment(deployment: Located, path: str) -> Iterator[ConfigMistake]:
-    """Check options that exclude each other, and values that Ray checks only when it deploys."""
+    """Check that a deployment has no options that exclude each other, and no values that Ray refuses on deploying."""
     yield from _check_variables(deployment, ("ray_actor_options", "runtime_env"), path)
     count = deployment.get("num_replicas")
     scaling = deployment.get("autoscaling_config")
@@ -353,7 +353,7 @@ def application_name(application: Located) -> str:
 
 
 def route_prefix(application: Located) -> Optional[str]:
-    """Return the route prefix of an application; None if it has no route."""
+    """Return the HTTP route prefix of a Serve application, by default "/"; None if it has no route."""
     prefix = application.get("route_prefix")
     if prefix is None:
         return DEFAULT_ROUTE_PREFIX
@@ -361,7 +361,7 @@ def route_prefix(application: Located) -> Optional[str]:
 
 
 def _check_unique(config: Located, path: str) -> Iterator[ConfigMistake]:
-    """Check that names and route prefixes are unique, defaults included. Each duplicate is reported."""
+    """Check that Serve applications have unique names and route prefixes, defaults included; report each duplicate."""
     applications = config.get("applications")
     if applications is None or not isinstance(applications.value, tuple):
         return
@@ -430,7 +430,7 @@ def _join(path: str, key: Any) -> str:
 
 
 class _Check:
-    """A collector of a config's mistakes, and of the keys that Ray would ignore."""
+    """A collector of the mistakes in a Serve config, and of the keys that Ray would ignore."""
 
     def __init__(self) -> None:
         self.problems: list[ConfigMistake] = []

@@ -34,7 +34,7 @@ _MOST_DIGITS = 1000
 
 @dataclass(frozen=True)
 class Located:
-    """A value of a YAML document.
+    """A value of a YAML document, with the line of the file on which it starts.
 
     Attributes:
         value: A scalar, a tuple of `Located`, or a dict from keys to `Located`.
@@ -52,7 +52,7 @@ class Located:
         return found
 
     def get(self, *keys: str) -> Optional[Located]:
-        """Return the value at nested keys, or None if one of them is missing."""
+        """Return the value at nested keys of a YAML mapping, or None if one of them is missing."""
         found: Optional[Located] = self
         for key in keys:
             if found is None or not isinstance(found.value, dict):
@@ -62,7 +62,7 @@ class Located:
 
     @property
     def plain(self) -> Any:
-        """The value in the form in which PyYAML itself loads it."""
+        """The value as PyYAML itself loads it, without the lines: a list, a dict or a scalar."""
         if isinstance(self.value, dict):
             return {key: child.plain for key, child in self.value.items()}
         if isinstance(self.value, tuple):
@@ -70,12 +70,12 @@ class Located:
         return self.value
 
     def head(self, count: int) -> Any:
-        """Return the first `count` values of `plain`. The cost is bounded even if aliases repeat many values."""
+        """Return the first `count` values of a YAML value. The cost is bounded even if aliases repeat many values."""
         return _Head(count).of(self)
 
 
 class _Head:
-    """A copy of a document's first values, with the lists and mappings around them."""
+    """A copier of the first values in a YAML document, with the lists and mappings around them."""
 
     def __init__(self, count: int) -> None:
         self._left = count
@@ -91,7 +91,7 @@ class _Head:
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a text in a file.
+    """The place of a YAML text in a file, from which the lines in messages are counted.
 
     Attributes:
         file: Path of the file, for messages.
@@ -120,11 +120,11 @@ class _Loader(yaml.SafeLoader):
 
 
 class _TooManyValues(Exception):
-    """A file has more values than the limit."""
+    """The error that a YAML text has more values than the limit."""
 
 
 class _Reader:
-    """A reader of one document. It reads the node of an anchor once, however many aliases name the anchor."""
+    """A reader of one YAML document. It reads the node of an anchor once, however many aliases name the anchor."""
 
     def __init__(self, loader: yaml.SafeLoader, place: Place) -> None:
         self._loader = loader
@@ -149,10 +149,12 @@ class _Reader:
         return self.read(root)
 
     def _count(self, node: yaml.Node) -> int:
-        """Return the number of values in a node with all aliases and merges written out. Each node is visited once."""
+        """Return the number of values in a YAML node, with aliases and merges written out; visit each node once."""
         if id(node) not in self._counts:
             if id(node) in self._open:
-                raise yaml.MarkedYAMLError(None, None, "it contains itself", node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    None, None, "a value contains itself by an alias", node.start_mark
+                )
             self._open.add(id(node))
             self._counts[id(node)] = 1 + sum(map(self._count, _children(node)))
             self._open.remove(id(node))
@@ -161,7 +163,9 @@ class _Reader:
     def read(self, node: yaml.Node) -> Located:
         if id(node) not in self._read:
             if id(node) in self._open:
-                raise yaml.MarkedYAMLError(None, None, "it contains itself", node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    None, None, "a value contains itself by an alias", node.start_mark
+                )
             self._open.add(id(node))
             self._read[id(node)] = self._located(node)
         return self._read[id(node)]
@@ -218,7 +222,7 @@ class _Reader:
             lines[key] = self._place.line(key_node.start_mark)
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[Any, Located]]:
-        """Yield the pairs of a mapping, after the pairs of merged mappings: the mapping's own keys override those."""
+        """Yield a YAML mapping's (key, value) pairs: first pairs merged by `<<`, then its own, which override those."""
         self._loader.flatten_mapping(node)
         for key_node, value_node in node.value:
             yield self._scalar(key_node), self.read(value_node)
@@ -242,7 +246,7 @@ def _too_large(place: Place, most: str) -> SlimRayImageError:
 
 def _problem(error: Exception, text: str, place: Place) -> str:
     if isinstance(error, RecursionError):
-        return f"{place.file}: it is nested too deeply"
+        return f"{place.file}: lists or mappings are nested too deeply"
     if isinstance(error, yaml.reader.ReaderError):
         line = place.first_line + (text[: error.position].count("\n") if place.is_verbatim else 0)
         return f"{place.file}:{line}: the character {error.character!r} is not allowed"
@@ -252,7 +256,7 @@ def _problem(error: Exception, text: str, place: Place) -> str:
 
 
 def read_documents(text: str, place: Place) -> tuple[Located, ...]:
-    """Return the documents of `text`, without empty ones.
+    """Return the YAML documents in `text`, without empty ones.
 
     Raises:
         SlimRayImageError: If `text` is not valid YAML, contains more than plain data, or is too large, as written or
