@@ -282,7 +282,7 @@ def _tools_request(python_minor: str, glibc: str, platform: str) -> BaseToolsReq
 
 
 def _expected_tools(image: BaseImage, platform: str) -> tuple[BaseToolsRequest, ...]:
-    """Return a tuple with the request for the tools that a base will need, or () if its config has no `PYTHON_VERSION`."""
+    """Return a tuple with the request for the tools that a base will need; () if its config has no `PYTHON_VERSION`."""
     found = re.match(r"(3\.\d+)\.", image.environment.get("PYTHON_VERSION", ""))
     return (_tools_request(found[1], _TOOLS_GLIBC, platform),) if found else ()
 
@@ -293,7 +293,7 @@ async def prepare_base(
     subsystem: SlimRayImageSubsystem,
     subprocess_environment: SubprocessEnvironmentVars,
 ) -> PreparedBase:
-    """Return a base image with its layers, its Python and tools for this Python; once for all images on the base."""
+    """Return a base image with its layers, its Python and tools for it; runs once for all images on the base."""
     timestamp = timestamp_of(subprocess_environment.vars)
     image = await resolve_base_image(request, **implicitly())
     blobs, interpreter, *_ = await concurrently(

@@ -244,7 +244,7 @@ async def _import_all(
 
 
 async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Sequence[str]]:
-    """Map each missing module to the addresses of the targets in the resolve that own the module."""
+    """Map each module that an import did not find to the addresses of the targets in the resolve that own the module."""
     found = await concurrently(module_owners(module, resolve) for module in modules)
     return {
         module: sorted(str(owner.address) for owner in owners)
@@ -267,7 +267,7 @@ def _first_party_imports(built: BuiltImage) -> tuple[Import, ...]:
 
 
 def _summary(image: str, imported: _Imported, verdict: Verdict, contents: ImageContents) -> str:
-    """Return the line for an image without problems, with the numbers of imports and ELF files that were proved."""
+    """Return the line for an image without problems, with the numbers of imports and ELF files that passed."""
     binaries = sum(1 for path in contents.own if contents.files.entries[path].elf)
     failed = len(verdict.unproven) + len(verdict.left_out)
     imports = count_of(len(imported.imports) - failed, "import")

@@ -116,7 +116,7 @@ class ImageEntry:
 
 @dataclass(frozen=True)
 class ImageClosure:
-    """Everything that goes into the image on top of the base.
+    """Everything that goes into an image on top of the base image: first-party files, requirements and wheels.
 
     Attributes:
         resolve: Name of the resolve.
@@ -159,7 +159,7 @@ class TargetFilesRequest:
 
 @dataclass(frozen=True)
 class TargetFile:
-    """A file of a target, with its paths in the repository and in the image."""
+    """A file of a target, with its paths in the monorepo and in the image."""
 
     source: str
     entry: FileEntry  # its path in the image, relative to the working directory, and its content
@@ -175,7 +175,7 @@ class TargetFiles:
 
 @rule
 async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
-    """Return a target's files with source roots stripped; files of a `file` target keep their whole paths, as in Pants."""
+    """Return a target's files without their source roots; files of a `file` target keep whole paths, as in Pants."""
     hydrated = await hydrate_sources(
         HydrateSourcesRequest(
             request.target[SourcesField],
@@ -311,7 +311,7 @@ async def _first_party_files(
     reasons: Mapping[str, str],
     wheels: Sequence[OwnWheel],
 ) -> tuple[list[ClosureFile], frozenset[str]]:
-    """Return the files of first-party targets, and the paths that can be omitted because wheels provide them."""
+    """Return the targets' files, and the paths that can be omitted because wheels of the monorepo have them."""
     with_files = [target for target in targets if target.has_field(SourcesField)]
     found = await concurrently(
         read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
@@ -345,7 +345,7 @@ def _requirements(
 
 
 def _serving_fields(field_set: EntryFieldSet, found: EntryOwners) -> list[str]:
-    """Return a list with the field that names Serve applications (`serve_app` or `serve_config`), if any."""
+    """Return a list with the name of the field for Serve applications (`serve_app` or `serve_config`), or []."""
     if field_set.serve_app.value:
         return [field_set.serve_app.alias]
     return [field_set.serve_config.alias] if found.config and found.config.serve else []

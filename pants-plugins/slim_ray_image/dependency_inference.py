@@ -286,7 +286,7 @@ def _is_among(address: Address, addresses: Collection[Address]) -> bool:
 
 
 async def _chosen(field_set: EntryFieldSet, owners: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Choose among the owners of a module: those that `dependencies` names, else those that it does not exclude, else all."""
+    """Choose among a module's owners: those that `dependencies` names, else those it does not exclude, else all."""
     explicit = await determine_explicitly_provided_dependencies(
         **implicitly(DependenciesRequest(field_set.dependencies))
     )

@@ -175,7 +175,7 @@ class SharedLayer:
 
 @rule(desc="Write the layer that small distributions share")
 async def write_shared_layer(request: SharedLayerRequest) -> SharedLayer:
-    """Write a layer's slices (each some of the small distributions, cached by content), and join them in one process."""
+    """Write a layer's slices (some of the small distributions, cached by content), and join them in one process."""
     written = await concurrently(write_layer(one, **implicitly()) for one in request.slices)
     results = [from_json(SliceResult, one.result) for one in written]
     files = tuple(FileEntry(f"slices/{n}", one.blob) for n, one in enumerate(written))

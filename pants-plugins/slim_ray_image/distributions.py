@@ -40,7 +40,7 @@ class IncludedDistributions:
 
 
 def _requirers(required: Iterable[RequiredDistribution]) -> dict[str, tuple[str, ...]]:
-    """Map each distribution to whatever requires it: first-party code, or distributions, named without their version."""
+    """Map each distribution to all that requires it: first-party code, and distributions, named without version."""
     return {r.name: tuple(by.split("==")[0] for by in r.required_by) for r in required}
 
 

@@ -30,7 +30,7 @@ class ExcludedFiles:
     def remove_from(
         self, closure: ImageClosure, workdir: str
     ) -> tuple[ImageClosure, frozenset[str]]:
-        """Return the closure without first-party files that `exclude_files` matches, and the patterns that matched."""
+        """Remove excluded first-party files from an image's content: return the rest, and the patterns that matched."""
         found = {
             file.path: matching_pattern(f"{workdir}/{file.path}", self.absolute)
             for file in closure.files

@@ -90,7 +90,7 @@ def _first_party_request(
 
 
 def _used_modules(closure: ImageClosure, sources: SourcesLayerResult) -> tuple[str, ...]:
-    """Return the modules, Ray's among them, that first-party code uses or that Serve applications and their config name."""
+    """Return the modules, Ray's too, that first-party code uses or that Serve applications and their config name."""
     serve = closure.config.serve if closure.config else None
     return (
         *(entry.import_path.module for entry in closure.entries if entry.import_path),
@@ -105,7 +105,7 @@ async def _find_wheels_and_first_layers(
     base: PreparedBase,
     excluded: ExcludedFiles,
 ) -> tuple[ImageWheels, RuntimeLayer, FirstPartyLayers]:
-    """Find the wheels and, at the same time, write the layers that need no wheels, so that mistakes in code show early."""
+    """Find the wheels, and meanwhile write the layers that need no wheels, so that mistakes in code show early."""
     runtime = RuntimeLayerQuery(base, field_set.bytecode.value, excluded.absolute)
     wheels, runtime_layer, first_party = await concurrently(
         find_wheels(_wheels_request(field_set, closure, base), **implicitly()),

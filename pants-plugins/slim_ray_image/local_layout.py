@@ -80,7 +80,7 @@ async def read_layout(query: LayoutQuery) -> BaseImage:
 
 
 async def _read_layer(layout: LayoutReference, layer: Descriptor) -> Digest:
-    """Return a layer of a local layout, by Pants' file download, which checks its digest; no cache key has the folder."""
+    """Return a layer of a local layout by Pants' file download, which checks its digest; no cache key has its path."""
     path = blob_path(layer)
     url = _path_of(layout, path).as_uri()
     if "%" in url:  # Not every Pants decodes an escape in a file URL.

@@ -51,7 +51,7 @@ class SharedHostNetwork:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Package indexes and certificates of Pants' options, and a folder with the certificates for a program's sandbox."""
+    """Package indexes and certificates of Pants' options, with a folder of the certificates for a sandbox."""
 
     places: NetworkPlaces
     tree: Digest  # the certificates, if there are any
@@ -75,7 +75,7 @@ def _create_memory_file() -> Optional[int]:
 
 
 class _MemoryFile:
-    """The file in this process's memory from which programs read credentials and proxies; the first write creates it."""
+    """The file in this process's memory where programs read credentials and proxies; created by the first write."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -71,7 +71,7 @@ async def archive_folder(image: Image, references: Sequence[str], blobs_tree: Di
 
 @rule(desc="Write image.tar of a slim_ray_image")
 async def write_archive(request: ArchiveRequest) -> Archive:
-    """Write image.tar in one process, cached by the image and its names; the base's Python runs it, as tar bytes differ."""
+    """Write image.tar in one process, cached by image and names; the base's Python runs it: tar bytes depend on it."""
     image = request.image
     blobs = (image.manifest_descriptor, image.config_descriptor, *image.layers)
     result = await run_on_base(

@@ -1,4 +1,4 @@
-"""Stage 2 of 6: targets of the closure that Pants can package -> the files and wheels that they add to the image.
+"""Stage 2 of 6: dependencies that `pants package` can build -> the files and wheels that they add to the image.
 
 As with Pants' `docker_image`, the files of a package go into the image. The file of a `python_distribution` is its
 wheel, which is installed like any other distribution.

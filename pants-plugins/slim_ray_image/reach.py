@@ -83,7 +83,7 @@ async def _package_field_sets(targets: Sequence[Target]) -> dict[Target, Package
 
 
 async def reach(address: Address, field: Dependencies) -> ReachedTargets:
-    """Follow dependencies from the image, but not beyond a package that contains its own dependencies (a `pex_binary`).
+    """Follow an image's dependencies, but not beyond a package that contains its own, such as a `pex_binary`.
 
     Pants' transitive targets do not stop at packages, and would remove from the image everything that a package
     excludes with `!!`.

@@ -35,7 +35,7 @@ class RuntimeLayerQuery:
 
 @dataclass(frozen=True)
 class RuntimeLayer:
-    """The layer of files that a base image lacks, such as `wget`, the same for all images on this base.
+    """The layer of files that a base image lacks, such as `wget`; none if the base lacks nothing.
 
     Attributes:
         layers: One layer, or none if the base lacks nothing.
@@ -71,7 +71,7 @@ def _wget() -> FileContent:
 
 @rule(desc="Write the layer of files that a base lacks")
 async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
-    """Write the layer of files that a base image lacks, such as `wget`, once for all images on the base."""
+    """Write the layer of files that a base image lacks, such as `wget`, in one process for all images on this base."""
     base = request.base
     layer = runtime_request(base, request.bytecode, request.exclude_files)
     if not layer.wget and not layer.bytecode:

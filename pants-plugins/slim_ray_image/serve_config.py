@@ -51,7 +51,7 @@ class ConfigWarningRequest:
 
 @dataclass(frozen=True)
 class ConfigWarning:
-    """Marker: a warning about a Serve config or KubeRay manifest was logged. As a cached result, it is logged once."""
+    """Marker: a warning about a Serve config or KubeRay manifest was logged. Cached, it makes each text appear once."""
 
     text: str
 

@@ -106,7 +106,7 @@ class ProgramRequest:
 
 @dataclass(frozen=True)
 class Program:
-    """The sources of a program of `sandbox/`, which are in its cache key: its module, and the plugin's that it imports."""
+    """The sources of a program of `sandbox/`: its module and the plugin's modules that it imports, and no others."""
 
     name: str
     tree: Digest
@@ -148,7 +148,7 @@ class BaseToolsRequest:
 
 @dataclass(frozen=True)
 class BaseTools:
-    """The tools that run on a base image's Python: a folder for PYTHONPATH (pex, isal, parsers), and uv's executable."""
+    """The tools that run on a base's own Python: a folder for PYTHONPATH (pex, isal, parsers), and uv's executable."""
 
     tree: Digest
     uv: Uv

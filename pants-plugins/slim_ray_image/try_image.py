@@ -61,7 +61,7 @@ _VARIABLES = (
 
 @dataclass(frozen=True)
 class SmokeTestFieldSet(SlimRayImageFieldSet, TestFieldSet):
-    """The fields of a target that the build and the smoke test read. The field `sources`, which Pants requires, is empty."""
+    """The fields that the build and the smoke test read. The field `sources`, which Pants requires, is empty."""
 
     smoke_test: SmokeTestField
     smoke_requests: SmokeRequestsField

@@ -378,8 +378,8 @@ async def _describe_own(request: WheelsRequest) -> DescribedWheels:
     problems = sorted(filter(None, (_problem_of(one, interpreter) for one in facts)))
     if problems:
         raise SlimRayImageError(
-            f"Cannot install the repository's own distributions for {interpreter.platform}, CPython "
-            f"{interpreter.facts.python_version}, glibc {interpreter.facts.glibc}.",
+            f"The image {request.address} cannot contain distributions that this repository builds: its base has "
+            f"{interpreter.platform}, CPython {interpreter.facts.python_version} and glibc {interpreter.facts.glibc}.",
             evidence=problems,
             fixes=["build them for that Python: set `interpreter_constraints` of the code in them"],
         )
