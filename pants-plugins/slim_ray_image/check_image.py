@@ -244,7 +244,7 @@ async def _import_all(
 
 
 async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Sequence[str]]:
-    """Map each module that an import did not find to the addresses of the targets in the resolve that own the module."""
+    """Map each module that an import did not find to the addresses of the targets in the resolve that own it."""
     found = await concurrently(module_owners(module, resolve) for module in modules)
     return {
         module: sorted(str(owner.address) for owner in owners)
