@@ -1,4 +1,4 @@
-"""The base image: reference -> manifest and config, blobs, and the base's own interpreter.
+"""The base image, which images are built on: its reference -> manifest and config, layers, and its own Python.
 
 A reference is read again when its image can have changed: a tag once for each pantsd, an OCI image layout in each
 session, a digest never. All later steps are cached by digests only.
@@ -104,7 +104,7 @@ class BaseBlobs:
 
 @dataclass(frozen=True)
 class PreparedBase:
-    """A base image that images can be built on.
+    """A base image with everything that a build on it needs: its layers, its own Python, and tools for this Python.
 
     Attributes:
         blobs_tree: The base's layers, at the paths of an OCI image layout: `blobs/sha256/...`.
@@ -122,7 +122,7 @@ class PreparedBase:
 
 @dataclass(frozen=True)
 class BaseInterpreterRequest:
-    """A request for the interpreter of a base image."""
+    """A request for the Python interpreter of a base image, and for facts of the base's files."""
 
     base: BaseImage
     platform: str
@@ -157,7 +157,7 @@ async def _ask_registry(
     description: str,
     cache_scope: ProcessCacheScope = ProcessCacheScope.SUCCESSFUL,
 ) -> Digest:
-    """Return the output of a program that reads a registry."""
+    """Run a program that reads an image registry, and return its output files."""
     tools = await prepare_host_tools(HostToolsRequest(), **implicitly())
     result = await run_on_host(
         program,
@@ -175,7 +175,7 @@ async def _ask_registry(
 async def resolve_base_image(
     request: BaseImageRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
 ) -> BaseImage:
-    """Return the base's manifest and config, checked against their digests."""
+    """Return the base image's manifest and config, from a registry or a local layout, checked against their digests."""
     found = source_of(request.reference, subsystem.base_image_sources)
     source = found.text
     reference, platform = parse_image_reference(source), parse_platform(request.platform)
@@ -227,7 +227,7 @@ async def _fetch_blob(
 async def read_base_blobs(
     request: BaseBlobsRequest, subsystem: SlimRayImageSubsystem, network: NetworkSettings
 ) -> BaseBlobs:
-    """Return the layers; each is read once for all images on this base."""
+    """Return the layers of a base image; each layer is read once for all images on this base."""
     reference = parse_image_reference(request.base.source)
     if isinstance(reference, LayoutReference):
         trees = await read_layout_layers(reference, request.base.layers)
@@ -240,7 +240,7 @@ async def read_base_blobs(
 
 @rule(desc="Extract the base image's interpreter")
 async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInterpreter:
-    """Return the interpreter and the base's facts that the build needs; cached by the base's layers."""
+    """Extract the base image's Python interpreter from its layers, and return it with facts of the base's files."""
     blobs = await read_base_blobs(BaseBlobsRequest(request.base), **implicitly())
     result = await run_on_host(
         "base.extract_base",
@@ -266,7 +266,7 @@ async def extract_base_interpreter(request: BaseInterpreterRequest) -> BaseInter
 
 
 def _warn_end_of_life(reference: str, python_version: str) -> None:
-    """Log a warning if the base's Python is past its end of life today. The clock affects no output of the build."""
+    """Log a warning if the base image's Python is past its end of life. The clock affects no output of the build."""
     text = end_of_life_warning(reference, python_version, datetime.date.today())
     if text:
         logger.warning(text)
@@ -277,12 +277,12 @@ def _version_of(glibc: str) -> tuple[int, ...]:
 
 
 def _tools_request(python_minor: str, glibc: str, platform: str) -> BaseToolsRequest:
-    """Return the request for the tools of a base; bases with `_TOOLS_GLIBC` or a newer glibc share it."""
+    """Return the request for tools that run on a base's Python; bases with glibc `_TOOLS_GLIBC` or newer share it."""
     return BaseToolsRequest(python_minor, min(glibc, _TOOLS_GLIBC, key=_version_of), platform)
 
 
 def _expected_tools(image: BaseImage, platform: str) -> tuple[BaseToolsRequest, ...]:
-    """Return the tools to expect for a base, if its config names its Python (`PYTHON_VERSION` of Python's images)."""
+    """Return a tuple with the request for the tools that a base will need; () if its config has no `PYTHON_VERSION`."""
     found = re.match(r"(3\.\d+)\.", image.environment.get("PYTHON_VERSION", ""))
     return (_tools_request(found[1], _TOOLS_GLIBC, platform),) if found else ()
 
@@ -293,7 +293,7 @@ async def prepare_base(
     subsystem: SlimRayImageSubsystem,
     subprocess_environment: SubprocessEnvironmentVars,
 ) -> PreparedBase:
-    """Return the base with its blobs, its interpreter and the tools for it; run once for all images on this base."""
+    """Return a base image with its layers, its Python and tools for it; runs once for all images on the base."""
     timestamp = timestamp_of(subprocess_environment.vars)
     image = await resolve_base_image(request, **implicitly())
     blobs, interpreter, *_ = await concurrently(

@@ -1,4 +1,4 @@
-"""The only build path: a target -> closure -> wheels -> layers -> image.
+"""The only build path: a target -> its closure (everything that its code needs) -> wheels -> layers -> image.
 
 `pants package`, `run`, `check` and `test` all start from the `BuiltImage` of a target.
 """
@@ -141,7 +141,7 @@ def _describe(
 
 
 async def _own_blobs(image: Image, layers: Iterable[BuiltLayer]) -> Digest:
-    """Return the blobs of the manifest, the config and our layers. The layers are already in Pants' store."""
+    """Return the blobs that an image adds to its base's: the manifest, the config and the plugin's own layers."""
     descriptors = [layer.descriptor for layer in layers]
     return await create_digest(
         CreateDigest(
@@ -183,7 +183,7 @@ def _append(
     base: PreparedBase,
     content: ImageContent,
 ) -> tuple[Image, tuple[int, ...]]:
-    """Run stage 5: return the image and its ports."""
+    """Append the plugin's layers to the base image (stage 5 of 6); return the new image and its ports."""
     program = content.closure.program
     settings = image_settings(
         target,
@@ -205,7 +205,7 @@ def _append(
 async def build_image(
     request: BuildImageRequest, subsystem: SlimRayImageSubsystem, python_setup: PythonSetup
 ) -> BuiltImage:
-    """Build the whole image; each costly step is a separate cached process."""
+    """Build the whole image of a target; each costly step is a separate cached process."""
     field_set = request.field_set
     names = await find_image_names(names_request(field_set), **implicitly())
     # Stage 2. Stage 1, the inference of dependencies, is a rule that Pants calls while the closure is resolved.

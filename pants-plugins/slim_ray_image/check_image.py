@@ -80,7 +80,7 @@ _OF_FIRST_PARTY = (KIND_FILES, KIND_SOURCES)
 
 @dataclass(frozen=True)
 class CheckSlimRayImageFieldSet(SlimRayImageFieldSet):
-    """The fields of `pants package`: `pants check` checks the same image."""
+    """The fields of a target that `pants check` reads: those of `pants package`, because it checks the same image."""
 
     @classmethod
     def opt_out(cls, target: Target) -> bool:
@@ -88,7 +88,7 @@ class CheckSlimRayImageFieldSet(SlimRayImageFieldSet):
 
 
 class CheckSlimRayImagesRequest(CheckRequest):
-    """A request for the check of images."""
+    """A request of `pants check` to check the images of targets."""
 
     field_set_type = CheckSlimRayImageFieldSet
     tool_name = "slim-ray-image"
@@ -96,7 +96,7 @@ class CheckSlimRayImagesRequest(CheckRequest):
 
 @dataclass(frozen=True)
 class ImportsRequest:
-    """A request to run imports.
+    """A request to import modules in a process on this machine that has only the files of an image.
 
     Attributes:
         distributions: (layer, the layer's files in the virtual environment), lowest first.
@@ -122,21 +122,21 @@ class CheckImageRequest:
 
 @dataclass(frozen=True)
 class ExplainedCheckRequest:
-    """A request for the check of one image that may fail to build."""
+    """A request to check one image, with a result, not an error, if the image cannot be built."""
 
     field_set: CheckSlimRayImageFieldSet
 
 
 @dataclass(frozen=True)
 class ExplainedCheck:
-    """The result of a check, or the reason why the image cannot be built, as its problems."""
+    """The result of checking an image; if the image cannot be built, the reason is its only problem."""
 
     found: CheckedImage
 
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """The result of a check.
+    """The result of checking an image: a summary, the problems, and notes on imports that prove nothing.
 
     Attributes:
         summary: One line, printed if there are no problems.
@@ -151,7 +151,7 @@ class CheckedImage:
 
 @rule
 async def do_imports(request: ImportsRequest) -> ImportModulesResult:
-    """Run one process, cached by the imports and by all files that they can import."""
+    """Import modules of an image in one process, cached by the imports and by all files that they can import."""
     layers = {f"layer-{layer.hex[:12]}": tree for layer, tree in request.distributions}
     result = await run_on_base(
         "check.import_modules",
@@ -196,7 +196,7 @@ async def _import_all(
     first_party: Sequence[Import],
     scripts: Sequence[Import],
 ) -> _Imported:
-    """Import first-party code and applications in one process, console scripts in another."""
+    """Import an image's first-party code and Serve applications in one process, its console scripts in another."""
     workdir = config["WorkingDir"]
     distributions, files = await concurrently(
         unpack_layers(
@@ -244,7 +244,7 @@ async def _import_all(
 
 
 async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Sequence[str]]:
-    """Map each missing module to the addresses of the targets in the resolve that own the module."""
+    """Map each module that an import did not find to the addresses of the targets in the resolve that own it."""
     found = await concurrently(module_owners(module, resolve) for module in modules)
     return {
         module: sorted(str(owner.address) for owner in owners)
@@ -253,7 +253,7 @@ async def _owners_of(modules: Sequence[str], resolve: str) -> Mapping[str, Seque
 
 
 def _sources(built: BuiltImage) -> Mapping[str, str]:
-    """Map each first-party file's path relative to the working directory to its path in the repository."""
+    """Map each first-party file's path in the image, relative to the working directory, to its path in the monorepo."""
     return {file.path: file.source for file in built.closure.files}
 
 
@@ -267,7 +267,7 @@ def _first_party_imports(built: BuiltImage) -> tuple[Import, ...]:
 
 
 def _summary(image: str, imported: _Imported, verdict: Verdict, contents: ImageContents) -> str:
-    """Return one line with the numbers of imports and ELF files that were checked."""
+    """Return the line for an image without problems, with the numbers of imports and ELF files that passed."""
     binaries = sum(1 for path in contents.own if contents.files.entries[path].elf)
     failed = len(verdict.unproven) + len(verdict.left_out)
     imports = count_of(len(imported.imports) - failed, "import")
@@ -323,7 +323,7 @@ async def _problems(
 
 @rule(desc="Check a slim_ray_image")
 async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsystem) -> CheckedImage:
-    """Run all three checks; each costly step is a separate cached process."""
+    """Build an image and check its shared libraries, its imports, and whether KubeRay can start and probe it."""
     image = request.field_set.image
     built = await build_image(BuildImageRequest(request.field_set), **implicitly())
     contents = await contents_of(built.layers, built.base)
@@ -369,7 +369,7 @@ def _foreign_platform(field_set: CheckSlimRayImageFieldSet, platform: Platform) 
 async def check_slim_ray_images(
     request: CheckSlimRayImagesRequest, subsystem: SlimRayImageSubsystem, platform: Platform
 ) -> CheckResults:
-    """Return a line for each image that passes, and the problems of the other images."""
+    """Check images; return a line for each image that passes or is skipped, and the problems of the others."""
     if subsystem.skip_check or not request.field_sets:
         return CheckResults([], checker_name=request.tool_name)
     lines, problems, runnable = [], [], []

@@ -101,7 +101,7 @@ class ImageClosureRequest:
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """A module or a file that the image starts with.
+    """A module or a file that the image starts with, such as the module of a Serve application or the program to run.
 
     Attributes:
         file: Its file, if it is first-party.
@@ -116,7 +116,7 @@ class ImageEntry:
 
 @dataclass(frozen=True)
 class ImageClosure:
-    """Everything that goes into the image on top of the base.
+    """Everything that goes into an image on top of the base image: first-party files, requirements and wheels.
 
     Attributes:
         resolve: Name of the resolve.
@@ -152,14 +152,14 @@ class ImageClosure:
 
 @dataclass(frozen=True)
 class TargetFilesRequest:
-    """A request for the files of a target of the closure."""
+    """A request for the files that a target adds to an image."""
 
     target: Target
 
 
 @dataclass(frozen=True)
 class TargetFile:
-    """A file of a target, with its paths in the repository and in the image."""
+    """A file of a target, with its paths in the monorepo and in the image."""
 
     source: str
     entry: FileEntry  # its path in the image, relative to the working directory, and its content
@@ -168,14 +168,14 @@ class TargetFile:
 
 @dataclass(frozen=True)
 class TargetFiles:
-    """The files of a target, own or generated; empty if the target is not code, a file or a resource of the image."""
+    """The own or generated files that a target adds to an image; none if it is not code, a file or a resource."""
 
     files: tuple[TargetFile, ...]
 
 
 @rule
 async def read_target_files(request: TargetFilesRequest) -> TargetFiles:
-    """Return the files with source roots stripped; a `file` keeps its whole path, as Pants' `file` target promises."""
+    """Return a target's files without their source roots; files of a `file` target keep whole paths, as in Pants."""
     hydrated = await hydrate_sources(
         HydrateSourcesRequest(
             request.target[SourcesField],
@@ -274,7 +274,7 @@ def _looks_like_type_stubs(target: Target) -> bool:
 
 
 def _is_build_input(target: Target) -> bool:
-    """Return whether the target only serves builds: a `setup.py`, or sources that are not Python."""
+    """Return whether a target can be mere input to the build of a wheel: a `setup.py`, or files that are not Python."""
     if target.has_field(PythonSourceField):
         return target[PythonSourceField].file_path.endswith("/setup.py")
     return target.has_field(SourcesField)
@@ -293,7 +293,7 @@ async def _build_wheels(
 async def _packaged_files(
     packages: Mapping[Target, PackageFieldSet], reasons: Mapping[str, str]
 ) -> list[ClosureFile]:
-    """Return the files of the packages that contain their own code, such as a `pex_binary`."""
+    """Return the files that `pants package` makes of targets that contain their own code, such as a `pex_binary`."""
     own = {target: f for target, f in packages.items() if not is_distribution(target)}
     found = await concurrently(
         package_files(PackageFilesRequest(field_set), **implicitly()) for field_set in own.values()
@@ -311,7 +311,7 @@ async def _first_party_files(
     reasons: Mapping[str, str],
     wheels: Sequence[OwnWheel],
 ) -> tuple[list[ClosureFile], frozenset[str]]:
-    """Return the files of the targets, and the paths that can be omitted because wheels provide them."""
+    """Return the targets' files, and the paths that can be omitted because wheels of the monorepo have them."""
     with_files = [target for target in targets if target.has_field(SourcesField)]
     found = await concurrently(
         read_target_files(TargetFilesRequest(target), **implicitly()) for target in with_files
@@ -334,7 +334,7 @@ async def _first_party_files(
 def _requirements(
     targets: Iterable[Target], reasons: Mapping[str, str], own_names: Collection[str]
 ) -> set[ClosureRequirement]:
-    """Return the requirements of the targets, without the ones on the repository's own distributions."""
+    """Return the requirements of the targets, without those on distributions that the monorepo builds itself."""
     return {
         ClosureRequirement(str(requirement), reasons[str(target.address)])
         for target in targets
@@ -345,7 +345,7 @@ def _requirements(
 
 
 def _serving_fields(field_set: EntryFieldSet, found: EntryOwners) -> list[str]:
-    """Return the alias of the field that names Serve applications, in a list; empty if there are none."""
+    """Return a list with the name of the field for Serve applications (`serve_app` or `serve_config`), or []."""
     if field_set.serve_app.value:
         return [field_set.serve_app.alias]
     return [field_set.serve_config.alias] if found.config and found.config.serve else []
@@ -357,7 +357,7 @@ async def _ray_uses(
     edges: Sequence[ImportEdge],
     files: Sequence[ClosureFile],
 ) -> tuple[RayUse, ...]:
-    """Return the modules of Ray that the image uses: imports, attributes of `ray`, entries, and `ray.serve` itself."""
+    """Return the modules of Ray that an image imports, uses as attributes of `ray`, starts with, or needs to serve."""
     importers = {edge.source for edge in edges if is_of_ray(edge.module)}
     sources = [file for file in files if file.source in importers]
     contents = await get_digest_contents(
@@ -382,7 +382,7 @@ def _decide_ray_extras(
 
 
 async def _config_files(address: Address, found: EntryOwners) -> list[ClosureFile]:
-    """Return the Serve config as a file in the working directory, if there is one."""
+    """Return a list with the file for the working directory that has the Serve config; empty without a Serve config."""
     if not found.config or not found.config.serve:
         return []
     content = FileContent(SERVE_CONFIG_FILE, found.config.serve.text.encode())
@@ -409,7 +409,7 @@ def _image_entries(
 async def resolve_image_closure(
     request: ImageClosureRequest, python_setup: PythonSetup
 ) -> ImageClosure:
-    """Return the closure; re-runs when a file of the closure, or a target of the repository, changes."""
+    """Return everything that a target's code needs; runs again when one of its files or a target changes."""
     field_set = request.field_set
     address = field_set.address
     _check_has_lockfile(address, python_setup)

@@ -1,4 +1,4 @@
-"""Stage 1 of 6: import paths -> addresses.
+"""Stage 1 of 6: modules and files that an image starts with -> addresses of the targets that own them.
 
 In: the `serve_app`, `serve_config` or `entry_point` of a target. Out: the targets that own the modules, as inferred
 dependencies, so that every goal of Pants sees the image's code.
@@ -95,7 +95,7 @@ class EntryOwner:
 
 @dataclass(frozen=True)
 class EntryOwners:
-    """The targets that own the modules and files that an image starts with; none if it only has `dependencies`.
+    """The targets that own the modules and files that an image starts with; none if only `dependencies` is set.
 
     Attributes:
         config: Content of the file that `serve_config` names.
@@ -139,7 +139,7 @@ def _program_entry(named_by: str, entry_point: EntryPoint) -> _Entry:
 
 
 def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_Entry, ...]:
-    """Return the entries that the fields and the file name."""
+    """Return the modules and files that an image starts with, as its fields or the file of `serve_config` name them."""
     import_path, entry_point = field_set.serve_app.import_path, field_set.entry_point.entry_point
     if import_path:
         return (_application_entry(f"`serve_app` {str(import_path)!r}", import_path),)
@@ -156,7 +156,7 @@ def _entries(field_set: EntryFieldSet, config: Optional[ImageConfig]) -> tuple[_
 
 
 def _is_at(target: Target, path: str) -> bool:
-    """Return whether the target is the file with this path, relative to a source root."""
+    """Return whether the path of a target's Python file ends with this path, which is relative to a source root."""
     own = target[PythonSourceField].file_path if target.has_field(PythonSourceField) else ""
     return f"/{own}".endswith(f"/{path}")
 
@@ -166,7 +166,7 @@ def _is_package(target: Target, module: str) -> bool:
 
 
 def _owns_module(target: Target, module: str) -> bool:
-    """Return whether `target` is `module` itself.
+    """Return whether a target's Python file is exactly this module; true for a requirement, which has no such file.
 
     Pants also returns the owner of the parent module, for `from parent import name`, and the owner of a type stub.
     """
@@ -238,7 +238,7 @@ async def module_owners(module: str, resolve: Optional[str]) -> tuple[Target, ..
 
 
 async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
-    """Return the module that runs: `python -m` runs a package's `__main__`, even if the package has no file itself."""
+    """Return the module that an image really runs: for a package that `python -m` runs, the package's `__main__`."""
     if not entry.is_run:
         return entry.module
     owners = await module_owners(entry.module, resolve)
@@ -251,7 +251,7 @@ async def _run_module(entry: _Entry, resolve: Optional[str]) -> str:
 async def _entry_owners(
     module: str, script: Optional[str], resolve: Optional[str]
 ) -> tuple[Target, ...]:
-    """Return the owners of `module`. For a script, only owners of exactly this file: a package does not count."""
+    """Return the targets that own a module, or, for a script that is run by path, the owners of exactly this file."""
     owners = await module_owners(module, resolve)
     return tuple(o for o in owners if script is None or _is_at(o, script))
 
@@ -261,7 +261,7 @@ def _file_path(address: Address, file: str) -> str:
 
 
 async def _file_owners(path: str) -> tuple[Target, ...]:
-    """Return the targets of a file; none if it does not exist, where Pants itself returns all targets of the folder."""
+    """Return the targets that own a Python file; none if there is no such file (Pants would return the folder's)."""
     owners = await find_owners(OwnersRequest((path,)), **implicitly())
     targets = await resolve_targets(**implicitly(Addresses(owners)))
     return tuple(
@@ -286,7 +286,7 @@ def _is_among(address: Address, addresses: Collection[Address]) -> bool:
 
 
 async def _chosen(field_set: EntryFieldSet, owners: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return the owners that the image's `dependencies` name, or else the owners that they do not exclude."""
+    """Choose among a module's owners: those that `dependencies` names, else those it does not exclude, else all."""
     explicit = await determine_explicitly_provided_dependencies(
         **implicitly(DependenciesRequest(field_set.dependencies))
     )
@@ -332,7 +332,7 @@ async def _find_owner(
 
 @rule(desc="Find the targets that an image starts with")
 async def find_entry_owners(request: EntryOwnersRequest, python_setup: PythonSetup) -> EntryOwners:
-    """Return the owners, or the problems; re-runs when a file or a target is added, removed or moved."""
+    """Return the targets that own the modules and files that an image starts with, or the problems in finding them."""
     field_set, config = request.field_set, None
     of_config = config_request(field_set.serve_config, field_set.serve_application)
     if of_config:

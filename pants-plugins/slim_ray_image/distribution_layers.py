@@ -51,7 +51,7 @@ from slim_ray_image.wheels import ImageWheels, wheel_entries
 
 @dataclass(frozen=True)
 class DistributionLayers:
-    """The layers of an image's distributions.
+    """The layers that contain an image's distributions, with facts on the files that are left out of them.
 
     Attributes:
         layers: Lowest first.
@@ -72,7 +72,7 @@ def _key(piece: Piece) -> str:
 
 @dataclass(frozen=True)
 class PlannedDistributions:
-    """Everything that the layers of distributions depend on, besides the plan.
+    """Everything that the layers of an image's distributions depend on, except which distributions share a layer.
 
     Attributes:
         exclude_files: Absolute patterns. A pattern that cannot match a path of a layer is not part of its cache key.
@@ -116,7 +116,7 @@ class PlannedDistributions:
         return wheel_entries({file: self.wheels.files[file] for file in files})
 
     def layer_request(self, spec: LayerSpec) -> LayerRequest:
-        """Return the request for a layer of one piece."""
+        """Return the request for the layer of one piece: a distribution, or a part of one, such as Ray's Java JARs."""
         return LayerRequest(
             "layers.write_distribution_layer",
             self._request(spec.pieces),
@@ -127,7 +127,7 @@ class PlannedDistributions:
         )
 
     def shared_layer_request(self, spec: LayerSpec) -> SharedLayerRequest:
-        """Return the request for the layer of the small distributions."""
+        """Return the request for the one layer that an image's small distributions share."""
         interpreter, tools = self.base.interpreter, self.base.tools
         return SharedLayerRequest(
             tuple(
@@ -167,7 +167,7 @@ class SharedLayerRequest:
 
 @dataclass(frozen=True)
 class SharedLayer:
-    """The layer that the small distributions share, with facts on each slice."""
+    """The layer that the small distributions share, with facts on each slice (some of these distributions)."""
 
     blob: LayerBlob
     facts: tuple[PiecesFacts, ...]
@@ -175,7 +175,7 @@ class SharedLayer:
 
 @rule(desc="Write the layer that small distributions share")
 async def write_shared_layer(request: SharedLayerRequest) -> SharedLayer:
-    """Write slices, each cached by its content, and join them in one process: a new distribution changes one slice."""
+    """Write a layer's slices (some of the small distributions, cached by content), and join them in one process."""
     written = await concurrently(write_layer(one, **implicitly()) for one in request.slices)
     results = [from_json(SliceResult, one.result) for one in written]
     files = tuple(FileEntry(f"slices/{n}", one.blob) for n, one in enumerate(written))
@@ -204,7 +204,7 @@ async def write_shared_layer(request: SharedLayerRequest) -> SharedLayer:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One layer, with facts on the pieces in it."""
+    """A layer of distributions, with facts on each piece in it (a distribution, or a part of one)."""
 
     spec: LayerSpec
     blob: LayerBlob
@@ -228,7 +228,7 @@ class _Layer:
         return (Pruned(row.name, names[row.key], row.saved) for f in self.facts for row in f.pruned)
 
     def parts(self) -> Mapping[str, Saved]:
-        """Return part -> its size before pruning, for parts of distributions that this layer is written without."""
+        """Map each part of a distribution (such as Ray's JARs) that this layer lacks to its size before pruning."""
         return {row.name: row.saved for facts in self.facts for row in facts.parts}
 
     def matched(self) -> Iterable[str]:
@@ -240,7 +240,7 @@ def _united(sizes: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
 
 
 def _sums(pieces: Sequence[Piece], sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Return the total of each distribution as (distribution, bytes), sorted; `sizes` has a key for each piece."""
+    """Return (distribution, bytes) for each distribution in a layer, sorted: the sum of the sizes of its pieces."""
     totals: dict[str, int] = {}
     for piece in pieces:
         name = piece.distribution.name
@@ -267,7 +267,7 @@ async def write_distribution_layers(
     layer_budget: int,
     has_large_files: bool,
 ) -> DistributionLayers:
-    """Return the layers of an image's distributions; one process writes each layer, several the shared one.
+    """Write the layers of an image's distributions: one process for each, several for the one that small ones share.
 
     Args:
         uses: Dotted names that first-party code uses from distributions that have parts.

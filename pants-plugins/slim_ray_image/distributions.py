@@ -1,4 +1,4 @@
-"""Stage 3 of 6, second half: the wheels of a closure -> the distributions that go into the image, checked together."""
+"""Stage 3 of 6, second half: the wheels that the code needs -> the distributions that go into the image, checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from slim_ray_image.wheels import ImageWheels
 
 @dataclass(frozen=True)
 class IncludedDistributions:
-    """The distributions that go into an image.
+    """The distributions that go into an image, each with its reason, and the ones that the field `prune` removes.
 
     Attributes:
         required: Reason for each distribution, in the order of `wheels.distributions`.
@@ -40,7 +40,7 @@ class IncludedDistributions:
 
 
 def _requirers(required: Iterable[RequiredDistribution]) -> dict[str, tuple[str, ...]]:
-    """Map each distribution to its requirers; a requirer that is a distribution is named without its version."""
+    """Map each distribution to all that requires it: first-party code, and distributions, named without version."""
     return {r.name: tuple(by.split("==")[0] for by in r.required_by) for r in required}
 
 
@@ -90,7 +90,7 @@ def check_distributions(
     base: PreparedBase,
     exclude_files: tuple[str, ...],
 ) -> None:
-    """Check the distributions against the code, the manifest, each other and the base.
+    """Check that an image's distributions fit its uses of Ray, its manifest's Ray version, each other and the base.
 
     Args:
         exclude_files: Absolute patterns.

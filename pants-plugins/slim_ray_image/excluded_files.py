@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the field `exclude_files` of a target -> the patterns that layers apply."""
+"""Stage 4 of 6: the field `exclude_files` of a target -> patterns of the files that its layers leave out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slim_ray_image.tools import BaseInterpreter
 
 @dataclass(frozen=True)
 class ExcludedFiles:
-    """The field `exclude_files` of a target.
+    """The patterns of the field `exclude_files` of a target, which select the files that its image leaves out.
 
     Attributes:
         patterns: Patterns as written in the target.
@@ -30,7 +30,7 @@ class ExcludedFiles:
     def remove_from(
         self, closure: ImageClosure, workdir: str
     ) -> tuple[ImageClosure, frozenset[str]]:
-        """Return the closure without excluded first-party files, and the absolute patterns that match such files."""
+        """Remove excluded first-party files from an image's content: return the rest, and the patterns that matched."""
         found = {
             file.path: matching_pattern(f"{workdir}/{file.path}", self.absolute)
             for file in closure.files
@@ -39,7 +39,7 @@ class ExcludedFiles:
         return replace(closure, files=files), frozenset(p for p in found.values() if p)
 
     def check(self, image: str, matched: Iterable[str]) -> None:
-        """Check that each pattern matches something in the image's own layers.
+        """Check that each pattern of `exclude_files` matches a path in the layers that the image adds to its base.
 
         Raises:
             SlimRayImageError: If patterns match nothing; the error lists them.
@@ -53,7 +53,7 @@ class ExcludedFiles:
 
 
 def excluded_files(patterns: Sequence[str], interpreter: BaseInterpreter) -> ExcludedFiles:
-    """Return the field `exclude_files` for an image on a base."""
+    """Return the patterns of `exclude_files`, as written and as absolute paths (relative ones are in site-packages)."""
     site_packages = site_packages_of(interpreter.facts.python)
     return ExcludedFiles(
         tuple(patterns), tuple(absolute_pattern(pattern, site_packages) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Fields of a `slim_ray_image` target -> the requests of the stages."""
+"""Fields of a `slim_ray_image` target -> the requests for the stages of its image's build."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from slim_ray_image.target_types import (
 
 @dataclass(frozen=True)
 class SlimRayImageFieldSet(EntryFieldSet, PackageFieldSet):
-    """The fields that a build reads."""
+    """The fields of a `slim_ray_image` target that the build of its image reads."""
 
     ray_extras: RayExtrasField
     base_image: BaseImageField
@@ -74,7 +74,7 @@ class SlimRayImageFieldSet(EntryFieldSet, PackageFieldSet):
 
 
 def closure_request(field_set: SlimRayImageFieldSet) -> ImageClosureRequest:
-    """Return the request for the closure of a target."""
+    """Return the request for the closure of a target: everything that its code needs."""
     # Exactly the field set of inference, so that inference and the closure share the results for a target's entries.
     entry = EntryFieldSet(**{f.name: getattr(field_set, f.name) for f in fields(EntryFieldSet)})
     return ImageClosureRequest(entry, field_set.ray_extras.value)
@@ -112,7 +112,7 @@ def target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> T
 
 
 def chosen_pruning(field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem) -> Pruning:
-    """Return the value of the field `prune`, or of the option where the field is not set."""
+    """Return the selected rules for files to leave out, by the field `prune` or, if it is not set, the option."""
     if field_set.prune.value is not None:
         return parse_pruning(field_set.prune.value)
     try:
@@ -124,7 +124,7 @@ def chosen_pruning(field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsy
 def chosen_outputs(
     field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> frozenset[str]:
-    """Return the value of the field `outputs`, or of the option where the field is not set."""
+    """Return the names of the outputs of `pants package`, by the field `outputs` or, if it is not set, the option."""
     if field_set.outputs.value is not None:
         return parse_outputs(field_set.outputs.value)
     try:

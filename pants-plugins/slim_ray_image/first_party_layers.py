@@ -52,7 +52,7 @@ class FirstPartyLayersRequest:
 
 @dataclass(frozen=True)
 class FirstPartyLayers:
-    """The layers of first-party files.
+    """The layers of an image's first-party files, with the facts that the writing program found in the sources.
 
     Attributes:
         layers: Lowest first; the sources, which change most, are the last.
@@ -64,7 +64,7 @@ class FirstPartyLayers:
 
 
 def attribute_checks(image: str, closure: ImageClosure) -> tuple[AttributeCheck, ...]:
-    """Return checks of the attributes that first-party modules of Serve applications must define."""
+    """Return a check for each first-party module of a Serve application: it must define the application's attribute."""
     return tuple(
         AttributeCheck(
             entry.file.path,
@@ -100,7 +100,7 @@ def _files_request(files: Sequence[ClosureFile], base: PreparedBase, workdir: st
 def _sources_request(
     request: FirstPartyLayersRequest, files: Sequence[ClosureFile]
 ) -> LayerRequest:
-    """Return the request for the layer of the sources.
+    """Return the request for the layer of the first-party files that are not in the layer of large files.
 
     The process that writes this layer raises if an application's module is not valid or does not define the attribute:
     it runs the image's own Python, so it judges the syntax correctly.
@@ -128,7 +128,7 @@ def _sources_request(
 
 @rule(desc="Write the layers of first-party files")
 async def write_first_party_layers(request: FirstPartyLayersRequest) -> FirstPartyLayers:
-    """Return the layers; one process writes each layer."""
+    """Write the layer of first-party sources and, if there are large files, a layer of these; one process for each."""
     at_path = {file.path: file for file in request.closure.files}
     plan = plan_files(
         {file.path: file.bytes for file in request.closure.files}, request.layer_budget

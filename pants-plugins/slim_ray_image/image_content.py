@@ -1,4 +1,4 @@
-"""Stages 3 and 4 of 6, in order: closure and base -> wheels -> distributions -> layers."""
+"""Stages 3 and 4 of 6: everything that the code needs, and the base image -> wheels -> distributions -> layers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _first_party_request(
 
 
 def _used_modules(closure: ImageClosure, sources: SourcesLayerResult) -> tuple[str, ...]:
-    """Return the modules, Ray's own among them, that first-party code, the entries and the Serve config use."""
+    """Return the modules, Ray's too, that first-party code uses or that Serve applications and their config name."""
     serve = closure.config.serve if closure.config else None
     return (
         *(entry.import_path.module for entry in closure.entries if entry.import_path),
@@ -105,7 +105,7 @@ async def _find_wheels_and_first_layers(
     base: PreparedBase,
     excluded: ExcludedFiles,
 ) -> tuple[ImageWheels, RuntimeLayer, FirstPartyLayers]:
-    """Run stage 3 and the parts of stage 4 that do not need its result, so that mistakes in code show early."""
+    """Find the wheels, and meanwhile write the layers that need no wheels, so that mistakes in code show early."""
     runtime = RuntimeLayerQuery(base, field_set.bytecode.value, excluded.absolute)
     wheels, runtime_layer, first_party = await concurrently(
         find_wheels(_wheels_request(field_set, closure, base), **implicitly()),
@@ -121,7 +121,7 @@ async def build_content(
     needed: ImageClosure,
     base: PreparedBase,
 ) -> ImageContent:
-    """Return the content of an image.
+    """Build everything that an image adds to its base: find its wheels, check its distributions and write its layers.
 
     Args:
         needed: Everything that the target's code needs, including files that `exclude_files` may match.

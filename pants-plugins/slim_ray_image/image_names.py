@@ -56,7 +56,7 @@ def _configured_registries(docker: DockerOptions) -> tuple[Registry, ...]:
 
 @rule(desc="Name a slim_ray_image")
 async def find_image_names(request: ImageNamesRequest, docker: DockerOptions) -> ImageNames:
-    """Return the names; a wrong name is an error before anything is built."""
+    """Return the names of a target's image in its registries; a wrong name is an error before anything is built."""
     return name_image(
         NameSettings(
             address=str(request.address),

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the request for one layer -> one cached process -> a `BuiltLayer`.
+"""Stage 4 of 6: the request for one layer -> one cached process that writes it -> the layer with its facts.
 
 A layer's process is cached by the layer's own content, the rules that apply to this content and the base's
 interpreter, never by the service. So a distribution is the same layer in every image, in Pants' cache, in a registry
@@ -55,7 +55,7 @@ class LayerRequest:
 
 @dataclass(frozen=True)
 class WrittenLayer:
-    """A layer, or a slice of a layer: the program's result, and the blob, which is in Pants' store."""
+    """A written layer, or a slice of one (some of its distributions): its blob, and the writing program's result."""
 
     result: bytes
     blob: FileDigest
@@ -63,7 +63,7 @@ class WrittenLayer:
 
 @rule(desc="Write a layer of a slim_ray_image")
 async def write_layer(request: LayerRequest) -> WrittenLayer:
-    """Run one process, cached by the layer's own content."""
+    """Write a layer, or a slice of one (some of its distributions), in one process that is cached by the content."""
     result = await run_on_base(
         request.program,
         request.request,
@@ -80,7 +80,7 @@ async def write_layer(request: LayerRequest) -> WrittenLayer:
 
 
 class _HasBlob(Protocol):
-    """The result of a layer's program."""
+    """A result of a program that wrote a layer: it describes the layer's blob."""
 
     @property
     def blob(self) -> LayerBlob: ...
@@ -90,7 +90,7 @@ T = TypeVar("T", bound=_HasBlob)
 
 
 def read_result(kind: Type[T], written: WrittenLayer) -> T:
-    """Return the result of a layer's program.
+    """Return the parsed result of a program that wrote a layer.
 
     Raises:
         RuntimeError: If the result does not describe the blob in Pants' store.
@@ -113,7 +113,7 @@ def built_layer(
     compressed_bytes_of: Sequence[tuple[str, int]] = (),
     unpacked_bytes_of: Sequence[tuple[str, int]] = (),
 ) -> BuiltLayer:
-    """Return a layer that the plugin wrote.
+    """Return the description of a layer that the plugin wrote: its blob, its sizes and its distributions.
 
     Args:
         compressed_bytes_of: (distribution, bytes), sorted, for the distributions in the layer.
@@ -133,7 +133,7 @@ def built_layer(
 
 
 def layer_base(base: PreparedBase, *below: str, others: Iterable[str] = ()) -> LayerBase:
-    """Return the facts of the base that a layer's bytes depend on.
+    """Return the facts of the base image that a layer's bytes depend on: Python, directories and timestamp.
 
     Args:
         below: Directories that the layer has paths in.

@@ -1,4 +1,4 @@
-"""The base image in a local OCI image layout. This module reads the layout's files, which Pants does not watch.
+"""Read a base image from the files of a local OCI image layout, which Pants does not watch.
 
 In: the layout's folder, and the base's reference. Out: the base's manifest and config, and its layers.
 Specification: https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md.
@@ -62,7 +62,7 @@ def _read_index(layout: LayoutReference) -> tuple[IndexEntry, ...]:
 
 
 def _images_of(query: LayoutQuery, entry: IndexEntry) -> tuple[IndexEntry, ...]:
-    """Return the entries of the index that `entry` points at; if `entry` is a manifest, only `entry`."""
+    """Return the entries that an entry of a layout's index.json stands for: those of a nested index, or only itself."""
     if not entry.is_index:
         return (entry,)
     content = _read_blob(query.layout, entry.descriptor)
@@ -71,7 +71,7 @@ def _images_of(query: LayoutQuery, entry: IndexEntry) -> tuple[IndexEntry, ...]:
 
 @uncacheable_rule(desc="Read the base image's OCI image layout")
 async def read_layout(query: LayoutQuery) -> BaseImage:
-    """Return the image in a local layout; runs in each session, because the layout may have changed."""
+    """Return the base image in a local OCI image layout; runs in each session, because the layout may have changed."""
     entries = named_entries(query, _read_index(query.layout))
     image = select_image(query, {entry: _images_of(query, entry) for entry in entries})
     manifest = _read_blob(query.layout, image)
@@ -80,7 +80,7 @@ async def read_layout(query: LayoutQuery) -> BaseImage:
 
 
 async def _read_layer(layout: LayoutReference, layer: Descriptor) -> Digest:
-    """Return one layer, by Pants' own download of a file: it checks the digest; no cache key has the folder."""
+    """Return a layer of a local layout by Pants' file download, which checks its digest; no cache key has its path."""
     path = blob_path(layer)
     url = _path_of(layout, path).as_uri()
     if "%" in url:  # Not every Pants decodes an escape in a file URL.
@@ -95,7 +95,7 @@ async def _read_layer(layout: LayoutReference, layer: Descriptor) -> Digest:
 async def read_layout_layers(
     layout: LayoutReference, layers: Sequence[Descriptor]
 ) -> Sequence[Digest]:
-    """Return a folder for each layer, with the layer at its path of an OCI image layout.
+    """Return a folder for each layer of a base image in a local layout, with the layer at its path `blobs/sha256/...`.
 
     Raises:
         SlimRayImageError: If the layout lacks a layer, or its content does not match the digest.

@@ -1,4 +1,4 @@
-"""Pants' settings of the network: indexes, certificates, credentials, proxies.
+"""Pants' network settings: package indexes, certificates, credentials and proxies.
 
 Indexes and certificates are part of the cache key of each program that reads them. Credentials and proxies are in no
 cache key, no argument and no file: `sandbox/tools/host_network.py` describes how a program reads them.
@@ -46,12 +46,12 @@ _NETWORK_VARIABLES = frozenset(
 
 @dataclass(frozen=True)
 class SharedHostNetwork:
-    """Marker: the programs of this session can read credentials and proxies."""
+    """Marker: the credentials and proxies are now where the programs of this session read them."""
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Indexes and certificates of Pants' options, and a folder for the sandbox of each program that reads them."""
+    """Package indexes and certificates of Pants' options, with a folder of the certificates for a sandbox."""
 
     places: NetworkPlaces
     tree: Digest  # the certificates, if there are any
@@ -75,14 +75,14 @@ def _create_memory_file() -> Optional[int]:
 
 
 class _MemoryFile:
-    """The only file in this process's memory that programs read; created by the first write."""
+    """The file in this process's memory where programs read credentials and proxies; created by the first write."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._descriptor: Optional[int] = None
 
     def write(self, content: bytes) -> None:
-        """Replace the old file by a new one at once: programs read either the old or the new content, never a part."""
+        """Replace the file in memory at once: programs read either the old or the new content, never a part."""
         with self._lock:
             descriptor = _create_memory_file()
             if descriptor is None:  # Such a system cannot run a base image's interpreter either.
@@ -113,7 +113,7 @@ def _read_netrc(environment: Mapping[str, str]) -> Optional[netrc.netrc]:
 
 
 def find_credentials(urls: Iterable[str], file: Optional[netrc.netrc]) -> dict[str, Credentials]:
-    """Map each URL, without userinfo, to its credentials, from the URL itself or else from a netrc file."""
+    """Map each URL that has credentials, in itself or in a netrc file, to them; the URL is without its userinfo."""
     found = {}
     for url in urls:
         plain, credentials = split_credentials(url)
@@ -151,7 +151,7 @@ async def share_host_network(
 async def find_network_settings(
     python_repos: PythonRepos, global_options: GlobalOptions, _: SharedHostNetwork
 ) -> NetworkSettings:
-    """Return the indexes of `[python-repos]`, and the content (not the path) of `[GLOBAL].ca_certs_path`."""
+    """Return the package indexes of `[python-repos]`, and the content (not the path) of `[GLOBAL].ca_certs_path`."""
     tree = EMPTY_DIGEST
     if global_options.ca_certs_path:
         content = Path(global_options.ca_certs_path).read_bytes()

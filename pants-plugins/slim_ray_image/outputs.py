@@ -1,4 +1,4 @@
-"""Stage 6 of 6: image -> the files of a layout or an archive, assembled from descriptors and digests.
+"""Stage 6 of 6: image -> the files of an OCI image layout, or image.tar for `docker load`.
 
 This module knows blobs only by their SHA-256; only `sandbox/image/write_archive.py` reads them, for image.tar.
 """
@@ -30,7 +30,7 @@ _DOCKER_MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class ArchiveRequest:
-    """A request for an image as one file. The file's bytes depend on `image` and `references` only."""
+    """A request for an image as one file, image.tar. The file's bytes depend on `image` and `references` only."""
 
     image: Image
     references: tuple[str, ...]
@@ -42,7 +42,7 @@ class ArchiveRequest:
 
 @dataclass(frozen=True)
 class Archive:
-    """A folder with one file, image.tar."""
+    """A folder with one file, image.tar, which contains a whole image for `docker load`."""
 
     tree: Digest
 
@@ -71,7 +71,7 @@ async def archive_folder(image: Image, references: Sequence[str], blobs_tree: Di
 
 @rule(desc="Write image.tar of a slim_ray_image")
 async def write_archive(request: ArchiveRequest) -> Archive:
-    """Run one process, cached by the image and its names, with the base's Python: tar bytes depend on it."""
+    """Write image.tar in one process, cached by image and names; the base's Python runs it: tar bytes depend on it."""
     image = request.image
     blobs = (image.manifest_descriptor, image.config_descriptor, *image.layers)
     result = await run_on_base(

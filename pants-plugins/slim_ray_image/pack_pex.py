@@ -1,4 +1,4 @@
-"""Stage 3 of 6, beside the layers: the wheels of an image -> a PEX.
+"""Stage 3 of 6, beside the layers: the wheels of an image -> a PEX file of its distributions.
 
 Pex packs the same wheels as the layers, and rejects a set of wheels that lacks a requirement of one of them.
 """
@@ -44,13 +44,13 @@ class PackPexRequest:
 
 @dataclass(frozen=True)
 class PackedPex:
-    """A folder with the PEX, or, if the PEX is not an output, only with its PEX-INFO."""
+    """A folder with the PEX of an image's distributions; if `pants package` writes no PEX, only with its PEX-INFO."""
 
     tree: Digest
 
 
 def _excluded(facts: Sequence[WheelFacts], own: Container[str]) -> tuple[str, ...]:
-    """Return the names that the repository's own distributions require, but that are not among the wheels."""
+    """Return the names that the monorepo's own distributions require, but that are not among the image's wheels."""
     required = {need.name for wheel in facts if wheel.name in own for need in wheel.needs}
     return tuple(sorted(required - {wheel.name for wheel in facts}))
 
@@ -62,7 +62,7 @@ def pack_pex_request(
     tools: BaseTools,
     image: str,
 ) -> PackPexRequest:
-    """Return the request for a PEX of wheels.
+    """Return the request for a PEX of all wheels of an image.
 
     Args:
         own: The repository's own distributions.
@@ -79,7 +79,7 @@ def pack_pex_request(
 
 @rule(desc="Pack the distributions of a slim_ray_image")
 async def pack_pex(request: PackPexRequest) -> PackedPex:
-    """Run one process, cached by the wheels, not by the image that needs them.
+    """Pack wheels into a PEX in one process, cached by the wheels, not by the image that needs them.
 
     Raises:
         SlimRayImageError: If a wheel requires a distribution that is not among the wheels.

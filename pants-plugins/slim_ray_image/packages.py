@@ -1,4 +1,4 @@
-"""Stage 2 of 6: targets of the closure that Pants can package -> the files and wheels that they add to the image.
+"""Stage 2 of 6: dependencies that `pants package` can build -> the files and wheels that they add to the image.
 
 As with Pants' `docker_image`, the files of a package go into the image. The file of a `python_distribution` is its
 wheel, which is installed like any other distribution.
@@ -48,21 +48,21 @@ _PATH_FIELDS = (
 
 @dataclass(frozen=True)
 class PackageFilesRequest:
-    """A request for the files that a target is packaged into."""
+    """A request for the files that `pants package` makes of a target."""
 
     field_set: PackageFieldSet
 
 
 @dataclass(frozen=True)
 class PackageFiles:
-    """The files that a target is packaged into, at their output paths."""
+    """The files that `pants package` makes of a target, at their output paths."""
 
     entries: tuple[FileEntry, ...]
 
 
 @dataclass(frozen=True)
 class OwnWheelRequest:
-    """A request for the wheel of a `python_distribution`, to go into `image`."""
+    """A request for the wheel that Pants builds of a `python_distribution`, to go into an image."""
 
     image: Address
     field_set: PackageFieldSet
@@ -70,7 +70,7 @@ class OwnWheelRequest:
 
 @dataclass(frozen=True)
 class OwnWheel:
-    """The wheel of a `python_distribution`.
+    """The wheel that Pants built of a `python_distribution` in the monorepo, with the list of the wheel's files.
 
     Attributes:
         target: Address of the `python_distribution`.
@@ -93,7 +93,7 @@ def is_distribution(target: Target) -> bool:
 
 
 def path_fields(target: Target) -> Iterable[PathField]:
-    """Return the fields of a target that set the paths of its files."""
+    """Yield the fields of a target that set the paths of its files, such as `output_path`."""
     for field_type in _PATH_FIELDS:
         if target.has_field(field_type):
             value = target[field_type].value
@@ -101,7 +101,7 @@ def path_fields(target: Target) -> Iterable[PathField]:
 
 
 def check_no_image(image: Address, packages: Iterable[Target]) -> None:
-    """Check that no package is an image itself.
+    """Check that none of the packaged targets that an image would contain is itself an image.
 
     Raises:
         SlimRayImageError: If a package is an image; the error lists all of them.
@@ -161,7 +161,7 @@ def _check_wheel(
 
 @rule
 async def build_own_wheel(request: OwnWheelRequest, subsystem: SlimRayImageSubsystem) -> OwnWheel:
-    """Return the wheel that Pants builds; re-runs when the distribution changes."""
+    """Return the wheel that Pants builds of a `python_distribution`; runs again when the distribution changes."""
     address = request.field_set.address
     built = await package_files(PackageFilesRequest(request.field_set), **implicitly())
     wheels = [entry for entry in built.entries if entry.path.endswith(".whl")]

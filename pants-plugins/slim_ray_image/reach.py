@@ -51,7 +51,7 @@ class ReachedTargets:
 async def _import_edges(
     target: Target, resolve: str, python_setup: PythonSetup
 ) -> tuple[ImportEdge, ...]:
-    """Return the imports of one source that have an owner, according to Pants' own inference."""
+    """Return the imports of one Python file whose modules a target owns, according to Pants' own inference."""
     lines = await python_imports(target, python_setup)
     modules = sorted(lines)
     owners = await concurrently(
@@ -67,13 +67,13 @@ async def _import_edges(
 
 
 async def _direct_dependencies(field: Dependencies) -> tuple[Target, ...]:
-    """Return the targets that a field names; a generator is replaced by its generated targets."""
+    """Return a target's direct dependencies, inferred ones too; a target generator is replaced by its targets."""
     addresses = await resolve_dependencies(DependenciesRequest(field), **implicitly())
     return tuple(await resolve_targets(**implicitly(addresses)))
 
 
 async def _package_field_sets(targets: Sequence[Target]) -> dict[Target, PackageFieldSet]:
-    """Map each target that `pants package` can build to the field set to build it."""
+    """Map each target that `pants package` can build to the set of its fields that the build reads."""
     found = await find_valid_field_sets(
         FieldSetsPerTargetRequest(PackageFieldSet, targets), **implicitly()
     )
@@ -83,7 +83,7 @@ async def _package_field_sets(targets: Sequence[Target]) -> dict[Target, Package
 
 
 async def reach(address: Address, field: Dependencies) -> ReachedTargets:
-    """Follow dependencies from the image, but not beyond a package, which already contains its own dependencies.
+    """Follow an image's dependencies, but not beyond a package that contains its own, such as a `pex_binary`.
 
     Pants' transitive targets do not stop at packages, and would remove from the image everything that a package
     excludes with `!!`.
@@ -120,7 +120,7 @@ async def reach(address: Address, field: Dependencies) -> ReachedTargets:
 async def all_import_edges(
     targets: Iterable[Target], resolve: str, python_setup: PythonSetup
 ) -> tuple[ImportEdge, ...]:
-    """Return the imports of all sources among the targets."""
+    """Return the imports of all Python files among the targets, each with a target that owns the imported module."""
     by_source = await concurrently(
         _import_edges(target, resolve, python_setup)
         for target in targets

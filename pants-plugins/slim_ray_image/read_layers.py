@@ -55,19 +55,19 @@ class UnpackLayerRequest:
 
 @dataclass(frozen=True)
 class UnpackedLayer:
-    """Files of a layer, with paths relative to the requested folder."""
+    """The unpacked files that a layer has below a folder of the image, with paths relative to this folder."""
 
     tree: Digest
 
 
 async def _blob_tree(layer: Descriptor) -> Digest:
-    """Return a folder with only the blob, under the same file name for each layer."""
+    """Return a folder with only a layer's blob (its compressed tar), under the same file name for each layer."""
     return await create_digest(CreateDigest([FileEntry(BLOB, FileDigest(layer.hex, layer.size))]))
 
 
 @rule
 async def list_layer(request: ListLayerRequest) -> LayerContents:
-    """Run one process, cached by the layer's blob: a layer is read once for all images that have it."""
+    """List the files of a layer in one process, cached by the layer's blob: once for all images with this layer."""
     result = await run_on_base(
         "check.list_layer",
         ListRequest(BLOB),
@@ -82,7 +82,7 @@ async def list_layer(request: ListLayerRequest) -> LayerContents:
 
 @rule
 async def unpack_layer(request: UnpackLayerRequest) -> UnpackedLayer:
-    """Run one process, cached by the layer's blob and the folder."""
+    """Unpack the files that a layer has below a folder, in one process, cached by the layer's blob and the folder."""
     result = await run_on_base(
         "check.unpack_layer",
         UnpackRequest(BLOB, request.folder),
@@ -113,7 +113,7 @@ async def contents_of(layers: Sequence[BuiltLayer], base: PreparedBase) -> Image
 async def unpack_layers(
     layers: Sequence[BuiltLayer], folder: str, interpreter: BaseInterpreter
 ) -> tuple[tuple[Descriptor, Digest], ...]:
-    """Return each layer that has files below a folder, with these files."""
+    """Unpack layers; return each layer that has files below a folder of the image, with these files."""
     unpacked = await concurrently(
         unpack_layer(
             UnpackLayerRequest(layer.descriptor, layer.name, folder, interpreter), **implicitly()

@@ -52,7 +52,7 @@ main(*sys.argv[1:])
 
 @dataclass(frozen=True)
 class RunSlimRayImageFieldSet(SlimRayImageFieldSet, RunFieldSet):
-    """The fields of `pants package`: `pants run` runs the same image."""
+    """The fields of a target that `pants run` reads: those of `pants package`, because it runs the same image."""
 
     run_in_sandbox_behavior = RunInSandboxBehavior.NOT_SUPPORTED
 
@@ -75,7 +75,7 @@ def address_path(address: Address) -> str:
 
 
 def _port_arguments(ports: Sequence[int]) -> list[str]:
-    """Return arguments that map each port to the same port of 127.0.0.1."""
+    """Return the arguments of `docker run` that map each port of the container to the same port of 127.0.0.1."""
     return [argument for port in ports for argument in ("--publish", f"127.0.0.1:{port}:{port}")]
 
 

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: a base -> the layer of files that it lacks: `wget`, and the bytecode of the standard library."""
+"""Stage 4 of 6: a base image -> the layer of files that it lacks: `wget`, and the bytecode of the standard library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from slim_ray_image.layers import LayerRequest, built_layer, layer_base, read_re
 
 @dataclass(frozen=True)
 class RuntimeLayerQuery:
-    """A request for the layer of files that a base lacks.
+    """A request for the layer of files that a base image lacks: `wget`, and the bytecode of the standard library.
 
     Attributes:
         exclude_files: Absolute patterns.
@@ -35,7 +35,7 @@ class RuntimeLayerQuery:
 
 @dataclass(frozen=True)
 class RuntimeLayer:
-    """The layer of files that a base lacks, the same for all images on this base.
+    """The layer of files that a base image lacks, such as `wget`; none if the base lacks nothing.
 
     Attributes:
         layers: One layer, or none if the base lacks nothing.
@@ -49,7 +49,7 @@ class RuntimeLayer:
 def runtime_request(
     base: PreparedBase, bytecode: bool, exclude_files: Sequence[str]
 ) -> RuntimeLayerRequest:
-    """Return the program's request: the files that a base lacks, and the directories that they go to."""
+    """Return the request for the program that writes files that a base image lacks: these files, and directories."""
     interpreter = base.interpreter
     prefix = f"{posixpath.dirname(interpreter.site_packages)}/"
     library = (
@@ -71,7 +71,7 @@ def _wget() -> FileContent:
 
 @rule(desc="Write the layer of files that a base lacks")
 async def write_runtime_layer(request: RuntimeLayerQuery) -> RuntimeLayer:
-    """Return the layer; one process writes it for all images on a base."""
+    """Write the layer of files that a base image lacks, such as `wget`, in one process for all images on this base."""
     base = request.base
     layer = runtime_request(base, request.bytecode, request.exclude_files)
     if not layer.wget and not layer.bytecode:

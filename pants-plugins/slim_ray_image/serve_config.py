@@ -1,4 +1,4 @@
-"""Stage 1 of 6: the file of `serve_config` -> its content, and a target for each of its applications."""
+"""Stage 1 of 6: the file of `serve_config` -> its content and, for `slim_ray_images`, a target for each application."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ImageConfigRequest:
 
 @dataclass(frozen=True)
 class LoadedImageConfig:
-    """The content of a file, or the problems for which it was rejected."""
+    """The content of a Serve config or a KubeRay manifest, or the problems for which the file was rejected."""
 
     config: Optional[ImageConfig]
     problems: tuple[Problem, ...] = ()
@@ -44,21 +44,21 @@ class LoadedImageConfig:
 
 @dataclass(frozen=True)
 class ConfigWarningRequest:
-    """A request to log a warning about the content of a file."""
+    """A request to log a warning about the content of a Serve config or a KubeRay manifest."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class ConfigWarning:
-    """Marker: the warning has been logged. As a cached result, it makes each text appear once."""
+    """Marker: a warning about a Serve config or KubeRay manifest was logged. Cached, it makes each text appear once."""
 
     text: str
 
 
 @rule(desc="Read the Serve config of a slim_ray_image")
 async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
-    """Return the file's content; re-runs when the file changes.
+    """Return the parsed content of a Serve config or a KubeRay manifest; runs again when the file changes.
 
     A mistake in the file is returned as a problem. Only goals that need the image raise it.
     """
@@ -86,7 +86,7 @@ async def load_image_config(request: ImageConfigRequest) -> LoadedImageConfig:
 def config_request(
     config: ServeConfigField, application: ServeApplicationField
 ) -> Optional[ImageConfigRequest]:
-    """Return the request for the content of a target's file, if the target names a file."""
+    """Return the request for the content of the file that a target's `serve_config` names; None if it is not set."""
     if config.file_path is None:
         return None
     return ImageConfigRequest(config.file_path, application.value or "")
@@ -94,7 +94,7 @@ def config_request(
 
 @rule
 async def warn_of_config(request: ConfigWarningRequest) -> ConfigWarning:
-    """Log a warning about a file, once for all images that use the file."""
+    """Log a warning about a Serve config or a KubeRay manifest, once for all images that use the file."""
     logger.warning(request.text)
     return ConfigWarning(request.text)
 
@@ -140,7 +140,7 @@ async def _application_names(path: str) -> tuple[str, ...]:
 async def generate_slim_ray_images(
     request: GenerateSlimRayImagesRequest, union_membership: UnionMembership
 ) -> GeneratedTargets:
-    """Return one `slim_ray_image` for each application; re-runs when the file changes."""
+    """Return one `slim_ray_image` for each application of a `serve_config` file; runs again when the file changes."""
     config = request.generator[SlimRayImagesConfigField]
     path = config.file_path or ""
     overrides = request.require_unparametrized_overrides()

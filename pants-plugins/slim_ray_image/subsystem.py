@@ -1,4 +1,4 @@
-"""The options of `[slim-ray]`."""
+"""The options of the plugin, in the section `[slim-ray]` of Pants' configuration."""
 
 from __future__ import annotations
 

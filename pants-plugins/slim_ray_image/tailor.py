@@ -38,11 +38,11 @@ _NAME = "image"
 
 @dataclass(frozen=True)
 class PutativeSlimRayImagesRequest(PutativeTargetsRequest):
-    """A request for the images that may be missing."""
+    """A request of `pants tailor` for the `slim_ray_image` targets that may be missing."""
 
 
 async def _find_applications(request: PutativeTargetsRequest) -> dict[str, str]:
-    """Map each file to the name of the application that it binds. Tests, which bind their own, are skipped."""
+    """Map each Python file that binds a Serve application to the application's variable; test files are skipped."""
     tests = FilespecMatcher(
         [
             *PythonTestsGeneratingSourcesField.default,
@@ -61,7 +61,7 @@ async def _find_applications(request: PutativeTargetsRequest) -> dict[str, str]:
 
 
 async def _import_paths(applications: dict[str, str]) -> dict[str, ImportPath]:
-    """Map each importable file below a source root to its `serve_app`; skip others, such as my-app.py."""
+    """Map each file to the import path of its Serve application; skip files that no import can name (my-app.py)."""
     roots = await get_optional_source_roots(SourceRootsRequest.for_files(applications))
     found = {}
     for path, name in applications.items():
@@ -93,7 +93,7 @@ async def find_putative_images(
     existing: AllUnexpandedTargets,
     subsystem: SlimRayImageSubsystem,
 ) -> PutativeTargets:
-    """Return a target for each module with an application, unless a target anywhere already serves that module."""
+    """Propose a `slim_ray_image` for each module that binds a Serve application, unless a target already serves it."""
     if not subsystem.tailor:
         return PutativeTargets()
     import_paths = await _import_paths(await _find_applications(request))

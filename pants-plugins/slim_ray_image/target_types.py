@@ -69,7 +69,7 @@ _Value = TypeVar("_Value")
 
 
 def _checked(field: Any, value: _Value, address: Address) -> _Value:
-    """Return `value` after running the field's `check`; re-raise its error with the field's name and the address."""
+    """Check a field's value and return it; re-raise the check's error with the names of the field and the target."""
     if value is not None:
         try:
             field.check(value)

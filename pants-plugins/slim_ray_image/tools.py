@@ -1,4 +1,4 @@
-"""The tools of the sandboxed programs, and the functions that run these programs.
+"""Functions that run the programs of `sandbox/`, and the Pythons and libraries that these programs need.
 
 Three Pythons, kept apart:
 
@@ -63,19 +63,19 @@ _BASE_TOOLS_LOCK = "base_tools.lock"
 
 @dataclass(frozen=True)
 class HostPythonRequest:
-    """A request for the tool Python."""
+    """A request for the tool Python: the Python with which Pants runs its own scripts."""
 
 
 @dataclass(frozen=True)
 class HostPython:
-    """The tool Python's absolute path."""
+    """The absolute path of the tool Python, with which Pants runs its own scripts."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class UvRequest:
-    """A request for uv."""
+    """A request for the executable of uv, the installer of Python distributions."""
 
 
 @dataclass(frozen=True)
@@ -87,26 +87,26 @@ class Uv:
 
 @dataclass(frozen=True)
 class HostToolsRequest:
-    """A request for the libraries that the tool Python needs to read a registry."""
+    """A request for the Python libraries with which programs read an image registry."""
 
 
 @dataclass(frozen=True)
 class HostTools:
-    """A folder for the tool Python's PYTHONPATH, with the registry client."""
+    """A folder for PYTHONPATH with the libraries with which programs read an image registry."""
 
     tree: Digest
 
 
 @dataclass(frozen=True)
 class ProgramRequest:
-    """A request for the sources of a program of `sandbox/`, by room and name, such as "layers.write_slice"."""
+    """A request for the sources of a program of `sandbox/`, by folder and name, such as "layers.write_slice"."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Program:
-    """The program's own module and the modules of the plugin that it imports; only these are part of its cache key."""
+    """The sources of a program of `sandbox/`: its module and the plugin's modules that it imports, and no others."""
 
     name: str
     tree: Digest
@@ -114,7 +114,7 @@ class Program:
 
 @dataclass(frozen=True)
 class BaseInterpreter:
-    """The base's own interpreter, and facts of the base's files.
+    """The base image's own Python interpreter, to run in a sandbox, and facts of the base's files.
 
     Attributes:
         tree: The interpreter, at its path in the image.
@@ -139,7 +139,7 @@ class BaseInterpreter:
 
 @dataclass(frozen=True)
 class BaseToolsRequest:
-    """A request for the tools that run on the base's interpreter. Bases with the same values share these tools."""
+    """A request for the tools that run on a base image's own Python. Bases with the same values share these tools."""
 
     python_minor: str
     glibc: str
@@ -148,7 +148,7 @@ class BaseToolsRequest:
 
 @dataclass(frozen=True)
 class BaseTools:
-    """A folder for the compile Python's PYTHONPATH (pex, isal, parsers), and uv's executable."""
+    """The tools that run on a base's own Python: a folder for PYTHONPATH (pex, isal, parsers), and uv's executable."""
 
     tree: Digest
     uv: Uv
@@ -177,7 +177,7 @@ def _packages_of(module: str) -> Iterable[str]:
 
 @rule
 async def load_program(request: ProgramRequest) -> Program:
-    """Return a program with the modules of the plugin that it imports, found in the syntax trees of the sources."""
+    """Return a program of `sandbox/` with the plugin's modules that it imports, found in the sources' syntax trees."""
     pending, contents = {f"{_PACKAGE}.sandbox.{request.name}"}, {}
     while pending:
         module = pending.pop()
@@ -209,7 +209,7 @@ def _lock_content(name: str) -> FileContent:
 async def find_host_python(
     request: HostPythonRequest, python: PythonBuildStandaloneBinary
 ) -> HostPython:
-    """Return the Python with which Pants runs its own scripts."""
+    """Return the path of the Python with which Pants runs its own scripts."""
     return HostPython(python.path)
 
 
@@ -260,7 +260,7 @@ async def run_on_host(
     environment: Mapping[str, str] = MappingProxyType({}),
     reports_user_errors: bool = False,
 ) -> FallibleProcessResult:
-    """Run a program of `sandbox/` with the tool Python and raise the error that it reports.
+    """Run a program of `sandbox/` with the tool Python (that of Pants' own scripts); raise the error that it reports.
 
     Args:
         libraries: A folder for PYTHONPATH; the program cannot import distributions that are installed beside Pants.
@@ -310,7 +310,7 @@ async def run_on_base(
     description: str,
     uses_uv: bool = False,
 ) -> FallibleProcessResult:
-    """Run a program of `sandbox/` with the compile Python and raise the error that it reports.
+    """Run a program of `sandbox/` on this machine with the base image's own Python; raise the error that it reports.
 
     The process has a fixed environment with a fixed hash seed, and nothing of this host is in its cache key.
 
@@ -345,7 +345,7 @@ async def run_on_base(
 
 @rule(desc="Fetch uv")
 async def fetch_uv(request: UvRequest, network: NetworkSettings) -> Uv:
-    """Return the locked uv for this host; fetched once for each lock."""
+    """Return the uv for this machine that the plugin's lockfile pins; fetched once for each content of the lockfile."""
     lock_tree = await create_digest(CreateDigest([_lock_content(_UV_LOCK)]))
     result = await run_on_host(
         "tools.fetch_uv",
@@ -366,7 +366,7 @@ async def _install_tools(
     build: Optional[str] = None,
     base: Optional[BaseToolsRequest] = None,
 ) -> tuple[Digest, Uv]:
-    """Install the plugin's lockfiles into a folder, for the Python of `base`, or for the tool Python without `base`."""
+    """Install tools from the plugin's lockfiles into a folder, for a base's Python or else that of Pants' scripts."""
     uv = await fetch_uv(UvRequest(), **implicitly())
     lock_tree = await create_digest(
         CreateDigest([_lock_content(name) for name in (lockfile, sources, build) if name])
@@ -392,7 +392,7 @@ async def _install_tools(
 
 @rule(desc="Prepare the host's tools of slim_ray_image")
 async def prepare_host_tools(request: HostToolsRequest, network: NetworkSettings) -> HostTools:
-    """Return the registry client; installed once for each lock and Python."""
+    """Return the libraries with which programs read an image registry; installed once for each lockfile and Python."""
     tree, _ = await _install_tools(
         network,
         "Install the registry client of slim_ray_image",
@@ -405,7 +405,7 @@ async def prepare_host_tools(request: HostToolsRequest, network: NetworkSettings
 
 @rule(desc="Prepare the base's tools of slim_ray_image")
 async def prepare_base_tools(request: BaseToolsRequest, network: NetworkSettings) -> BaseTools:
-    """Return the tools for a Python and a glibc; installed once for each lock."""
+    """Return the tools for bases with a certain Python and glibc; installed once for each content of the lockfile."""
     description = f"Install the tools of slim_ray_image for CPython {request.python_minor}"
     tree, uv = await _install_tools(network, description, _BASE_TOOLS_LOCK, base=request)
     return BaseTools(tree, uv)

@@ -61,7 +61,7 @@ _VARIABLES = (
 
 @dataclass(frozen=True)
 class SmokeTestFieldSet(SlimRayImageFieldSet, TestFieldSet):
-    """The fields of the build and of the test. The field `sources`, which Pants requires, is empty."""
+    """The fields that the build and the smoke test read. The field `sources`, which Pants requires, is empty."""
 
     smoke_test: SmokeTestField
     smoke_requests: SmokeRequestsField
@@ -74,7 +74,7 @@ class SmokeTestFieldSet(SlimRayImageFieldSet, TestFieldSet):
 
 @dataclass(frozen=True)
 class SmokeTestRequest(TestRequest):
-    """A request to test images, one in each process."""
+    """A request of `pants test` to run images in Docker, each tested in a process of its own."""
 
     tool_subsystem = SlimRayImageSubsystem  # type: ignore[assignment]  # no `skip`: it is `smoke_test`
     field_set_type = SmokeTestFieldSet
@@ -83,7 +83,7 @@ class SmokeTestRequest(TestRequest):
 
 @dataclass(frozen=True)
 class Docker:
-    """The Docker of this machine.
+    """The Docker of this machine: the environment variables to reach it, or the reason why it cannot be used.
 
     Attributes:
         environment: Environment variables to find Docker's command line (PATH), and with which it finds Docker.
@@ -130,7 +130,7 @@ async def find_docker(request: FindDockerRequest) -> Docker:
 
 
 def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> TryImageRequest:
-    """Return the request of the program that tests a built image."""
+    """Return the request for the program that runs a built image in Docker and tests it."""
     applications = built.description.applications
     requests = field_set.smoke_requests.value
     if requests is None:
@@ -149,7 +149,7 @@ def program_request(field_set: SmokeTestFieldSet, built: BuiltImage) -> TryImage
 async def run_smoke_test(
     batch: SmokeTestRequest.Batch, test_subsystem: TestSubsystem
 ) -> TestResult:
-    """Test one image in one process, cached if the test passes."""
+    """Build an image and test it in Docker, in one process, cached if the test passes; skip it without Docker."""
     field_set = batch.single_element
     address = field_set.address
     docker = await find_docker(FindDockerRequest(), **implicitly())

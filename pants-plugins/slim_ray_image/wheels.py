@@ -89,7 +89,7 @@ _BUILT_PEX = "built.pex"
 
 @dataclass(frozen=True)
 class WheelsRequest:
-    """A request for the wheels that requirements need, and for the wheels of the repository's own distributions."""
+    """A request for the wheels that requirements need, and for the wheels of the monorepo's own distributions."""
 
     address: Address
     requirements: tuple[str, ...]  # PEP 508, sorted
@@ -114,7 +114,7 @@ class WheelBatchRequest:
 
 @dataclass(frozen=True)
 class DescribedWheels:
-    """Wheels and their content.
+    """Wheels: the .whl files, and facts about each.
 
     Attributes:
         facts: Facts about each wheel.
@@ -127,7 +127,7 @@ class DescribedWheels:
 
 @dataclass(frozen=True)
 class ImageWheels:
-    """The wheels of an image.
+    """The wheels of an image: the .whl files, facts about each, and the distributions in them.
 
     Attributes:
         distributions: The distributions in the wheels, sorted by name, each with facts about its wheel.
@@ -141,12 +141,12 @@ class ImageWheels:
 
 
 def wheel_entries(files: Mapping[str, FileDigest]) -> tuple[FileEntry, ...]:
-    """Return wheels at the paths where programs read them."""
+    """Return .whl files at the paths in a sandbox where programs read them."""
     return tuple(FileEntry(f"{WHEELS}/{file}", digest) for file, digest in files.items())
 
 
 async def _files_below(tree: Digest, folder: str) -> dict[str, FileDigest]:
-    """Map the file name of each wheel in a folder to its content."""
+    """Map the file name of each wheel in a folder to the digest of its content."""
     entries = await get_digest_entries(tree)
     return {
         posixpath.basename(entry.path): entry.file_digest
@@ -204,7 +204,7 @@ async def _fetch(
 
 @rule(desc="Fetch and describe wheels of a slim_ray_image")
 async def prepare_batch(request: WheelBatchRequest, network: NetworkSettings) -> DescribedWheels:
-    """Return the wheels of a batch; the process that fetches them is cached by the wheels only."""
+    """Fetch wheels in one process, which is cached by the wheels, not by the image, and describe them in another."""
     wheels = request.wheels
     what = wheels[0].name if len(wheels) == 1 else f"{len(wheels)} small wheels"
     files = await _fetch(wheels, what, network)
@@ -261,7 +261,7 @@ def _subset_request(
 async def _find_subset(
     request: WheelsRequest, subset: SubsetRequest, lockfile: FileContent, network: NetworkSettings
 ) -> tuple[LockedWheels, Digest]:
-    """Return the locked wheels, and a folder with the requirements of the distributions to build."""
+    """Return an image's wheels in the lockfile, and a folder with the requirements of distributions to build."""
     lock_tree = await create_digest(CreateDigest([lockfile]))
     result = await run_on_base(
         "wheels.subset_lock",
@@ -284,7 +284,7 @@ async def _find_subset(
 
 
 def _requirements_of_pants(request: WheelsRequest, is_pex_lock: bool, to_build: Digest) -> dict:
-    """Return the arguments of `PexRequest` that select the distributions to build.
+    """Return the arguments of Pants' `PexRequest` that select the distributions to build, because they have no wheel.
 
     Pants can install a part of a Pex lock. It would install a whole pip-style lock, so in that case the arguments are
     the exact requirements.
@@ -304,7 +304,7 @@ def _requirements_of_pants(request: WheelsRequest, is_pex_lock: bool, to_build: 
 async def _build(
     request: WheelsRequest, subset: SubsetRequest, locked: LockedWheels, to_build: Digest
 ) -> DescribedWheels:
-    """Return the distributions that Pants' own PEX rules build, as wheels."""
+    """Build the distributions that have no wheel, by Pants' own PEX rules, and return them as wheels."""
     interpreter = request.interpreter
     built = await create_pex(
         PexRequest(
@@ -351,7 +351,7 @@ def _warn_of_builds(address: Address, built: Sequence[str]) -> None:
 
 
 def _problem_of(facts: WheelFacts, interpreter: BaseInterpreter) -> str:
-    """Return the reason why a wheel of the repository cannot run in the image; "" if there is none.
+    """Return the reason why a wheel that the monorepo builds cannot run in the image; "" if there is none.
 
     `packages` rejects a wheel that was built against the libraries of this machine, unless the user allows it.
     """
@@ -368,7 +368,7 @@ def _problem_of(facts: WheelFacts, interpreter: BaseInterpreter) -> str:
 
 
 async def _describe_own(request: WheelsRequest) -> DescribedWheels:
-    """Return the wheels of the repository's own distributions, which Pants built."""
+    """Describe the wheels that Pants built of the monorepo's own distributions; raise if one does not fit the image."""
     interpreter = request.interpreter
     entries = await get_digest_entries(request.own_tree)
     digests = {entry.path: entry.file_digest for entry in entries if isinstance(entry, FileEntry)}
@@ -378,8 +378,8 @@ async def _describe_own(request: WheelsRequest) -> DescribedWheels:
     problems = sorted(filter(None, (_problem_of(one, interpreter) for one in facts)))
     if problems:
         raise SlimRayImageError(
-            f"Cannot install the repository's own distributions for {interpreter.platform}, CPython "
-            f"{interpreter.facts.python_version}, glibc {interpreter.facts.glibc}.",
+            f"The image {request.address} cannot contain distributions that this repository builds: its base has "
+            f"{interpreter.platform}, CPython {interpreter.facts.python_version} and glibc {interpreter.facts.glibc}.",
             evidence=problems,
             fixes=["build them for that Python: set `interpreter_constraints` of the code in them"],
         )
@@ -393,7 +393,7 @@ async def find_wheels(
     network: NetworkSettings,
     subsystem: SlimRayImageSubsystem,
 ) -> ImageWheels:
-    """Return the wheels; re-runs when the requirements, the lock, the base or the tools change."""
+    """Return all wheels of an image; runs again when the requirements, the lockfile, the base or the tools change."""
     subset = _subset_request(request, python_setup, network, subsystem)
     lockfile = await _read_lockfile(request, python_setup)
     locked, to_build = await _find_subset(request, subset, lockfile, network)

@@ -1,4 +1,4 @@
-"""The only package that depends on the Pants version.
+"""The only package of the plugin whose code depends on the version of Pants.
 
 Rules are written in the call-by-name style of Pants >= 2.32, which removed `Get`; `pants_2_17` provides the same names
 on Pants 2.17. All other modules import from here and never ask for the Pants version.

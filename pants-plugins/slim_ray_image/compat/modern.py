@@ -1,4 +1,4 @@
-"""Pants >= 2.30: the names of Pants itself, in the spelling that the plugin uses."""
+"""Names of Pants' rules and types that the plugin uses, on Pants 2.30 and newer: imported from Pants itself."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def requirement_name(requirement: PipRequirement) -> str:
 def test_result(
     result: FallibleProcessResult, address: Address, output_setting: ShowOutput
 ) -> TestResult:
-    """Return the result of a process as `pants test` reports it."""
+    """Return the result of a test's process in the form in which `pants test` reports it."""
     return TestResult.from_fallible_process_result((result,), address, output_setting)

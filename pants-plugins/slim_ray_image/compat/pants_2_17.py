@@ -1,4 +1,4 @@
-"""Pants 2.17: the names of call-by-name, implemented with `Get`.
+"""Names of Pants' rules that the plugin calls, on Pants 2.17, which cannot call rules by name: implemented with `Get`.
 
 Pants 2.17 finds a rule's `Get`s in the syntax tree of the rule, and in every coroutine function that the rule calls and
 that Pants can look up in module globals or closure cells. So each name here is a small coroutine function around one
@@ -78,7 +78,7 @@ def _input(args: tuple, kwargs: dict) -> Any:
 
 
 def _by_name(_output: type, _input_type: type, *others: type) -> Callable:
-    """Return a coroutine function for "the rule that makes an `_output` from an `_input_type`".
+    """Return a coroutine function that calls Pants' rule that makes an `_output` from an `_input_type`.
 
     With `others`, the input may also be of one of these types: on modern Pants that is one rule, called as
     `name(**implicitly(value))`. The rule visitor finds `_output`, `_input_type`, `first` and `rest` as closure cells.
@@ -108,7 +108,7 @@ def _no_input(_output: type) -> Callable:
 
 
 class _Concurrently:
-    """Runs coroutines in lockstep and passes all of their pending `Get`s to the engine at once."""
+    """An awaitable that runs coroutines in lockstep and passes all of their pending `Get`s to Pants' engine at once."""
 
     def __init__(self, awaitables: tuple) -> None:
         self.awaitables = awaitables
@@ -146,7 +146,7 @@ def _as_tuple(pending: Any) -> tuple:
 
 
 def concurrently(*args: Any) -> _Concurrently:
-    """Await several by-name calls at once, passed as arguments or as one iterable."""
+    """Await several calls of Pants rules at once, passed as arguments or as one iterable."""
     if len(args) == 1 and not hasattr(args[0], "__await__"):
         return _Concurrently(tuple(args[0]))
     return _Concurrently(args)
@@ -212,12 +212,12 @@ def requirement_name(requirement: PipRequirement) -> str:
 def test_result(
     result: FallibleProcessResult, address: Address, output_setting: ShowOutput
 ) -> TestResult:
-    """Return the result of a process as `pants test` reports it."""
+    """Return the result of a test's process in the form in which `pants test` reports it."""
     return TestResult.from_fallible_process_result(result, address, output_setting)
 
 
 def rule(*args: Any, **kwargs: Any) -> Callable:
-    """Like `@rule`, but returns a function to call by name.
+    """Decorate a function as Pants' `@rule` does, but return a function that other rules can call by its name.
 
     The request is the rule's first parameter: `await my_rule(request, **implicitly())`. A rule without parameters is
     called as `await my_rule(**implicitly())`.
@@ -226,7 +226,7 @@ def rule(*args: Any, **kwargs: Any) -> Callable:
 
 
 def uncacheable_rule(*args: Any, **kwargs: Any) -> Callable:
-    """Like `rule`, but the rule runs again in each session of pantsd: for inputs that Pants does not watch."""
+    """Decorate a rule that runs again in each session of pantsd, because its inputs are not watched by Pants."""
     return _callable_by_name(_pants_uncacheable_rule, args, kwargs)
 
 
