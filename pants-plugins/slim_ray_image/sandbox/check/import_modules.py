@@ -260,8 +260,8 @@ def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
 def _import(job: ImportJob, first_party: str) -> None:
     """Import one module, and its attribute if any; of a script without a `__main__` guard, run only the imports.
 
-    To import such a script would be to run it.
-    A script that is run by its path is no part of a package, so its name has no dots.
+    To import such a script would be to run it. A script that is run by its path is no part of a package, so its name
+    has no dots.
     """
     module = job.module.rpartition(".")[2] if job.is_by_path else job.module
     if job.script:

@@ -127,7 +127,7 @@ class _Pruner:
         self._prefix = f"{site_packages}/"
 
     def _in_site_packages(self) -> Iterator[tuple[str, str]]:
-        """Yield (path, path relative to site-packages) of the distribution's files there, except its metadata."""
+        """Yield (path, path relative to site-packages) of a distribution's files in that folder, except metadata."""
         for path in sorted(self.files):
             relative = path[len(self._prefix) :]
             if path.startswith(self._prefix) and not relative.split("/")[0].endswith(".dist-info"):

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: writes slices, runs of a layer's tar entries that are compressed apart, and joins them to a layer.
+"""Stage 4 of 6: writes slices, runs of a layer's tar entries compressed separately, and joins them to the layer.
 
 A slice is a run of tar entries as deflate blocks (https://datatracker.ietf.org/doc/html/rfc1951) that end on a byte and
 refer to nothing before the slice, so slices can follow one another in one stream. A slice is no gzip member of its own,
@@ -26,7 +26,7 @@ _INFLATED_AT_ONCE = 1 << 14  # compressed bytes, each of which can become a thou
 
 
 class _Deflate:
-    """A stream that compresses the bytes written to it into deflate blocks, and counts them."""
+    """A stream that compresses the bytes written to it into deflate blocks, and counts the compressed bytes."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink

@@ -66,7 +66,7 @@ class _Cut(OSError):
 
 
 def _copy(source: BinaryIO, target: BinaryIO, most: Optional[int]) -> tuple[str, int]:
-    """Copy a stream to its end, or until more than `most` bytes are copied; return their SHA-256 and number."""
+    """Copy a stream to its end, or until more than `most` bytes are copied; return the bytes' SHA-256 and number."""
     digest, byte_count = hashlib.sha256(), 0
     while chunk := source.read(_CHUNK_BYTES):
         digest.update(chunk)
