@@ -282,7 +282,8 @@ def test_import_that_is_killed_is_no_fault_of_the_image(sandbox: Path) -> None:
     """An import ended by SIGKILL, for example for lack of memory, is an error of this run, which is not cached."""
     source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
     with pytest.raises(
-        RuntimeError, match="The import of one was killed.\n\nTo fix, make sure that this"
+        RuntimeError,
+        match="The process that imports one for a check of the image was killed.\n\nTo fix, make sure that this",
     ):
         outcome(source)
 

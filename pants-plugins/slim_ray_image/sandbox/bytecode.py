@@ -1,4 +1,4 @@
-"""Stage 4 of 6: compiles sources to bytecode by running `compile_bytecode` as a separate process."""
+"""Stage 4 of 6: compiles Python sources to bytecode by running the program `compile_bytecode` as a separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run_compiler(
     list_path: str,
     environment: Mapping[str, str],
 ) -> None:
-    """Run `compile_bytecode` on groups of files.
+    """Compile groups of Python sources to bytecode, by running the program `compile_bytecode`.
 
     Args:
         interpreter: Command line of the Python that compiles.
@@ -46,7 +46,7 @@ def run_compiler(
 def _rows(
     sources: Iterable[tuple[str, bytes]], compiled: dict[str, str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Write each source to a file, yield its row, and record the image path of its pyc in `compiled`."""
+    """Write each source to a file, yield its paths (source, in the image, pyc), and note its pyc in `compiled`."""
     for path, content in sources:
         number = len(compiled)
         source, target = f"{_COMPILE}/{number}.py", f"{_COMPILE}/{number}.pyc"
@@ -57,11 +57,14 @@ def _rows(
 
 
 def compile_sources(groups: Iterable[Iterable[tuple[str, bytes]]]) -> dict[str, str]:
-    """Map the image path of each pyc to the file here that contains it, for each source that compiles.
+    """Compile Python sources to bytecode, and map each pyc's path in the image to the sandbox file with its content.
 
     Args:
         groups: Pairs (path in the image, content), in the order to compile, for example one group for each
             distribution; read one by one. The bytecode of a group depends on no other group.
+
+    Returns:
+        An entry for each source that compiles.
     """
     os.makedirs(_COMPILE, exist_ok=True)
     compiled: dict[str, str] = {}

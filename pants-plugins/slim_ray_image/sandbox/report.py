@@ -1,4 +1,4 @@
-"""The entry point of sandbox programs, and how a program reports a user's mistake to the rule that started it."""
+"""The entry point of programs in a Pants sandbox, and how they report a user's mistake to the calling Pants rule."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def raise_if_disk_is_full(output: str) -> None:
 
 
 def run_tool(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a command that must succeed. If the command fails, its output is printed on stderr.
+    """Run a command. If the command fails, raise an error and, unless the disk is full, print the output on stderr.
 
     Raises:
         OSError: If the disk is full.
@@ -63,7 +63,7 @@ def _disk_full_error(error: OSError) -> SlimRayImageError:
 
 
 def run_program(main: Callable[[T], None], request_kind: Type[T]) -> None:
-    """Call `main` with the request in the JSON file that the one argument names.
+    """Call a program's `main` with the request in the JSON file that the command line names; report a user's mistake.
 
     Args:
         request_kind: Dataclass of the request. A key that is unknown or missing ends the program with a traceback:
@@ -84,13 +84,13 @@ def run_program(main: Callable[[T], None], request_kind: Type[T]) -> None:
 
 
 def write_result(path: str, value: Any) -> None:
-    """Write a dataclass as JSON, in the form that the rule that started this program parses."""
+    """Write a dataclass to a file as JSON, in the form that the Pants rule that started this program parses."""
     write_whole(path, to_json(value))
 
 
 @contextmanager
 def whole_file(path: str) -> Iterator[BinaryIO]:
-    """Yield a file to write. The file appears at `path` only when its content is complete."""
+    """Yield a file to write, which appears at `path` only when its content is complete."""
     partial = f"{path}.partial"
     with open(partial, "wb") as file:
         yield file

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: the content of a layer's files before they are written, in bounded memory.
+"""Stage 4 of 6: keeps the content of a layer's files until they are written: in memory while small, else on disk.
 
 In: streams. Out: `Content`s, which can be read any number of times. All contents of a spool are in memory while their
 sum is small, else in one unnamed temporary file.
@@ -22,12 +22,12 @@ def _spelled(digest: bytes) -> str:
 
 
 def sha256_of(content: bytes) -> str:
-    """Return the SHA-256 of `content`, spelled like `Content.sha256`."""
+    """Return the SHA-256 of `content`, spelled as in the RECORD of a wheel: URL-safe base64 without padding."""
     return _spelled(hashlib.sha256(content).digest())
 
 
 class Content:
-    """The content of a file.
+    """The content of one file, kept in a `Spool`, with its size and its SHA-256.
 
     Attributes:
         size: In bytes.
@@ -49,7 +49,7 @@ class Content:
         return self.read_at(0, self.size)
 
     def chunks(self, start: int = 0, end: int = -1) -> Iterator[bytes]:
-        """Yield the bytes from offset `start` to offset `end`, in pieces; -1 is the end of the content."""
+        """Yield the content's bytes from offset `start` to offset `end`, in chunks; -1 is the end of the content."""
         end = self.size if end < 0 else min(end, self.size)
         for offset in range(start, end, _CHUNK_BYTES):
             yield self.read_at(offset, min(_CHUNK_BYTES, end - offset))
@@ -76,20 +76,20 @@ class _Reader(io.RawIOBase):
 
 
 def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the rest of a stream, in pieces."""
+    """Yield the bytes of a stream from its current position to its end, in chunks."""
     while chunk := stream.read(_CHUNK_BYTES):
         yield chunk
 
 
 class Spool:
-    """A store that keeps contents until the process ends."""
+    """A store for the contents of files: in memory while their sum is small, else in one temporary file."""
 
     def __init__(self, bytes_in_memory: int = _BYTES_IN_MEMORY) -> None:
         self._file: BinaryIO = tempfile.SpooledTemporaryFile(max_size=bytes_in_memory, dir=".")  # type: ignore[assignment]
         self._end = 0
 
     def take(self, chunks: Iterable[bytes]) -> Content:
-        """Store the pieces as one content. Finish one content before the next is taken."""
+        """Store chunks of bytes as the content of one file, and return it. Finish one content before the next."""
         start, digest = self._end, hashlib.sha256()
         for chunk in chunks:
             # A piece may be read from another content of this spool, which moves the file's position.

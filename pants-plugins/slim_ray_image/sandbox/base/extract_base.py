@@ -1,4 +1,4 @@
-"""Extract the interpreter from the layers of a base image, and collect facts about the base.
+"""Extract the Python interpreter from the layers of a base image, and collect facts about the base image.
 
 In: the base's layer blobs and its environment variables. Out: `base/`, a folder with the interpreter, its standard
 library and the base's shared libraries, and base.json. A launcher, whose path is in base.json, runs the interpreter in
@@ -60,7 +60,7 @@ _UNUSED_BY_THE_BUILD = re.compile(
 
 
 class _Member(NamedTuple):
-    """An entry of a layer, with the layer's number from 0, lowest first."""
+    """A tar entry of one of the base image's layers, with the number of the layer; the lowest is 0."""
 
     number: int
     info: tarfile.TarInfo
@@ -88,7 +88,7 @@ def _open_layer(blob: str) -> tarfile.TarFile:
 
 
 class _RootFilesystem(RootFilesystem[_Member]):
-    """The file tree of the base: its layers applied in order. Paths are absolute in the image."""
+    """The file tree of the base image: its layers applied in order. Paths are absolute in the image."""
 
     def __init__(self, blobs: Sequence[str]) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class _RootFilesystem(RootFilesystem[_Member]):
         return entry is not None and (entry.info.isfile() or entry.info.islnk())
 
     def directories(self) -> list[str]:
-        """Return the paths of all directories and of symlinks to directories, sorted."""
+        """Return the paths of all directories of the base image and of symlinks to directories, sorted."""
         found = []
         for path, (_, info) in self.entries.items():
             if info.isdir():
@@ -126,11 +126,11 @@ class _RootFilesystem(RootFilesystem[_Member]):
         return sorted(found)
 
     def read(self, path: str) -> Optional[bytes]:
-        """Return a file's content; None if there is no such file."""
+        """Return the content of a file of the base image, with symlinks followed; None if there is no such file."""
         return next((content for _, content, _ in self.read_all({self.resolve(path): path})), None)
 
     def read_all(self, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes, bool]]:
-        """Yield (name, content, is_executable) of regular files of the base; `wanted` maps real paths to names."""
+        """Yield (name, content, is_executable) of files of the base image; `wanted` maps their real paths to names."""
         for real, name in wanted.items():
             entry = self.entries.get(real)
             if entry is None or not (entry.info.isfile() or entry.info.islnk()):
@@ -143,7 +143,7 @@ class _RootFilesystem(RootFilesystem[_Member]):
 
 
 def _find_python(root: _RootFilesystem, search_path: Sequence[str], reference: str) -> str:
-    """Return the real path of the first interpreter on `search_path`, such as /usr/local/bin/python3.10."""
+    """Return the real path of the base image's first Python on `search_path`, such as /usr/local/bin/python3.10."""
     for directory in search_path:
         for name in ("python3", "python"):
             candidate = root.resolve(posixpath.join(directory, name))
@@ -161,7 +161,7 @@ def _find_python(root: _RootFilesystem, search_path: Sequence[str], reference: s
 
 
 def _programs(root: _RootFilesystem, search_path: Sequence[str], python: str) -> Mapping[str, str]:
-    """Map each command to the path that PATH finds for it, without commands in the interpreter's own directory."""
+    """Map each command on the base image's PATH to its path, without commands in the interpreter's own directory."""
     found: dict[str, str] = {}
     for directory in search_path:
         real = root.resolve(directory)
@@ -175,14 +175,14 @@ def _programs(root: _RootFilesystem, search_path: Sequence[str], python: str) ->
 
 
 def _has_bytecode(root: _RootFilesystem, python: str) -> bool:
-    """Return whether the base has bytecode of its standard library, judged by `os`, which every start imports."""
+    """Return whether the base image has bytecode of Python's standard library, judged by the module `os`."""
     name = posixpath.basename(python)
     library = posixpath.join(posixpath.dirname(posixpath.dirname(python)), "lib", name)
     return root.is_file(f"{library}/__pycache__/os.cpython-{name[6:].replace('.', '')}.pyc")
 
 
 def _glibc_version(root: _RootFilesystem, platform: Platform, reference: str) -> str:
-    """Return the version of the base's glibc, such as "2.36", from its dpkg status, else from libc.so.6 itself."""
+    """Return the version of the base image's glibc, such as "2.36", from its dpkg status, else from libc.so.6."""
     if any(posixpath.basename(path).startswith("ld-musl-") for path in root.entries):
         raise SlimRayImageError(
             f"The base image {reference} has musl as its C library, and Ray has no wheels for musl.",
@@ -225,7 +225,7 @@ def _library_directories(root: _RootFilesystem, platform: Platform, prefix: str)
 
 
 def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[str, str]:
-    """Map real path to path under BASE for the interpreter, its loader and its standard library."""
+    """Map real paths in the base image to paths under BASE, for the interpreter, its loader and standard library."""
     prefix = posixpath.dirname(posixpath.dirname(python))
     standard_library = f"{prefix}/lib/{posixpath.basename(python)}/"
     wanted = {python: python, loader: loader}
@@ -236,7 +236,7 @@ def _interpreter_files(root: _RootFilesystem, python: str, loader: str) -> dict[
 
 
 def _shared_objects(root: _RootFilesystem, libraries: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (path in the base with symlinks resolved, path as it is named), for each name of each shared library."""
+    """Yield (path with symlinks resolved, path) for each name of each shared library in folders of the base image."""
     for directory in libraries:
         for path in root.children(directory):
             if ".so" in posixpath.basename(path) and root.is_file(path):
@@ -252,7 +252,7 @@ def _write(path: str, content: bytes, is_executable: bool) -> None:
 
 
 def _extract_interpreter(root: _RootFilesystem, platform: Platform, python: str) -> str:
-    """Write the interpreter and its libraries under BASE, and return the launcher's path relative to BASE."""
+    """Write the base's Python, its libraries and a script that starts it under BASE; return the script's path there."""
     prefix = posixpath.dirname(posixpath.dirname(python))
     loader = root.resolve(platform.loader)
     libraries = _library_directories(root, platform, prefix)
@@ -276,7 +276,7 @@ def _extract_interpreter(root: _RootFilesystem, platform: Platform, python: str)
 
 
 def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
-    """Run the interpreter and return its version, implementation and platform.
+    """Run the base image's Python on this machine, and return its version, implementation and platform.
 
     Raises:
         SlimRayImageError: If the interpreter does not run on this machine.
@@ -307,7 +307,7 @@ def _run_interpreter(launcher: str, reference: str) -> Mapping[str, Any]:
 
 
 def _compile_standard_library(launcher: str, python: str) -> None:
-    """Write bytecode of the standard library modules that programs import.
+    """Write bytecode of the standard library modules that Pex and the programs in sandboxes import.
 
     The tree under BASE is part of every layer's cache key, so the bytecode must be the same in every run. Therefore one
     process lists the modules and another compiles them: in a process that has imported other modules, whether a string
@@ -358,7 +358,7 @@ def _check_version(request: BaseFactsRequest, python: str, version: str) -> None
 
 
 def main(request: BaseFactsRequest) -> None:
-    """Write `base/` and base.json."""
+    """Write `base/`, with the base image's interpreter, and base.json, with facts about the base image."""
     platform = parse_platform(request.platform)
     search_path = request.environment["PATH"].split(":")
     root = _RootFilesystem(request.blobs)

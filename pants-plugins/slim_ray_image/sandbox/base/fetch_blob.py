@@ -11,7 +11,7 @@ from slim_ray_image.sandbox.report import run_program
 
 
 def main(request: FetchBlobRequest) -> None:
-    """Write the blob to the file `blob`."""
+    """Fetch the requested blob from its image registry into the file `blob`."""
     with connect(request.place) as registry, open(BLOB, "wb") as file:
         for chunk in registry.read_blob(request.digest):
             file.write(chunk)

@@ -27,7 +27,7 @@ def _authenticate(client: DXFBase, response: requests.Response) -> None:
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """A transport adapter for requests that uses the proxies and CA certificates of this host's network."""
+    """A transport adapter of the HTTP library `requests` that uses this host's proxies and CA certificates."""
 
     def __init__(self, network: HostNetwork, certificates: str) -> None:
         self._network = network
@@ -39,7 +39,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().init_poolmanager(*arguments, ssl_context=self._context, **options)  # type: ignore[no-untyped-call]
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
-        """Send one request, or one redirect, through the proxy for its URL.
+        """Send one HTTP request, or one redirect, through the proxy for its URL, if there is one.
 
         Raises:
             requests.exceptions.ProxyError: If the proxy fails, rather than the registry. The message names the proxy.
@@ -71,15 +71,15 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return super().proxy_manager_for(proxy, ssl_context=self._context, **options)  # type: ignore[no-untyped-call]
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return the headers that log in to a proxy, which its URL here does not contain."""
+        """Return the HTTP headers that log in to a proxy, since its URL here has no user and password."""
         return dict(self._proxy_headers[proxy])
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Do nothing: the TLS context verifies, and requests would also trust its bundled certificates."""
+        """Do nothing: the TLS context verifies certificates; `requests` would also trust the ones bundled with it."""
 
 
 class _Client(DXF):
-    """A registry client whose session ignores the user's netrc file and environment variables.
+    """A client of an image registry that ignores the user's netrc file and environment variables.
 
     Otherwise a login from ~/.netrc would be sent to the registry and to its token server, in place of tokens.
     """
@@ -107,7 +107,7 @@ class _Client(DXF):
 
 
 def _reason(error: BaseException) -> str:
-    """Return the operating system's message for a failed connection, if a cause of `error` has one."""
+    """Return why a connection failed: the message of the operating system or the proxy, else the text of `error`."""
     cause: Optional[BaseException] = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -130,7 +130,7 @@ def _denied(place: RegistryPlace, answer: str) -> SlimRayImageError:
 
 
 def _refused(place: RegistryPlace, response: requests.Response) -> SlimRayImageError:
-    """Return the error for a response with an error status."""
+    """Return the user's error for a registry's HTTP response with an error status, by the status."""
     status = response.status_code
     if status == 404:
         return SlimRayImageError(
@@ -178,7 +178,7 @@ def _no_answer(place: RegistryPlace, error: requests.RequestException) -> SlimRa
 
 @contextmanager
 def _told_clearly(place: RegistryPlace) -> Iterator[None]:
-    """Raise any failure of a registry as a SlimRayImageError."""
+    """Raise any failure of an image registry in the `with` block as a SlimRayImageError, with ways to fix it."""
     try:
         yield
     except requests.HTTPError as error:
@@ -194,14 +194,14 @@ def _told_clearly(place: RegistryPlace) -> Iterator[None]:
 
 
 class Registry:
-    """A connection to a repository of a registry."""
+    """A connection to one repository of an image registry, to read manifests and blobs."""
 
     def __init__(self, place: RegistryPlace, client: DXF) -> None:
         self._place = place
         self._client = client
 
     def read_manifest(self, identifier: str) -> bytes:
-        """Return a manifest or an image index, by its tag or digest.
+        """Return the bytes of an image manifest or an image index, by its tag or digest.
 
         Raises:
             SlimRayImageError: If the registry does not send the manifest, or the content has another digest.
@@ -214,7 +214,7 @@ class Registry:
         return content
 
     def read_blob(self, digest: str) -> Iterator[bytes]:
-        """Yield a blob in chunks.
+        """Yield the bytes of a blob, such as a layer, in chunks.
 
         Raises:
             SlimRayImageError: If the registry does not send the blob, or, after the last chunk, if the content has

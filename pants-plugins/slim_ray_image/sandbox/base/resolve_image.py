@@ -1,4 +1,4 @@
-"""Find the image for a platform in its registry.
+"""Read the manifest and the config of the base image for one platform from its registry.
 
 In: the address of the registry, and a tag or a digest. Out: manifest.json and config.json, unchanged bytes of the
 registry, each checked against its digest.
@@ -14,7 +14,7 @@ from slim_ray_image.sandbox.report import run_program
 
 
 def main(request: ResolveImageRequest) -> None:
-    """Write manifest.json and config.json."""
+    """Write manifest.json and config.json of the base image for the platform, as the registry sent them."""
     reference, platform = request.place.reference, parse_platform(request.platform)
     with connect(request.place) as registry:
         content = registry.read_manifest(request.identifier)

@@ -1,4 +1,4 @@
-"""Imports modules of an image where no other code is available, for `pants check`, and reports the outcomes.
+"""Imports an image's modules on this machine, in processes that see only the image's code, for `pants check`.
 
 In: the unpacked layers of the distributions, each a folder with the layer's files of the virtual environment;
 first-party files; the imports to do. Out: imports.json, with an outcome for each import, in order, and the shared
@@ -69,7 +69,7 @@ _PROGRAM_EVENTS = frozenset(
 
 
 def merge_folders(folders: Sequence[str], target: str) -> None:
-    """Make a folder that shows the content of several: real folders, with links to their files.
+    """Make a folder that shows the content of several folders: its subfolders are real, its files are symlinks.
 
     No folder is a link: a shared object finds others by paths such as `$ORIGIN/../../other.libs`, and `..` behind a
     link leads to the parent of the link's target.
@@ -103,7 +103,7 @@ class _NoProgramError(FileNotFoundError):
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse the network and programs, as an audit hook, with the errors of a machine that has neither."""
+    """Raise an error, as a Python audit hook, if an import tries to use the network or to start a program."""
     if event in _NETWORK_EVENTS:
         raise _NoNetworkError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
     if event in _PROGRAM_EVENTS:
@@ -111,7 +111,7 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def library_finder(root: str) -> Callable[[str], Optional[str]]:
-    """Return a substitute for `ldconfig -p` in `ctypes.util.find_library`.
+    """Return a function that finds libraries of the base image for `ctypes.util.find_library`, like `ldconfig -p`.
 
     Args:
         root: Folder of the base.
@@ -132,7 +132,7 @@ def library_finder(root: str) -> Callable[[str], Optional[str]]:
 
 
 def _leave_network() -> None:
-    """Enter a network namespace without interfaces, if the machine allows it: no audit hook stops native code."""
+    """Cut this process off from the network by a Linux namespace, if allowed, since no audit hook stops native code."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
@@ -150,7 +150,7 @@ def _leave_network() -> None:
 
 
 def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
-    """Yield the error and the errors that caused it or that were being handled, outermost first.
+    """Yield an exception and the exceptions that caused it or that were being handled, outermost first.
 
     An OSError, for example for a missing library, is its own cause, whatever error was being handled.
     """
@@ -161,7 +161,7 @@ def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
 
 
 def _is_of_content(error: BaseException) -> bool:
-    """Return whether the cause of an error lies in the image's content, wherever the image runs."""
+    """Return whether an import's error, by its type, is the fault of the image's content, wherever the image runs."""
     if isinstance(
         error, AttributeError
     ):  # such as `np.float_`, of another numpy than the code is written for
@@ -173,13 +173,16 @@ def _is_of_content(error: BaseException) -> bool:
 
 
 class _Outcomes:
-    """Describes errors with the paths of the image."""
+    """Describes the errors of imports, with paths in the image in place of paths in the sandbox."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places  # absolute path in the sandbox -> absolute path in the image
 
     def _image_path(self, path: str) -> Optional[str]:
-        """Return the path in the image of a source; None for other files. Bytecode names the image's path already."""
+        """Return the path in the image of a source file, from its sandbox path or its image path; None for other files.
+
+        Bytecode names the path in the image already.
+        """
         for here, there in self._places.items():
             for prefix in (here, there):
                 if path.startswith(f"{prefix}/"):
@@ -197,7 +200,7 @@ class _Outcomes:
         return ""
 
     def _frames(self, error: BaseException) -> tuple[Frame, ...]:
-        """Return the innermost frames in files of the image, innermost first."""
+        """Return up to three frames of an error's traceback that are in files of the image, innermost first."""
         found = []
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             path = self._image_path(frame.filename)
@@ -221,7 +224,7 @@ class _Outcomes:
 
 
 def _wanted(error: BaseException) -> Optional[str]:
-    """Return the thing outside the image, such as "the network", that the import lacked, if that is the error."""
+    """Return the thing outside the image, such as "the network", that a failed import lacked; None for other errors."""
     if isinstance(error, _NoNetworkError):
         return "the network"
     if isinstance(error, _NoProgramError):
@@ -246,7 +249,7 @@ def _is_main_guard(node: ast.stmt) -> bool:
 
 
 def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
-    """Return the import statements at the top level of a script; None for a script with a `__main__` guard."""
+    """Return code with the top-level import statements of a script; None for a script with a `__main__` guard."""
     tree = ast.parse(source)
     if any(map(_is_main_guard, tree.body)):
         return None
@@ -255,9 +258,10 @@ def imports_of_script(source: bytes, path: str) -> Optional[CodeType]:
 
 
 def _import(job: ImportJob, first_party: str) -> None:
-    """Do one import. For a script without a `__main__` guard, run only its imports: to import it would be to run it.
+    """Import one module, and its attribute if any; of a script without a `__main__` guard, run only the imports.
 
-    A script that is run by its path is no part of a package, so its name has no dots.
+    To import such a script would be to run it. A script that is run by its path is no part of a package, so its name
+    has no dots.
     """
     module = job.module.rpartition(".")[2] if job.is_by_path else job.module
     if job.script:
@@ -279,7 +283,7 @@ def _import(job: ImportJob, first_party: str) -> None:
 
 
 def _mapped_from_outside(allowed: Sequence[str]) -> tuple[str, ...]:
-    """Return the shared objects of this process that are in none of the folders `allowed`, sorted."""
+    """Return the sorted paths of shared objects that this process has loaded from outside the folders `allowed`."""
     mapped = set()
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -294,7 +298,7 @@ def _mapped_from_outside(allowed: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Answer:
-    """A line that a child process writes: the outcome of one job, by its number."""
+    """A line of JSON that a child process writes: the outcome of one import, and the import's number in the request."""
 
     job: int
     outcome: Optional[ImportOutcome]
@@ -302,13 +306,13 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _LastAnswer:
-    """The last line that a child process writes: see `ImportModulesResult` for `outside`."""
+    """The last line of JSON that a child process writes: the shared objects that it loaded from outside the image."""
 
     outside: tuple[str, ...]
 
 
 class _Importer:
-    """Runs jobs in child processes."""
+    """Runs imports of an image's modules in child processes, and collects their outcomes."""
 
     def __init__(self, request: ImportModulesRequest) -> None:
         self._jobs = request.jobs
@@ -334,7 +338,7 @@ class _Importer:
         self.outside: set[str] = set()
 
     def _prepare(self, home: str) -> None:
-        """Restrict this process to the content of the image."""
+        """Restrict this process to the image: its environment and import path, no network and no other program."""
         os.environ.clear()
         os.environ.update({**self._environment, "HOME": home, "TMPDIR": home})
         sys.path[:] = self._path
@@ -346,7 +350,7 @@ class _Importer:
         sys.addaudithook(_refuse)
 
     def _run_jobs(self, numbers: Sequence[int], answers: int, home: str) -> None:
-        """Write a line of JSON for each job, then a line with the shared objects from outside the image."""
+        """Do imports; write a line of JSON for each outcome, and one for shared objects from outside the image."""
         self._prepare(home)
         with os.fdopen(answers, "w", encoding="utf-8") as file:
             for number in numbers:
@@ -362,7 +366,7 @@ class _Importer:
     def _fork(
         self, numbers: Sequence[int], home: str
     ) -> tuple[dict[int, Optional[ImportOutcome]], str]:
-        """Run jobs in a child process; return their outcomes, up to a job that ended the process, and how it ended."""
+        """Run imports in a child process until one ends the process; return the outcomes and how the process ended."""
         reading, writing = os.pipe()
         output = tempfile.TemporaryFile(dir=home)
         child = os.fork()
@@ -397,7 +401,7 @@ class _Importer:
         return found, f"{_ending(status)}{f': {tail}' if tail else ''}"
 
     def run(self, numbers: Sequence[int], home: str) -> dict[int, Optional[ImportOutcome]]:
-        """Return an outcome for each job: None for a success."""
+        """Run imports, the rest in a new process if one ends its process; return each outcome, None for a success."""
         outcomes: dict[int, Optional[ImportOutcome]] = {}
         remaining = list(numbers)
         while remaining:
@@ -412,9 +416,9 @@ class _Importer:
 
 
 def _killed_error(module: str) -> SlimRayImageError:
-    """Return the error of an import that was killed, for example for lack of memory; it must not be cached."""
+    """Return the error for an import whose process was killed, for example for lack of memory; never to be cached."""
     return SlimRayImageError(
-        f"The import of {module} was killed.",
+        f"The process that imports {module} for a check of the image was killed.",
         fixes=["make sure that this machine has enough free memory, and try again"],
     )
 
@@ -433,7 +437,7 @@ def _ending(status: int) -> str:
 
 
 def _read_lines(reading: int, jobs: Sequence[ImportJob], numbers: Sequence[int]) -> list[str]:
-    """Return the lines that a child process writes until it ends.
+    """Return the lines of JSON that a child process writes to a pipe, up to its last line or its end.
 
     Raises:
         SlimRayImageError: If an import takes minutes. This machine may be the reason, so the error must not be cached.
@@ -459,7 +463,7 @@ def _read_lines(reading: int, jobs: Sequence[ImportJob], numbers: Sequence[int])
 
 
 def main(request: ImportModulesRequest) -> None:
-    """Write the outcomes of the imports."""
+    """Do the requested imports, each that fails once more in a new process, and write the outcomes to imports.json."""
     merge_folders([os.path.realpath(layer) for layer in request.layers], _VENV)
     os.makedirs(FIRST_PARTY, exist_ok=True)
     home = os.path.abspath("home")

@@ -43,7 +43,7 @@ _METADATA = re.compile(r"(?P<site>.*)/(?P<dist_info>[^/]+\.dist-info)/METADATA")
 
 
 def elf_facts(content: bytes) -> Optional[Elf]:
-    """Return the facts that the loader reads from an ELF file; None for another or an incomplete file."""
+    """Return facts that the dynamic loader reads from an ELF file, such as needed libraries; None for another file."""
     if not content.startswith(_ELF_MAGIC):
         return None
     try:
@@ -72,7 +72,7 @@ def elf_facts(content: bytes) -> Optional[Elf]:
 
 
 class _Listing:
-    """Entries of one layer, and metadata files of its distributions."""
+    """The tar entries of one layer, and the texts of its distributions' metadata files, collected entry by entry."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, ImageFile]] = []
@@ -155,7 +155,7 @@ def _distributions(texts: Mapping[str, str]) -> Iterator[LayerDistribution]:
 
 
 def main(request: ListRequest) -> None:
-    """Write the layer's contents."""
+    """Write layer_contents.json, with the layer's entries and the facts of its distributions."""
     listing = _Listing()
     with tarfile.open(request.blob) as layer:
         for info in layer:

@@ -18,7 +18,7 @@ from slim_ray_image.sandbox.report import run_program
 
 
 def main(request: UnpackRequest) -> None:
-    """Write the folder `files/`."""
+    """Unpack the layer's regular files below the requested folder into `files/`."""
     os.makedirs(UNPACKED)
     with tarfile.open(request.blob) as layer:
         for info in layer:

@@ -1,1 +1,1 @@
-"""The program that writes an image as one file."""
+"""The program that writes an image as one file, for `docker load`."""

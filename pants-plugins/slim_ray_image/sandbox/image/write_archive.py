@@ -19,7 +19,7 @@ _COPIED_BYTES = 1 << 20  # at a time
 
 
 def write_archive(paths: Sequence[str], archive_path: str) -> None:
-    """Write an archive of the files at `paths`, relative to the working directory."""
+    """Write a tar archive of the files at `paths`, relative to the working directory, and of their folders."""
     folders = {folder for path in paths for folder in parents(path)}
     with tarfile.TarFile(
         archive_path, "w", format=tarfile.PAX_FORMAT, copybufsize=_COPIED_BYTES

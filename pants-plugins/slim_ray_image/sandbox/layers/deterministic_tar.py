@@ -25,7 +25,7 @@ COMPRESSION_LEVEL = 3
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a layer. Exactly one of `content`, `spooled`, `file`, `link` and `is_directory` is set."""
+    """One tar entry of a layer: a file (`content`, `spooled` or `file` is set), a symlink (`link`) or a directory."""
 
     path: str  # absolute path in the image
     content: Optional[bytes] = None
@@ -66,7 +66,7 @@ class _HashingWriter(io.RawIOBase):
 
 
 class TarWriter:
-    """A tar being written.
+    """A writer of a tar archive whose bytes depend on the entries and one timestamp alone.
 
     Attributes:
         unpacked_bytes: Total size of the regular files so far, in bytes.
@@ -85,7 +85,7 @@ class TarWriter:
         self.file_count = 0
 
     def add(self, entry: Entry) -> None:
-        """Write one entry.
+        """Write one entry to the tar archive, unless an equal one was written before.
 
         Raises:
             ValueError: If the path was written before with other content or from another file, since layer.md forbids
@@ -131,7 +131,7 @@ class TarWriter:
 
 
 class LayerWriter(TarWriter):
-    """A tar+gzip layer being written."""
+    """A writer of a layer: a tar archive that is compressed by gzip."""
 
     def __init__(self, sink: BinaryIO, timestamp: int = 0) -> None:
         self._blob = _HashingWriter(sink)
@@ -141,12 +141,12 @@ class LayerWriter(TarWriter):
         super().__init__(self._gzip, timestamp)
 
     def flush(self) -> int:
-        """Write everything added so far to the blob, and return the size of the blob so far, in bytes."""
+        """Write all entries added so far to the layer's blob, and return the blob's size so far, in bytes."""
         self._gzip.flush()
         return self._blob.byte_count
 
     def close(self) -> tuple[str, str, int]:
-        """Finish the blob, and return its digest, its diff_id and its size in bytes."""
+        """Finish the layer's blob, and return its digest, its diff_id and its size in bytes."""
         self._tar.close()
         self._gzip.close()
         return self._blob.digest, self._tar_stream.digest, self._blob.byte_count
@@ -166,7 +166,7 @@ def directories_of(paths: Iterator[str], root: str) -> list[str]:
 def write_entries(
     writer: TarWriter, entries: Iterable[Entry], base_directories: frozenset[str]
 ) -> None:
-    """Write the directories of `entries` and their parents unless the base has them, parents first; then the rest."""
+    """Write the entries of a layer: first directories that the base image lacks, parents included, then the rest."""
     entries = list(entries)
     needed = missing_parents((entry.path for entry in entries), base_directories)
     directories = {path: Entry(path, is_directory=True) for path in needed}

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: makes entries of layers from first-party files."""
+"""Stage 4 of 6: makes tar entries of layers from first-party files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slim_ray_image.sandbox.layers.deterministic_tar import Entry
 
 
 def first_party_entry(name: str, workdir: str) -> Entry:
-    """Return the entry of a first-party file; the file is read when the entry is written."""
+    """Return the tar entry of a first-party file for a layer; the file is read when the entry is written."""
     path = f"{FILES}/{name}"
     is_executable = bool(os.stat(path).st_mode & stat.S_IXUSR)
     return Entry(f"{workdir}/{name}", file=path, is_executable=is_executable)

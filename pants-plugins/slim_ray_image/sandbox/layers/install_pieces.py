@@ -1,4 +1,4 @@
-"""Stage 4 of 6: installs wheels into the virtual environment at its fixed path, prunes them and compiles them.
+"""Stage 4 of 6: turns wheels into tar entries of the image's virtual environment, pruned and with bytecode.
 
 A piece is a distribution or a part of one. Console scripts and RECORD are the ones that an installer would write. Each
 file is compared with the wheel's RECORD on the way. Format:
@@ -45,7 +45,7 @@ _ANY_PYTHON = b"#!python"
 
 
 def _check_content(member: Member, content: Content) -> None:
-    """Raise if the content of a file does not match its hash in RECORD."""
+    """Check that the content of a wheel's file matches its hash in RECORD, if RECORD has one."""
     recorded = member.recorded
     if recorded is None:
         return
@@ -67,7 +67,7 @@ def _with_interpreter(content: Content, spool: Spool) -> Content:
 
 
 class _Installed:
-    """Files in the image of a distribution, or of a part of one."""
+    """The files and commands of a distribution, or of a part of one, as installed in the image after pruning."""
 
     def __init__(self, piece: PieceRequest, request: PiecesRequest, spool: Spool) -> None:
         self._spool = spool
@@ -102,7 +102,7 @@ class _Installed:
         return {member.path: File(content, member.is_executable)}
 
     def _record(self, path: str) -> bytes:
-        """Return a RECORD of the files that are really installed, with paths relative to site-packages."""
+        """Return the text of a RECORD of the files left after pruning, with paths relative to site-packages."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for installed, file in sorted(self.files.items()):
@@ -142,7 +142,7 @@ def _check_collisions(files: Mapping[str, Mapping[str, File]]) -> None:
 
 
 def _owned(installed: Mapping[str, _Installed]) -> dict[str, list[str]]:
-    """Map each key to the sorted paths that its distribution writes; the first writes a path that several share."""
+    """Map the key of each distribution, or part of one, to the paths that it writes; the first writes shared paths."""
     owner: dict[str, str] = {}
     for key, distribution in installed.items():
         for path in distribution.files:
@@ -156,7 +156,7 @@ def _owned(installed: Mapping[str, _Installed]) -> dict[str, list[str]]:
 def _entries(
     installed: Mapping[str, _Installed], owned: Mapping[str, Sequence[str]], bytecode: bool
 ) -> dict[str, list[Entry]]:
-    """Map each key to the entries of its files and of their bytecode, sorted by path."""
+    """Map the key of each distribution, or part of one, to tar entries of its files and bytecode, sorted by path."""
     modules = {
         key: [path for path in paths if bytecode and path.endswith(".py")]
         for key, paths in owned.items()
@@ -182,7 +182,7 @@ def _entries(
 
 @dataclass(frozen=True)
 class InstalledPieces:
-    """Pieces of a request, installed.
+    """The requested pieces (distributions or parts of them), as tar entries of the image.
 
     Attributes:
         entries: Key of a piece -> its entries without directories; each path once.
@@ -195,7 +195,7 @@ class InstalledPieces:
     _matched: frozenset[str]
 
     def write(self, writer: Union[LayerWriter, SliceWriter]) -> PiecesFacts:
-        """Write the entries, and return the facts of the pieces."""
+        """Write the tar entries, and return facts of each distribution or part of one, such as its compressed size."""
         compressed = {}
         for key, entries in self.entries.items():
             before = writer.flush()
@@ -218,7 +218,7 @@ def _rows(saved: Iterable[tuple[str, Mapping[str, Saved]]]) -> tuple[SavedRow, .
 
 
 def install_pieces(request: PiecesRequest) -> InstalledPieces:
-    """Install the pieces of `request`, in the order of their keys.
+    """Install the requested pieces (distributions or parts of them) as tar entries, in the order of their keys.
 
     Raises:
         SlimRayImageError: If a wheel is invalid or has another hash, or if two distributions have different content at

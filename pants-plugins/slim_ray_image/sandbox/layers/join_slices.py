@@ -1,4 +1,4 @@
-"""Stage 4 of 6: joins slices and the virtual environment's own files to the layer that small distributions share.
+"""Stage 4 of 6: joins slices, each with some small distributions, and the virtual environment's own files to a layer.
 
 In: the slices. Out: layer.tar.gz and layer.json. Directories come first: distributions of one namespace share them.
 """
@@ -19,7 +19,7 @@ from slim_ray_image.sandbox.spool import chunks_of
 
 
 def _virtual_environment(base: LayerBase, site_packages: str) -> Iterator[Entry]:
-    """Yield the environment's own files: PEP 405's pyvenv.cfg, links to the base's interpreter, and a .pth file.
+    """Yield the virtual environment's own files: pyvenv.cfg, links to the base's interpreter, and a .pth file.
 
     The .pth file adds the environment's site-packages to the path of the base's own `python`.
     """
@@ -41,7 +41,7 @@ def _virtual_environment(base: LayerBase, site_packages: str) -> Iterator[Entry]
 
 
 def _first_slice(request: JoinRequest) -> tuple[SliceWriter, bytes]:
-    """Write the slice of the directories and of the environment; return its writer and its content."""
+    """Write the layer's first slice: directories and the virtual environment's own files; return writer and bytes."""
     content = io.BytesIO()
     writer = SliceWriter(content, request.base.timestamp)
     for directory in request.directories:
@@ -54,7 +54,7 @@ def _first_slice(request: JoinRequest) -> tuple[SliceWriter, bytes]:
 
 
 def main(request: JoinRequest) -> None:
-    """Write the layer's blob and its description."""
+    """Write layer.tar.gz, the layer that small distributions share, and layer.json, its description."""
     writer, first = _first_slice(request)
     with whole_file(BLOB) as blob:
         joiner = LayerJoiner(blob)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def write_blob(write: Callable[[LayerWriter], T], base: LayerBase) -> tuple[LayerBlob, T]:
-    """Write the blob by `write`; return the description of the blob and the result of `write`."""
+    """Write the blob of a layer, whose entries `write` adds; return the blob's description and the value of `write`."""
     with whole_file(BLOB) as file:
         writer = LayerWriter(file, base.timestamp)
         found = write(writer)

@@ -50,7 +50,7 @@ _STRIPPED_BY = {
 
 @dataclass(frozen=True)
 class File:
-    """A file of the image."""
+    """A file of a distribution to install in the image: its content, and whether it is executable."""
 
     content: Content
     is_executable: bool
@@ -58,7 +58,7 @@ class File:
 
 @dataclass(frozen=True)
 class PrunedDistribution:
-    """The rest of a distribution, or of a part of one, after pruning.
+    """The files of a distribution, or of a part of one, that stay after pruning, and the sizes that rules saved.
 
     Attributes:
         files: Path in the image -> file that stays.
@@ -76,7 +76,7 @@ class PrunedDistribution:
 
 
 def _literal(source: bytes, name: str) -> Mapping[str, Mapping[str, str]]:
-    """Return the table that a module binds to a name as a literal; else an empty table."""
+    """Return the dictionary that a module's source binds to `name` as a literal; an empty one if there is none."""
     tree = parse_module(source)
     for node in tree.body if tree else []:
         if isinstance(node, ast.Assign):
@@ -114,7 +114,7 @@ def find_file_names(content: bytes, suffixes: tuple[bytes, ...]) -> Iterator[byt
 
 
 class _Pruner:
-    """Removes files of a distribution, rule by rule."""
+    """Removes files of a distribution from the image, rule by rule, and counts the bytes that each rule saves."""
 
     def __init__(
         self, name: str, files: Mapping[str, File], site_packages: str, spool: Spool
@@ -127,7 +127,7 @@ class _Pruner:
         self._prefix = f"{site_packages}/"
 
     def _in_site_packages(self) -> Iterator[tuple[str, str]]:
-        """Yield (path, path relative to site-packages) of files except the distribution's metadata, which stays."""
+        """Yield (path, path relative to site-packages) of a distribution's files in that folder, except metadata."""
         for path in sorted(self.files):
             relative = path[len(self._prefix) :]
             if path.startswith(self._prefix) and not relative.split("/")[0].endswith(".dist-info"):
@@ -143,7 +143,7 @@ class _Pruner:
                 yield self.files[path].content.read()
 
     def _kept_by_rule(self, rule: Rule) -> Optional[frozenset[bytes]]:
-        """Return the names of files that a rule by suffix must keep; None if it must keep all files."""
+        """Return the file names that a rule must keep although their suffix matches; None if it must keep all files."""
         if spares(rule, self.name):
             return None
         if rule.name == TYPE_STUBS and any(_READS_STUBS in content for content in self._modules()):
@@ -214,7 +214,7 @@ class _Pruner:
 
 
 def _region_of(path: str, name: str, site_packages: str) -> str:
-    """Return the name of the part that contains a path; "" for a path in no part."""
+    """Return the name of the part of a distribution, such as Ray's Java JARs, that contains a path; "" for no part."""
     part = part_at(posixpath.relpath(path, site_packages), name)
     return part.name if part else ""
 
@@ -238,7 +238,7 @@ def prune_distribution(
     patterns: Sequence[str] = (),
     part: str = "",
 ) -> PrunedDistribution:
-    """Return the files of a distribution, or of a part of one, that go into a layer.
+    """Return the files of a distribution, or of a part of one, that go into a layer after rules removed the others.
 
     Args:
         name: Canonical name of the distribution.

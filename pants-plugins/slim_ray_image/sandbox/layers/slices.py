@@ -1,4 +1,4 @@
-"""Stage 4 of 6: writes slices of a layer, each in a separate process, and joins them to one gzip member.
+"""Stage 4 of 6: writes slices, runs of a layer's tar entries compressed separately, and joins them to the layer.
 
 A slice is a run of tar entries as deflate blocks (https://datatracker.ietf.org/doc/html/rfc1951) that end on a byte and
 refer to nothing before the slice, so slices can follow one another in one stream. A slice is no gzip member of its own,
@@ -26,7 +26,7 @@ _INFLATED_AT_ONCE = 1 << 14  # compressed bytes, each of which can become a thou
 
 
 class _Deflate:
-    """Compresses the bytes that are written."""
+    """A stream that compresses the bytes written to it into deflate blocks, and counts the compressed bytes."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -48,20 +48,20 @@ class _Deflate:
 
 
 class SliceWriter(TarWriter):
-    """A slice being written."""
+    """A writer of a slice: tar entries of a layer, compressed so that other slices can come before and after."""
 
     def __init__(self, sink: BinaryIO, timestamp: int) -> None:
         self._deflate = _Deflate(sink)
         super().__init__(self._deflate, timestamp)
 
     def flush(self) -> int:
-        """Write everything added so far to the slice, which can end there, and return its size so far, in bytes."""
+        """Write all entries added so far, so that the slice can end there; return its compressed size in bytes."""
         self._deflate.flush()
         return self._deflate.byte_count
 
 
 class LayerJoiner:
-    """A tar+gzip layer being joined from slices."""
+    """A writer of a tar+gzip layer that is joined from slices, which are already compressed."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -80,7 +80,7 @@ class LayerJoiner:
         self._tar_bytes += len(entries)
 
     def add(self, pieces: Iterable[bytes]) -> None:
-        """Write a slice, whose content is in `pieces`."""
+        """Append a slice, whose bytes are in `pieces`, to the layer; unpack it only to hash and count its content."""
         inflate = isal_zlib.decompressobj(wbits=_RAW)
         for piece in pieces:
             self._write(piece)
@@ -88,7 +88,7 @@ class LayerJoiner:
                 self._count(inflate.decompress(piece[start : start + _INFLATED_AT_ONCE]))
 
     def close(self, unpacked_bytes: int, file_count: int) -> LayerBlob:
-        """Finish and describe the layer; `unpacked_bytes` and `file_count` are the totals of all slices."""
+        """Finish the layer and return its description; `unpacked_bytes` and `file_count` are totals of all slices."""
         end = bytes(2 * _BLOCK)
         end += bytes(-(self._tar_bytes + len(end)) % _RECORD)
         compressor = isal_zlib.compressobj(

@@ -39,7 +39,7 @@ _NAME_BYTES = 64
 
 
 class Stripped(Enum):
-    """Kinds of content to strip."""
+    """Kinds of content to strip from an ELF file."""
 
     DEBUG_INFORMATION = "debug information"
     SYMBOLS = "symbol tables"
@@ -47,7 +47,7 @@ class Stripped(Enum):
 
 @dataclass(frozen=True)
 class _Header:
-    """The start of the file (`Elf64_Ehdr`), and the offsets of its tables."""
+    """The header of an ELF file (`Elf64_Ehdr`), with the offsets of the tables of program and section headers."""
 
     fields: tuple[object, ...]
     kind: int
@@ -66,13 +66,13 @@ class _Header:
         return self.sections_at + self.section_count * _SECTION.size
 
     def pack(self, segments_at: int, sections_at: int) -> bytes:
-        """Return the bytes of the header with other offsets of the tables."""
+        """Return the bytes of the ELF header with new offsets of the tables of program and section headers."""
         return _HEADER.pack(*self.fields[:5], segments_at, sections_at, *self.fields[7:])
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """A program header (`Elf64_Phdr`)."""
+    """A program header of an ELF file (`Elf64_Phdr`)."""
 
     kind: int
     flags: int
@@ -96,7 +96,7 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Section:
-    """A section header (`Elf64_Shdr`), and the name that it points to."""
+    """A section header of an ELF file (`Elf64_Shdr`), and the start of the section's name."""
 
     name_offset: int
     kind: int
@@ -134,7 +134,7 @@ def _start_of_name(strings: bytes, offset: int) -> bytes:
 
 
 def _read_header(content: Content) -> Optional[_Header]:
-    """Return the header of a program or a library that has sections; None for another file."""
+    """Return the ELF header of a program or a library that has sections; None for another file."""
     start = content.read_at(0, _HEADER.size)
     if not start.startswith(_IDENT) or len(start) < _HEADER.size:
         return None
@@ -146,7 +146,7 @@ def _read_header(content: Content) -> Optional[_Header]:
 
 
 def _read_sections(content: Content, header: _Header) -> list[_Section]:
-    """Return the sections, with the starts of their names, which suffice to recognise debug information."""
+    """Return the section headers of an ELF file, with starts of names that suffice to recognise debug information."""
     table = content.read_at(header.sections_at, header.section_count * _SECTION.size)
     found = [
         _Section(*_SECTION.unpack_from(table, number * _SECTION.size))
@@ -166,7 +166,7 @@ def _read_segments(content: Content, header: _Header) -> list[_Segment]:
 
 
 class _Loaded:
-    """The parts of the file that the ELF header and the program headers lead to.
+    """The loaded parts of an ELF file: the byte ranges that the ELF header and the program headers lead to.
 
     Attributes:
         spans: Offsets (start, end) of each part, in order. Parts that touch are merged.
@@ -184,11 +184,11 @@ class _Loaded:
         self._starts = [start for start, _ in self.spans]
 
     def number_at(self, offset: int) -> int:
-        """Return the number of the last part that starts at `offset` or before."""
+        """Return the number of the last loaded part of an ELF file that starts at `offset` or before."""
         return bisect_right(self._starts, offset) - 1
 
     def has(self, start: int, end: int) -> bool:
-        """Return whether the bytes from `start` to `end`, at least one, are loaded.
+        """Return whether a loaded part of an ELF file contains the bytes from `start` to `end`, at least one.
 
         Raises:
             ValueError: If only some of these bytes are loaded.
@@ -203,7 +203,7 @@ class _Loaded:
 
 
 def _page_bytes(segments: Sequence[_Segment]) -> int:
-    """Return the step, in bytes, by whose multiples a loaded part may move."""
+    """Return the number of bytes by whose multiples a loaded part of an ELF file may move."""
     found = max([_LEAST_PAGE_BYTES, *(segment.alignment for segment in segments)])
     if found > _MOST_PAGE_BYTES or found & (found - 1):
         raise ValueError("an alignment that no tool writes")
@@ -211,7 +211,7 @@ def _page_bytes(segments: Sequence[_Segment]) -> int:
 
 
 def _droppable(sections: Sequence[_Section], loaded: _Loaded, kind: Stripped) -> set[int]:
-    """Return the numbers of the sections to strip that are not loaded; symbol tables with their strings."""
+    """Return the numbers of an ELF file's sections to strip, which are not loaded; symbol tables with their strings."""
     found = {
         number
         for number, section in enumerate(sections)
@@ -232,7 +232,7 @@ def _droppable(sections: Sequence[_Section], loaded: _Loaded, kind: Stripped) ->
 
 
 def _is_referred_to(sections: Sequence[_Section], dropped: set[int]) -> bool:
-    """Return whether a section that stays refers to a section that goes."""
+    """Return whether a section of an ELF file that stays refers to a section that is stripped."""
     return any(
         section.link in dropped or (section.kind in _RELOCATIONS and section.information in dropped)
         for number, section in enumerate(sections)
@@ -242,7 +242,7 @@ def _is_referred_to(sections: Sequence[_Section], dropped: set[int]) -> bool:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of the file that is kept whole: a loaded part, or the content of a section that is not loaded.
+    """A byte range of an ELF file that is kept whole: a loaded part, or the content of a section that is not loaded.
 
     Attributes:
         start: Offset of the first byte.
@@ -257,7 +257,7 @@ class _Piece:
     section: Optional[int] = None
 
     def place_after(self, end: int) -> int:
-        """Return the first offset from `end` on to which the piece may move."""
+        """Return the first offset from `end` on to which this byte range of an ELF file may move."""
         step = max(self.alignment, 1)
         return end + ((self.start if self.section is None else 0) - end) % step
 
@@ -265,7 +265,7 @@ class _Piece:
 def _pieces(
     sections: Sequence[_Section], dropped: set[int], loaded: _Loaded, page_bytes: int
 ) -> list[_Piece]:
-    """Return the pieces to keep, in order."""
+    """Return the byte ranges of an ELF file to keep, in order: loaded parts, and the content of other sections."""
     found = [_Piece(start, end, page_bytes) for start, end in loaded.spans]
     for number, section in enumerate(sections):
         if not section.content_bytes or number in dropped:
@@ -279,7 +279,7 @@ def _pieces(
 
 @dataclass(frozen=True)
 class _Layout:
-    """New offsets of everything that is kept.
+    """New offsets of the byte ranges of an ELF file that are kept.
 
     Attributes:
         stays: Number of bytes, from the start of the file, that do not move.
@@ -297,7 +297,7 @@ class _Layout:
 
 
 def _lay_out(pieces: Sequence[_Piece], first_dropped: int) -> _Layout:
-    """Return the layout in which the pieces behind offset `first_dropped` move up."""
+    """Return the new offsets of the kept byte ranges: those behind offset `first_dropped` move towards the start."""
     stays = first_dropped
     for piece in pieces:
         if piece.start < stays:
@@ -317,7 +317,7 @@ def _lay_out(pieces: Sequence[_Piece], first_dropped: int) -> _Layout:
 
 
 def _moved(offset: int, loaded: _Loaded, layout: _Layout) -> int:
-    """Return the new value of `offset`, which moves with the last loaded part that starts there or before."""
+    """Return the new value of an ELF file's offset: it moves with the last loaded part that starts there or before."""
     return offset - layout.shifts[loaded.number_at(offset)]
 
 
@@ -337,7 +337,7 @@ def _new_section(
 def _patched(
     content: Content, start: int, end: int, patches: Mapping[int, bytes]
 ) -> Iterator[bytes]:
-    """Yield the bytes between two offsets; each patch replaces the bytes at its offset."""
+    """Yield the bytes of a file between two offsets, in chunks; each patch replaces the bytes at its offset."""
     for offset in sorted(patches):
         if start <= offset < end:
             yield from content.chunks(start, offset)
@@ -349,7 +349,7 @@ def _patched(
 def _write(
     content: Content, layout: _Layout, patches: Mapping[int, bytes], at_end: bytes
 ) -> Iterator[bytes]:
-    """Yield the new file in pieces; `at_end` is the table of sections, unless a loaded part contains it."""
+    """Yield the stripped ELF file in chunks; `at_end` is the table of sections, unless a loaded part contains it."""
     yield from _patched(content, 0, layout.stays, patches)
     end = layout.stays
     for piece, place in layout.moved:
@@ -362,7 +362,7 @@ def _write(
 
 
 def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
-    """Return the content without this kind of content, in pieces; None if nothing can be stripped safely.
+    """Return an ELF file without symbol tables or debug information, in chunks; None if nothing can be stripped safely.
 
     Nothing is stripped from a file with invalid headers, such as a truncated file. The content is read piece by piece:
     a library of a gigabyte is never in memory as a whole.
@@ -376,7 +376,7 @@ def strip(content: Content, kind: Stripped) -> Optional[Iterator[bytes]]:
 def _holds(
     content: Content, header: _Header, sections: Sequence[_Section], loaded: _Loaded
 ) -> bool:
-    """Return whether the file ends with the last part that headers lead to, and no alignment exceeds the limit.
+    """Return whether an ELF file ends with the last bytes that its headers lead to, and no alignment exceeds the limit.
 
     Fewer than a page of zeros may follow: programs that change a library leave a zero at its end. Other bytes there
     could be data of which only the program knows.

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: writes the layer of one distribution, or of a part of one.
+"""Stage 4 of 6: writes the layer of one distribution, or of a part of one, such as Ray's Java JARs.
 
 In: the wheel. Out: layer.tar.gz and layer.json.
 """
@@ -24,7 +24,7 @@ def _write(pieces: InstalledPieces, writer: LayerWriter) -> PiecesFacts:
 
 
 def main(request: PiecesRequest) -> None:
-    """Write the layer's blob and its description."""
+    """Write layer.tar.gz, the layer of a distribution or of a part of one, and layer.json, its description."""
     pieces = install_pieces(request)
     blob, facts = write_blob(lambda writer: _write(pieces, writer), request.base)
     write_result(RESULT, DistributionLayerResult(blob, facts))

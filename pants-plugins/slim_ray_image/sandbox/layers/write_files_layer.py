@@ -19,7 +19,7 @@ def _write(request: FilesLayerRequest, writer: LayerWriter) -> None:
 
 
 def main(request: FilesLayerRequest) -> None:
-    """Write the layer's blob and its description."""
+    """Write layer.tar.gz, the layer of large first-party files, and layer.json, its description."""
     blob, _ = write_blob(lambda writer: _write(request, writer), request.base)
     write_result(RESULT, FilesLayerResult(blob))
 

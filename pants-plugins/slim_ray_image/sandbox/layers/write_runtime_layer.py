@@ -27,7 +27,7 @@ _RARELY_IMPORTED = frozenset({"lib2to3", "pydoc_data", "site-packages"})
 
 
 def _wget(base: LayerBase) -> Entry:
-    """Return wget, which the base runs without `site`: a probe has two seconds, and often a fifth of a CPU."""
+    """Return the entry of the script `wget`, which starts without `site`, since a Kubernetes probe has two seconds."""
     with open(WGET, "rb") as file:
         source = file.read()
     content = f"#!{base.python} -ISB\n".encode() + source
@@ -49,7 +49,7 @@ def _standard_library(python: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _write(request: RuntimeLayerRequest, writer: LayerWriter) -> tuple[str, ...]:
-    """Write the layer, and return the patterns of `exclude_files` that excluded a file."""
+    """Write the entries of the layer `runtime`, and return the patterns of `exclude_files` that excluded a file."""
     base = request.base
     entries = [_wget(base)] if request.wget else []
     if request.bytecode:
@@ -62,7 +62,7 @@ def _write(request: RuntimeLayerRequest, writer: LayerWriter) -> tuple[str, ...]
 
 
 def main(request: RuntimeLayerRequest) -> None:
-    """Write the layer's blob and its description."""
+    """Write layer.tar.gz, the layer `runtime`, and layer.json, its description."""
     blob, matched = write_blob(lambda writer: _write(request, writer), request.base)
     write_result(RESULT, RuntimeLayerResult(blob, matched))
 

@@ -1,4 +1,4 @@
-"""Stage 4 of 6: writes a slice of the layer that the small distributions share.
+"""Stage 4 of 6: writes a slice: some of the small distributions that share a layer, compressed on their own.
 
 In: wheels. Out: slice.deflate, with the entries of the wheels except directories, and slice.json.
 """
@@ -17,7 +17,7 @@ from slim_ray_image.sandbox.report import run_program, whole_file, write_result
 
 
 def main(request: PiecesRequest) -> None:
-    """Write the slice and its description."""
+    """Write slice.deflate, some of the small distributions that share a layer, and slice.json, its description."""
     pieces = install_pieces(request)
     with whole_file(SLICE) as file:
         writer = SliceWriter(file, request.base.timestamp)

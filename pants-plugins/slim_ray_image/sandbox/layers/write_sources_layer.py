@@ -61,7 +61,7 @@ def _accounts(request: SourcesLayerRequest) -> Iterator[Entry]:
 
 
 def _check_attribute(check: AttributeCheck) -> None:
-    """Raise if a module does not define the application that `check` names; the module is parsed, not run."""
+    """Check that a module defines the Ray Serve application that `check` names; the module is parsed, not run."""
     with open(f"{FILES}/{check.file}", "rb") as file:
         source = file.read()
     try:
@@ -83,7 +83,7 @@ def _check_attribute(check: AttributeCheck) -> None:
 
 
 def _check_bound(check: AttributeCheck, source: bytes) -> None:
-    """Raise if the attribute is a class or a deployment, which `serve run` does not accept as an application."""
+    """Check that an application is no class or deployment without `.bind()`, which `serve run` does not accept."""
     attribute = check.attribute
     line = unbound_definition(source, attribute)
     if line is None:
@@ -100,7 +100,7 @@ def _check_bound(check: AttributeCheck, source: bytes) -> None:
 
 
 def _bytecode_of(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries of the pycs of the modules among `entries`."""
+    """Compile the Python modules among `entries`, and return a tar entry for each pyc."""
     sources = []
     for entry in sorted(entries, key=lambda e: e.path):
         if entry.file and entry.path.endswith(".py"):
@@ -119,7 +119,9 @@ def _standard_modules() -> frozenset[str]:
 
 
 def _result(blob: LayerBlob, names: Sequence[str]) -> SourcesLayerResult:
-    """Return the imports that are neither first-party nor of the standard library, and the uses of parts.
+    """Return the layer's description, with the sources' imports that are neither first-party nor standard library.
+
+    It also has the names that the sources use in distributions with parts, such as Ray.
 
     Each source is read and parsed once.
     """
@@ -166,7 +168,7 @@ def _write(request: SourcesLayerRequest, writer: LayerWriter) -> None:
 
 
 def main(request: SourcesLayerRequest) -> None:
-    """Write the layer's blob and its description, with the imports of the files.
+    """Write layer.tar.gz, the layer of first-party files, and layer.json, its description with the files' imports.
 
     Raises:
         SlimRayImageError: If the module of an application is not valid Python or does not define the application.

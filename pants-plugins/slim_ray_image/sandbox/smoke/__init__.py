@@ -1,1 +1,1 @@
-"""Programs of `pants test`: they run an image in Docker the way KubeRay does."""
+"""Programs of `pants test` and `pants run`: they run an image in Docker, `pants test` the way KubeRay does."""

@@ -1,4 +1,4 @@
-"""Sends an HTTP request to a server in the container from inside, so no port is published and any Docker works.
+"""Sends an HTTP request to a server in a smoke test's container from inside, so that no port need be published.
 
 A smoke test runs this program in the container as `python -I -S -c TEXT`, so it imports no module of the plugin.
 
@@ -17,7 +17,7 @@ _USER_AGENT = "slim-ray-image-smoke-test"
 
 
 class HttpRequest(NamedTuple):
-    """A request to a server on this machine; the media type is only sent with a body."""
+    """An HTTP request to a server at 127.0.0.1; the media type is only sent with a body."""
 
     port: int
     method: str
@@ -28,14 +28,14 @@ class HttpRequest(NamedTuple):
 
 
 class HttpAnswer(NamedTuple):
-    """An answer; if there is none, the status is 0 and the body is the error."""
+    """The answer to an HTTP request; if there is none, the status is 0 and the body is the error."""
 
     status: int
     body: str
 
 
 def ask(request: HttpRequest) -> HttpAnswer:
-    """Return the answer of a server on this machine, without a proxy and without following redirects."""
+    """Send an HTTP request to a server at 127.0.0.1, without a proxy, and return the answer; follow no redirects."""
     connection = http.client.HTTPConnection("127.0.0.1", request.port, timeout=request.seconds)
     body = None if request.body is None else request.body.encode()
     headers = {"User-Agent": _USER_AGENT}

@@ -1,4 +1,4 @@
-"""Runs commands of Docker's command line."""
+"""Runs the command line program `docker`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slim_ray_image.core.errors import SlimRayImageError
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that has ended, and its output; the exit code is None if the command did not end in time."""
+    """The output and the exit code of a Docker command; the exit code is None if the command did not end in time."""
 
     exit_code: Optional[int]
     stdout: str
@@ -21,7 +21,7 @@ class Finished:
 
     @property
     def last_words(self) -> str:
-        """Last non-blank line of stderr, else of stdout; "" if there is none."""
+        """Last non-blank line of a Docker command's stderr, else of its stdout; "" if there is none."""
         lines = [
             line for line in (self.stdout + "\n" + self.stderr).splitlines() if line.strip()
         ] or [""]

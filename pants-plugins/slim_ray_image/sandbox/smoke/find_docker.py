@@ -23,7 +23,7 @@ def find_problem() -> str:
 
 
 def main(request: FindDockerRequest) -> None:
-    """Write the reason why no Docker can be used, if any."""
+    """Write docker.json, with the reason why no Docker can be used, if any."""
     write_result(DOCKER_FILE, FindDockerResult(find_problem()))
 
 

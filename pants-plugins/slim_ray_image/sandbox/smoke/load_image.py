@@ -1,4 +1,4 @@
-"""Loading of an image into Docker, for `pants run` and `pants test`."""
+"""Loads an image into Docker, for `pants run` and `pants test`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_loaded(reference: str) -> bool:
 
 
 def load_image(reference: str, folder: str) -> None:
-    """Load an image into Docker.
+    """Load an image into Docker from a folder of the image's files, by `docker load`.
 
     Args:
         folder: Files of the image, as `docker load` takes them from an archive.

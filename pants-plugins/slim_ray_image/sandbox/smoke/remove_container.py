@@ -1,4 +1,4 @@
-"""Removes a container as soon as the program that started it is gone, or its time is over.
+"""Removes a smoke test's container as soon as the program that started it is gone, or the test's time is over.
 
 A smoke test starts this program as `python -c TEXT NAME SECONDS`, in a session of its own, because Pants kills the
 process group of a smoke test. Its stdin is a pipe that only the smoke test holds open: when the smoke test ends, even
@@ -31,7 +31,7 @@ def await_end(descriptor: int, seconds: float) -> str:
 
 
 def remove(name: str, container: str) -> None:
-    """Remove a container by its id, or by its name if no id is known: Docker may still be making it."""
+    """Remove a Docker container by id, or by name if no id is known; retry, since Docker may still be making it."""
     for _ in range(_TRIES):
         result = subprocess.run(
             ["docker", "rm", "--force", "--volumes", container or name],

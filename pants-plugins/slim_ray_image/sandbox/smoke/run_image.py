@@ -1,4 +1,4 @@
-"""Loads an image into Docker, unless it is there, and becomes `docker run`, for `pants run`.
+"""Loads an image into Docker, unless Docker has it, and replaces itself by `docker run`, for `pants run`.
 
 In: on the command line, the folder of the image's files, the image's name in Docker, and the arguments of `docker run`.
 The container runs in the foreground, so its logs are streamed and Ctrl-C reaches it.
@@ -32,7 +32,7 @@ def _check_docker() -> None:
 
 
 def main(folder: str, reference: str, *arguments: str) -> None:
-    """Load and run the image. Does not return: `docker run` takes the place of this process."""
+    """Load the image into Docker, unless Docker has it, and replace this process by `docker run`. Does not return."""
     try:
         _check_docker()
         if not is_loaded(reference):

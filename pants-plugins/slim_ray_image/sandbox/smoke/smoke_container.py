@@ -1,4 +1,4 @@
-"""Starts the container of a smoke test the way KubeRay starts a head, and removes it however the test ends."""
+"""Starts the container of a smoke test the way KubeRay starts a Ray head, and removes it however the test ends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _program_text(function: Callable[..., Any]) -> str:
 
 
 class SmokeContainer:
-    """A running container."""
+    """The running container of a smoke test, to run commands in it and to send HTTP requests to its servers."""
 
     def __init__(self, container: str, seconds: float) -> None:
         self._container = container
@@ -59,11 +59,11 @@ class SmokeContainer:
 
     @property
     def remaining(self) -> float:
-        """Seconds until the test must be done; not below zero."""
+        """Seconds until the smoke test must be done; not below zero."""
         return max(0.0, self._until - time.monotonic())
 
     def run(self, *command: str, seconds: float = _COMMAND_SECONDS, stdin: str = "") -> Finished:
-        """Run a command in the container, as its user."""
+        """Run a command in the smoke test's container, as the container's user, and return its exit code and output."""
         arguments = ("exec", *(["--interactive"] if stdin else []), self._container, *command)
         return run_docker(arguments, seconds=min(seconds, self.remaining), stdin=stdin)
 
@@ -77,7 +77,7 @@ class SmokeContainer:
         media_type: str = "application/json",
         seconds: float = _COMMAND_SECONDS,
     ) -> HttpAnswer:
-        """Return the answer of a server in the container; status 0 if none answers."""
+        """Send an HTTP request to a server in the container, from inside; return the answer, status 0 if none comes."""
         request = HttpRequest(port, method, path, body, media_type, seconds)
         command = ("python", "-I", "-S", "-c", _program_text(ask))
         result = self.run(*command, seconds=seconds + 5, stdin=json.dumps(request._asdict()))
@@ -86,12 +86,12 @@ class SmokeContainer:
         return HttpAnswer(**json.loads(result.stdout))
 
     def ask_dashboard(self, method: str, path: str, value: Any = None) -> HttpAnswer:
-        """Send a request to Ray's REST API; `value` is sent as JSON."""
+        """Send an HTTP request to the REST API of the dashboard of Ray in the container; `value` is sent as JSON."""
         body = None if value is None else json.dumps(value)
         return self.ask(DASHBOARD_PORT, method, path, body=body)
 
     def ended(self) -> Optional[str]:
-        """Return how the container ended, or None while it runs."""
+        """Return how the smoke test's container ended, such as "exit code 1"; None while the container runs."""
         found = _inspect(self._container)
         return found[0].end if found else None
 
@@ -121,7 +121,7 @@ def _last_lines(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Container:
-    """A container of Docker.
+    """A container in Docker: its id, its name, its labels, and why it ended if it did.
 
     Attributes:
         end: Reason why the container does not run; None while it runs.
@@ -167,7 +167,7 @@ def _is_expired(container: _Container) -> bool:
 
 
 def _remove_expired() -> None:
-    """Remove containers of earlier tests whose host went down before they could be removed."""
+    """Remove containers of earlier smoke tests whose time has long been over, for example because a host went down."""
     listed = run_docker(
         [
             *("ps", "--all", "--no-trunc", "--filter", f"name={_NAME_PREFIX}"),
@@ -181,7 +181,7 @@ def _remove_expired() -> None:
 
 
 def _start(name: str, labels: Mapping[str, str], reference: str) -> str:
-    """Start a container and return its id.
+    """Start a container of an image the way KubeRay starts a Ray head, and return the container's id.
 
     Raises:
         SlimRayImageError: If Docker does not start the container, or does not know it afterwards.
@@ -206,7 +206,7 @@ def _start(name: str, labels: Mapping[str, str], reference: str) -> str:
 
 @contextmanager
 def smoke_container(target: str, reference: str, seconds: float) -> Iterator[SmokeContainer]:
-    """Start a container, yield it, and remove it at the end.
+    """Start the container of a smoke test, yield it, and remove it at the end, by a separate process.
 
     The removal does not depend on this program: a separate process removes the container, by its id, when this program
     is gone or the time is over. If that process is gone as well, the container's processes end when the time is over.

@@ -50,7 +50,7 @@ def _one_line(text: str) -> str:
 
 
 def _load(reference: str) -> str:
-    """Load the image into Docker, unless it is there, and return what was done."""
+    """Load the image into Docker, unless Docker has it, and return a clause that says which was the case."""
     if is_loaded(reference):
         return "the image is in Docker"
     load_image(reference, IMAGE_FOLDER)
@@ -58,7 +58,7 @@ def _load(reference: str) -> str:
 
 
 class SmokeTest:
-    """Steps of a smoke test. Each step returns the fact that it has shown, or raises an error."""
+    """The steps of a smoke test of a running image; each returns a clause about its success, or raises an error."""
 
     def __init__(self, request: TryImageRequest, container: SmokeContainer) -> None:
         self._target = request.target
@@ -80,7 +80,7 @@ class SmokeTest:
         ]
 
     def _await(self, condition: Callable[[], str], subject: str, *fixes: str) -> None:
-        """Wait until `condition` returns ""; in an error, its last text is the evidence.
+        """Call `condition` until it returns "", not a reason to wait; the last reason is the evidence of a timeout.
 
         Raises:
             SlimRayImageError: If the container ends, or the time is over.
@@ -101,7 +101,7 @@ class SmokeTest:
             time.sleep(_PAUSE_SECONDS)
 
     def _probe(self, command: str, seconds: float) -> str:
-        """Run a probe of the operator, and return its failure as a clause; "" if it succeeds."""
+        """Run a probe command of Ray's Kubernetes operator in the container; return its failure as a clause, or ""."""
         result = self._container.run("bash", "-c", command, seconds=seconds)
         if result.exit_code == 0:
             return ""
@@ -120,7 +120,7 @@ class SmokeTest:
         return "the head answers the operator's probe"
 
     def _config(self) -> Any:
-        """Return the Serve config in the image, read by the image's PyYAML, or else a config of the applications."""
+        """Return the Ray Serve config: the file in the image, read by its PyYAML, else one made of the applications."""
         if not self._config_path:
             return serve_config(self._applications)
         script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout, default=str)"
@@ -151,7 +151,7 @@ class SmokeTest:
         return f"{count_of(len(names), 'application')} deployed by the REST API: {', '.join(names)}"
 
     def _refusal(self, config: Any) -> str:
-        """Send the config, and return the answer if another try may succeed; "" if Ray Serve accepts the config.
+        """Send a config to Ray Serve; return "" if Ray Serve accepts it, else the answer, if another try may succeed.
 
         Like the operator, the test tries again while Ray Serve itself is at fault.
 
@@ -268,7 +268,7 @@ def _run_steps(steps: Sequence[Callable[[], str]]) -> None:
 
 
 def main(request: TryImageRequest) -> None:
-    """Load the image, start a container of it, and take each step of the test."""
+    """Load the image into Docker, start a container of the image, and take each step of the smoke test."""
     _run_steps([lambda: _load(request.reference)])
     with smoke_container(request.target, request.reference, request.seconds) as container:
         try:

@@ -1,1 +1,1 @@
-"""Programs that fetch uv and install the tools; modules for this host's network, for indexes, and to run uv and Pex."""
+"""Programs that fetch uv and install the plugin's other tools; modules for the network, indexes, uv and Pex."""

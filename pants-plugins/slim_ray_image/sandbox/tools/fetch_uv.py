@@ -1,4 +1,4 @@
-"""Fetch the locked uv for this host, with only the standard library: uv then installs every other tool.
+"""Fetch the locked version of uv for this host, with only Python's standard library; uv installs the other tools.
 
 Pants' own way to a tool's environment (Pex, and pip below it) takes five to ten times as long and puts the indexes'
 credentials on command lines; docs/decisions has the measurements.
@@ -48,7 +48,7 @@ def wheel_pattern(system: str, machine: str, has_glibc: bool) -> str:
 def _find_wheel(
     opener: IndexClient, page: str, version: str, hashes: frozenset[str]
 ) -> Optional[bytes]:
-    """Return the content of the first link on `page` that is the locked uv for this host; None if there is none."""
+    """Return the first file linked on `page` that is the locked wheel of uv for this host; None if there is none."""
     pattern = wheel_pattern(platform.system(), platform.machine(), bool(platform.libc_ver()[0]))
     for link in links_of(opener, page):
         name = file_of(link)
@@ -60,7 +60,7 @@ def _find_wheel(
 
 
 def main(request: FetchUvRequest) -> None:
-    """Write the executable `uv`."""
+    """Find the locked wheel of uv on the indexes, and write its executable to the file `uv`."""
     version, hashes = _read_pin(request.lockfile)
     places = request.places
     opener = IndexClient(places.certificates, read_host_network())

@@ -1,4 +1,4 @@
-"""Read how this host reaches the network, for every program: credentials, proxies and CA certificates.
+"""Reads credentials, proxies and CA certificates, with which programs reach the network, from Pants' memory.
 
 A program must leave no trace of credentials and proxies.
 
@@ -33,7 +33,7 @@ _CA_BUNDLES = (
 
 @dataclass(frozen=True)
 class HostNetwork:
-    """Settings with which this host reaches the network.
+    """Settings with which programs reach the network: credentials, and variables that name proxies and certificates.
 
     Attributes:
         credentials: URL of an index or a page of links, without userinfo -> user and password.
@@ -52,7 +52,7 @@ class HostNetwork:
         return find_proxy(url, self.environment)
 
     def tls_context(self, certificates: str, last_resort: str = "") -> ssl.SSLContext:
-        """Return a TLS context with the CA certificates to trust.
+        """Return a TLS context that trusts the CA bundle that the user named, else the host's, else `last_resort`.
 
         Args:
             certificates: Path in the sandbox of the CA bundle of `[GLOBAL].ca_certs_path`, or "". Without it, the
@@ -77,7 +77,7 @@ class HostNetwork:
         return ssl.create_default_context(cafile=bundle or None)
 
     def tool_environment(self, certificates: str) -> dict[str, str]:
-        """Return the environment variables that make a tool use the same proxies and certificates as this object."""
+        """Return the environment variables that make a tool, such as uv, use the same proxies and CA certificates."""
         trusted = {} if certificates else self.environment
         return {
             **spell_out(self.environment),
@@ -120,7 +120,7 @@ def _descriptors_of(pid: int) -> list[str]:
 
 
 def _read(path: str) -> Optional[HostNetwork]:
-    """Return the settings in an open file of a process; None unless it is Pants' memory file and complete.
+    """Return the network settings in a process's open file; None unless the file is Pants' memory file and complete.
 
     If a file is incomplete, or is closed meanwhile, the process has another memory file that is complete.
     """
@@ -141,7 +141,7 @@ def _read(path: str) -> Optional[HostNetwork]:
 
 
 def read_host_network() -> HostNetwork:
-    """Return the network settings of the Pants that started this program; empty ones if no ancestor has any."""
+    """Return the network settings of the Pants process that started this program; empty settings if none has any."""
     try:
         for pid in _ancestors():
             for path in _descriptors_of(pid):

@@ -1,4 +1,4 @@
-"""Read indexes and pages of links without uv: to fetch uv and wheels, and to find out why uv cannot read an index."""
+"""Read package indexes and pages of links without uv: to fetch uv and wheels, and to explain failures of uv."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INDEX_FIXES = (
 
 
 class _ThroughProxies(urllib.request.BaseHandler):
-    """A handler that sends each request, including redirects, to the proxy for its URL.
+    """A handler of urllib that sends each HTTP request, including redirects, to the proxy for its URL, if any.
 
     The library's own handler supports neither `all_proxy` nor subnets, and sends the proxy's login to the target of a
     redirect.
@@ -38,7 +38,7 @@ class _ThroughProxies(urllib.request.BaseHandler):
         self._network = network
 
     def http_open(self, request: urllib.request.Request) -> None:
-        """Set the proxy of the request; another handler then opens it."""
+        """Set the proxy for the URL of an HTTP request, if there is one; another handler then sends the request."""
         proxy = self._network.proxy_for(request.full_url)
         if proxy:
             for name, value in proxy.headers.items():
@@ -49,7 +49,7 @@ class _ThroughProxies(urllib.request.BaseHandler):
 
 
 class _KeptConnection:
-    """A replacement for a connection of the library's handlers that keeps the real connection for the next request.
+    """A replacement for an HTTP connection of urllib that keeps the real connection open for the next request.
 
     The handlers open a connection for each request. Opening one takes longer than fetching most wheels, and servers
     limit the rate of new connections.
@@ -65,7 +65,7 @@ class _KeptConnection:
         self._response: Any = None
 
     def set_debuglevel(self, level: int) -> None:
-        """Ignore the level: nothing is printed."""
+        """Ignore the level for debug output of HTTP: nothing is printed."""
 
     def set_tunnel(self, host: str, headers: Any = None) -> None:
         """Send requests to `host` through the connection's own host, which is a proxy."""
@@ -73,7 +73,7 @@ class _KeptConnection:
         self._place = (*self._place, host)
 
     def close(self) -> None:
-        """Drop the kept connection."""
+        """Stop keeping the HTTP connection for the next request."""
         self._kept.pop(self._place, None)
 
     def _ask(self, connection: Any, *request: Any) -> None:
@@ -82,7 +82,7 @@ class _KeptConnection:
         self._kept[self._place] = (connection, self._response)
 
     def request(self, method: str, url: str, body: Any, headers: Any, **_: Any) -> None:
-        """Send a request without a body, and read the headers of the response."""
+        """Send an HTTP request without a body, over a kept connection if possible, and read the response's headers."""
         headers = {name: value for name, value in headers.items() if name.lower() != "connection"}
         connection, last = self._kept.pop(self._place, (None, None))
         # If a response was not read to its end, the rest would be read as the next response.
@@ -97,25 +97,25 @@ class _KeptConnection:
         return self._ask(connection, method, url, None, headers)
 
     def getresponse(self) -> Any:
-        """Return the response to the request."""
+        """Return the HTTP response to the last request."""
         return self._response
 
 
 class _KeepAlive(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """A handler that keeps the connections of each thread."""
+    """A handler of urllib that keeps the HTTP connections of each thread open for later requests."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         urllib.request.HTTPSHandler.__init__(self, context=context)
         self._of_thread = threading.local()
 
     def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
-        """Send a request over a kept connection, or a new one if there is none."""
+        """Send an HTTP request over a kept connection, or over a new one if there is none."""
         connection: Any = partial(_KeptConnection, self._of_thread.__dict__, http_class)
         return super().do_open(connection, req, **http_conn_args)
 
 
 class IndexClient:
-    """A client that opens http(s) URLs with Pants' certificates, credentials and proxies, and file URLs."""
+    """A client that opens file URLs, and http(s) URLs of indexes with Pants' certificates, credentials and proxies."""
 
     def __init__(self, certificates: str, network: HostNetwork) -> None:
         self._opener = urllib.request.build_opener(
@@ -160,7 +160,7 @@ def reason_of(error: Exception) -> str:
 
 
 def index_problems(places: NetworkPlaces) -> list[str]:
-    """Return a line with the reason for each index and page of links that cannot be read.
+    """Return a line for each package index and page of links that cannot be read, with the reason.
 
     The page requested from an index is uv's. The answer 404 is no problem: the index has no uv.
     """

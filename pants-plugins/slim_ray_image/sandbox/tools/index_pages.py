@@ -1,4 +1,4 @@
-"""Find files on an index or a page of links.
+"""Find files of distributions on a package index or a page of links.
 
 Formats: the simple repository API in HTML
 (https://packaging.python.org/en/latest/specifications/simple-repository-api/), and pages that link to files.
@@ -15,7 +15,7 @@ from slim_ray_image.sandbox.tools.index_client import IndexClient, as_url
 
 
 class _Links(html.parser.HTMLParser):
-    """A parser that collects the targets of a page's links."""
+    """A parser that collects the targets of the links of an HTML page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class _Links(html.parser.HTMLParser):
 
 
 def pages_of(name: str, indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
-    """Return the URLs of pages that may link to files of a distribution, pages of links first.
+    """Return the URLs of pages that may link to files of a distribution: pages of links, then its page on each index.
 
     Args:
         name: Canonical name of the distribution (PEP 503).

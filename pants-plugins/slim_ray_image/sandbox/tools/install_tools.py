@@ -1,4 +1,4 @@
-"""Install the plugin's tools from hash-locked requirements files.
+"""Install the Python tools that the plugin's programs use, from requirements files that lock hashes.
 
 In: the lockfile. Out: `tools/`, a folder for PYTHONPATH. If the request has `platform`, `glibc` and `python_version`,
 the tools are for the base's interpreter, else for the Python that runs this program.
@@ -35,7 +35,7 @@ def _install(lockfile: str, arguments: Sequence[str], uv: UvCall) -> None:
 
 
 def _build(lockfile: str, build_lockfile: str, uv: UvCall) -> None:
-    """Build distributions in a new environment that contains only the locked build requirements."""
+    """Build and install tools from source, in a new virtual environment that contains only locked build tools."""
     python = ("--python", make_environment(_BUILD_ENVIRONMENT, uv))
     _install(build_lockfile, python, uv)
     with open(lockfile, encoding="utf-8") as file:
@@ -45,7 +45,7 @@ def _build(lockfile: str, build_lockfile: str, uv: UvCall) -> None:
 
 
 def main(request: InstallToolsRequest) -> None:
-    """Install the tools into `tools/`."""
+    """Install the Python tools that the requested lockfiles pin into `tools/`."""
     if request.source_lockfile and request.build_lockfile:
         _build(request.source_lockfile, request.build_lockfile, request.uv)
     arguments = [*_TARGET, "--python", sys.executable]

@@ -1,4 +1,4 @@
-"""Call Pex in a sandbox: on the interpreter that runs the caller, with Pex's caches in the sandbox."""
+"""The command line and the environment of Pex in a sandbox: the caller's interpreter, and caches in the sandbox."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def pex_environment() -> dict[str, str]:
-    """Return the complete environment for Pex: the caller's, but with PEX_ROOT and HOME in the sandbox."""
+    """Return environment variables for Pex: the caller's, with a fixed PATH, and PEX_ROOT and HOME in the sandbox."""
     return {
         **os.environ,
         "PEX_ROOT": os.path.abspath(".pex"),

@@ -25,11 +25,11 @@ from slim_ray_image.sandbox.tools.index_client import INDEX_FIXES, index_problem
 
 
 class UnreadableIndexError(SlimRayImageError):
-    """At least one index or page of links could not be read."""
+    """At least one package index or page of links could not be read."""
 
 
 def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[str]:
-    """Return uv's arguments for `[python-repos]`.
+    """Return the arguments that name the indexes and pages of links of `[python-repos]` to uv.
 
     All indexes have the same priority, as in pip. That is safe because hashes are checked.
 
@@ -50,7 +50,7 @@ def index_arguments(indexes: Sequence[str], find_links: Sequence[str]) -> list[s
 def credentials_environment(
     indexes: Sequence[str], find_links: Sequence[str], network: HostNetwork
 ) -> dict[str, str]:
-    """Return the variables with which uv logs in to indexes and pages that need a login.
+    """Return the environment variables with which uv logs in to indexes and pages of links that need a login.
 
     If any page has a login, `UV_FIND_LINKS` names all pages, since a login must not be in an argument.
     """
@@ -74,7 +74,7 @@ def message_lines(stderr: str) -> list[str]:
 
 
 def uv_environment(uv: UvCall) -> dict[str, str]:
-    """Return the environment for uv, except the variables for proxies and credentials."""
+    """Return the environment variables for uv, except those for proxies and credentials."""
     certificates = uv.places.certificates
     environment = {
         "HOME": os.getcwd(),
@@ -113,7 +113,7 @@ def empty_cache(uv: UvCall) -> None:
 
 
 def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProcess[str]:
-    """Run `uv pip` with only wheels, from Pants' indexes. The caller checks the exit code.
+    """Run a subcommand of `uv pip` with Pants' indexes and, by default, only wheels. The caller checks the exit code.
 
     Args:
         arguments: Subcommand and options, such as `install --target tools`.
@@ -157,7 +157,7 @@ def run_uv_pip(arguments: Sequence[str], uv: UvCall) -> subprocess.CompletedProc
 def install_locked(
     requirements: str, arguments: Sequence[str], uv: UvCall
 ) -> subprocess.CompletedProcess[str]:
-    """Install exactly the hashed requirements of a file. The caller checks the exit code.
+    """Install exactly the distributions that a requirements file pins with hashes. The caller checks the exit code.
 
     Args:
         requirements: Path of the requirements file.

@@ -1,1 +1,1 @@
-"""Programs that select and fetch the wheels of a lock, describe them and pack them as a PEX."""
+"""Programs that select and fetch the wheels that a lockfile pins, describe the wheels and pack them as a PEX."""

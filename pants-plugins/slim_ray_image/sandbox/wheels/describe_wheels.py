@@ -1,4 +1,4 @@
-"""Stage 3 of 6: facts of wheels, such as their modules, scripts and sizes.
+"""Stage 3 of 6: collects facts of wheels, such as their modules, scripts and sizes.
 
 In: wheels. Out: described.json, a row per wheel. A row depends only on the wheel and the image's Python, so it is the
 same in every service. Format of metadata: https://packaging.python.org/en/latest/specifications/core-metadata/.
@@ -31,7 +31,7 @@ _RESULT = "described.json"
 
 @dataclass
 class _Files:
-    """The files of a wheel, collected one by one.
+    """Hashes and sizes of a wheel's files, and names that its modules use, collected file by file.
 
     Attributes:
         hashes: Path in the image -> hash, as RECORD spells it.
@@ -58,7 +58,7 @@ class _Files:
 
 
 def _part_bytes(files: _Files, site_packages: str, name: str) -> dict[str, int]:
-    """Map the name of each part of a distribution to its size in bytes; empty for a distribution without parts."""
+    """Map the name of each part of a distribution, such as Ray's Java JARs, to the part's size in bytes."""
     found: dict[str, int] = {}
     if not parts_of(name):
         return found
@@ -70,7 +70,10 @@ def _part_bytes(files: _Files, site_packages: str, name: str) -> dict[str, int]:
 
 
 def _roots(paths: Iterable[str], scripts: Iterable[str], site_packages: str) -> tuple[str, ...]:
-    """Return the outermost paths that a distribution owns in the image, including links to its commands."""
+    """Return a distribution's paths in the image: its files and folders directly in site-packages, and files elsewhere.
+
+    Links to its commands are included.
+    """
     links = [f"{COMMAND_DIRECTORY}/{script}" for script in scripts if script in LINKED_SCRIPTS]
     return tuple(outermost([*paths, *links], site_packages))
 
@@ -114,7 +117,7 @@ def _describe(
 
 
 def main(request: DescribeRequest) -> None:
-    """Write described.json."""
+    """Write described.json, with the facts of each wheel in the order of the request."""
     rows = (
         _describe(file, sha256, request.site_packages, request.marker_environment)
         for file, sha256 in request.wheels

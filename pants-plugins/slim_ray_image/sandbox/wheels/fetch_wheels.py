@@ -1,4 +1,4 @@
-"""Stage 3 of 6: fetch the wheels of the lock by hash, with only the standard library.
+"""Stage 3 of 6: fetch wheels that the lockfile pins, and check their hashes, with only Python's standard library.
 
 In: wheels that the lock has. Out: `wheels/`, the unchanged files, and fetched.json. The program looks for a wheel first
 in a cache of this machine, where its file name is its SHA-256, then at the URL that the lock or the index gave, then on
@@ -62,11 +62,11 @@ class _Tried:
 
 
 class _Cut(OSError):
-    """The connection ended before the content was complete."""
+    """The connection of a download ended before the content was complete."""
 
 
 def _copy(source: BinaryIO, target: BinaryIO, most: Optional[int]) -> tuple[str, int]:
-    """Copy until the end, or until more than `most` bytes are copied; return the SHA-256 and the number of bytes."""
+    """Copy a stream to its end, or until more than `most` bytes are copied; return the bytes' SHA-256 and number."""
     digest, byte_count = hashlib.sha256(), 0
     while chunk := source.read(_CHUNK_BYTES):
         digest.update(chunk)
@@ -86,7 +86,7 @@ def _sha256_of(path: str) -> str:
 
 
 def _link(source: str, target: str) -> None:
-    """Link a file, which nobody changes, to another path; copy the file if the file system cannot link it."""
+    """Make a hard link to a file, which nobody changes, at `target`; copy the file if the file system has no links."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(target)
     try:
@@ -98,7 +98,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _take_cached(wheel: LockedWheel, cached: str) -> Optional[bool]:
-    """Link a cached wheel into `wheels/`.
+    """Link a wheel from this machine's cache into `wheels/`, and check its hash.
 
     Returns:
         True if the cache has the wheel; None if the cache lacks it; False if the cached file has another hash than its
@@ -147,7 +147,10 @@ def _download_once(client: IndexClient, url: str, wheel: LockedWheel, cached: st
 
 
 def _download(client: IndexClient, url: str, wheel: LockedWheel, cached: str) -> str:
-    """Download a URL like `_download_once`, and retry if a connection fails or the server has a temporary error."""
+    """Download a wheel from a URL; retry if a connection fails or the server has a temporary error.
+
+    The result and the errors are those of `_download_once`.
+    """
     for number in range(_TRIES):
         try:
             return _download_once(client, url, wheel, cached)
@@ -220,7 +223,7 @@ def _raise_if_missing(tried: dict[LockedWheel, _Tried]) -> None:
 
 
 def _remove_abandoned() -> None:
-    """Remove partial files that killed builds left in the cache."""
+    """Remove partial downloads that killed builds left in this machine's cache of wheels."""
     now = time.time()
     for entry in os.scandir(WHEEL_CACHE):
         with contextlib.suppress(FileNotFoundError):  # another build removes it, too
@@ -229,7 +232,7 @@ def _remove_abandoned() -> None:
 
 
 def main(request: FetchRequest) -> None:
-    """Write the wheels and fetched.json."""
+    """Fetch the wheels into `wheels/`, and write fetched.json: the files that had changed in the cache."""
     for folder in (WHEELS, WHEEL_CACHE):
         os.makedirs(folder, exist_ok=True)
     _remove_abandoned()

@@ -1,4 +1,4 @@
-"""Stage 2 of 6: list the files that wheels of the repository's own distributions install into site-packages.
+"""Stage 2 of 6: list the files that wheels of the monorepo's own distributions install into site-packages.
 
 In: wheels. Out: the files of each wheel. Format:
 https://packaging.python.org/en/latest/specifications/binary-distribution-format/.
@@ -27,7 +27,7 @@ def _installed_files(path: str) -> tuple[str, ...]:
 
 
 def main(request: WheelFilesRequest) -> None:
-    """Write the files of each wheel."""
+    """Write wheel_files.json: for each wheel, the files that the wheel installs into site-packages."""
     files = {path: _installed_files(path) for path in request.wheels}
     write_result(RESULT, WheelFilesResult(files))
 

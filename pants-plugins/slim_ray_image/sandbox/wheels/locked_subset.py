@@ -1,4 +1,4 @@
-"""Code that both readers of lockfiles share: their result, the choice of a wheel, and their errors."""
+"""Code that the readers of pip-style and Pex lockfiles share: their result, the choice of a wheel, and their errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHA256 = "sha256:"
 
 @dataclass(frozen=True)
 class LockedSubset:
-    """The part of a lock that the image needs.
+    """The part of a lockfile that the image needs: wheels, and distributions to build.
 
     Attributes:
         built: Distributions of a pip-style lock that have to be built, with their hashes.
@@ -77,7 +77,7 @@ def without_login(url: str) -> str:
 def best_wheel(
     found: Sequence[LockedWheel], hashes: Sequence[str], request: SubsetRequest
 ) -> LockedWheel:
-    """Return the wheel of a distribution that an installer prefers on the image's platform.
+    """Return the locked wheel of a distribution that an installer prefers on the image's platform.
 
     Args:
         found: The wheels of one distribution.
@@ -128,7 +128,7 @@ def check_requirements(request: SubsetRequest) -> None:
 
 
 def unresolvable(request: SubsetRequest, reasons: Sequence[str]) -> SlimRayImageError:
-    """Return the error for requirements that a tool could not resolve, with the tool's own reasons."""
+    """Return the error for requirements that uv or Pex could not resolve, with the tool's own reasons."""
     return SlimRayImageError(
         f"Cannot resolve the requirements of {request.address} for {_platform(request)}.",
         evidence=[*request.added_extras, *reasons],
@@ -153,7 +153,7 @@ def wheelless_error(request: SubsetRequest, found: Sequence[Wheelless]) -> SlimR
 
 
 def _require_extras(request: SubsetRequest) -> str:
-    """Return the start of a fix if the code needs extras that no requirement names, else "".
+    """Return the start of advice, such as "require ray[serve], then ", if the code needs unrequired extras, else "".
 
     An entry of `added_extras` is a sentence that starts with the requirement, such as `ray[serve] is there for ...`.
     """
@@ -162,7 +162,7 @@ def _require_extras(request: SubsetRequest) -> str:
 
 
 def _refresh(request: SubsetRequest) -> str:
-    """Return the fix that refreshes the lockfile, with the command in the lockfile's header, if there is one."""
+    """Return the advice to refresh the lockfile, with the command in the lockfile's header, if there is one."""
     with open(request.lockfile, encoding="utf-8", errors="replace") as file:
         command = refresh_command(file.read())
     return (
@@ -172,7 +172,7 @@ def _refresh(request: SubsetRequest) -> str:
 
 
 def not_held_error(request: SubsetRequest, problems: Sequence[str]) -> SlimRayImageError:
-    """Return the error for a lockfile that is older than the requirements."""
+    """Return the error for a lockfile that does not meet the requirements of the image."""
     return SlimRayImageError(
         f"{_lockfile(request)} does not meet the requirements of {request.address}.",
         evidence=[*request.added_extras, *problems],
@@ -183,7 +183,7 @@ def not_held_error(request: SubsetRequest, problems: Sequence[str]) -> SlimRayIm
 def unreadable_error(
     request: SubsetRequest, problem: str, fixes: Sequence[str]
 ) -> SlimRayImageError:
-    """Return the error for a lockfile whose format cannot be read.
+    """Return the error for a lockfile that cannot be used, such as one of an unknown format or without hashes.
 
     Args:
         problem: The rest of the sentence that starts with the lockfile's name.

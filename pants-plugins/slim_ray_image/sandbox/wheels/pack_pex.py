@@ -1,4 +1,4 @@
-"""Stage 3 of 6, beside the layers: the wheels of an image, packed as a PEX.
+"""Stage 3 of 6, beside the layers: packs an image's wheels as a PEX; Pex checks that their requirements are met.
 
 In: wheels. Out: requirements.pex, a PEX of layout `packed` whose `.deps` contains the unchanged wheels
 (https://docs.pex-tool.org/, `--pre-resolved-dists` and `--no-pre-install-wheels`). Pex rejects wheels whose
@@ -25,7 +25,7 @@ _UNMET = re.compile(r"^ {4}(\S.* but .* resolved)(?::\n((?: {8}\S+\n?)+))?", re.
 
 
 def _reasons(stderr: str) -> list[str]:
-    """Return the unmet requirements without Pex's lines about this machine; if there are none, Pex's first lines."""
+    """Return the unmet requirements in Pex's stderr, without lines about this machine; if none, its first lines."""
     found = _UNMET.findall(stderr)
     if found:
         return sorted(

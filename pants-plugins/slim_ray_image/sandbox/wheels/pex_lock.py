@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the part that an image needs of a lock in Pex's JSON format.
+"""Stage 3 of 6: selects the wheels that an image needs from a lockfile in Pex's JSON format.
 
 Such a lock contains the dependencies of each distribution, so Pex exports the part for the interpreter that runs this
 program, which is the base's. No index is read. Format: https://docs.pex-tool.org/ (`pex3 lock`).
@@ -51,7 +51,7 @@ def _without_login(url: str) -> str:
 
 
 def _artifacts(lock: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
-    """Yield (name, version, artifact) of every locked artifact."""
+    """Yield (name, version, artifact) for every artifact, a file with URL and hash, that a Pex lockfile pins."""
     for resolve in lock["locked_resolves"]:
         for locked in resolve["locked_requirements"]:
             for artifact in locked["artifacts"]:
@@ -59,7 +59,7 @@ def _artifacts(lock: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str,
 
 
 def _versions(lock: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Map each name to all its locked versions, for any platform."""
+    """Map the name of each distribution in a Pex lockfile to all its locked versions, for any platform."""
     versions: dict[str, list[str]] = defaultdict(list)
     for name, version, _ in _artifacts(lock):
         if version not in versions[name]:
@@ -68,7 +68,7 @@ def _versions(lock: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _direct(lock: Mapping[str, Any], locked: Locked) -> Iterator[Wheelless]:
-    """Yield distributions that Pex exported by URL and that are no wheels: from version control or a folder."""
+    """Yield distributions that Pex exported from the lockfile by URL and that are no wheels, but sources or folders."""
     versions = _versions(lock)
     with open(_EXPORTED, encoding="utf-8") as file:
         for name, url in _DIRECT.findall(file.read()):
@@ -78,7 +78,7 @@ def _direct(lock: Mapping[str, Any], locked: Locked) -> Iterator[Wheelless]:
 
 
 def _files(lock: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
-    """Map each name to a map of hash to URL."""
+    """Map the name of each distribution in a Pex lockfile to a map from the hash of each of its files to the URL."""
     files: dict[str, dict[str, str]] = defaultdict(dict)
     for name, _, artifact in _artifacts(lock):
         files[name][f"{artifact['algorithm']}:{artifact['hash']}"] = artifact["url"]
@@ -86,7 +86,7 @@ def _files(lock: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
 
 
 def _wheels(name: str, version: str, files: Mapping[str, str]) -> list[LockedWheel]:
-    """Return the wheels of a distribution.
+    """Return the wheels among the files that a Pex lockfile pins for a distribution.
 
     Args:
         files: Hash -> URL.
@@ -114,7 +114,7 @@ def _is_wheel(file: str) -> bool:
 
 
 def _without_place(text: str) -> str:
-    """Return a requirement without its URL.
+    """Return the text of a requirement without its URL: `name` for `name @ URL`.
 
     Pex compares URLs as text, which may differ in spelling, and a lock has only one source for each name.
     """
@@ -141,12 +141,16 @@ def _export(request: SubsetRequest) -> subprocess.CompletedProcess[str]:
 def _export_error(
     request: SubsetRequest, lock: Mapping[str, Any], stderr: str
 ) -> SlimRayImageError:
-    """Return the error for a failed export, with only the most specific kind of reason."""
+    """Return the error for requirements that Pex cannot export from the lockfile, with the most specific reasons."""
     environment = request.marker_environment
     missing = ((name, by.split(" -> ")) for name, by in _NO_ENTRY.findall(stderr))
     problems = [
         *unmet_requirements(request.requirements, _versions(lock), {}, environment),
-        *(f"{name} is needed by {by[-2]}, but has no entry" for name, by in missing if by[1:]),
+        *(
+            f"{name} is needed by {by[-2]}, but is not in the lockfile"
+            for name, by in missing
+            if by[1:]
+        ),
     ]
     if problems:
         return not_held_error(request, sorted(problems))
@@ -163,7 +167,7 @@ def _export_error(
 
 
 def subset_of_pex_lock(text: str, request: SubsetRequest) -> LockedSubset:
-    """Return the part of the lock that `requirements` need.
+    """Return the part of a Pex lockfile that the image's requirements need.
 
     Args:
         text: The lock, without Pants' header.

@@ -1,4 +1,4 @@
-"""Stage 3 of 6: the part that an image needs of a lock of pip-style hashed requirements.
+"""Stage 3 of 6: selects the wheels that an image needs from a lockfile of pip-style requirements with hashes.
 
 Such a lock does not contain the dependencies of each distribution, so uv resolves the requirements with the lock as
 constraints. The result is then compared with the lock, so an index cannot add or change a distribution.
@@ -55,7 +55,7 @@ _OTHER_WHEELS = r"`{name}` \(v[^)]*\) (?:with|on) the following [\w ]+: (.*)"
 
 @dataclass(frozen=True)
 class PipLock:
-    """A lock of pip-style requirements, evaluated for an image.
+    """The lines of a pip-style lockfile: pins whose markers are true for the image, and markers that are false.
 
     Attributes:
         locked: Pins of the lines whose markers are true for the image.
@@ -67,7 +67,7 @@ class PipLock:
 
 
 def _version_of_wheel(line: InstallRequirement) -> Optional[str]:
-    """Return the version of a wheel that is locked by URL and hash; None for other lines."""
+    """Return the version of a wheel that a line of a lockfile pins by URL and hash; None for other lines."""
     if not line.link or not line.hash_options:
         return None
     try:
@@ -77,7 +77,7 @@ def _version_of_wheel(line: InstallRequirement) -> Optional[str]:
 
 
 def read_pip_lock(path: str, environment: Mapping[str, str]) -> PipLock:
-    """Return the pins of a lockfile for an image with these marker variables."""
+    """Read a pip-style lockfile, with its markers evaluated for an image with these marker variables."""
     locked: dict[str, tuple[str, tuple[str, ...]]] = {}
     markers: dict[str, list[str]] = defaultdict(list)
     for line in RequirementsFile.from_file(path).requirements:
@@ -123,7 +123,7 @@ def _compile(
 
 
 def _resolve(request: SubsetRequest) -> tuple[Mapping[str, Mapping[str, Any]], list[str]]:
-    """Resolve the requirements with uv.
+    """Find the distributions that the image's requirements need, with their wheels, by uv and at the locked versions.
 
     uv reports one distribution without a wheel at a time, so uv is run again with that distribution built or left out.
 
@@ -153,7 +153,7 @@ def _resolve(request: SubsetRequest) -> tuple[Mapping[str, Mapping[str, Any]], l
 
 
 def check_locked(request: SubsetRequest, pins: Sequence[tuple[str, str]], locked: Locked) -> None:
-    """Check that the lock has each of `pins` with a hash.
+    """Check that the lockfile pins each of these distributions at this version and with a hash.
 
     Args:
         pins: (name, version) pairs.
@@ -164,7 +164,7 @@ def check_locked(request: SubsetRequest, pins: Sequence[tuple[str, str]], locked
     problems = []
     for name, version in pins:
         if name not in locked:
-            problems.append(f"{name}=={version} is needed, but has no entry")
+            problems.append(f"{name}=={version} is needed, but is not in the lockfile")
         elif locked[name][0] != version:
             problems.append(f"{name}=={version} is needed, but {name}=={locked[name][0]} is locked")
         elif not locked[name][1]:
@@ -174,7 +174,7 @@ def check_locked(request: SubsetRequest, pins: Sequence[tuple[str, str]], locked
 
 
 def _check_requirements(request: SubsetRequest, lock: PipLock) -> None:
-    """Raise an error if the file is no lockfile or cannot meet the requirements; uv would blame an index instead."""
+    """Check that a pip-style lockfile has hashes and meets the requirements; uv would blame an index instead."""
     requirements, path = request.requirements, request.lockfile_path
     if lock.locked and not any(hashes for _, hashes in lock.locked.values()):
         raise unreadable_error(
@@ -210,7 +210,7 @@ def _check_requirements(request: SubsetRequest, lock: PipLock) -> None:
 
 
 def _candidates(name: str, version: str, package: Mapping[str, Any]) -> list[LockedWheel]:
-    """Return the wheels that uv found for a distribution.
+    """Return the wheels that uv found for a distribution and that have a SHA-256.
 
     Format: https://packaging.python.org/en/latest/specifications/pylock-toml/ (`packages.wheels`, `packages.archive`).
     """
@@ -246,7 +246,7 @@ def _find(request: SubsetRequest, lock: PipLock) -> LockedSubset:
 
 
 def _find_without_cache(request: SubsetRequest, lock: PipLock) -> Optional[LockedSubset]:
-    """Return the subset of the lock that uv finds with an empty cache; None if uv fails again."""
+    """Return the part of the lockfile that uv selects with an empty cache; None if the selection fails again."""
     asking = replace(request, uv=replace(request.uv, cache=_EMPTY_CACHE))
     try:
         return _find(asking, lock)
@@ -255,7 +255,7 @@ def _find_without_cache(request: SubsetRequest, lock: PipLock) -> Optional[Locke
 
 
 def subset_of_pip_lock(request: SubsetRequest) -> LockedSubset:
-    """Return the part of the lock that `requirements` need.
+    """Return the part of a pip-style lockfile that the image's requirements need.
 
     uv trusts its cached answers of indexes, which have no hash. So if a resolve with the cache fails, it is repeated
     with an empty cache; if the repetition succeeds, the cache is emptied.

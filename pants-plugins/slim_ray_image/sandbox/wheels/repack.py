@@ -43,7 +43,7 @@ _PLAIN_FILE = 0o100644 << 16
 
 @dataclass(frozen=True)
 class _Wheel:
-    """Metadata of a distribution; `tags` come from its WHEEL file."""
+    """The name, the version and the platform tags of a wheel; the tags come from its WHEEL file."""
 
     name: str
     version: str
@@ -51,7 +51,7 @@ class _Wheel:
 
 
 def _metadata_path(wheel: zipfile.ZipFile) -> str:
-    """Return the path of the distribution's own METADATA. METADATA of vendored distributions is in deeper folders."""
+    """Return the path of METADATA in a wheel. METADATA of vendored distributions, in deeper folders, is ignored."""
     (path,) = (
         name
         for name in wheel.namelist()
@@ -70,7 +70,7 @@ def _read_wheel(path: str) -> _Wheel:
 
 
 def _problem_of(wheel: _Wheel, request: RepackRequest) -> Optional[str]:
-    """Return why a wheel must not be in the image; None if it may be."""
+    """Return why a wheel must not be in the image, by its tags; None if the wheel may be in the image."""
     platform, python = parse_platform(request.platform), request.python_minor
     tags = f"{wheel.name} {wheel.version}: {', '.join(wheel.tags)}"
     if fits(wheel.tags, python, platform, request.glibc):
@@ -97,7 +97,7 @@ def _check_wheels(wheels: Sequence[_Wheel], request: RepackRequest) -> None:
 
 
 def _place_in_wheel(name: str, data: str) -> str:
-    """Return the path in a wheel of a file of an installed wheel.
+    """Return the path that a file of an installed wheel has in a wheel that is not installed.
 
     Args:
         name: Path in the zipped, installed wheel.
@@ -124,7 +124,7 @@ def _is_of_wheel(name: str, dist_info: str) -> bool:
 
 
 def _write_wheel(installed: str, path: str) -> None:
-    """Write an installed wheel as a wheel again, with a new RECORD."""
+    """Write an installed wheel, which Pex has zipped, as a normal wheel file, with a new RECORD."""
     with zipfile.ZipFile(installed) as source, zipfile.ZipFile(path, "w") as target:
         dist_info = posixpath.dirname(_metadata_path(source))
         data, rows = f"{dist_info[: -len(_DIST_INFO)]}.data", []
@@ -148,7 +148,7 @@ def _write_file(archive: zipfile.ZipFile, name: str, content: bytes, attributes:
 
 
 def main(request: RepackRequest) -> None:
-    """Write `built/`."""
+    """Write `built/`, the wheels of the requested distributions of a PEX, if their tags fit the image."""
     folder = os.path.join(request.pex, _DEPS)
     found = {file: _read_wheel(os.path.join(folder, file)) for file in sorted(os.listdir(folder))}
     wheels = {file: wheel for file, wheel in found.items() if wheel.name in request.names}

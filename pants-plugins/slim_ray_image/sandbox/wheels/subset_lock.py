@@ -1,4 +1,4 @@
-"""Stage 3 of 6, first half: select the exact part of the lock that the image needs.
+"""Stage 3 of 6, first half: select the distributions that the image needs, and their wheels, from the lockfile.
 
 In: the resolve's lockfile, the closure's requirement strings, the platform. Out: wheels.json, the wheels, whose names,
 versions and hashes all come from the lock. If distributions of a pip-style lock have no wheel and may be built on this
@@ -43,7 +43,7 @@ def _find_subset(request: SubsetRequest) -> LockedSubset:
 
 
 def main(request: SubsetRequest) -> None:
-    """Write wheels.json and, if a distribution of a pip-style lock has to be built, built.txt."""
+    """Write wheels.json, with the wheels, and built.txt if distributions of a pip-style lockfile have to be built."""
     check_requirements(request)
     # For no requirements at all, the tools would return the whole lock.
     subset = _find_subset(request) if request.requirements else NOTHING

@@ -63,7 +63,7 @@ class Member:
 
 @dataclass(frozen=True)
 class WheelLayout:
-    """Facts of a wheel besides its files.
+    """Facts of a wheel besides its files: the text of METADATA, RECORD's path and the names of commands.
 
     Attributes:
         metadata: Text of METADATA.
@@ -77,7 +77,7 @@ class WheelLayout:
 
 
 def check_wheel(path: str, sha256: str) -> None:
-    """Check the hash of a wheel, since files in a cache can change.
+    """Check that a wheel has the given SHA-256, since files in a cache can change.
 
     Raises:
         SlimRayImageError: If the wheel has another SHA-256.
@@ -97,7 +97,7 @@ def check_wheel(path: str, sha256: str) -> None:
 
 
 def _last_entry_points(text: str) -> str:
-    """Return entry points with only the last of each name, since installer rejects duplicate names."""
+    """Return entry_points.txt with only the last entry of each name, since the library installer rejects duplicates."""
     parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
     parser.optionxform = str  # type: ignore[method-assign,assignment]
     parser.read_string(text)
@@ -107,7 +107,7 @@ def _last_entry_points(text: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    """Raise an error for a name that could lead out of the image or to another file there.
+    """Check that a file name in a wheel leads neither out of the image nor to another file there.
 
     Raises:
         ValueError: If `name` has a control character or is no normalised relative path.
@@ -117,7 +117,7 @@ def _check_name(name: str) -> None:
 
 
 class _Source(WheelFile):
-    """A wheel that yields its members with their hashes and sizes."""
+    """A wheel that passes its files to the library installer, each with its hash in RECORD and its size."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         super().__init__(file)
@@ -153,7 +153,7 @@ class _Source(WheelFile):
 
 @dataclass(frozen=True)
 class _Stream:
-    """A member, as `_Source` passes it to `_Destination`."""
+    """The content of a file in a wheel, its size and its hash in RECORD, as `_Source` passes them to `_Destination`."""
 
     stream: IO[bytes]
     byte_count: int
@@ -161,7 +161,7 @@ class _Stream:
 
 
 class _Destination(WheelDestination):
-    """An installer destination that maps files to paths in the image and calls `visit` for each."""
+    """A destination of the library installer that calls `visit` for each file of a wheel and its path in the image."""
 
     def __init__(self, source: _Source, site_packages: str, visit: Callable[[Member], None]):
         self._source = source
@@ -170,7 +170,10 @@ class _Destination(WheelDestination):
         self.scripts: set[str] = set()
 
     def _place(self, scheme: str, path: str) -> str:
-        """Return the path of a file in the image. Headers go where pip puts them in a virtual environment."""
+        """Return the path in the image of a file of a wheel, by its scheme, such as `purelib` or `scripts`.
+
+        Headers go where pip puts them in a virtual environment.
+        """
         if scheme in ("purelib", "platlib"):
             return f"{self._site_packages}/{path}"
         if scheme == "scripts":
@@ -198,7 +201,7 @@ class _Destination(WheelDestination):
         return RecordEntry(path, None, None)
 
     def finalize_installation(self, scheme: Any, record_file_path: str, records: Any) -> None:
-        """Do nothing: RECORD is written with the layer."""
+        """Do nothing: the RECORD of the wheel is written later, with the layer."""
 
 
 def malformed(file: str, reason: str) -> SlimRayImageError:
@@ -211,7 +214,9 @@ def malformed(file: str, reason: str) -> SlimRayImageError:
 
 
 def read_wheel(path: str, site_packages: str, visit: Callable[[Member], None]) -> WheelLayout:
-    """Call `visit` for each file of a wheel: first scripts of entry points, then files in the order of the archive.
+    """Call `visit` for each file that a wheel installs, first scripts of entry points; return the wheel's other facts.
+
+    The other files follow in the order of the archive. Bytecode that the wheel contains is skipped.
 
     Args:
         site_packages: Path of site-packages in the image.
