@@ -96,7 +96,7 @@ def test_every_unmet_requirement_is_told() -> None:
     assert unmet_requirements(
         ["foo>=3", "bar", "baz"], {"foo": ["1.0", "2.0"]}, {"baz": ["b", "a"]}, ENVIRONMENT
     ) == [
-        "bar is required, but has no entry",
+        "bar is required, but is not in the lockfile",
         "baz is required, but baz is locked only for `a or b`",
         "foo>=3 is required, but foo==1.0 and foo==2.0 is locked",
     ]

@@ -115,7 +115,7 @@ def unmet_requirements(
             only = " or ".join(sorted(markers[name]))
             problems.add(f"{text} is required, but {name} is locked only for `{only}`")
         elif name not in versions:
-            problems.add(f"{text} is required, but has no entry")
+            problems.add(f"{text} is required, but is not in the lockfile")
         elif not any(
             requirement.specifier.contains(version, prereleases=True) for version in versions[name]
         ):
