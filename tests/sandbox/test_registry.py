@@ -694,7 +694,7 @@ def test_proxy_that_cannot_be_asked_is_an_error(
     result = run(place, {"all_proxy": url.format(login=LOGIN)})
     assert result.returncode == USER_ERROR
     assert result.stderr.startswith(
-        f"The base image {NAME}/x cannot be read: {NAME} cannot be reached through a proxy.\n\n  * the proxy "
+        f"The base image {NAME}/x cannot be read: the proxy for {NAME} failed or is set wrongly.\n\n  * the proxy "
     )
     assert reason in result.stderr
     assert "cret" not in result.stderr

@@ -160,7 +160,7 @@ class DescribeResult:
 
 @dataclass(frozen=True)
 class PexRequest:
-    """Input of the program that packs an image's wheels as a PEX, an executable archive of Python code.
+    """Input of the program that packs an image's wheels, unchanged, into a PEX: a folder that Python can run.
 
     Attributes:
         requirements: `name==version` of each distribution.

@@ -152,7 +152,7 @@ def _refused(place: RegistryPlace, response: requests.Response) -> SlimRayImageE
 
 def _no_proxy(place: RegistryPlace, error: requests.exceptions.ProxyError) -> SlimRayImageError:
     return SlimRayImageError(
-        f"The base image {place.reference} cannot be read: {place.host} cannot be reached through a proxy.",
+        f"The base image {place.reference} cannot be read: the proxy for {place.host} failed or is set wrongly.",
         evidence=[str(error)],
         fixes=[
             "correct the proxy, or its user and password, in the variable that "

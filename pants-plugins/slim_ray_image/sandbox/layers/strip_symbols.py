@@ -96,7 +96,7 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Section:
-    """A section header of an ELF file (`Elf64_Shdr`), and the start of the section's name."""
+    """A section header of an ELF file (`Elf64_Shdr`), and the section's name, cut to its first bytes."""
 
     name_offset: int
     kind: int
