@@ -49,7 +49,7 @@ from slim_ray_image.core.closure.closure import (
     ClosureRequirement,
     ClosureWheel,
     ImportEdge,
-    check_paths,
+    check_destinations,
     explain_targets,
     files_in_wheels,
     is_type_stub_project,
@@ -422,7 +422,9 @@ async def resolve_image_closure(
     _check_has_entries(address, found.owners, targets)
     _check_resolves(address, resolve, targets, python_setup)
     check_no_image(address, packages)
-    check_paths(str(address), [f for target in (*targets, *packages) for f in path_fields(target)])
+    check_destinations(
+        str(address), [f for target in (*targets, *packages) for f in path_fields(target)]
+    )
     edges = await all_import_edges(targets, resolve, python_setup)
     reasons = explain_targets(
         str(address),

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from slim_ray_image.base_image import PreparedBase
 from slim_ray_image.closure import ImageClosure
 from slim_ray_image.core.closure.ray_extras import check_uncovered
-from slim_ray_image.core.layers.conflicts import check_paths, check_scripts
+from slim_ray_image.core.layers.conflicts import check_contents, check_scripts
 from slim_ray_image.core.layers.distributions_layer import Saved
 from slim_ray_image.core.layers.pruning import (
     Pruned,
@@ -104,5 +104,5 @@ def check_distributions(
     if closure.config:
         ray = next((d.version for d in distributions if d.name == "ray"), None)
         check_ray_versions(image, closure.config.ray_versions, ray)
-    check_paths(image, distributions, exclude_files)
+    check_contents(image, distributions, exclude_files)
     check_scripts(image, base.image.reference, distributions, dict(base.interpreter.facts.programs))

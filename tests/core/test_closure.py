@@ -9,7 +9,7 @@ from slim_ray_image.core.closure.closure import (
     ClosureFile,
     ImportEdge,
     PathField,
-    check_paths,
+    check_destinations,
     explain_targets,
     files_in_wheels,
     is_type_stub_project,
@@ -219,9 +219,10 @@ def test_paths_that_leave_the_working_directory_are_refused(golden: Golden) -> N
         PathField("dest", "src/app:ok", ""),
     ]
     golden.check(
-        "errors/closure/path-outside-the-workdir.txt", error_text(lambda: check_paths(ROOT, fields))
+        "errors/closure/path-outside-the-workdir.txt",
+        error_text(lambda: check_destinations(ROOT, fields)),
     )
-    check_paths(ROOT, fields[3:])
+    check_destinations(ROOT, fields[3:])
 
 
 # --- Distributions of the repository

@@ -8,7 +8,7 @@ from typing import Mapping
 import pytest
 from conftest import Golden, error_text, make_distribution
 
-from slim_ray_image.core.layers.conflicts import check_paths, check_scripts
+from slim_ray_image.core.layers.conflicts import check_contents, check_scripts
 from slim_ray_image.core.wheels.distributions import Distribution
 
 IMAGE, BASE = "src/app:image", "python:3.10-slim"
@@ -28,7 +28,7 @@ def with_scripts(name: str, *scripts: str) -> Distribution:
 
 def test_one_content_in_two_layers_is_no_conflict() -> None:
     """Distributions may have the same content at one path, such as the `__init__.py` of a namespace package."""
-    check_paths(IMAGE, [with_files(name, {"google/__init__.py": "same"}) for name in "abc"])
+    check_contents(IMAGE, [with_files(name, {"google/__init__.py": "same"}) for name in "abc"])
 
 
 def test_different_contents_of_one_path_are_an_error(golden: Golden) -> None:
@@ -40,7 +40,7 @@ def test_different_contents_of_one_path_are_an_error(golden: Golden) -> None:
     ]
     golden.check(
         "errors/layers/two-contents-of-a-path.txt",
-        error_text(lambda: check_paths(IMAGE, distributions)),
+        error_text(lambda: check_contents(IMAGE, distributions)),
     )
 
 

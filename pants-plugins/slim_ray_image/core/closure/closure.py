@@ -121,7 +121,7 @@ def explain_targets(
     return reasons
 
 
-def check_paths(image: str, fields: Iterable[PathField]) -> None:
+def check_destinations(image: str, fields: Iterable[PathField]) -> None:
     """Check that paths in fields of targets do not lead out of the image's working directory.
 
     Raises:

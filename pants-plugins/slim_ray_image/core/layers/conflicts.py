@@ -24,7 +24,7 @@ def _named(distribution: Distribution) -> str:
     return f"{distribution.name} {distribution.version}"
 
 
-def check_paths(
+def check_contents(
     image: str, distributions: Sequence[Distribution], exclude_files: Sequence[str] = ()
 ) -> None:
     """Check that no two distributions have files with different content at the same path of the image.
