@@ -281,13 +281,13 @@ def _summary(image: str, imported: _Imported, verdict: Verdict, contents: ImageC
 async def _problems(
     field_set: CheckSlimRayImageFieldSet,
     built: BuiltImage,
+    config: Mapping[str, Any],
     contents: ImageContents,
     imported: _Imported,
     verdict: Verdict,
     node_libraries: Sequence[str],
 ) -> tuple[Problem, ...]:
     image, base = field_set.image, built.base
-    config = json.loads(built.image.config)["config"]
     missing = sorted({failure.missing for failure in verdict.faults if failure.missing})
     return (
         *library_problems(
@@ -326,10 +326,11 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
     """Build an image and check its shared libraries, its imports, and whether KubeRay can start and probe it."""
     image = request.field_set.image
     built = await build_image(BuildImageRequest(request.field_set), **implicitly())
+    config = json.loads(built.image.config)["config"]
     contents = await contents_of(built.layers, built.base)
     imported = await _import_all(
         image,
-        json.loads(built.image.config)["config"],
+        config,
         built.layers,
         built.base.interpreter,
         _first_party_imports(built),
@@ -339,7 +340,7 @@ async def check_image(request: CheckImageRequest, subsystem: SlimRayImageSubsyst
         imported.failures, frozenset(row.distribution for row in built.description.pruned)
     )
     problems = await _problems(
-        request.field_set, built, contents, imported, verdict, subsystem.node_libraries
+        request.field_set, built, config, contents, imported, verdict, subsystem.node_libraries
     )
     return CheckedImage(
         _summary(image, imported, verdict, contents),

@@ -47,7 +47,7 @@ class RegistryReference:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the registry is on this machine, where plain HTTP is usual, also for Docker."""
+        """Return whether the registry is on this machine, where plain HTTP is usual, also for Docker."""
         name = self.registry.rsplit(":", 1)[0] if not self.registry.endswith("]") else self.registry
         return name in ("localhost", "[::1]") or bool(re.fullmatch(r"127(\.\d+){3}", name))
 
