@@ -36,7 +36,6 @@ from slim_ray_image.core.layers.pruning import (
     unite_pruned,
 )
 from slim_ray_image.core.wire import from_json
-from slim_ray_image.distributions import IncludedDistributions
 from slim_ray_image.layers import (
     LayerRequest,
     WrittenLayer,
@@ -261,7 +260,7 @@ def _parts_for(planned: PlannedDistributions, uses: Iterable[str]) -> tuple[Part
 
 async def write_distribution_layers(
     planned: PlannedDistributions,
-    included: IncludedDistributions,
+    left_out: Iterable[Pruned],
     *,
     uses: Iterable[str],
     layer_budget: int,
@@ -270,6 +269,7 @@ async def write_distribution_layers(
     """Write the layers of an image's distributions: one process for each, several for the one that small ones share.
 
     Args:
+        left_out: Distributions that the field `prune` leaves out as a whole.
         uses: Dotted names that first-party code uses from distributions that have parts.
         layer_budget: Value of the field.
         has_large_files: Whether the image has a layer of large first-party files.
@@ -289,7 +289,7 @@ async def write_distribution_layers(
             [row for layer in layers for row in layer.pruned()],
             parts={name: saved for layer in layers for name, saved in layer.parts().items()},
             needed=parts,
-            left_out=included.left_out,
+            left_out=left_out,
         ),
         frozenset(pattern for layer in layers for pattern in layer.matched()),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Callable, Sequence, TypeVar
 
 from pants.core.goals.package import OutputPathField, PackageFieldSet
+from pants.engine.target import StringSequenceField
 
 from slim_ray_image.base_image import BaseImageRequest
 from slim_ray_image.closure import ImageClosure, ImageClosureRequest
@@ -35,6 +37,8 @@ from slim_ray_image.target_types import (
     UserField,
     WorkdirField,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -111,23 +115,25 @@ def target_settings(field_set: SlimRayImageFieldSet, closure: ImageClosure) -> T
     )
 
 
+def _chosen(
+    field: StringSequenceField, option: Sequence[str], parse: Callable[[Sequence[str]], T]
+) -> T:
+    """Return the value of a field or, if it is not set, of the option of the same name, which is checked only here."""
+    if field.value is not None:
+        return parse(field.value)
+    try:
+        return parse(option)
+    except InvalidValueError as error:
+        raise error.of(f"The option `[slim-ray].{field.alias}`") from error
+
+
 def chosen_pruning(field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem) -> Pruning:
     """Return the selected rules for files to leave out, by the field `prune` or, if it is not set, the option."""
-    if field_set.prune.value is not None:
-        return parse_pruning(field_set.prune.value)
-    try:
-        return parse_pruning(subsystem.prune)
-    except InvalidValueError as error:
-        raise error.of("The option `[slim-ray].prune`") from error
+    return _chosen(field_set.prune, subsystem.prune, parse_pruning)
 
 
 def chosen_outputs(
     field_set: SlimRayImageFieldSet, subsystem: SlimRayImageSubsystem
 ) -> frozenset[str]:
     """Return the names of the outputs of `pants package`, by the field `outputs` or, if it is not set, the option."""
-    if field_set.outputs.value is not None:
-        return parse_outputs(field_set.outputs.value)
-    try:
-        return parse_outputs(subsystem.outputs)
-    except InvalidValueError as error:
-        raise error.of("The option `[slim-ray].outputs`") from error
+    return _chosen(field_set.outputs, subsystem.outputs, parse_outputs)

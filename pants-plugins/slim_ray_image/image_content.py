@@ -141,7 +141,7 @@ async def build_content(
     distributions, _ = await concurrently(
         write_distribution_layers(
             planned,
-            included,
+            included.left_out,
             uses=_used_modules(closure, first_party.found),
             layer_budget=field_set.layer_budget.value,
             has_large_files=len(first_party.layers) > 1,

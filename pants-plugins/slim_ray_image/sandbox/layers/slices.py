@@ -20,7 +20,6 @@ from slim_ray_image.sandbox.layers.deterministic_tar import COMPRESSION_LEVEL, T
 _RAW = -zlib.MAX_WBITS
 # https://datatracker.ietf.org/doc/html/rfc1952: deflate, no name, no time, an unknown system.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_LAST_BLOCK = b"\x03\x00"  # empty
 _BLOCK, _RECORD = 512, 10240  # bytes, in a tar
 _INFLATED_AT_ONCE = 1 << 14  # compressed bytes, each of which can become a thousand
 
